@@ -1,0 +1,96 @@
+/* The configuration file (conf/weir.conf.5) as one typed struct, checked while it is read: every
+ * error names file, line, what was read and what is allowed. Nothing here acts on the system. */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "abi_layout.h"
+#include "base_ip.h"
+#include "base_log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_NAME_LEN      64  /* with the terminating zero */
+#define CONFIG_PATH_LEN      108 /* fits sun_path */
+#define CONFIG_TUNNEL_MAX    4
+#define CONFIG_PORT_ADDR_MAX 8
+#define CONFIG_LISTEN_MAX    8
+#define CONFIG_ALLOWED_MAX   32
+
+struct config_port { /* ports: ( { ... }, ... ) */
+	char name[16];
+	uint32_t driver;  /* enum abi_driver: "af_packet", "pci", "vdev" */
+	char device[176]; /* interface, PCI address, or EAL --vdev text */
+	char tap[16];     /* kernel-side TAP's name; default "weir-NAME"; "" = none */
+	uint16_t mtu;     /* 1500 */
+	struct base_prefix
+		addresses[CONFIG_PORT_ADDR_MAX]; /* put on the TAP; none = left to `ip` */
+	uint32_t n_addresses;
+	struct base_ip gateways[2]; /* default routes through this port, at most one a family */
+	uint32_t n_gateways;
+};
+
+struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
+	char name[CONFIG_NAME_LEN];
+	uint8_t public_key[32];
+	bool has_preshared_key;
+	uint8_t preshared_key[32]; /* read from preshared_key_file; wiped by config_destroy() */
+	struct base_prefix allowed_ips[CONFIG_ALLOWED_MAX];
+	uint32_t n_allowed_ips; /* 0 = one address of each tunnel net is given */
+	uint16_t keepalive_s;
+	struct base_endpoint endpoint; /* port 0 = not given */
+	int line;
+};
+
+struct config {
+	char path[256]; /* file it came from */
+
+	/* hub: { ... } */
+	uint16_t listen_port;       /* 51820 */
+	char private_key_file[256]; /* made 0600 at first start when it does not exist */
+	struct base_prefix
+		tunnel[CONFIG_TUNNEL_MAX]; /* hub's own address in each tunnel net, with length */
+	uint32_t n_tunnel;
+	char tunnel_device[16]; /* "weir0" */
+	uint16_t tunnel_mtu;    /* 1420 */
+	char endpoint[256];     /* "host:port" that clients are told; "" = first port address */
+	bool peer_to_peer;      /* true */
+
+	/* dataplane: { ... } */
+	uint32_t n_workers;             /* 1 */
+	int16_t cores[ABI_WORKERS_MAX]; /* -1 = not pinned */
+	uint32_t idle_cap_us;           /* idle = "busy" (0) or "adaptive:US" (100) */
+	uint32_t aead;                  /* enum abi_aead */
+	uint32_t n_mbufs;               /* 0 = default */
+	bool use_hugepages;
+	uint32_t max_peers; /* 1024 */
+
+	struct config_port ports[ABI_PORTS_MAX];
+	uint32_t n_ports;
+
+	/* control: { ... } */
+	char run_dir[64];           /* "/run/weir": control.sock and dataplane.sock */
+	char store[256];            /* "/var/lib/weir/weir.db" */
+	char user[32];              /* whom control becomes after start: "nobody" */
+	uint32_t handshake_threads; /* 1 */
+	enum base_log_level log_level;
+
+	/* edge: { ... } */
+	struct base_endpoint https[CONFIG_LISTEN_MAX];
+	uint32_t n_https;                             /* 0 = no edge */
+	struct base_endpoint http[CONFIG_LISTEN_MAX]; /* redirects to https */
+	uint32_t n_http;
+
+	struct config_peer *peers; /* [n_peers], owned */
+	uint32_t n_peers;
+};
+
+/* Read and check a file. On error nothing is allocated and error[error_len] holds one line such as
+ *   weir.conf:35: peer "alice": keepalive is 70000, must be 0 to 65535 seconds (0 turns it off)
+ * Unknown keys are errors too. Returns 0, -EINVAL, -errno of opening. Caller: config_destroy(). */
+int config_load(const char *path, struct config **out, char *error, size_t error_len)
+	__attribute__((warn_unused_result));
+void config_destroy(struct config *config);
+
+#endif

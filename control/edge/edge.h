@@ -1,0 +1,55 @@
+/* The published services: HTTPS listeners, HTTP/1.1 reverse proxy by Host, redirect on port 80.
+ * Threads of its own, each with its own event base and SO_REUSEPORT listeners; the route table is
+ * an immutable snapshot that threads swap by pointer. */
+#ifndef EDGE_H
+#define EDGE_H
+
+#include "base_ip.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct edge;
+
+struct edge_service {
+	char name[64];
+	char host[256];              /* lower case, no port, no trailing dot */
+	struct base_endpoint target; /* address in the tunnel and port */
+};
+
+struct edge_setup {
+	const struct base_endpoint *https;
+	size_t n_https;
+	const struct base_endpoint *http;
+	size_t n_http;
+	uint32_t n_threads;
+};
+
+/* Bind every listener (call before privileges are dropped) and start the threads. error[error_len]
+ * gets one line that names the address on failure. Returns 0 or -errno. */
+int edge_create(const struct edge_setup *setup, struct edge **out, char *error, size_t error_len)
+	__attribute__((warn_unused_result));
+void edge_destroy(struct edge *edge); /* ends connections, joins the threads */
+
+/* Replace all services at once. certificates are PEM, key and chain in one text for each service
+ * (borrowed for the call). Connections under way finish on the table they began with, except that
+ * those to a removed service end within 1 s. Returns 0, -EINVAL (a certificate does not load: the
+ * old table stays), -ENOMEM. Thread: control's main. */
+int edge_services_set(struct edge *edge, const struct edge_service *services,
+                      const char *const *certificate_pems, size_t n)
+	__attribute__((warn_unused_result));
+
+/* Totals for `weir counters`. */
+struct edge_counters {
+	uint64_t connections;
+	uint64_t requests;
+	uint64_t redirects;
+	uint64_t refused_tls;     /* handshake failed */
+	uint64_t refused_host;    /* no service has this host */
+	uint64_t refused_request; /* malformed */
+	uint64_t upstream_failed; /* 502 and 504 */
+	uint64_t websockets;
+};
+struct edge_counters edge_counters(const struct edge *edge);
+
+#endif

@@ -1,0 +1,61 @@
+/* Handshakes for all peers: message in, reply out, keys to program. X25519 runs on threads of its
+ * own; everything else, and every function here, on control's main loop. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "abi_layout.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct event_base;
+struct program;
+struct session_table;
+
+/* private_key: 32 bytes, copied; the caller wipes its own. n_threads >= 1. */
+int session_create(struct event_base *base, struct program *program,
+                   const uint8_t private_key[static 32], uint32_t n_threads, uint32_t n_peers,
+                   struct session_table **out) __attribute__((warn_unused_result));
+void session_destroy(struct session_table *table); /* wipes all keys */
+
+/* The hub's public key (borrowed). */
+const uint8_t *session_public_key(const struct session_table *table);
+
+/* Know a peer, or change it; a changed key or preshared key ends its sessions. preshared_key may
+ * be NULL (none). endpoint may be NULL; it is where the hub itself initiates to.
+ * last_timestamp: 12 bytes TAI64N as stored, or NULL.
+ * Returns 0, -EINVAL (low-order public key), -EEXIST (another peer has this key), -ENOMEM. */
+int session_peer_put(struct session_table *table, uint32_t peer,
+                     const uint8_t public_key[static 32], const uint8_t *preshared_key,
+                     const struct base_endpoint *endpoint, const uint8_t *last_timestamp)
+	__attribute__((warn_unused_result));
+/* Forget a peer: handshakes under way are cancelled, sessions retired, keys wiped. */
+void session_peer_drop(struct session_table *table, uint32_t peer);
+
+struct session_peer_info {
+	uint64_t last_handshake_wall_ns; /* a session confirmed in both directions, 0 = never */
+	struct base_endpoint endpoint;   /* last authenticated, or configured; port 0 = unknown */
+	uint32_t current_index;          /* 0 = none */
+	uint8_t last_timestamp[12];
+};
+/* Returns 0 or -ENOENT. */
+int session_peer_info(const struct session_table *table, uint32_t peer,
+                      struct session_peer_info *out) __attribute__((warn_unused_result));
+
+/* Called when a session was confirmed or an endpoint moved, so that the caller can persist it. */
+typedef void session_changed_fn(void *arg, uint32_t peer);
+void session_on_change(struct session_table *table, session_changed_fn *fn, void *arg);
+
+/* From program's events. */
+void session_handshake_in(struct session_table *table, uint32_t worker,
+                          const struct abi_event_handshake *event);
+void session_confirmed(struct session_table *table, uint32_t index, uint32_t peer);
+void session_endpoint_moved(struct session_table *table, const struct abi_event_endpoint *event);
+void session_wanted(struct session_table *table, uint32_t peer, uint32_t index);
+void session_rekey_due(struct session_table *table, uint32_t peer, uint32_t index);
+/* resumed: read the session table back. Otherwise initiate to every peer whose endpoint is known,
+ * paced, since a fresh dataplane has no session. */
+void session_attached(struct session_table *table, bool resumed);
+void session_detached(struct session_table *table);
+
+#endif

@@ -1,0 +1,142 @@
+/* Every counter of weir, once: the list makes the enum, the names in JSON and the texts of
+ * `weir counters`. One array of ABI_N_COUNTERS uint64_t lies in the region for each writer (worker,
+ * exception thread, control); readers add them up. Counters only grow while the region lives.
+ *
+ * A drop is counted exactly once, where it happens, so that for every worker
+ *   rx_wan + rx_tun + rx_tap + rx_handoff + rx_inject
+ *     = tx_wan + to_tun + to_tap + to_control + to_handoff + keepalive_in + sum of the drop_...
+ * (tests/flow asserts it to the packet; the counter's second word says on which side it stands). */
+#ifndef ABI_COUNTER_H
+#define ABI_COUNTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* X(NAME, kind, "json_name", "what it means")
+ * kind: IN, OUT, DROP are the three parts of the balance above; INFO stands outside it. */
+#define ABI_COUNTER_LIST(X)                                                                        \
+	/* what came in */                                                                         \
+	X(RX_WAN, IN, "rx_wan", "frames received on a WAN port")                                   \
+	X(RX_TUN, IN, "rx_tun", "packets from the kernel for peers (TUN)")                         \
+	X(RX_TAP, IN, "rx_tap", "frames from the kernel for a WAN port (TAP)")                     \
+	X(RX_HANDOFF, IN, "rx_handoff", "packets taken over from another worker")                  \
+	X(RX_INJECT, IN, "rx_inject", "handshake messages and keepalives made by the hub")         \
+	/* what went out */                                                                        \
+	X(TX_WAN, OUT, "tx_wan", "frames handed to a WAN port")                                    \
+	X(TO_TUN, OUT, "to_tun", "packets to the kernel for the hub's tunnel address")             \
+	X(TO_TAP, OUT, "to_tap", "frames to the kernel that are not WireGuard")                    \
+	X(TO_CONTROL, OUT, "to_control", "handshake messages to control")                          \
+	X(TO_HANDOFF, OUT, "to_handoff", "packets handed to another worker")                       \
+	X(KEEPALIVE_IN, OUT, "keepalive_in", "authenticated empty packets, done with")             \
+	/* in_parse */                                                                             \
+	X(DROP_FRAME_TRUNCATED, DROP, "drop_frame_truncated",                                      \
+	  "frame shorter than its IP length says: turn off tx offloads at the sending end")        \
+	X(DROP_FRAME_CHAINED, DROP, "drop_frame_chained", "frame in several buffers")              \
+	X(DROP_OUTER_HEADER, DROP, "drop_outer_header", "outer IP or UDP header is malformed")     \
+	X(DROP_OUTER_FRAGMENT, DROP, "drop_outer_fragment",                                        \
+	  "fragment of a UDP datagram to the WireGuard port")                                      \
+	X(DROP_WG_SHORT, DROP, "drop_wg_short", "UDP payload shorter than a message header")       \
+	X(DROP_WG_TYPE, DROP, "drop_wg_type", "message type is not 1 to 4")                        \
+	X(DROP_WG_RESERVED, DROP, "drop_wg_reserved",                                              \
+	  "reserved bytes of the message are not zero")                                            \
+	X(DROP_WG_LENGTH, DROP, "drop_wg_length", "message length does not fit its type")          \
+	X(DROP_WG_MAC1, DROP, "drop_wg_mac1", "mac1 of a handshake message is wrong")              \
+	/* in_session, in_open, in_accept */                                                       \
+	X(DROP_UNKNOWN_INDEX, DROP, "drop_unknown_index", "no session has this receiver index")    \
+	X(DROP_SESSION_EXPIRED, DROP, "drop_session_expired",                                      \
+	  "session older than 180 s or its counter used up")                                       \
+	X(DROP_AUTH, DROP, "drop_auth", "data message failed authentication")                      \
+	X(DROP_REPLAY, DROP, "drop_replay", "counter seen before or behind the window")            \
+	X(DROP_INNER_HEADER, DROP, "drop_inner_header", "inner packet is not valid IPv4 or IPv6")  \
+	X(DROP_INNER_LENGTH, DROP, "drop_inner_length", "inner length is larger than the payload") \
+	X(DROP_INNER_SOURCE, DROP, "drop_inner_source",                                            \
+	  "inner source address belongs to another peer or to none")                               \
+	/* policy, in_deliver */                                                                   \
+	X(DROP_POLICY_FORWARD, DROP, "drop_policy_forward",                                        \
+	  "peer to peer forwarding is off (hub.peer_to_peer)")                                     \
+	X(DROP_HOP_LIMIT, DROP, "drop_hop_limit", "hop limit reached zero at the hub")             \
+	/* out_parse, out_route, out_seal, out_wrap */                                             \
+	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no peer has the inner destination")               \
+	X(DROP_NO_SESSION, DROP, "drop_no_session", "peer has no session yet; one was asked for")  \
+	X(DROP_NO_ENDPOINT, DROP, "drop_no_endpoint", "peer's endpoint is not known")              \
+	X(DROP_NO_WAN_ROUTE, DROP, "drop_no_wan_route", "no kernel route to the endpoint")         \
+	X(DROP_NO_NEIGHBOUR, DROP, "drop_no_neighbour",                                            \
+	  "next hop not resolved yet; the kernel was asked to")                                    \
+	X(DROP_TOO_BIG, DROP, "drop_too_big", "packet does not fit the port's MTU")                \
+	/* limits: rings and buffers */                                                            \
+	X(DROP_TUN_RING_FULL, DROP, "drop_tun_ring_full", "ring to the kernel's TUN is full")      \
+	X(DROP_TAP_RING_FULL, DROP, "drop_tap_ring_full", "ring to the kernel's TAP is full")      \
+	X(DROP_TAP_LIMIT, DROP, "drop_tap_limit", "more WAN traffic to the kernel than allowed")   \
+	X(DROP_CONTROL_RING_FULL, DROP, "drop_control_ring_full", "event ring to control is full") \
+	X(DROP_HANDOFF_FULL, DROP, "drop_handoff_full", "ring to another worker is full")          \
+	X(DROP_TX_FULL, DROP, "drop_tx_full", "port's transmit queue is full")                     \
+	X(DROP_STRAY, DROP, "drop_stray", "frame for another station or a port that is gone")      \
+	/* outside the balance: workers */                                                         \
+	X(FORWARDED, INFO, "forwarded", "inner packets routed from peer to peer")                  \
+	X(SEALED, INFO, "sealed", "packets encrypted")                                             \
+	X(OPENED, INFO, "opened", "packets authenticated and decrypted")                           \
+	X(ENDPOINT_MOVED, INFO, "endpoint_moved", "peer was heard from a new address")             \
+	X(KEEPALIVE_OUT, INFO, "keepalive_out", "keepalives sent")                                 \
+	X(NO_MBUF, INFO, "no_mbuf", "packet buffer pool was empty")                                \
+	X(EVENT_LOST, INFO, "event_lost", "event to control lost because its ring was full")       \
+	X(CMD_BAD, INFO, "cmd_bad", "command from control refused as malformed")                   \
+	/* outside the balance: exception thread */                                                \
+	X(TUN_READ, INFO, "tun_read", "reads from the TUN (super-packets)")                        \
+	X(TUN_WRITTEN, INFO, "tun_written", "packets written to the TUN, before coalescing")       \
+	X(TAP_READ, INFO, "tap_read", "reads from the WAN TAPs (super-packets)")                   \
+	X(TAP_WRITTEN, INFO, "tap_written", "frames written to the WAN TAPs, before coalescing")   \
+	X(KERNEL_REFUSED, INFO, "kernel_refused", "write to a TUN or TAP failed")                  \
+	X(KERNEL_BAD, INFO, "kernel_bad", "packet from a TUN or TAP that cannot be used")          \
+	X(KERNEL_WORKER_FULL, INFO, "kernel_worker_full",                                          \
+	  "packet from the kernel lost because the worker's ring was full")                        \
+	/* outside the balance: control, handshakes */                                             \
+	X(HS_INITIATION_IN, INFO, "hs_initiation_in", "initiations received")                      \
+	X(HS_RESPONSE_IN, INFO, "hs_response_in", "responses received")                            \
+	X(HS_COOKIE_IN, INFO, "hs_cookie_in", "cookie replies received")                           \
+	X(HS_INITIATION_OUT, INFO, "hs_initiation_out", "initiations sent")                        \
+	X(HS_RESPONSE_OUT, INFO, "hs_response_out", "responses sent")                              \
+	X(HS_COOKIE_OUT, INFO, "hs_cookie_out", "cookie replies sent")                             \
+	X(HS_COMPLETED, INFO, "hs_completed", "sessions confirmed by data in both directions")     \
+	X(HS_REFUSED_MALFORMED, INFO, "hs_refused_malformed", "handshake message malformed")       \
+	X(HS_REFUSED_DECRYPT, INFO, "hs_refused_decrypt",                                          \
+	  "handshake message failed authentication")                                               \
+	X(HS_REFUSED_UNKNOWN_PEER, INFO, "hs_refused_unknown_peer",                                \
+	  "initiation with a static key that no peer has")                                         \
+	X(HS_REFUSED_TIMESTAMP, INFO, "hs_refused_timestamp",                                      \
+	  "initiation with a timestamp that is not newer than the last")                           \
+	X(HS_REFUSED_FLOOD, INFO, "hs_refused_flood",                                              \
+	  "initiation less than 20 ms after the last of the same peer")                            \
+	X(HS_REFUSED_NO_HANDSHAKE, INFO, "hs_refused_no_handshake",                                \
+	  "response or cookie reply to no initiation of ours")                                     \
+	X(HS_REFUSED_COOKIE, INFO, "hs_refused_cookie", "cookie reply failed authentication")      \
+	X(HS_REFUSED_UNDER_LOAD, INFO, "hs_refused_under_load",                                    \
+	  "handshake message without a valid mac2 while under load")                               \
+	X(HS_REFUSED_QUEUE_FULL, INFO, "hs_refused_queue_full",                                    \
+	  "handshake message while the handshake threads' queue was full")                         \
+	X(HS_REFUSED_NO_SLOT, INFO, "hs_refused_no_slot", "no free session slot on the worker")    \
+	X(HS_GAVE_UP, INFO, "hs_gave_up", "handshakes given up after 90 s")
+
+enum abi_counter {
+#define X(name, kind, json, text) ABI_COUNTER_##name,
+	ABI_COUNTER_LIST(X)
+#undef X
+		ABI_N_COUNTERS
+};
+
+enum abi_counter_kind {
+	ABI_COUNTER_KIND_IN = 0,
+	ABI_COUNTER_KIND_OUT = 1,
+	ABI_COUNTER_KIND_DROP = 2,
+	ABI_COUNTER_KIND_INFO = 3,
+};
+
+/* Descriptions, index = enum abi_counter; literals. */
+struct abi_counter_text {
+	const char *name; /* JSON name */
+	const char *text;
+	enum abi_counter_kind kind;
+};
+
+extern const struct abi_counter_text abi_counter_texts[ABI_N_COUNTERS];
+
+#endif

@@ -1,0 +1,412 @@
+/* The bytes of the region: every struct that control and the dataplane share, with its size and
+ * offsets asserted. README.md draws them. Rules (DESIGN.md section 4): fixed-width integers,
+ * offsets and ids instead of pointers, no bool, enum or long; each field says who writes it; a
+ * change bumps ABI_VERSION and abi.expected.
+ *
+ * Times are CLOCK_MONOTONIC nanoseconds, which both processes share. */
+#ifndef ABI_LAYOUT_H
+#define ABI_LAYOUT_H
+
+#include "abi_counter.h"
+#include "base_ip.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ABI_MAGIC   UINT64_C(0x31524945572e6162) /* "ba.WEIR1" */
+#define ABI_VERSION 1U
+
+#define ABI_LINE          64U
+#define ABI_WORKERS_MAX   16U
+#define ABI_PORTS_MAX     8U
+#define ABI_PEERS_MAX     (1U << 20)
+#define ABI_RECORD_LEN    256U
+#define ABI_PAYLOAD_MAX   (ABI_RECORD_LEN - 16U)
+#define ABI_CMD_SLOTS     1024U /* records in a command ring; power of two */
+#define ABI_EVENT_SLOTS   1024U
+#define ABI_HANDSHAKE_MAX 148U
+#define ABI_COUNTERS_LEN  128U /* room for enum abi_counter to grow within a version */
+#define ABI_PEER_NONE     UINT32_MAX
+#define ABI_SEND_RESERVE  (UINT64_C(1) << 16) /* send counters reserved ahead at a time */
+
+_Static_assert(ABI_N_COUNTERS <= ABI_COUNTERS_LEN, "make room for the counters: new version");
+
+#define ABI_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " changed size")
+#define ABI_ASSERT_OFFSET(type, field, offset)                                                     \
+	_Static_assert(offsetof(type, field) == (offset), #type "." #field " moved")
+
+/* ---- session index ----------------------------------------------------------------------------
+ * The 32-bit index that a peer puts into each message to us: the owner's number in the low bits,
+ * so that any worker finds the owner by a mask; then the slot in the owner's session table; random
+ * bits above, so that an index of an earlier session in the slot is not taken for this one. */
+#define ABI_INDEX_WORKER_BITS 4U
+#define ABI_INDEX_SLOT_BITS   20U
+#define ABI_INDEX_NONE        0U /* never issued: slot 0 of every worker stays unused */
+
+static inline uint32_t abi_index_worker(uint32_t index)
+{
+	return index & ((1U << ABI_INDEX_WORKER_BITS) - 1U);
+}
+
+static inline uint32_t abi_index_slot(uint32_t index)
+{
+	return index >> ABI_INDEX_WORKER_BITS & ((1U << ABI_INDEX_SLOT_BITS) - 1U);
+}
+
+/* random: any 32 bits, of which the upper 8 are used. */
+static inline uint32_t abi_index_make(uint32_t worker, uint32_t slot, uint32_t random)
+{
+	uint32_t low = ABI_INDEX_WORKER_BITS + ABI_INDEX_SLOT_BITS;
+
+	return random >> low << low | slot << ABI_INDEX_WORKER_BITS | worker;
+}
+
+/* ---- set-up: what the dataplane must know before it can start --------------------------------- */
+
+enum abi_driver {                           /* in abi_port_setup.driver */
+	          ABI_DRIVER_AF_PACKET = 0, /* device = kernel interface */
+	          ABI_DRIVER_PCI = 1,       /* device = PCI address */
+	          ABI_DRIVER_VDEV = 2,      /* device = EAL --vdev text */
+};
+
+enum abi_aead { /* in abi_setup.aead */
+	        ABI_AEAD_AUTO = 0,
+	        ABI_AEAD_IPSEC_MB = 1,
+	        ABI_AEAD_SODIUM = 2,
+};
+
+struct abi_port_setup {     /* written by control before the first attach, then constant */
+	char name[16];      /* as in the configuration, zero-terminated */
+	char device[176];   /* by driver, zero-terminated */
+	uint32_t driver;    /* enum abi_driver */
+	uint16_t mtu;       /* bytes of IP packet */
+	uint16_t n_rx_desc; /* 0 = default */
+	uint32_t has_tap;   /* 1: control hands over a TAP for this port */
+	uint32_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_port_setup, 208);
+
+struct abi_setup { /* written by control before the first attach, then constant */
+	uint32_t n_workers;
+	uint32_t n_ports;
+	uint32_t idle_cap_us;   /* 0 = busy polling; else longest nap of an idle worker */
+	uint32_t aead;          /* enum abi_aead */
+	uint32_t n_mbufs;       /* 0 = default */
+	uint32_t use_hugepages; /* 1: try, fall back with a warning; 0: never */
+	uint16_t tunnel_mtu;    /* largest inner packet, bytes */
+	uint16_t pad16;
+	uint32_t log_level;             /* enum base_log_level */
+	int16_t cores[ABI_WORKERS_MAX]; /* CPU of each worker, -1 = not pinned */
+	struct abi_port_setup ports[ABI_PORTS_MAX];
+};
+ABI_ASSERT_SIZE(struct abi_setup, 64 + 208 * 8);
+
+/* ---- header ------------------------------------------------------------------------------------ */
+
+struct abi_header {
+	/* written by the creator (control), then constant; checked by whoever attaches */
+	uint64_t magic;
+	uint32_t version;
+	uint32_t header_len; /* sizeof(struct abi_header) */
+	uint64_t region_len; /* bytes */
+	uint64_t epoch;      /* random, names this region */
+	uint32_t features;   /* bit set of optional parts; unknown bits are refused */
+	uint32_t n_workers;
+	uint32_t n_peers; /* peer ids are 0 .. n_peers - 1 */
+	uint32_t n_slots; /* session slots of each worker */
+	uint64_t pad0[2];
+
+	struct abi_setup setup;
+
+	/* written by control */
+	_Alignas(64) uint32_t control_pid;
+	uint32_t pad1;
+	uint64_t control_heartbeat_ns;
+	/* written by the dataplane */
+	_Alignas(64) uint32_t dataplane_pid;
+	uint32_t dataplane_ready; /* 1 once ports are up and workers run */
+	uint64_t dataplane_heartbeat_ns;
+	uint64_t dataplane_generation; /* +1 at each start of a dataplane on this region */
+};
+ABI_ASSERT_OFFSET(struct abi_header, setup, 64);
+ABI_ASSERT_OFFSET(struct abi_header, control_pid, 1792);
+ABI_ASSERT_OFFSET(struct abi_header, dataplane_pid, 1856);
+ABI_ASSERT_SIZE(struct abi_header, 1920);
+
+/* ---- rings --------------------------------------------------------------------------------------
+ * Single producer, single consumer; head and tail only grow; see abi_ring.h. */
+
+struct abi_record {
+	uint16_t type; /* enum abi_cmd_type or abi_event_type */
+	uint16_t len;  /* bytes of payload used */
+	uint32_t pad;
+	uint64_t seq; /* number of this record since the region was made, from 1 */
+	uint8_t payload[ABI_PAYLOAD_MAX];
+};
+ABI_ASSERT_SIZE(struct abi_record, ABI_RECORD_LEN);
+
+struct abi_ring {
+	_Alignas(64) uint64_t head; /* written by the producer: records ever pushed */
+	_Alignas(64) uint64_t tail; /* written by the consumer: records ever taken */
+	_Alignas(64) uint32_t
+		consumer_sleeps; /* consumer sets, producer clears: kick its eventfd */
+	uint32_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_ring, 192);
+
+/* ---- commands: control -> worker ---------------------------------------------------------------
+ * Every command is idempotent: after a kill the last one may be applied twice. */
+
+enum abi_cmd_type {
+	ABI_CMD_NONE = 0,
+	ABI_CMD_HUB = 1,
+	ABI_CMD_ADDRESS = 2,
+	ABI_CMD_PEER_PUT = 3,
+	ABI_CMD_PEER_DROP = 4,
+	ABI_CMD_ROUTE_PUT = 5,
+	ABI_CMD_ROUTE_DROP = 6,
+	ABI_CMD_SESSION_INSTALL = 7,
+	ABI_CMD_SESSION_RETIRE = 8,
+	ABI_CMD_ENDPOINT_SET = 9,
+	ABI_CMD_KEEPALIVE = 10,
+	ABI_CMD_WAN_ROUTE_PUT = 11,
+	ABI_CMD_WAN_ROUTE_DROP = 12,
+	ABI_CMD_NEIGHBOUR_PUT = 13,
+	ABI_CMD_NEIGHBOUR_DROP = 14,
+	ABI_CMD_INJECT = 15,
+	ABI_CMD_BARRIER = 16,
+	ABI_CMD_SYNC_BEGIN = 17,
+	ABI_CMD_SYNC_END = 18,
+	ABI_N_CMD_TYPES
+};
+
+/* To every worker. */
+struct abi_cmd_hub {
+	uint8_t mac1_key[32]; /* HASH("mac1----" || hub's public key), whitepaper 5.4.4; public */
+	uint16_t listen_port; /* host order */
+	uint16_t tunnel_mtu;
+	uint32_t peer_to_peer; /* 1: packets between peers pass */
+};
+ABI_ASSERT_SIZE(struct abi_cmd_hub, 40);
+
+/* An address of the hub itself; to every worker. */
+struct abi_cmd_address {
+	struct base_ip ip;
+	uint32_t port;    /* WAN port number, or ABI_PORTS_MAX for a tunnel address */
+	uint32_t present; /* 1 add, 0 remove */
+};
+ABI_ASSERT_SIZE(struct abi_cmd_address, 28);
+
+/* To every worker. */
+struct abi_cmd_peer {
+	uint32_t peer;
+	uint16_t keepalive_s; /* persistent keepalive, 0 = off */
+	uint16_t flags;       /* 0 */
+};
+ABI_ASSERT_SIZE(struct abi_cmd_peer, 8);
+
+/* An allowed IP; to every worker. Put replaces the holder of exactly this prefix; drop names it. */
+struct abi_cmd_route {
+	struct base_prefix prefix;
+	uint32_t peer;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_route, 28);
+
+enum abi_role {
+	ABI_ROLE_INITIATOR = 0,
+	ABI_ROLE_RESPONDER = 1,
+};
+
+/* A fresh keypair; to its owner, the worker that index names. A responder's session may only
+ * receive until its first authenticated packet; an initiator's sends at once. */
+struct abi_cmd_session_install {
+	uint32_t index;        /* ours: the receiver index in messages to us */
+	uint32_t remote_index; /* theirs, as sent, little endian as a number */
+	uint32_t peer;
+	uint32_t role; /* enum abi_role */
+	uint64_t birth_ns;
+	struct base_endpoint remote; /* port 0 = not known */
+	struct base_ip local;        /* our address that was used, family NONE = any */
+	uint32_t port;               /* WAN port number */
+	uint8_t receive_key[32];
+	uint8_t send_key[32];
+};
+ABI_ASSERT_SIZE(struct abi_cmd_session_install, 24 + 24 + 20 + 4 + 64);
+
+/* Session retire and keepalive (send an empty packet now); to the owner. */
+struct abi_cmd_session {
+	uint32_t index;
+	uint32_t peer;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_session, 8);
+
+/* To the owner of the session. */
+struct abi_cmd_endpoint {
+	uint32_t index;
+	uint32_t port;
+	struct base_endpoint remote;
+	struct base_ip local;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_endpoint, 52);
+
+/* A kernel route of the underlay; to every worker. */
+struct abi_cmd_wan_route {
+	struct base_prefix prefix;
+	struct base_ip gateway; /* family NONE = on link */
+	struct base_ip source;  /* preferred source address, NONE = any of the port's */
+	uint32_t port;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_wan_route, 68);
+
+/* A kernel neighbour of the underlay; to every worker. */
+struct abi_cmd_neighbour {
+	struct base_ip ip;
+	uint32_t port;
+	uint8_t mac[6];
+	uint16_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_neighbour, 32);
+
+/* Send one UDP datagram from our listen port (a handshake message); to one worker. */
+struct abi_cmd_inject {
+	struct base_endpoint remote;
+	struct base_ip local; /* family NONE = by route */
+	uint32_t port; /* port on which the message that this answers came; UINT32_MAX = by route */
+	uint16_t len;  /* bytes of message used */
+	uint8_t message[ABI_HANDSHAKE_MAX];
+	uint16_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_inject, 24 + 20 + 4 + 2 + 148 + 2);
+
+/* Answered by ABI_EVENT_BARRIER with the same token, after everything before it was applied. */
+struct abi_cmd_barrier {
+	uint64_t token;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_barrier, 8);
+
+/* Sync begin and end have no payload. Between them control repeats its whole desired state (hub,
+ * addresses, peers, routes, WAN routes, neighbours; not sessions); at the end the worker drops
+ * whatever it holds of these that was not repeated, and sessions of peers that are gone. What is
+ * live stays live meanwhile. */
+
+/* ---- events: worker -> control ----------------------------------------------------------------- */
+
+enum abi_event_type {
+	ABI_EVENT_NONE = 0,
+	ABI_EVENT_HANDSHAKE = 1,
+	ABI_EVENT_SESSION_CONFIRMED = 2,
+	ABI_EVENT_ENDPOINT_MOVED = 3,
+	ABI_EVENT_SESSION_WANTED = 4,
+	ABI_EVENT_REKEY_DUE = 5,
+	ABI_EVENT_NEIGHBOUR_WANTED = 6,
+	ABI_EVENT_BARRIER = 7,
+	ABI_N_EVENT_TYPES
+};
+
+/* A handshake or cookie message whose length, type, reserved bytes and mac1 (types 1 and 2) are
+ * right. */
+struct abi_event_handshake {
+	struct base_endpoint remote;
+	struct base_ip local;
+	uint32_t port;
+	uint16_t len;
+	uint8_t message[ABI_HANDSHAKE_MAX];
+	uint16_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_event_handshake, 24 + 20 + 4 + 2 + 148 + 2);
+
+/* First authenticated packet on a responder's session; session wanted (no session, or nothing
+ * heard for 15 s after sending; index NONE or the silent one); rekey due (whitepaper 6.2). */
+struct abi_event_session {
+	uint32_t index;
+	uint32_t peer;
+};
+ABI_ASSERT_SIZE(struct abi_event_session, 8);
+
+struct abi_event_endpoint {
+	uint32_t index;
+	uint32_t peer;
+	struct base_endpoint remote;
+	struct base_ip local;
+	uint32_t port;
+};
+ABI_ASSERT_SIZE(struct abi_event_endpoint, 56);
+
+/* The next hop ip on this port has no neighbour entry: ask the kernel to resolve it. */
+struct abi_event_neighbour {
+	struct base_ip ip;
+	uint32_t port;
+};
+ABI_ASSERT_SIZE(struct abi_event_neighbour, 24);
+
+struct abi_event_barrier {
+	uint64_t token;
+};
+ABI_ASSERT_SIZE(struct abi_event_barrier, 8);
+
+/* ---- what workers publish ----------------------------------------------------------------------- */
+
+/* One session slot of one worker: enough to go on after a restart of either process. Written by
+ * the owning worker alone (and, on a restarted dataplane, by that worker before it runs); control
+ * reads it when it re-attaches. */
+struct abi_session {
+	uint32_t index; /* 0 = free. Stored last when a session is made, cleared first */
+	uint32_t remote_index;
+	uint32_t peer;
+	uint32_t role;
+	uint64_t birth_ns;
+	uint32_t confirmed; /* 1: a packet was authenticated on it */
+	uint32_t port;
+	/* counters below this mark may have been used; stored before the first of a block is used */
+	uint64_t send_reserved;
+	uint64_t receive_next; /* 1 + highest counter accepted */
+	struct base_endpoint remote;
+	struct base_ip local;
+	uint32_t pad;
+	uint8_t receive_key[32];
+	uint8_t send_key[32];
+	uint64_t last_receive_ns; /* authenticated, any packet */
+	uint64_t last_send_ns;
+	uint8_t pad1[80];
+};
+ABI_ASSERT_OFFSET(struct abi_session, send_reserved, 32);
+ABI_ASSERT_OFFSET(struct abi_session, remote, 48);
+ABI_ASSERT_OFFSET(struct abi_session, receive_key, 96);
+ABI_ASSERT_SIZE(struct abi_session, 256);
+
+/* What one worker did for one peer; written by that worker, added up by readers. Refreshed at
+ * least every 250 ms. */
+struct abi_peer_counters {
+	uint64_t rx_packets;
+	uint64_t rx_bytes; /* UDP payload of data messages, as `wg` counts */
+	uint64_t tx_packets;
+	uint64_t tx_bytes;
+	uint64_t last_rx_ns; /* last authenticated packet, 0 = never */
+	uint64_t last_tx_ns;
+	uint64_t drops; /* authenticated packets of this peer that were dropped */
+	uint64_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_peer_counters, 64);
+
+/* Written by the worker. */
+struct abi_worker_status {
+	uint64_t heartbeat_ns; /* refreshed at least every 100 ms */
+	uint64_t n_loops;
+	uint64_t busy_ns; /* time in loops that moved packets */
+	uint64_t idle_ns; /* time in empty loops and naps */
+	uint64_t longest_loop_ns;
+	uint64_t n_sessions;
+	uint64_t pad[2];
+};
+ABI_ASSERT_SIZE(struct abi_worker_status, 64);
+
+/* Written by the dataplane's main thread. */
+struct abi_port_status {
+	uint8_t mac[6];
+	uint16_t mtu;
+	uint32_t up; /* 1: link up */
+	uint64_t pad[6];
+};
+ABI_ASSERT_SIZE(struct abi_port_status, 64);
+
+#endif

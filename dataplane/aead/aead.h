@@ -1,0 +1,64 @@
+/* ChaCha20-Poly1305 (RFC 8439 2.8) over a burst of packets of mixed keys and sizes, with the
+ * WireGuard nonce: 4 zero bytes, then the 64-bit counter, little endian (whitepaper 5.4.6).
+ * No additional data. Everything happens in place. */
+#ifndef AEAD_H
+#define AEAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AEAD_KEY_LEN   32
+#define AEAD_TAG_LEN   16
+#define AEAD_BURST_MAX 64
+#define AEAD_LEN_MAX   9600 /* payload bytes */
+
+enum aead_verdict {
+	AEAD_OK = 0,
+	AEAD_FORGED = 1, /* tag does not fit */
+	AEAD_ERROR =
+		2, /* backend failed or len > AEAD_LEN_MAX; buffer as it was, or not to be used */
+};
+
+/* One packet. data[len] is the payload, data[len .. len + 15] the tag: written by seal, read by
+ * open. Any alignment. Buffers of one burst do not overlap. */
+struct aead_op {
+	uint8_t *data;
+	const uint8_t *key; /* 32 bytes, borrowed for the call */
+	uint64_t counter;
+	uint32_t len;     /* payload bytes without the tag, 0 .. AEAD_LEN_MAX */
+	uint32_t verdict; /* out: enum aead_verdict */
+};
+
+enum aead_backend {
+	AEAD_BACKEND_AUTO = 0, /* the fastest that passes its self-test */
+	AEAD_BACKEND_IPSEC_MB = 1,
+	AEAD_BACKEND_SODIUM = 2,
+	AEAD_N_BACKENDS
+};
+
+struct aead; /* one thread's context */
+
+/* Make a context with one backend. Runs the backend's known-answer self-test first; AUTO falls
+ * back to the next backend when one is absent or fails, a named one does not.
+ * Returns 0, -ENOTSUP (CPU or library cannot), -EIO (self-test failed), -ENOMEM.
+ * Caller: aead_destroy(). Thread: the context belongs to one thread at a time. */
+int aead_create(enum aead_backend backend, struct aead **out) __attribute__((warn_unused_result));
+void aead_destroy(struct aead *aead); /* NULL is fine; wipes key material */
+
+/* "ipsec-mb" or "sodium", and what it runs on, e.g. "ipsec-mb 1.3 avx512"; literal. */
+const char *aead_name(const struct aead *aead);
+
+/* Name in configuration ("auto", "ipsec-mb", "sodium") to backend; returns 0 or -EINVAL. */
+int aead_backend_parse(const char *text, enum aead_backend *out)
+	__attribute__((warn_unused_result));
+
+/* Seal ops[n], n <= AEAD_BURST_MAX: encrypt data[len] in place, write the tag behind it. All
+ * verdicts are AEAD_OK unless the backend fails. No allocation. */
+void aead_seal(struct aead *aead, struct aead_op *ops, unsigned int n);
+
+/* Open ops[n]: verify the tags, decrypt in place those that fit. The buffer of a forged packet is
+ * not to be used: a backend may have decrypted it. Verdicts are per packet; a forgery does not
+ * disturb its neighbours. */
+void aead_open(struct aead *aead, struct aead_op *ops, unsigned int n);
+
+#endif

@@ -1,0 +1,122 @@
+/* Base64 and hex. sodium would do it too, but base depends on libc alone. */
+#include "base_text.h"
+
+#include "base_bytes.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* 0..63 -> character, with arithmetic only: each term switches on past its boundary. */
+static char sextet_to_char(unsigned int v)
+{
+	int c = 'A' + (int)v;
+
+	c += ((25 - (int)v) >> 8) & 6;  /* past 'Z': to 'a' */
+	c -= ((51 - (int)v) >> 8) & 75; /* past 'z': to '0' */
+	c -= ((61 - (int)v) >> 8) & 15; /* past '9': to '+' */
+	c += ((62 - (int)v) >> 8) & 3;  /* '/' */
+	return (char)c;
+}
+
+/* All ones when lo <= c <= hi, else 0. */
+static int in_range(int c, int lo, int hi)
+{
+	return ~(((c - lo) >> 8) | ((hi - c) >> 8));
+}
+
+/* Character -> 0..63, or -1. */
+static int char_to_sextet(int c)
+{
+	int v = -1;
+
+	v += in_range(c, 'A', 'Z') & (c - 'A' + 1);
+	v += in_range(c, 'a', 'z') & (c - 'a' + 26 + 1);
+	v += in_range(c, '0', '9') & (c - '0' + 52 + 1);
+	v += in_range(c, '+', '+') & (62 + 1);
+	v += in_range(c, '/', '/') & (63 + 1);
+	return v;
+}
+
+void base_key_to_base64(char out[static BASE_KEY_BASE64_LEN],
+                        const uint8_t key[static BASE_KEY_LEN])
+{
+	for (size_t i = 0; i < 11; i++) {
+		uint32_t group = 0;
+
+		for (size_t j = 0; j < 3; j++)
+			group = group << 8 | (i * 3 + j < BASE_KEY_LEN ? key[i * 3 + j] : 0U);
+		for (size_t j = 0; j < 4; j++)
+			out[i * 4 + j] = sextet_to_char(group >> (18 - 6 * j) & 63);
+	}
+	out[43] = '=';
+	out[44] = '\0';
+}
+
+int base_key_from_base64(uint8_t key[static BASE_KEY_LEN], const char *text)
+{
+	uint8_t bytes[33];
+	int bad = 0;
+
+	if (strnlen(text, BASE_KEY_BASE64_LEN) != BASE_KEY_BASE64_LEN - 1 || text[43] != '=')
+		return -EINVAL;
+	for (size_t i = 0; i < 11; i++) {
+		uint32_t group = 0;
+
+		for (size_t j = 0; j < 4; j++) {
+			int v = i * 4 + j == 43 ? 0
+			                        : char_to_sextet((unsigned char)text[i * 4 + j]);
+
+			bad |= v;
+			group = group << 6 | ((uint32_t)v & 63);
+		}
+		bytes[i * 3] = (uint8_t)(group >> 16);
+		bytes[i * 3 + 1] = (uint8_t)(group >> 8);
+		bytes[i * 3 + 2] = (uint8_t)group;
+	}
+	/* The last group holds 16 bits of key; the two bits below them must be zero. */
+	bad |= -(int)bytes[32];
+	memcpy(key, bytes, BASE_KEY_LEN);
+	base_wipe(bytes, sizeof(bytes));
+	if (bad < 0) {
+		base_wipe(key, BASE_KEY_LEN);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void base_hex_encode(char *out, const uint8_t *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[bytes[i] >> 4];
+		out[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	out[2 * len] = '\0';
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int base_hex_decode(uint8_t *out, size_t len, const char *text)
+{
+	if (strnlen(text, 2 * len + 1) != 2 * len)
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++) {
+		int high = hex_digit(text[2 * i]);
+		int low = hex_digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return -EINVAL;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* Keys as text. Base64 of 32-byte keys in constant time in the key (no table look-up by secret
+ * data), hex for fingerprints. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BASE_KEY_LEN        32
+#define BASE_KEY_BASE64_LEN 45 /* 44 characters and the terminating zero */
+
+/* Write the 44 characters of RFC 4648 base64 and a zero. */
+void base_key_to_base64(char out[static BASE_KEY_BASE64_LEN],
+                        const uint8_t key[static BASE_KEY_LEN]);
+
+/* Read exactly 44 characters ending in '='; unused bits must be zero. Returns 0 or -EINVAL, and
+ * then key is wiped. */
+int base_key_from_base64(uint8_t key[static BASE_KEY_LEN], const char *text)
+	__attribute__((warn_unused_result));
+
+/* Lower-case hex; out has 2 * len + 1 bytes. */
+void base_hex_encode(char *out, const uint8_t *bytes, size_t len);
+
+/* Exactly 2 * len hex digits of either case. Returns 0 or -EINVAL. */
+int base_hex_decode(uint8_t *out, size_t len, const char *text) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,54 @@
+/* One worker: a thread that owns its sessions and runs the stations over bursts (worker_run.c), and
+ * applies control's commands (worker_cmd.c). main.c makes the surroundings and hands them over. */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include "abi_region.h"
+#include "aead.h"
+#include "port_link.h"
+
+#include <rte_mempool.h>
+#include <rte_ring.h>
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct worker;
+
+/* What all workers of one dataplane share, beside the region. Made by worker_shared_create(). */
+struct worker_shared;
+
+struct worker_setup {
+	uint32_t id;                     /* 0 .. n_workers - 1 */
+	const struct abi_region *region; /* borrowed until worker_destroy() */
+	struct worker_shared *shared;    /* borrowed */
+	struct rte_mempool *pool;        /* borrowed */
+	uint32_t n_ports;
+	uint16_t ethdev[ABI_PORTS_MAX]; /* DPDK port id of each WAN port */
+	uint16_t queue[ABI_PORTS_MAX];  /* this worker's rx and tx queue there */
+	struct port_link *link; /* to the exception thread; NULL in tests: frames are dropped */
+	struct rte_ring *mesh_in[ABI_WORKERS_MAX];  /* from worker i, SPSC, NULL for i == id */
+	struct rte_ring *mesh_out[ABI_WORKERS_MAX]; /* to worker i */
+	int control_wake_fd;                        /* eventfd, borrowed; -1 in tests */
+	enum aead_backend aead;
+};
+
+/* The array of current sessions by peer, one word a peer, that all workers read and the owner of a
+ * new session release-stores. Returns 0 or -ENOMEM. */
+int worker_shared_create(uint32_t n_peers, struct worker_shared **out)
+	__attribute__((warn_unused_result));
+void worker_shared_destroy(struct worker_shared *shared);
+
+/* Make a worker; sessions found in its region slots are resumed (send counters from the reserved
+ * mark, replay window closed below receive_next). Returns 0 or -errno. */
+int worker_create(const struct worker_setup *setup, struct worker **out)
+	__attribute__((warn_unused_result));
+void worker_destroy(struct worker *worker);
+
+/* Run until *stop is not 0. Thread: the worker's own, already pinned. */
+void worker_run(struct worker *worker, const _Atomic uint32_t *stop);
+
+/* One turn of the loop, for tests and benches. Returns the number of packets moved. */
+uint32_t worker_turn(struct worker *worker, uint64_t now_ns);
+
+#endif
