@@ -1,0 +1,124 @@
+# shellcheck shell=bash
+# The laboratory of the demo and the namespace tests, over net.sh:
+#
+#   office ---------+                       +--- nat ------- home
+#   198.51.100.2    |                       |  192.0.2.2     192.168.7.2
+#                 internet (router) --------+
+#                   |  203.0.113.1 = the browser's address
+#   hub  203.0.113.2, WAN port wan0; tunnel net 10.77.0.0/24 and fd77::/64
+#
+# Every WAN link is IPv4 and IPv6 (2001:db8:N::/64). nat masquerades IPv4 and forgets UDP flows soon.
+
+lab_build=${WEIR_BUILD:-$top/build}
+lab_weir=$lab_build/tools/weir
+lab_run=$net_dir/run
+lab_conf=$net_dir/weir.conf
+
+lab_wire() { # lab_wire NS IF ROUTER_IF V4_NET V6_NET: one leg of the internet
+	net_link internet "$3" "$1" "$2" || return 1
+	net_ip internet addr add "$4.1/24" dev "$3"
+	net_ip internet addr add "$5::1/64" dev "$3" nodad
+}
+
+lab_leaf_address() { # NS IF V4_NET V6_NET: address .2 and default routes
+	net_ip "$1" addr add "$3.2/24" dev "$2"
+	net_ip "$1" addr add "$4::2/64" dev "$2" nodad
+	net_ip "$1" route add default via "$3.1"
+	net_ip "$1" -6 route add default via "$4::1"
+}
+
+lab_up() {
+	local ns
+	for ns in internet hub office nat home; do net_ns "$ns" || return 1; done
+	net_exec internet sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+	net_exec nat sysctl -qw net.ipv4.ip_forward=1
+
+	lab_wire hub wan0 hub0 203.0.113 2001:db8:1 || return 1 # addresses go to weir's TAP
+	lab_wire office eth0 office0 198.51.100 2001:db8:2 || return 1
+	lab_leaf_address office eth0 198.51.100 2001:db8:2
+	lab_wire nat eth0 nat0 192.0.2 2001:db8:3 || return 1
+	lab_leaf_address nat eth0 192.0.2 2001:db8:3
+
+	net_link nat lan0 home eth0 || return 1
+	net_ip nat addr add 192.168.7.1/24 dev lan0
+	net_ip home addr add 192.168.7.2/24 dev eth0
+	net_ip home route add default via 192.168.7.1
+	net_exec nat nft 'table ip nat { chain post { type nat hook postrouting priority srcnat; oifname "eth0" masquerade; }; }' || return 1
+	net_exec nat sysctl -qw net.netfilter.nf_conntrack_udp_timeout="${LAB_NAT_UDP_TIMEOUT:-30}" \
+		net.netfilter.nf_conntrack_udp_timeout_stream="${LAB_NAT_UDP_TIMEOUT:-30}" 2>/dev/null || true
+}
+
+# lab_hub_conf: write the configuration; LAB_WORKERS, LAB_EXTRA (more text) change it.
+lab_hub_conf() {
+	mkdir -p "$lab_run"
+	cat >"$lab_conf" <<EOF
+hub: {
+	listen_port = 51820;
+	private_key_file = "$net_dir/hub.key";
+	tunnel = [ "10.77.0.1/24", "fd77::1/64" ];
+	endpoint = "203.0.113.2:51820";
+	${LAB_HUB:-}
+};
+dataplane: {
+	workers = ${LAB_WORKERS:-1};
+	idle = "${LAB_IDLE:-adaptive:100}";
+	${LAB_DATAPLANE:-}
+};
+ports: (
+	{ name = "wan0"; driver = "af_packet"; device = "wan0";
+	  addresses = [ "203.0.113.2/24", "2001:db8:1::2/64" ];
+	  gateways = [ "203.0.113.1", "2001:db8:1::1" ]; }
+);
+control: {
+	run_dir = "$lab_run";
+	store = "$net_dir/store/weir.db";
+	log_level = "${LAB_LOG_LEVEL:-info}";
+};
+edge: {
+	https = [ "203.0.113.2:443" ];
+	http = [ "203.0.113.2:80" ];
+};
+${LAB_EXTRA:-}
+EOF
+}
+
+# lab_hub_start: start weir in the hub namespace; returns when it is ready. lab_hub_pid is the supervisor.
+lab_hub_start() {
+	: >"$net_dir/hub.log"
+	net_spawn hub "$net_dir/hub.log" "$lab_weir" run -c "$lab_conf"
+	lab_hub_pid=$net_pid
+	net_wait "${1:-10}" grep -q '^weir: ready' "$net_dir/hub.log" || {
+		echo "# weir did not become ready:" >&2
+		sed 's/^/#   /' "$net_dir/hub.log" >&2
+		return 1
+	}
+}
+
+# The CLI of the hub.
+lab_cli() { WEIR_SOCKET=$lab_run/control.sock "$lab_weir" "$@"; }
+
+# lab_counter NAME: its value now.
+lab_counter() {
+	lab_cli -o json counters |
+		python3 -c 'import json,sys; print(json.load(sys.stdin)["counters"].get(sys.argv[1], 0))' "$1"
+}
+
+# lab_client NS: make a peer named after the namespace (key made on the client, as one should) and
+# bring it up with Debian's wireguard-go.
+lab_client() {
+	local ns=$1 private
+	shift
+	private=$(wg genkey)
+	(
+		umask 077
+		lab_cli peer add "$ns" --public-key "$(echo "$private" | wg pubkey)" "$@" |
+			sed "s|^PrivateKey *=.*|PrivateKey = $private|" >"$net_dir/$ns-quick.conf"
+	) || return 1
+	net_wg_quick "$ns" "$ns" "$net_dir/$ns-quick.conf"
+}
+
+lab_pid() { # lab_pid control|dataplane: of the running hub, from weir status
+	lab_cli -o json status | python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]]["pid"])' "$1"
+}
+
+lab_rss_kb() { awk '/^VmRSS/ {print $2}' "/proc/$1/status"; }
