@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# What every namespace test sources: the laboratory, and TAP lines. A test script calls check for
+# each thing it shows and tap_done at the end; whatever happens, the trap removes everything.
+set -u -o pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+if [ "$(id -u)" -ne 0 ]; then
+	echo "1..1"
+	echo "not ok 1 - must run as root: it makes network namespaces"
+	exit 1
+fi
+# shellcheck source=tools/lib/net.sh
+. "$top/tools/lib/net.sh"
+# shellcheck source=tools/lib/lab.sh
+. "$top/tools/lib/lab.sh"
+
+tap_n=0
+tap_failed=0
+
+tap_exit() {
+	local status=$?
+	if [ "$tap_failed" -ne 0 ] || [ "$status" -ne 0 ]; then
+		for log in "$net_dir"/*.log; do
+			[ -s "$log" ] && sed "s|^|# $(basename "$log"): |" "$log" | tail -n 60
+		done
+	fi
+	net_cleanup
+	exit "$status"
+}
+trap tap_exit EXIT
+trap 'exit 130' INT TERM
+
+# check NAME COMMAND...: one test case; the command's output is shown when it fails.
+check() {
+	local name=$1 output
+	shift
+	tap_n=$((tap_n + 1))
+	if output=$("$@" 2>&1); then
+		echo "ok $tap_n - $name"
+	else
+		tap_failed=$((tap_failed + 1))
+		echo "not ok $tap_n - $name"
+		printf '%s\n' "$output" | tail -n 20 | sed 's/^/#   /'
+		return 1
+	fi
+}
+
+# require NAME COMMAND...: a check without which the rest makes no sense.
+require() {
+	check "$@" || exit 1
+}
+
+tap_done() {
+	echo "1..$tap_n"
+	[ "$tap_failed" -eq 0 ] || exit 1
+	exit 0
+}
+
+# ---- common observations -------------------------------------------------------------------------
+
+# pings NS ADDRESS COUNT [INTERVAL]: all of them answered.
+pings() {
+	net_exec "$1" ping -q -c "$3" -i "${4:-0.05}" -W 1 "$2"
+}
+
+# pings_of_size NS ADDRESS BYTES: ICMP payload, not to be fragmented.
+pings_of_size() {
+	net_exec "$1" ping -q -M "do" -s "$3" -c 3 -i 0.05 -W 1 "$2"
+}
+
+# is LEFT RIGHT: equal, and says both when not.
+is() {
+	[ "$1" = "$2" ] || {
+		echo "is \"$1\", expected \"$2\""
+		return 1
+	}
+}
+
+# grows COUNTER BY COMMAND...: the command succeeds and the counter grows by exactly so much
+# within two seconds of it.
+grows() {
+	local counter=$1 by=$2 before
+	shift 2
+	before=$(lab_counter "$counter")
+	"$@" || return 1
+	net_wait 2 counter_is "$counter" $((before + by)) ||
+		is "$counter $(lab_counter "$counter")" "$counter $((before + by))"
+}
+
+counter_is() { [ "$(lab_counter "$1")" = "$2" ]; }
+
+refused() { # refused EXIT_CODE TEXT COMMAND...: fails with this code and says TEXT
+	local code=$1 text=$2 output status
+	shift 2
+	output=$("$@" 2>&1)
+	status=$?
+	[ "$status" = "$code" ] && printf '%s' "$output" | grep -qF -- "$text" && return 0
+	echo "exit $status, expected $code with \"$text\"; output:"
+	printf '%s\n' "$output"
+	return 1
+}
