@@ -35,7 +35,7 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	char name[CONFIG_NAME_LEN];
 	uint8_t public_key[32];
 	bool has_preshared_key;
-	uint8_t preshared_key[32]; /* read from preshared_key_file; wiped by config_destroy() */
+	uint8_t preshared_key[32]; /* read from preshared_key_file; wiped by config_unload() */
 	struct base_prefix allowed_ips[CONFIG_ALLOWED_MAX];
 	uint32_t n_allowed_ips; /* 0 = one address of each tunnel net is given */
 	uint16_t keepalive_s;
@@ -88,9 +88,15 @@ struct config {
 
 /* Read and check a file. On error nothing is allocated and error[error_len] holds one line such as
  *   weir.conf:35: peer "alice": keepalive is 70000, must be 0 to 65535 seconds (0 turns it off)
- * Unknown keys are errors too. Returns 0, -EINVAL, -errno of opening. Caller: config_destroy(). */
+ * Unknown keys are errors too. Returns 0, -EINVAL, -ENOMEM, -errno of opening. Caller:
+ * config_unload() (not config_destroy: libconfig exports a function of that name). */
 int config_load(const char *path, struct config **out, char *error, size_t error_len)
 	__attribute__((warn_unused_result));
-void config_destroy(struct config *config);
+void config_unload(struct config *config); /* wipes preshared keys; NULL is fine */
+
+/* Call fn for every key that the loader knows: object "hub", "ports" ..., its key, and the text
+ * that completes "must be ...". Tests hold the man page and the example against it. */
+typedef void config_key_fn(void *arg, const char *object, const char *key, const char *allowed);
+void config_key_each(config_key_fn *fn, void *arg);
 
 #endif
