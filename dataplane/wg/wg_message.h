@@ -21,7 +21,7 @@ enum wg_message_type {
 #define WG_COOKIE_LEN      64U
 #define WG_DATA_HEADER_LEN 16U
 #define WG_DATA_MIN_LEN    32U /* header and tag: a keepalive */
-#define WG_PAD_MULTIPLE    16U
+#define WG_PAD_MULTIPLE    16U /* of the inner packet, but never beyond the MTU */
 
 /* initiation: type 1 | reserved 3 | sender 4 | ephemeral 32 | static 48 | timestamp 28 | mac1 | mac2 */
 #define WG_INITIATION_SENDER    4U
@@ -50,10 +50,12 @@ enum wg_message_verdict {
 	WG_MESSAGE_SHORT = 1,        /* fewer than 4 bytes */
 	WG_MESSAGE_BAD_TYPE = 2,     /* not 1 to 4 */
 	WG_MESSAGE_BAD_RESERVED = 3, /* reserved bytes not zero */
-	WG_MESSAGE_BAD_LENGTH = 4,   /* types 1-3: not exactly theirs; 4: < 32 or not 0 mod 16 */
+	WG_MESSAGE_BAD_LENGTH = 4,   /* types 1-3: not exactly theirs; 4: < 32 */
 };
 
-/* Check type, reserved bytes and length of a UDP payload. Constant cost, reads 4 bytes. */
+/* Check type, reserved bytes and length of a UDP payload. Constant cost, reads 4 bytes.
+ * The length of a data message need not be a multiple of 16: senders pad the inner packet to 16 or
+ * to their MTU, whichever is less, so with the usual MTU of 1420 every full packet comes as 1452. */
 enum wg_message_verdict wg_message_check(const uint8_t *msg, size_t len);
 
 #endif
