@@ -32,7 +32,7 @@ enum wg_timers_data_due {
 };
 
 void wg_timers_data_init(struct wg_timers_data *timers, uint32_t persistent_s, uint64_t now_ns);
-/* Change persistent keepalive; 0 turns it off. */
+/* Change persistent keepalive; 0 turns it off. Turned on, the first is due at once. */
 void wg_timers_data_set_persistent(struct wg_timers_data *timers, uint32_t persistent_s,
                                    uint64_t now_ns);
 /* A non-empty data packet was sent. jitter_ns: random, 0..WG_JITTER_MAX_NS. */
@@ -70,8 +70,9 @@ static inline void wg_timers_any_received(struct wg_timers_data *timers, uint64_
 		timers->persistent_due_ns = now_ns + timers->persistent_s * BASE_NS_PER_S;
 }
 
-/* What is due. After SEND_KEEPALIVE the caller sends one and calls wg_timers_any_sent(); after
- * WANT_HANDSHAKE the timer is disarmed until data is sent again. Call again until NOTHING. */
+/* What is due. After SEND_KEEPALIVE the caller sends one and calls wg_timers_any_sent() (if it
+ * cannot send, it is asked again after the interval); after WANT_HANDSHAKE the timer is disarmed
+ * until data is sent again. Call again until NOTHING. */
 enum wg_timers_data_due wg_timers_data_poll(struct wg_timers_data *timers, uint64_t now_ns);
 
 /* ---- handshake half: one a peer, in control ----------------------------------------------------- */
@@ -93,15 +94,23 @@ enum wg_timers_handshake_due {
 };
 
 void wg_timers_handshake_init(struct wg_timers_handshake *timers);
-/* A session is wanted. True when an initiation may be sent now: none is under way and the last was
- * sent at least 5 s ago (whitepaper 6.1). */
+/* A session is wanted. True when an initiation is to be sent now: none is under way and the last
+ * was sent at least 5 s ago (whitepaper 6.1). True arms retransmission, so asking again before the
+ * initiation is ready answers false; it is due again in 5 s if the caller does not get to send.
+ * While a handshake is under way its 90 s begin anew, as in the kernel. */
 bool wg_timers_handshake_want(struct wg_timers_handshake *timers, uint64_t now_ns);
 /* An initiation was sent. jitter_ns: random, 0..WG_JITTER_MAX_NS. */
 void wg_timers_handshake_sent(struct wg_timers_handshake *timers, uint64_t now_ns,
                               uint64_t jitter_ns);
-/* Keys were derived (either role): retransmission stops, wiping is re-armed at 540 s. */
-void wg_timers_handshake_derived(struct wg_timers_handshake *timers, uint64_t now_ns);
-/* What is due; next_ns gets when to ask again (WG_TIMER_NEVER). Call again until NOTHING. */
+/* Keys were derived: wiping is re-armed at 540 s. For the initiator the handshake is complete and
+ * retransmission stops; the responder's own, if one is under way, goes on until the peer confirms:
+ * when two hubs initiate at once and both responses are lost, somebody must try again. */
+void wg_timers_handshake_derived(struct wg_timers_handshake *timers, bool initiator,
+                                 uint64_t now_ns);
+/* The first packet came on a keypair derived as responder: retransmission stops. */
+void wg_timers_handshake_confirmed(struct wg_timers_handshake *timers);
+/* What is due; next_ns gets when to ask again (WG_TIMER_NEVER). Call again until NOTHING. After
+ * GIVE_UP drop what waits for the session; keys are wiped 540 s later if nothing happens. */
 enum wg_timers_handshake_due wg_timers_handshake_poll(struct wg_timers_handshake *timers,
                                                       uint64_t now_ns, uint64_t *next_ns);
 
