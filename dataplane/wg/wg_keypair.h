@@ -36,9 +36,10 @@ struct wg_keypair_retired {
 	uint32_t index[3];
 };
 
-/* A handshake produced a keypair. Initiator: it becomes current at once, current becomes previous
- * (an unconfirmed next is retired, or becomes previous if there is none: the kernel keeps it).
- * Responder: it becomes next; previous and an older next are retired. */
+/* A handshake produced a keypair. Initiator: it becomes current at once, and previous is retired;
+ * an unconfirmed next becomes previous, since the peer may already send with it, and the old
+ * current is retired; without a next the old current becomes previous. Responder: it becomes next;
+ * previous and an older next are retired. fresh.index is not 0. */
 struct wg_keypair_retired wg_keypair_add(struct wg_keypair_ring *ring, struct wg_keypair fresh);
 
 /* First authenticated packet on index: if it is next, it becomes current, and current previous.
@@ -46,20 +47,45 @@ struct wg_keypair_retired wg_keypair_add(struct wg_keypair_ring *ring, struct wg
 struct wg_keypair_retired wg_keypair_confirm(struct wg_keypair_ring *ring, uint32_t index,
                                              bool *switched);
 
-/* Retire every keypair older than 180 s. */
+/* Retire every keypair of 180 s or more. */
 struct wg_keypair_retired wg_keypair_expire(struct wg_keypair_ring *ring, uint64_t now_ns);
 
 /* Retire all (peer removed, or 540 s without a new one). */
 struct wg_keypair_retired wg_keypair_clear(struct wg_keypair_ring *ring);
 
-/* What may be done with a keypair now. send_counter: the next to be used. */
-bool wg_keypair_may_send(uint64_t birth_ns, uint64_t send_counter, uint64_t now_ns);
-bool wg_keypair_may_receive(uint64_t birth_ns, uint64_t receive_counter, uint64_t now_ns);
+/* Predicates for every packet. birth_ns may lie a little ahead of now_ns: it was read on another
+ * thread. A counter is good below 2^64 - 2^13 - 1, a keypair until it is 180 s old. */
 
-/* After sending: is a rekey due? (initiator older than 120 s, or 2^60 messages in either role) */
-bool wg_keypair_rekey_after_send(uint64_t birth_ns, bool initiator, uint64_t send_counter,
-                                 uint64_t now_ns);
-/* After receiving: initiator older than 180 - 5 - 10 s. */
-bool wg_keypair_rekey_after_receive(uint64_t birth_ns, bool initiator, uint64_t now_ns);
+/* send_counter: the next to be used. */
+static inline bool wg_keypair_may_send(uint64_t birth_ns, uint64_t send_counter, uint64_t now_ns)
+{
+	return send_counter < WG_REJECT_AFTER_MESSAGES
+	       && now_ns < birth_ns + WG_REJECT_AFTER_TIME_NS;
+}
+
+/* receive_counter: the received packet's. */
+static inline bool wg_keypair_may_receive(uint64_t birth_ns, uint64_t receive_counter,
+                                          uint64_t now_ns)
+{
+	return receive_counter < WG_REJECT_AFTER_MESSAGES
+	       && now_ns < birth_ns + WG_REJECT_AFTER_TIME_NS;
+}
+
+/* After sending: is a rekey due? (initiator 120 s old, or 2^60 messages sent in either role) */
+static inline bool wg_keypair_rekey_after_send(uint64_t birth_ns, bool initiator,
+                                               uint64_t send_counter, uint64_t now_ns)
+{
+	return send_counter >= WG_REKEY_AFTER_MESSAGES
+	       || (initiator && now_ns >= birth_ns + WG_REKEY_AFTER_TIME_NS);
+}
+
+/* After receiving: initiator 180 - 10 - 5 s old, the last moment for a rekey in time. */
+static inline bool wg_keypair_rekey_after_receive(uint64_t birth_ns, bool initiator,
+                                                  uint64_t now_ns)
+{
+	return initiator
+	       && now_ns >= birth_ns + WG_REJECT_AFTER_TIME_NS - WG_KEEPALIVE_TIMEOUT_NS
+	                            - WG_REKEY_TIMEOUT_NS;
+}
 
 #endif

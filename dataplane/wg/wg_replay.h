@@ -3,6 +3,8 @@
 #ifndef WG_REPLAY_H
 #define WG_REPLAY_H
 
+#include "wg_keypair.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,10 +24,40 @@ void wg_replay_init(struct wg_replay *replay);
 void wg_replay_resume(struct wg_replay *replay, uint64_t next);
 
 /* Could counter still be accepted? Cheap look before the tag is verified; changes nothing. */
-bool wg_replay_may_accept(const struct wg_replay *replay, uint64_t counter);
+static inline bool wg_replay_may_accept(const struct wg_replay *replay, uint64_t counter)
+{
+	/* As next does, the bits count from 1, so that an empty window needs no case of its own. */
+	uint64_t position = counter + 1;
+
+	if (counter >= WG_REJECT_AFTER_MESSAGES)
+		return false;
+	if (position > replay->next)
+		return true;
+	if (replay->next - position > WG_REPLAY_WINDOW)
+		return false;
+	return (replay->words[position / 64 % WG_REPLAY_WORDS] >> position % 64 & 1) == 0;
+}
 
 /* Accept counter if it is new: call only after the tag was verified. False = replay, nothing
  * changed. Counters at or above 2^64 - 2^13 - 1 are refused. */
-bool wg_replay_accept(struct wg_replay *replay, uint64_t counter);
+static inline bool wg_replay_accept(struct wg_replay *replay, uint64_t counter)
+{
+	uint64_t position = counter + 1;
+
+	if (!wg_replay_may_accept(replay, counter))
+		return false;
+	if (position > replay->next) {
+		uint64_t newest = replay->next / 64;
+		uint64_t n = position / 64 - newest;
+
+		if (n > WG_REPLAY_WORDS)
+			n = WG_REPLAY_WORDS;
+		for (uint64_t i = 1; i <= n; i++)
+			replay->words[(newest + i) % WG_REPLAY_WORDS] = 0;
+		replay->next = position;
+	}
+	replay->words[position / 64 % WG_REPLAY_WORDS] |= UINT64_C(1) << position % 64;
+	return true;
+}
 
 #endif
