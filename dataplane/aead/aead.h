@@ -45,7 +45,8 @@ struct aead; /* one thread's context */
 int aead_create(enum aead_backend backend, struct aead **out) __attribute__((warn_unused_result));
 void aead_destroy(struct aead *aead); /* NULL is fine; wipes key material */
 
-/* "ipsec-mb" or "sodium", and what it runs on, e.g. "ipsec-mb 1.3 avx512"; literal. */
+/* Backend, its version and what it runs on, e.g. "ipsec-mb 1.3.0 avx512"; borrowed until
+ * aead_destroy(). */
 const char *aead_name(const struct aead *aead);
 
 /* Name in configuration ("auto", "ipsec-mb", "sodium") to backend; returns 0 or -EINVAL. */
