@@ -18,25 +18,29 @@ struct abi_region {
 	uint32_t n_peers;
 	uint32_t n_slots;
 	uint64_t epoch;
+	struct abi_setup setup; /* private copy, checked: strings end, counts are in range */
 };
 
 /* Make a sealed region (F_SEAL_SHRINK, GROW, SEAL) for this set-up and map it.
- * n_peers  1 .. ABI_PEERS_MAX; n_slots is derived: 4 a peer, rounded up, at least 64.
+ * setup    n_workers 1 .. ABI_WORKERS_MAX, n_ports <= ABI_PORTS_MAX, texts zero-terminated
+ * n_peers  1 .. ABI_PEERS_MAX; n_slots is derived: abi_region_slots()
  * epoch    random, not 0
- * Returns 0 or -errno; on error out is untouched. Caller: abi_region_fini(). */
+ * Returns 0, -EINVAL (an argument is out of range) or -errno; on error out is untouched.
+ * Caller: abi_region_fini(). */
 int abi_region_create(const struct abi_setup *setup, uint32_t n_peers, uint64_t epoch,
                       struct abi_region *out) __attribute__((warn_unused_result));
 
 /* Map a region received from the other side; takes fd only on success. why[len] gets one clear
  * sentence when it is refused (wrong magic, version: both are named; size, seals, geometry).
- * Returns 0, -EPROTO (not ours or another version), -errno. */
+ * Returns 0, -EPROTO (not ours or another version), -errno; on error out is untouched. */
 int abi_region_attach(int fd, struct abi_region *out, char *why, size_t why_len)
 	__attribute__((warn_unused_result));
 
-/* Unmap and close. The memory lives on while another process has it. */
+/* Unmap and close. The memory lives on while another process has it. Harmless when repeated. */
 void abi_region_fini(struct abi_region *region);
 
-/* Parts; borrowed. worker < n_workers, slot < n_slots, peer < n_peers, port < ABI_PORTS_MAX. */
+/* Parts; borrowed. worker < n_workers, slot < n_slots, peer < n_peers, port < ABI_PORTS_MAX. What
+ * the other side writes while we read is read with __atomic_load_n(). */
 struct abi_header *abi_region_header(const struct abi_region *region);
 struct abi_port_status *abi_region_port_status(const struct abi_region *region, uint32_t port);
 struct abi_worker_status *abi_region_worker_status(const struct abi_region *region,
@@ -58,6 +62,10 @@ uint64_t abi_region_counter(const struct abi_region *region, enum abi_counter co
  * re-reads its own index from shared memory, so a restarted side goes on where it was. */
 struct abi_ring_end abi_region_cmd_ring(const struct abi_region *region, uint32_t worker);
 struct abi_ring_end abi_region_event_ring(const struct abi_region *region, uint32_t worker);
+
+/* Session slots of each worker for n_peers: 4 a peer (previous, current, next, one being replaced),
+ * rounded up to a power of two, at least 64, at most 2^ABI_INDEX_SLOT_BITS. */
+uint32_t abi_region_slots(uint32_t n_peers);
 
 /* Bytes that a region of this geometry takes. */
 uint64_t abi_region_len(uint32_t n_workers, uint32_t n_peers, uint32_t n_slots);

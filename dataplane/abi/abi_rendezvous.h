@@ -1,8 +1,12 @@
 /* How the two processes find each other: control listens on a UNIX SEQPACKET socket, the dataplane
- * connects, and one message each way agrees on one region. Whoever is alive keeps it:
+ * connects (again and again, every 100 ms, while it has no connection), and one message each way
+ * agrees on one region. Whoever is alive keeps it:
  *
- *   dataplane -> control   struct abi_hello, with its region and descriptors if it has them
- *   control -> dataplane   struct abi_hello, with the region to use and all descriptors
+ *   dataplane -> control   epoch 0 and no descriptors, when it was just started;
+ *                          its region's epoch and all its descriptors, when it outlived control
+ *   control -> dataplane   the region to use and all descriptors;
+ *                          or the epoch that was offered and no descriptors: go on with yours;
+ *                          or refused = 1 and a reason: exit, the supervisor starts another
  *
  * Both check the other's credentials (SO_PEERCRED: root, our own user, or the user named) and
  * version. The connection then stays open and carries nothing: its end tells the survivor. */
@@ -15,7 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ABI_TUN_QUEUES_MAX 4U
+#define ABI_FDS_MAX (3U + ABI_PORTS_MAX)
 
 /* Descriptors that travel with a region, all owned by the holder; -1 = absent. */
 struct abi_fds {
@@ -38,29 +42,35 @@ struct abi_hello {
 };
 ABI_ASSERT_SIZE(struct abi_hello, 128);
 
-void abi_fds_init(struct abi_fds *fds); /* all -1 */
-void abi_fds_close(struct abi_fds *fds);
+void abi_fds_init(struct abi_fds *fds);  /* all -1 */
+void abi_fds_close(struct abi_fds *fds); /* those that are there; all -1 afterwards */
 
-/* Control: make the socket (0600, owned by uid/gid unless -1). A socket file that nobody listens on is replaced; one
- * that somebody does gives -EADDRINUSE. Returns the listening descriptor or -errno. */
+/* Control: make the socket (0600, owned by uid/gid unless -1), non-blocking. A socket file that
+ * nobody listens on is replaced; one that somebody does gives -EADDRINUSE. Two processes that try
+ * at the same time are kept apart by a lock on the directory.
+ * Returns the listening descriptor or -errno. */
 int abi_rendezvous_listen(const char *path, uid_t uid, gid_t gid)
 	__attribute__((warn_unused_result));
 
-/* Dataplane: connect. Returns the connection, -ENOENT or -ECONNREFUSED (control not there: try
- * again later), -EPERM (the listener runs as somebody else), -errno. */
-int abi_rendezvous_connect(const char *path) __attribute__((warn_unused_result));
+/* Dataplane: connect. uid: user as whom control may listen, besides root and our own; (uid_t)-1 =
+ * nobody else. Returns the connection, -ENOENT or -ECONNREFUSED (control not there: try again
+ * later), -EPERM (the listener runs as somebody else), -errno. */
+int abi_rendezvous_connect(const char *path, uid_t uid) __attribute__((warn_unused_result));
 
-/* Check that the other end of a connection is root, this process's user or user uid.
- * Returns 0 or -EPERM. */
+/* Check that the other end of a connection is root, this process's user or user uid ((uid_t)-1 =
+ * nobody else). Returns 0 or -EPERM. */
 int abi_rendezvous_check_peer(int connection, uid_t uid) __attribute__((warn_unused_result));
 
-/* Send one hello with the descriptors of fds (borrowed; may be NULL). Returns 0 or -errno. */
+/* Send one hello with the descriptors of fds (borrowed; may be NULL). Fills in magic, version, pid
+ * and fd_mask; the caller has set epoch, refused and reason, the rest zero. Does not wait.
+ * Returns 0 or -errno. */
 int abi_rendezvous_send(int connection, struct abi_hello *hello, const struct abi_fds *fds)
 	__attribute__((warn_unused_result));
 
 /* Receive one hello, waiting up to timeout_ms. Descriptors are close-on-exec and owned by the
- * caller. why[why_len] gets a sentence on -EPROTO (magic, version: both are named, truncated,
- * wrong number of descriptors). Returns 0, -ETIMEDOUT, -ECONNRESET, -EPROTO, -errno. */
+ * caller; on error there are none. why[why_len] gets a sentence on -EPROTO (magic, version: both
+ * are named, truncated, wrong number of descriptors); reason ends in a zero.
+ * Returns 0, -ETIMEDOUT, -ECONNRESET, -EPROTO, -errno. */
 int abi_rendezvous_receive(int connection, struct abi_hello *hello, struct abi_fds *fds,
                            int timeout_ms, char *why, size_t why_len)
 	__attribute__((warn_unused_result));
