@@ -14,6 +14,11 @@
 
 #define PORT_LINK_TUN ABI_PORTS_MAX
 
+/* Private area of every mbuf of the pool (priv_size of rte_pktmbuf_pool_create()): the worker's
+ * label on a packet that leaves its burst (path/path_burst.h). Packets from the kernel come with
+ * RTE_PKTMBUF_HEADROOM bytes in front, one segment, and room for padding and tag behind. */
+#define PORT_LINK_PRIV_LEN 64U
+
 struct port_link {
 	struct rte_ring *to_kernel;   /* worker -> exception thread */
 	struct rte_ring *from_kernel; /* exception thread -> worker */
