@@ -6,6 +6,27 @@
  * does not matter who was restarted. Sessions live in the region itself (struct abi_session).
  * Commands that do not fit a ring wait in order in a queue a worker, and go out as it drains.
  *
+ * Start, in main.c, in this order:
+ *
+ *   1. program_create()   listens. No region yet.
+ *   2. program_adopt()    Only when a dataplane may have outlived the last control: the TUN exists
+ *                         although we did not make it (TUN and TAPs are not persistent, so
+ *                         somebody holds their descriptors: if_nametoindex(tunnel name) != 0).
+ *                         It waits for that dataplane, and takes its region, TUN and TAPs.
+ *   3. kernel_devices_create(), only when program_adopt() was not called or returned 0. Never
+ *      before: a second TUN beside the living one would cut the tunnels off from the kernel.
+ *   4. Everything that makes up the desired state: peers and routes from the store, the kernel
+ *      mirror's first dump. All program_..._set/put/drop() functions work from step 1 on. It must
+ *      be complete before step 5, because what the first synchronisation does not repeat, the
+ *      workers drop.
+ *   5. program_start()    makes the region unless one was adopted, and serves from now on, from the
+ *                         event loop: events.attached and all others come from there, never
+ *                         from within a function of this header.
+ *
+ * A dataplane that comes later with a region of its own is refused and exits (its supervisor starts
+ * another, which gets ours). One that is killed leaves region, TUN and TAPs with us, and the next
+ * goes on with them.
+ *
  * Thread: control's main loop, all functions. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
@@ -37,52 +58,74 @@ struct program_events {
 };
 
 struct program_setup {
-	const char *socket_path; /* rendezvous socket */
+	const char *socket_path; /* rendezvous socket; copied */
 	struct abi_setup dataplane;
 	uint32_t n_peers;
-	uid_t uid; /* besides root, the user as whom a dataplane may run; (uid_t)-1 = none */
-	struct abi_fds
-		fds; /* tun and taps, taken over; region and control_wake are program's own */
+	uid_t uid;    /* besides root, the user as whom a dataplane may run; (uid_t)-1 = none */
+	gid_t gid;    /* group that owns the socket with uid; (gid_t)-1 = ours */
+	bool has_tun; /* the dataplane needs a TUN: an offered region without one is refused */
 };
 
-/* Listen, and make a region unless a running dataplane offers one within 1 s of being asked (its
- * connection attempts come every 100 ms). Returns 0 or -errno with one line logged. */
+/* Listen. The socket belongs to uid and gid, mode 0600.
+ * events is copied; each callback may be NULL.
+ * Returns 0, -EADDRINUSE (another control listens there), -EINVAL (set-up out of range) or -errno,
+ * with one line logged. */
 int program_create(struct event_base *base, const struct program_setup *setup,
                    const struct program_events *events, struct program **out)
 	__attribute__((warn_unused_result));
-void program_destroy(struct program *program); /* the dataplane keeps running */
+
+/* Wait up to timeout_ms for a living dataplane (it tries to connect every 100 ms) and take over its
+ * region and descriptors, if they fit the set-up. One that does not fit is told to exit, and its
+ * end is waited for. Returns 1 adopted, 0 nobody there, -errno. */
+int program_adopt(struct program *program, int timeout_ms) __attribute__((warn_unused_result));
+
+/* Make a region unless one was adopted, and let dataplanes in. devices: TUN and TAPs, taken over on
+ * success and then all -1; NULL after adoption. Returns 0 or -errno with one line logged. */
+int program_start(struct program *program, struct abi_fds *devices)
+	__attribute__((warn_unused_result));
+
+/* Close everything; the dataplane keeps running, and offers its region to the next control. */
+void program_destroy(struct program *program);
 
 bool program_is_attached(const struct program *program);
 
-/* Desired state. Idempotent. Return 0 or -ENOMEM. */
+/* Desired state, from program_create() on. Idempotent: what changes nothing sends nothing. peer <
+ * n_peers; prefixes are masked here. Return 0, -EINVAL (out of range) or -ENOMEM. */
 int program_hub_set(struct program *program, const struct abi_cmd_hub *hub);
 int program_address_set(struct program *program, const struct abi_cmd_address *address);
 int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s);
 int program_peer_drop(struct program *program, uint32_t peer); /* its routes too */
+/* One holder a prefix: put takes it from another peer; drop of another's changes nothing. */
 int program_route_put(struct program *program, const struct base_prefix *prefix, uint32_t peer);
 int program_route_drop(struct program *program, const struct base_prefix *prefix, uint32_t peer);
+/* One route a prefix, whatever the port: put replaces, drop looks at the prefix only. */
 int program_wan_route_put(struct program *program, const struct abi_cmd_wan_route *route);
 int program_wan_route_drop(struct program *program, const struct abi_cmd_wan_route *route);
+/* One MAC for an address on a port; drop looks at these two only. */
 int program_neighbour_put(struct program *program, const struct abi_cmd_neighbour *neighbour);
 int program_neighbour_drop(struct program *program, const struct abi_cmd_neighbour *neighbour);
 
-/* Sessions and messages: passed on, not kept. -ENOTCONN when no dataplane is attached. */
+/* Sessions and messages: passed on in order with the desired state, not kept. -ENOTCONN when no
+ * dataplane is attached, -EAGAIN when its worker takes no commands and the queue is full, -EINVAL
+ * when index or worker name no worker, -ENOMEM. What still waits when the dataplane goes is lost;
+ * events.attached of the next is the time to look at program_session_each(). */
 int program_session_install(struct program *program, const struct abi_cmd_session_install *install);
 int program_session_retire(struct program *program, uint32_t index, uint32_t peer);
 int program_endpoint_set(struct program *program, const struct abi_cmd_endpoint *endpoint);
 int program_keepalive(struct program *program, uint32_t index, uint32_t peer);
 int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject);
 
-/* Call fn for every session in the region (index != 0); stops when it returns non-zero. */
+/* Call fn for every session in the region (index != 0), each a copy that is wiped afterwards;
+ * stops when it returns non-zero, and returns that. Skips memory that no worker ever wrote. */
 typedef int program_session_fn(void *arg, uint32_t worker, uint32_t slot,
                                const struct abi_session *session);
 int program_session_each(struct program *program, program_session_fn *fn, void *arg);
 
-/* Geometry: for allocating session slots. */
+/* Geometry: for allocating session slots. Known from program_create() on. */
 uint32_t program_n_workers(const struct program *program);
 uint32_t program_n_slots(const struct program *program);
 
-/* Readings. */
+/* Readings; all zero before program_start(). */
 uint64_t program_counter(const struct program *program, enum abi_counter counter);
 uint64_t program_worker_counter(const struct program *program, uint32_t worker,
                                 enum abi_counter counter);
