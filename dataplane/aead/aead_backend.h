@@ -54,7 +54,7 @@ void aead__open_extra(struct aead *aead, struct aead_op *ops, const struct aead_
                       unsigned int n);
 
 /* Known answers of RFC 8439 ChaCha20-Poly1305 in both directions, alone and as one burst, and
- * forged tags and payloads among good ones. Returns 0, -EIO or -ENOMEM. Cost: under 1 ms. */
+ * forged tags and payloads among good ones. Returns 0, -EIO or -ENOMEM. Cost: about 1 ms. */
 int aead__selftest(const struct aead_backend_ops *ops, void *context)
 	__attribute__((warn_unused_result));
 
