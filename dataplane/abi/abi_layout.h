@@ -405,6 +405,7 @@ struct abi_port_status {
 	uint8_t mac[6];
 	uint16_t mtu;
 	uint32_t up; /* 1: link up */
+	uint32_t pad0;
 	uint64_t pad[6];
 };
 ABI_ASSERT_SIZE(struct abi_port_status, 64);
