@@ -46,6 +46,13 @@ int session_peer_info(const struct session_table *table, uint32_t peer,
 typedef void session_changed_fn(void *arg, uint32_t peer);
 void session_on_change(struct session_table *table, session_changed_fn *fn, void *arg);
 
+/* Timestamps of our own initiations only grow, also over restarts and steps of the wall clock: fn is
+ * called before one is used that lies beyond the last mark, with a new mark some seconds ahead,
+ * which the caller stores. floor: the mark stored by the run before, or NULL. One for all peers. */
+typedef void session_stamp_fn(void *arg, const uint8_t mark[static 12]);
+void session_on_stamp(struct session_table *table, const uint8_t *floor, session_stamp_fn *fn,
+                      void *arg);
+
 /* From program's events. */
 void session_handshake_in(struct session_table *table, uint32_t worker,
                           const struct abi_event_handshake *event);

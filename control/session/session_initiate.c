@@ -1,0 +1,197 @@
+/* The hub as initiator (whitepaper 5.4.2, 5.4.3, 6). */
+#include "base_bytes.h"
+#include "base_log.h"
+#include "program.h"
+#include "session_table.h"
+
+#include <sodium.h>
+
+#include <string.h>
+
+#define TAI64N_NS_AT    8U         /* seconds before, big endian */
+#define STAMP_STEP_NS   (1U << 24) /* the grain to which wg_noise_timestamp() rounds */
+#define STAMP_RESERVE_S 10U
+
+static void stamp_next(uint8_t stamp[static WG_TIMESTAMP_LEN])
+{
+	uint32_t ns = base_load_be32(stamp + TAI64N_NS_AT) + STAMP_STEP_NS;
+
+	if (ns >= BASE_NS_PER_S) {
+		ns -= (uint32_t)BASE_NS_PER_S;
+		base_store_be64(stamp, base_load_be64(stamp) + 1);
+	}
+	base_store_be32(stamp + TAI64N_NS_AT, ns);
+}
+
+/* The wall clock's timestamp, or one grain after our last when the clock does not say more. */
+static void stamp_take(struct session_table *table, uint8_t out[static WG_TIMESTAMP_LEN])
+{
+	wg_noise_timestamp(out, table->clock.wall_ns());
+	if (memcmp(out, table->stamp, WG_TIMESTAMP_LEN) <= 0) {
+		memcpy(out, table->stamp, WG_TIMESTAMP_LEN);
+		stamp_next(out);
+	}
+	memcpy(table->stamp, out, WG_TIMESTAMP_LEN);
+	if (table->on_stamp == NULL || memcmp(out, table->stamp_reserved, WG_TIMESTAMP_LEN) <= 0)
+		return;
+	memcpy(table->stamp_reserved, out, WG_TIMESTAMP_LEN);
+	base_store_be64(table->stamp_reserved, base_load_be64(out) + STAMP_RESERVE_S);
+	table->on_stamp(table->on_stamp_arg, table->stamp_reserved);
+}
+
+void session__want(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
+{
+	if (peer->source.remote.port == 0 || peer->wanted_ns != 0)
+		return;
+	if (wg_timers_handshake_want(&peer->timers, now_ns)) {
+		session__initiate(table, peer, now_ns);
+	} else if (peer->timers.retransmit_due_ns == 0) {
+		/* Too soon after the last: not forgotten, but not before whitepaper 6.1 allows. */
+		peer->wanted_ns = peer->timers.last_initiation_sent_ns + WG_REKEY_TIMEOUT_NS;
+	}
+	session__peer_turn(table, peer, now_ns);
+}
+
+/* A job and an index, or neither. */
+static struct session_job *initiation_begin(struct session_table *table, struct session_peer *peer)
+{
+	struct session_job *job = session__jobs_get(&table->jobs, true);
+
+	if (job == NULL)
+		return NULL;
+	job->local_index = session__slots_take(&table->slots, peer->source.worker, peer->id);
+	if (job->local_index != ABI_INDEX_NONE)
+		return job;
+	session__jobs_put(&table->jobs, job);
+	program_count(table->program, ABI_COUNTER_HS_REFUSED_NO_SLOT, 1);
+	return NULL;
+}
+
+void session__initiate(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
+{
+	struct session_job *job;
+
+	if (!table->attached) {
+		peer->wanted_ns = now_ns + SESSION_RETRY_SLOW_NS;
+		return;
+	}
+	job = initiation_begin(table, peer);
+	if (job == NULL) {
+		peer->wanted_ns = now_ns + SESSION_RETRY_NS;
+		return;
+	}
+	peer->wanted_ns = 0;
+	peer->creating = job->local_index;
+	job->kind = SESSION_JOB_INITIATE;
+	job->peer = peer->id;
+	job->generation = peer->generation;
+	job->epoch = table->epoch;
+	job->noise = peer->noise;
+	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
+	stamp_take(table, job->timestamp);
+	session__jobs_submit(&table->jobs, job);
+}
+
+/* An initiation being made keeps its slot until it comes back from its thread. */
+void session__abandon(struct session_table *table, struct session_peer *peer)
+{
+	session__slots_release(&table->slots, peer->handshake.local_index);
+	base_wipe(&peer->handshake, sizeof(peer->handshake));
+	peer->creating = 0;
+	peer->wanted_ns = 0;
+}
+
+static void initiation_send(struct session_table *table, struct session_peer *peer,
+                            struct session_job *job, uint64_t now_ns)
+{
+	int r;
+
+	/* The one before, still unanswered, ends here (whitepaper 6.4: each try is a new one). */
+	session__abandon(table, peer);
+	peer->handshake = job->opened.handshake;
+	wg_cookie_stamp(&peer->cookie, job->message, WG_INITIATION_LEN, now_ns);
+	r = session__inject(table, &peer->source, job->message, WG_INITIATION_LEN);
+	if (r == 0)
+		program_count(table->program, ABI_COUNTER_HS_INITIATION_OUT, 1);
+	else
+		log_warn("session", "initiation not sent peer=%u err=%s", peer->id, strerror(-r));
+	/* Sent or not, the timers carry on: an initiation that was not sent is one that was lost. */
+	wg_timers_handshake_sent(&peer->timers, now_ns,
+	                         randombytes_uniform((uint32_t)WG_JITTER_MAX_NS + 1));
+	session__peer_turn(table, peer, now_ns);
+}
+
+void session__initiation_made(struct session_table *table, struct session_job *job, uint64_t now_ns)
+{
+	struct session_peer *peer = session__job_peer(table, job);
+
+	if (peer != NULL && peer->creating == job->local_index && job->verdict == 0) {
+		initiation_send(table, peer, job, now_ns);
+		session__jobs_put(&table->jobs, job);
+		return;
+	}
+	if (table->epoch == job->epoch)
+		session__slots_release(&table->slots, job->local_index);
+	if (peer != NULL && peer->creating == job->local_index) {
+		/* Only a random ephemeral of low order comes here: take another one. */
+		peer->creating = 0;
+		peer->wanted_ns = now_ns + SESSION_RETRY_NS;
+		session__peer_turn(table, peer, now_ns);
+	}
+	session__jobs_put(&table->jobs, job);
+}
+
+void session__response_in(struct session_table *table, struct session_peer *peer,
+                          const struct session_source *source,
+                          const uint8_t message[static WG_RESPONSE_LEN])
+{
+	struct session_job *job = session__jobs_get(&table->jobs, false);
+
+	if (job == NULL) {
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_QUEUE_FULL, 1);
+		return;
+	}
+	job->kind = SESSION_JOB_FINISH;
+	job->peer = peer->id;
+	job->generation = peer->generation;
+	job->epoch = table->epoch;
+	job->local_index = peer->handshake.local_index;
+	job->source = *source;
+	job->noise = peer->noise;
+	job->opened.handshake = peer->handshake;
+	memcpy(job->message, message, WG_RESPONSE_LEN);
+	session__jobs_submit(&table->jobs, job);
+}
+
+static void initiator_finish(struct session_table *table, struct session_peer *peer,
+                             struct session_job *job, uint64_t now_ns)
+{
+	peer->source.remote = job->source.remote;
+	peer->source.local = job->source.local;
+	peer->source.port = job->source.port;
+	/* The index goes from the handshake to the keypair. */
+	base_wipe(&peer->handshake, sizeof(peer->handshake));
+	if (session__keys_install(table, peer, job, ABI_ROLE_INITIATOR, now_ns) != 0) {
+		wg_timers_handshake_init(&peer->timers);
+		peer->wanted_ns = now_ns + SESSION_RETRY_SLOW_NS;
+		session__peer_turn(table, peer, now_ns);
+		return;
+	}
+	/* The responder may not send before it has heard us on the new keys. */
+	(void)program_keepalive(table->program, job->local_index, peer->id);
+	session__keys_completed(table, peer, now_ns);
+}
+
+void session__response_consumed(struct session_table *table, struct session_job *job,
+                                uint64_t now_ns)
+{
+	struct session_peer *peer = session__job_peer(table, job);
+
+	if (peer == NULL || peer->handshake.local_index != job->local_index)
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_NO_HANDSHAKE, 1);
+	else if (job->verdict != WG_NOISE_OK)
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_DECRYPT, 1);
+	else
+		initiator_finish(table, peer, job, now_ns);
+	session__jobs_put(&table->jobs, job);
+}

@@ -1,0 +1,135 @@
+/* The hub as responder (whitepaper 5.4.2, 5.4.3): an initiation passes the threads twice, once to
+ * learn who it claims to come from, and, when it proved that, once more for the response. Between
+ * the two the peer is looked up and its timestamp committed, on the main loop. */
+#include "base_log.h"
+#include "program.h"
+#include "session_table.h"
+
+#include <sodium.h>
+
+#include <string.h>
+
+void session__initiation_in(struct session_table *table, const struct session_source *source,
+                            const uint8_t message[static WG_INITIATION_LEN])
+{
+	struct session_job *job = session__jobs_get(&table->jobs, false);
+
+	if (job == NULL) {
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_QUEUE_FULL, 1);
+		return;
+	}
+	job->kind = SESSION_JOB_OPEN;
+	job->epoch = table->epoch;
+	job->source = *source;
+	memcpy(job->message, message, WG_INITIATION_LEN);
+	session__jobs_submit(&table->jobs, job);
+}
+
+static void refuse(struct session_table *table, struct session_job *job, enum abi_counter counter)
+{
+	program_count(table->program, counter, 1);
+	session__jobs_put(&table->jobs, job);
+}
+
+/* The initiation is the peer's and new: whatever it was sent from is where the peer is now. */
+static void peer_heard(struct session_table *table, struct session_peer *peer,
+                       const struct session_source *source)
+{
+	bool moved = !base_endpoint_equal(&peer->source.remote, &source->remote);
+
+	peer->source = *source;
+	if (!moved)
+		return;
+	session__keys_redirect(table, peer);
+	session__changed(table, peer);
+}
+
+static enum abi_counter counter_of(enum wg_noise_verdict verdict)
+{
+	switch (verdict) {
+	case WG_NOISE_TIMESTAMP:
+		return ABI_COUNTER_HS_REFUSED_TIMESTAMP;
+	case WG_NOISE_FLOOD:
+		return ABI_COUNTER_HS_REFUSED_FLOOD;
+	case WG_NOISE_UNKNOWN_PEER:
+		return ABI_COUNTER_HS_REFUSED_UNKNOWN_PEER;
+	case WG_NOISE_NO_HANDSHAKE:
+		return ABI_COUNTER_HS_REFUSED_NO_HANDSHAKE;
+	case WG_NOISE_OK:
+	case WG_NOISE_DECRYPT:
+		break;
+	}
+	return ABI_COUNTER_HS_REFUSED_DECRYPT;
+}
+
+void session__initiation_opened(struct session_table *table, struct session_job *job,
+                                uint64_t now_ns)
+{
+	enum wg_noise_verdict verdict = (enum wg_noise_verdict)job->verdict;
+	struct session_peer *peer;
+
+	if (verdict != WG_NOISE_OK) {
+		refuse(table, job, ABI_COUNTER_HS_REFUSED_DECRYPT);
+		return;
+	}
+	peer = session__peer_by_key(table, job->opened.static_public);
+	if (peer == NULL) {
+		refuse(table, job, ABI_COUNTER_HS_REFUSED_UNKNOWN_PEER);
+		return;
+	}
+	verdict = wg_noise_initiation_consume(&peer->noise, job->message, now_ns, &job->opened);
+	if (verdict != WG_NOISE_OK) {
+		refuse(table, job, counter_of(verdict));
+		return;
+	}
+	peer_heard(table, peer, &job->source);
+	job->local_index = session__slots_take(&table->slots, job->source.worker, peer->id);
+	if (job->local_index == ABI_INDEX_NONE) {
+		refuse(table, job, ABI_COUNTER_HS_REFUSED_NO_SLOT);
+		return;
+	}
+	job->kind = SESSION_JOB_RESPOND;
+	job->peer = peer->id;
+	job->generation = peer->generation;
+	job->epoch = table->epoch;
+	job->noise = peer->noise;
+	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
+	session__jobs_submit(&table->jobs, job);
+}
+
+/* Keys first, then the answer: commands of one worker keep their order, so the session is there
+ * when the peer's first packet comes. */
+static void respond(struct session_table *table, struct session_peer *peer, struct session_job *job,
+                    uint64_t now_ns)
+{
+	int r = session__keys_install(table, peer, job, ABI_ROLE_RESPONDER, now_ns);
+
+	if (r == 0) {
+		wg_cookie_stamp(&peer->cookie, job->message, WG_RESPONSE_LEN, now_ns);
+		r = session__inject(table, &job->source, job->message, WG_RESPONSE_LEN);
+	}
+	if (r == 0)
+		program_count(table->program, ABI_COUNTER_HS_RESPONSE_OUT, 1);
+	else
+		log_warn("session", "response not sent peer=%u err=%s", peer->id, strerror(-r));
+	session__peer_turn(table, peer, now_ns);
+}
+
+void session__response_made(struct session_table *table, struct session_job *job, uint64_t now_ns)
+{
+	struct session_peer *peer = session__job_peer(table, job);
+
+	if (peer != NULL && job->verdict == 0) {
+		respond(table, peer, job, now_ns);
+		session__jobs_put(&table->jobs, job);
+		return;
+	}
+	/* A new dataplane has forgotten all slots; the peer asks again. */
+	if (table->epoch != job->epoch) {
+		refuse(table, job, ABI_COUNTER_HS_REFUSED_NO_SLOT);
+		return;
+	}
+	session__slots_release(&table->slots, job->local_index);
+	refuse(table, job,
+	       peer == NULL ? ABI_COUNTER_HS_REFUSED_UNKNOWN_PEER : ABI_COUNTER_HS_REFUSED_DECRYPT);
+}
