@@ -1,0 +1,160 @@
+/* Results as a table for people, or as JSON for whoever keeps them. */
+#include "bench_report.h"
+
+#include "bench_machine.h"
+
+#include <jansson.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const direction_names[BENCH_N_DIRECTIONS] = {
+	[BENCH_SEAL] = "seal",
+	[BENCH_OPEN] = "open",
+};
+
+static double mean_len(const struct bench_size *size)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < BENCH_PACKETS; i++)
+		sum += bench_size_len(size, i);
+	return (double)sum / BENCH_PACKETS;
+}
+
+static double ratio(double value, double reference)
+{
+	return reference > 0 ? value / reference : 0;
+}
+
+/* One decimal, so that the JSON shows what the measurement can. */
+static json_t *cycles(double value)
+{
+	return json_real((double)(int64_t)(value * 10 + 0.5) / 10);
+}
+
+static json_t *ratio_of(double value, double reference)
+{
+	return json_real((double)(int64_t)(ratio(value, reference) * 1000 + 0.5) / 1000);
+}
+
+static json_t *stations_json(struct bench_result *result)
+{
+	json_t *object = json_object();
+
+	for (unsigned int i = 0; i < result->n_stations; i++) {
+		struct bench_summary own = bench_samples_summary(&result->station[i].cycles,
+		                                                 BENCH_PACKETS);
+
+		json_object_set_new(object, result->station[i].name, cycles(own.min));
+	}
+	return object;
+}
+
+static json_t *result_json(struct bench_result *result, const char *backend)
+{
+	struct bench_summary own = bench_samples_summary(&result->cycles, BENCH_PACKETS);
+	struct bench_summary reference = bench_samples_summary(&result->reference, BENCH_PACKETS);
+	json_t *object = json_object();
+
+	json_object_set_new(object, "size",
+	                    result->size->len != 0 ? json_integer(result->size->len)
+	                                           : json_string(result->size->name));
+	json_object_set_new(object, "direction", json_string(direction_names[result->direction]));
+	json_object_set_new(object, "backend", json_string(backend));
+	json_object_set_new(object, "rounds", json_integer(own.n));
+	json_object_set_new(object, "cycles_min", cycles(own.min));
+	json_object_set_new(object, "cycles_median", cycles(own.median));
+	json_object_set_new(object, "reference_min", cycles(reference.min));
+	json_object_set_new(object, "reference_median", cycles(reference.median));
+	json_object_set_new(object, "ratio", ratio_of(own.min, reference.min));
+	json_object_set_new(object, "ratio_median", ratio_of(own.median, reference.median));
+	json_object_set_new(object, "stations", stations_json(result));
+	return object;
+}
+
+static int print_json(struct bench_run *run)
+{
+	json_t *root = json_object();
+	json_t *list = json_array();
+	int err;
+
+	for (unsigned int i = 0; i < run->n_results; i++)
+		json_array_append_new(list, result_json(&run->result[i], run->backend));
+	json_object_set_new(root, "results", list);
+	err = json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
+	json_decref(root);
+	printf("\n");
+	return err == 0 && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static void print_head(const struct bench_run *run)
+{
+	const struct bench_options *options = run->options;
+	struct bench_machine machine;
+
+	bench_machine_read(&machine);
+	printf("%s\n", run->title);
+	printf("machine    %s, TSC %.2f GHz, core clock now %.2f x TSC, one core\n", machine.cpu,
+	       machine.tsc_ghz, machine.clock_ratio);
+	printf("backend    %s\n", run->backend);
+	printf("reference  ipsec-mb job API, one job a packet, in turn in the same round\n");
+	printf("runs       %u rounds of %u packets in bursts of %u, keys of %u peer%s\n\n",
+	       options->rounds, BENCH_PACKETS, BENCH_BURST, options->peers,
+	       options->peers == 1 ? "" : "s");
+	printf("TSC cycles a packet; ratio = own / reference, of the minima and of the medians\n\n");
+	printf(" size  dir    median      min      max   ref med  ref min   ratio  (med)   Gbit/s\n");
+	printf("----- ----  -------- -------- -------- --------- --------  ------ ------  -------\n");
+}
+
+static void print_row(struct bench_result *result, double tsc_ghz)
+{
+	struct bench_summary own = bench_samples_summary(&result->cycles, BENCH_PACKETS);
+	struct bench_summary reference = bench_samples_summary(&result->reference, BENCH_PACKETS);
+
+	printf("%5s %s  %8.1f %8.1f %8.1f %9.1f %8.1f  %6.3f %6.3f  %7.2f\n", result->size->name,
+	       direction_names[result->direction], own.median, own.min, own.max, reference.median,
+	       reference.min, ratio(own.min, reference.min), ratio(own.median, reference.median),
+	       own.median > 0 ? mean_len(result->size) * 8 * tsc_ghz / own.median : 0);
+}
+
+static void print_stations(struct bench_run *run)
+{
+	printf("\nstations, median (min), timed apart from the passes above\n");
+	for (unsigned int i = 0; i < run->n_results; i++) {
+		struct bench_result *result = &run->result[i];
+
+		if (result->n_stations == 0)
+			continue;
+		printf("%5s %s ", result->size->name, direction_names[result->direction]);
+		for (unsigned int j = 0; j < result->n_stations; j++) {
+			struct bench_summary own = bench_samples_summary(&result->station[j].cycles,
+			                                                 BENCH_PACKETS);
+
+			printf(" %s %.1f (%.1f)", result->station[j].name, own.median, own.min);
+		}
+		printf("\n");
+	}
+}
+
+static int print_table(struct bench_run *run)
+{
+	struct bench_machine machine;
+	bool any_stations = false;
+
+	print_head(run);
+	bench_machine_read(&machine);
+	for (unsigned int i = 0; i < run->n_results; i++) {
+		print_row(&run->result[i], machine.tsc_ghz);
+		any_stations |= run->result[i].n_stations != 0;
+	}
+	if (any_stations)
+		print_stations(run);
+	printf("\nnot shown  %s\n", run->shows_not);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int bench_report(struct bench_run *run)
+{
+	return run->options->json ? print_json(run) : print_table(run);
+}

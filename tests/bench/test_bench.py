@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""weir-bench from outside: what its JSON holds, what it refuses, and whether what it measures is
+within the bounds that were set. argv: the program, then the subcommands it has."""
+
+import json
+import subprocess
+import sys
+
+PROGRAM, SUBCOMMANDS = sys.argv[1], sys.argv[2:]
+SIZES = [64, 128, 256, 512, 1024, 1280, 1420, "imix"]
+
+# Greatest ratio of the minima, own to reference, both directions. The machine is shared: a run in
+# which somebody else took the core is repeated, and the best of three counts.
+BOUNDS = {
+    "aead": {64: 1.05, 1420: 1.03},
+    "path": {64: 1.35, 1420: 1.10},
+}
+
+failed = 0
+n = 0
+
+
+def check(name, problem):
+    """One TAP line; problem is None or says what is wrong."""
+    global n, failed
+    n += 1
+    print(f"{'ok' if problem is None else 'not ok'} {n} - {name}", flush=True)
+    if problem is not None:
+        failed = 1
+        for line in str(problem).splitlines():
+            print(f"#   {line}")
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=300)
+
+
+def results(subcommand, *arguments):
+    done = run(subcommand, "--rounds", "100", "--json", *arguments)
+    if done.returncode != 0:
+        raise RuntimeError(f"exit {done.returncode}: {done.stderr}")
+    return json.loads(done.stdout)["results"]
+
+
+def shape_problem(found):
+    expected = [(size, direction) for size in SIZES for direction in ("seal", "open")]
+    if [(r["size"], r["direction"]) for r in found] != expected:
+        return f"sizes and directions are {[(r['size'], r['direction']) for r in found]}"
+    for r in found:
+        for key in ("cycles_min", "cycles_median", "reference_min", "reference_median"):
+            if not 10 < r[key] < 1e6:
+                return f"{key} is {r[key]} in {r}"
+        if r["cycles_median"] < r["cycles_min"] or r["reference_median"] < r["reference_min"]:
+            return f"median below minimum in {r}"
+        if abs(r["ratio"] - r["cycles_min"] / r["reference_min"]) > 0.002:
+            return f"ratio is not cycles_min / reference_min in {r}"
+        if r["rounds"] != 100 or not isinstance(r["stations"], dict):
+            return f"rounds or stations wrong in {r}"
+    return None
+
+
+def bound_problem(subcommand):
+    best = {}
+    for _ in range(3):
+        for r in results(subcommand, "--size", "64,1420", "--backend", "ipsec-mb"):
+            key = (r["size"], r["direction"])
+            best[key] = min(best.get(key, 1e9), r["ratio"])
+        worse = {k: v for k, v in best.items() if v > BOUNDS[subcommand][k[0]]}
+        if not worse:
+            return None
+    return "\n".join(f"{k[0]} {k[1]}: {v:.3f}, bound {BOUNDS[subcommand][k[0]]}"
+                     for k, v in worse.items())
+
+
+def refusal_problem(arguments, code, *texts):
+    done = run(*arguments)
+    if done.returncode == code and done.stdout == "" and all(t in done.stderr for t in texts) \
+            and len(done.stderr.splitlines()) == 1:
+        return None
+    return f"exit {done.returncode}\nstdout: {done.stdout}\nstderr: {done.stderr}"
+
+
+for subcommand in SUBCOMMANDS:
+    try:
+        check(f"{subcommand}: JSON has one object a size and direction",
+              shape_problem(results(subcommand)))
+        check(f"{subcommand}: ratio to the reference is within bounds", bound_problem(subcommand))
+        sodium = results(subcommand, "--size=64", "--peers=1", "--backend=sodium")
+        check(f"{subcommand}: backend and size can be chosen",
+              None if len(sodium) == 2 and all(r["backend"].startswith("sodium ") for r in sodium)
+              else sodium)
+        table = run(subcommand, "--rounds", "100", "--size", "imix")
+        check(f"{subcommand}: table names machine, runs and what it does not show",
+              None if table.returncode == 0
+              and all(word in table.stdout for word in ("machine", "runs", "median", "not shown"))
+              else table)
+    except (RuntimeError, ValueError, KeyError) as error:
+        check(f"{subcommand}: runs", repr(error))
+
+check("missing subcommand is refused", refusal_problem([], 2, *SUBCOMMANDS))
+check("unknown subcommand is refused", refusal_problem(["foo"], 2, '"foo"', *SUBCOMMANDS))
+check("too few rounds are refused",
+      refusal_problem(["aead", "--rounds", "99"], 2, "--rounds", '"99"', "100 to 100000"))
+check("number with a tail is refused",
+      refusal_problem(["aead", "--rounds", "100x"], 2, "--rounds", '"100x"'))
+check("no peers are refused", refusal_problem(["aead", "--peers=0"], 2, "--peers", "1 to 4096"))
+check("unknown size is refused", refusal_problem(["aead", "--size", "64,65"], 2, "--size", "1420"))
+check("unknown backend is refused",
+      refusal_problem(["aead", "--backend", "x"], 2, "--backend", "ipsec-mb"))
+check("unknown option is refused", refusal_problem(["aead", "--fast"], 2, '"--fast"', "--rounds"))
+check("option without its value is refused", refusal_problem(["aead", "--size"], 2, "--size"))
+usage = run("--help")
+check("help names every option",
+      None if usage.returncode == 0 and all(
+          o in usage.stdout for o in ("--rounds", "--peers", "--size", "--backend", "--json"))
+      else usage)
+print(f"1..{n}")
+sys.exit(failed)
