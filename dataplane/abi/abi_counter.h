@@ -66,6 +66,8 @@
 	/* limits: rings and buffers */                                                            \
 	X(DROP_TUN_RING_FULL, DROP, "drop_tun_ring_full", "ring to the kernel's TUN is full")      \
 	X(DROP_TAP_RING_FULL, DROP, "drop_tap_ring_full", "ring to the kernel's TAP is full")      \
+	X(DROP_TAP_LIMIT, DROP, "drop_tap_limit",                                                  \
+	  "worker sees more WAN traffic to the kernel than allowed")                               \
 	X(DROP_CONTROL_RING_FULL, DROP, "drop_control_ring_full", "event ring to control is full") \
 	X(DROP_HANDOFF_FULL, DROP, "drop_handoff_full", "ring to another worker is full")          \
 	X(DROP_TX_FULL, DROP, "drop_tx_full", "port's transmit queue is full")                     \
@@ -85,7 +87,7 @@
 	X(TAP_READ, INFO, "tap_read", "reads from the WAN TAPs (super-packets)")                   \
 	X(TAP_WRITTEN, INFO, "tap_written", "frames written to the WAN TAPs, before coalescing")   \
 	X(KERNEL_LIMITED, INFO, "kernel_limited",                                                  \
-	  "frame to a WAN TAP left out: more WAN traffic to the kernel than allowed")              \
+	  "more WAN traffic to the kernel than allowed for its class or source")                   \
 	X(KERNEL_REFUSED, INFO, "kernel_refused", "write to a TUN or TAP failed")                  \
 	X(KERNEL_BAD, INFO, "kernel_bad", "packet from a TUN or TAP that cannot be used")          \
 	X(KERNEL_WORKER_FULL, INFO, "kernel_worker_full",                                          \
