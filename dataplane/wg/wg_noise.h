@@ -2,7 +2,9 @@
  *
  * Pure: time, randomness and the look-up of the peer are the caller's. Each function verifies
  * first, commits only when everything fits, and wipes what it derived on the way on every exit.
- * MACs are wg_cookie.h's: here messages are complete up to mac1. */
+ * MACs are wg_cookie.h's: here messages are complete up to mac1. A message handed in has passed
+ * wg_message_check() and its mac1: type, reserved bytes and the sender's index are covered by mac1
+ * alone. No branch and no index depends on a secret, but for the verdict itself. */
 #ifndef WG_NOISE_H
 #define WG_NOISE_H
 
@@ -61,7 +63,8 @@ struct wg_noise_opened {
 void wg_noise_identity_init(struct wg_noise_identity *identity,
                             const uint8_t private_key[static WG_KEY_LEN]);
 
-/* Precompute the static-static DH. Returns 0 or -EINVAL (low-order public key). */
+/* Precompute the static-static DH; last_timestamp is zero until the caller restores a stored one.
+ * preshared_key all zero = none. Returns 0 or -EINVAL (low-order public key; peer all zero). */
 int wg_noise_peer_init(struct wg_noise_peer *peer, const struct wg_noise_identity *identity,
                        const uint8_t public_key[static WG_KEY_LEN],
                        const uint8_t preshared_key[static WG_KEY_LEN])
@@ -106,7 +109,8 @@ int wg_noise_response_create(const struct wg_noise_peer *peer, struct wg_noise_h
 
 /* Initiator: consume the response to hs and derive keys. hs is wiped on OK and left untouched
  * otherwise, so a forged response does not end the handshake. *remote_index gets the responder's.
- * Returns WG_NOISE_OK, DECRYPT, NO_HANDSHAKE (receiver index is not hs->local_index).
+ * Returns WG_NOISE_OK, DECRYPT, NO_HANDSHAKE (receiver index is not hs->local_index, or hs was
+ * wiped).
  * Cost: 2 X25519. */
 enum wg_noise_verdict wg_noise_response_consume(const struct wg_noise_identity *identity,
                                                 const struct wg_noise_peer *peer,
