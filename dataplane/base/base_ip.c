@@ -125,7 +125,7 @@ const char *base_ip_format(const struct base_ip *ip, char *buf)
 {
 	int family = ip->family == BASE_IP_V6 ? AF_INET6 : AF_INET;
 
-	if (ip->family == BASE_IP_NONE || !inet_ntop(family, ip->bytes, buf, BASE_IP_STRLEN))
+	if (base_ip_len(ip->family) == 0 || !inet_ntop(family, ip->bytes, buf, BASE_IP_STRLEN))
 		snprintf(buf, BASE_IP_STRLEN, "none");
 	return buf;
 }
@@ -144,7 +144,7 @@ const char *base_endpoint_format(const struct base_endpoint *endpoint, char *buf
 	char address[BASE_IP_STRLEN];
 
 	base_ip_format(&endpoint->ip, address);
-	if (endpoint->ip.family == BASE_IP_NONE)
+	if (base_ip_len(endpoint->ip.family) == 0)
 		snprintf(buf, BASE_ENDPOINT_STRLEN, "none");
 	else if (endpoint->ip.family == BASE_IP_V6)
 		snprintf(buf, BASE_ENDPOINT_STRLEN, "[%s]:%u", address, endpoint->port);
@@ -178,7 +178,7 @@ bool base_prefix_mask(struct base_prefix *prefix)
 
 bool base_prefix_contains(const struct base_prefix *prefix, const struct base_ip *ip)
 {
-	if (prefix->ip.family != ip->family)
+	if (prefix->ip.family != ip->family || base_ip_len(ip->family) == 0)
 		return false;
 	for (size_t i = 0; i < base_ip_len(ip->family); i++)
 		if ((prefix->ip.bytes[i] ^ ip->bytes[i]) & byte_mask(i, prefix->len))

@@ -61,7 +61,7 @@ int base_endpoint_parse(const char *text, struct base_endpoint *out)
 	__attribute__((warn_unused_result));
 
 /* Write text into buf and return buf, for use in an argument list. buf[BASE_..._STRLEN]. A
- * BASE_IP_NONE address gives "none". */
+ * BASE_IP_NONE address, or a family that is none, gives "none". */
 const char *base_ip_format(const struct base_ip *ip, char *buf);
 const char *base_prefix_format(const struct base_prefix *prefix, char *buf);
 const char *base_endpoint_format(const struct base_endpoint *endpoint, char *buf);
@@ -69,7 +69,8 @@ const char *base_endpoint_format(const struct base_endpoint *endpoint, char *buf
 /* Clear the bits behind prefix->len. Returns true when some were set. */
 bool base_prefix_mask(struct base_prefix *prefix);
 
-/* True when ip lies in prefix (families equal, first len bits equal). */
+/* True when ip lies in prefix (families equal, first len bits equal); never for BASE_IP_NONE, so
+ * that two addresses nobody filled in do not match each other. */
 bool base_prefix_contains(const struct base_prefix *prefix, const struct base_ip *ip);
 
 /* True when one prefix contains the other. */

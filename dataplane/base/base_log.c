@@ -65,6 +65,7 @@ void base_log_write(enum base_log_level level, const char *module, const char *f
 	struct tm tm;
 	size_t len;
 	va_list args;
+	int saved_errno = errno;
 
 	if (level > log_level)
 		return;
@@ -83,9 +84,10 @@ void base_log_write(enum base_log_level level, const char *module, const char *f
 	ssize_t ignored = write(STDERR_FILENO, line, len);
 
 	(void)ignored;
+	errno = saved_errno;
 }
 
-int base_log_limit_pass(struct base_log_limit *limit, uint64_t now_ns, uint32_t *suppressed)
+bool base_log_limit_pass(struct base_log_limit *limit, uint64_t now_ns, uint32_t *suppressed)
 {
 	if (limit->window_start_ns == 0 || now_ns - limit->window_start_ns >= LIMIT_WINDOW_NS) {
 		limit->window_start_ns = now_ns;
@@ -93,10 +95,10 @@ int base_log_limit_pass(struct base_log_limit *limit, uint64_t now_ns, uint32_t 
 	}
 	if (limit->n_written >= LIMIT_BURST) {
 		limit->n_suppressed++;
-		return 0;
+		return false;
 	}
 	limit->n_written++;
 	*suppressed = limit->n_suppressed;
 	limit->n_suppressed = 0;
-	return 1;
+	return true;
 }

@@ -4,6 +4,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum base_log_level {
@@ -21,11 +22,11 @@ int base_log_level_parse(const char *text, enum base_log_level *out)
 	__attribute__((warn_unused_result));
 
 /* Write one line with one write(2), so lines of two processes do not mix. Control characters in
- * the message are replaced, so a peer's name cannot forge a line. Thread: any. */
+ * the message are replaced, so a peer's name cannot forge a line. errno is kept. Thread: any. */
 void base_log_write(enum base_log_level level, const char *module, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* At most burst lines in each period; the next line that passes says how many were left out.
+/* At most 10 lines in each 10 s; the next line that passes says how many were left out.
  * Zero-initialize, set nothing. Thread: one per limit. */
 struct base_log_limit {
 	uint64_t window_start_ns;
@@ -33,8 +34,8 @@ struct base_log_limit {
 	uint32_t n_suppressed;
 };
 
-/* True when a line may be written now; *suppressed gets the number left out since the last. */
-int base_log_limit_pass(struct base_log_limit *limit, uint64_t now_ns, uint32_t *suppressed);
+/* True when a line may be written now; then *suppressed gets the number left out since the last. */
+bool base_log_limit_pass(struct base_log_limit *limit, uint64_t now_ns, uint32_t *suppressed);
 
 #define log_err(module, ...)   base_log_write(BASE_LOG_ERR, module, __VA_ARGS__)
 #define log_warn(module, ...)  base_log_write(BASE_LOG_WARN, module, __VA_ARGS__)
