@@ -368,6 +368,11 @@ size_t wg_allowedips_count(const struct wg_allowedips *table)
 	return table->count;
 }
 
+size_t wg_allowedips_memory(const struct wg_allowedips *table)
+{
+	return sizeof(*table) + table->n_allocated * sizeof(*table->nodes);
+}
+
 static struct base_prefix node_prefix(const struct node *node, uint8_t family)
 {
 	struct base_prefix prefix = {.ip.family = family, .len = node->len};

@@ -18,7 +18,7 @@ struct wg_allowedips *wg_allowedips_create(void);
 void wg_allowedips_destroy(struct wg_allowedips *table);
 
 /* Give prefix (host bits are ignored) to value; a previous holder of exactly this prefix loses it
- * at once; *moved_from gets it or NONE (may be NULL). Returns 0, -ENOMEM, -EINVAL (family, length,
+ * at once; *moved_from (may be NULL) gets it, or NONE when nobody else held it. Returns 0, -ENOMEM, -EINVAL (family, length,
  * value NONE); on error nothing changed. */
 int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *prefix,
                          uint32_t value, uint32_t *moved_from) __attribute__((warn_unused_result));
@@ -39,6 +39,9 @@ uint32_t wg_allowedips_lookup(const struct wg_allowedips *table, const struct ba
 
 /* Number of prefixes. */
 size_t wg_allowedips_count(const struct wg_allowedips *table);
+
+/* Bytes allocated: 32 a node, fewer than two nodes a prefix, doubled when full. */
+size_t wg_allowedips_memory(const struct wg_allowedips *table);
 
 /* Call fn for every prefix, IPv4 first, ascending; stops when it returns non-zero. */
 typedef int wg_allowedips_fn(void *arg, const struct base_prefix *prefix, uint32_t value);

@@ -15,7 +15,7 @@
 
 #define WG_TIMER_NEVER UINT64_MAX
 
-/* ---- data half: one a session, inside a worker's session. 40 bytes, zero = fresh --------------- */
+/* ---- data half: one a session, inside a worker's session. 32 bytes, zero = fresh --------------- */
 
 struct wg_timers_data {
 	uint64_t keepalive_due_ns;  /* passive keepalive; 0 = not armed */
