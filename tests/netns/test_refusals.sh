@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# What is wrong gets no answer on the wire and is counted by its reason, exactly once.
+# shellcheck source=tests/netns/tap.sh
+. "$(dirname "$0")/tap.sh"
+
+require "laboratory comes up" lab_up
+lab_hub_conf
+require "hub becomes ready" lab_hub_start
+require "a real client joins" lab_client office
+
+wg genkey >"$net_dir/raw.key"
+lab_cli peer add raw --no-preshared-key --public-key "$(wg pubkey <"$net_dir/raw.key")" >"$net_dir/raw.conf" ||
+	require "raw peer is added" false
+hub_key=$(sed -n 's/^PublicKey *= *//p' "$net_dir/raw.conf")
+raw() {
+	net_exec nat "$lab_build/tests/netns/rawpeer" -k "$net_dir/raw.key" -p "$hub_key" -e 203.0.113.2:51820 "$@"
+}
+me=10.77.0.3
+hub=10.77.0.1
+
+require "the raw peer's handshake and ping are answered" raw handshake ping "$me $hub" expect-reply
+
+# counted COUNTER NAME COMMANDS...: no answer, the counter +1, no other refusal counted.
+refusal_sum() {
+	lab_cli -o json counters | python3 -c '
+import json, sys
+print(sum(v for k, v in json.load(sys.stdin)["counters"].items() if k.startswith(("drop_", "hs_refused_"))))'
+}
+only() {
+	local counter=$1 sum
+	shift
+	sum=$(refusal_sum)
+	grows "$counter" 1 "$@" && is "refusals $(refusal_sum)" "refusals $((sum + 1))"
+}
+silent() { raw "$@" silence 150; }
+
+check "wrong mac1" only drop_wg_mac1 silent initiate-bad-mac1
+check "static key that no peer has" only hs_refused_unknown_peer silent initiate-stranger
+check "ephemeral changed on the way" only hs_refused_decrypt silent initiate-flipped 10
+check "static changed on the way" only hs_refused_decrypt silent initiate-flipped 50
+check "timestamp changed on the way" only hs_refused_decrypt silent initiate-flipped 100
+check "timestamp a minute old" only hs_refused_timestamp silent initiate-old 60
+check "replayed initiation" only hs_refused_timestamp silent handshake replay-initiation
+
+check "empty datagram" only drop_wg_short silent junk "1 0"
+check "three bytes" only drop_wg_short silent junk "1 3"
+check "type 0" only drop_wg_type silent junk "0 148"
+check "type 5" only drop_wg_type silent junk "5 148"
+check "type 255" only drop_wg_type silent junk "255 64"
+check "reserved byte set in an initiation" only drop_wg_reserved silent raw "01000001$(printf '%0288d' 0)"
+check "reserved byte set in a data message" only drop_wg_reserved silent raw "04010000$(printf '%056d' 0)"
+for wrong in "1 147" "1 149" "1 4" "2 91" "2 93" "3 63" "3 65" "4 31" "4 33" "4 4" "4 1000"; do
+	check "length: type and bytes $wrong" only drop_wg_length silent junk "$wrong"
+done
+check "response to nothing" only drop_wg_mac1 silent junk "2 92"
+check "cookie reply to nothing" only hs_refused_no_handshake silent junk "3 64"
+check "index of no session" only drop_unknown_index silent junk "4 32"
+
+check "payload changed on the way" only drop_auth silent handshake ping "$me 10.77.0.200" replay-flipped 20
+check "replayed data" only drop_replay silent handshake keepalive replay-data
+check "inner source of another peer" only drop_inner_source silent handshake ping "10.77.0.2 $hub"
+check "inner source of nobody" only drop_inner_source silent handshake ping "192.0.2.77 $hub"
+check "inner source is the hub's own address" only drop_inner_source silent handshake ping "$hub 10.77.0.2"
+check "inner length larger than the payload" only drop_inner_length silent handshake ping-long "$me $hub"
+check "inner version 5" only drop_inner_header silent handshake send "55$(printf '%078d' 0)"
+check "destination that no peer has" only drop_no_route silent handshake ping "$me 10.77.0.200"
+
+check "the real client was not disturbed" pings office 10.77.0.1 20
+check "roaming to another port is followed" raw handshake ping "$me $hub" expect-reply roam 203.0.113.2:51820 ping "$me $hub" expect-reply
+tap_done

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# What cannot start says why in one line, with what to do, and leaves nothing half started.
+# shellcheck source=tests/netns/tap.sh
+. "$(dirname "$0")/tap.sh"
+
+require "laboratory comes up" lab_up
+lab_hub_conf
+weir_run() { nsenter --net="/run/netns/$net_tag-hub" timeout 20 "$lab_weir" run -c "$1"; }
+with() { # with SED_SCRIPT: a changed copy of the configuration
+	sed "$1" "$lab_conf" >"$net_dir/changed.conf"
+	printf '%s' "$net_dir/changed.conf"
+}
+nothing_left() {
+	! net_ip hub link show weir0 2>/dev/null && ! net_ip hub link show weir-wan0 2>/dev/null &&
+		! pgrep -f "$net_dir" >/dev/null
+}
+
+check "no such file" refused 1 "nowhere.conf" weir_run "$net_dir/nowhere.conf"
+check "a syntax error names its line" refused 1 "changed.conf:2" weir_run "$(with '2s/=/%/')"
+check "a port out of range" refused 1 "must be" weir_run "$(with 's/listen_port = 51820/listen_port = 70000/')"
+check "an unknown key" refused 1 "listen_prot" weir_run "$(with 's/listen_port/listen_prot/')"
+LAB_EXTRA='peers: ( { name = "alice"; public_key = "AAAA"; } );' lab_hub_conf
+check "a bad key names the peer" refused 1 'peer "alice"' weir_run "$lab_conf"
+LAB_EXTRA='' lab_hub_conf
+check "missing interface" refused 1 "nosuch0" weir_run "$(with 's/device = "wan0"/device = "nosuch0"/')"
+check "nothing is left behind" net_wait 3 nothing_left
+unprivileged() { nsenter --net="/run/netns/$net_tag-hub" setpriv --reuid 65534 --regid 65534 --clear-groups "$lab_weir" run -c "$lab_conf"; }
+chmod 755 "$net_dir"
+check "no permission" eval '! unprivileged 2>"$net_dir/unpriv.txt" && [ -s "$net_dir/unpriv.txt" ]'
+
+require "hub becomes ready" lab_hub_start
+check "a second start on the same socket" refused 1 "already" weir_run "$lab_conf"
+check "the first still works" lab_cli status
+taken() {
+	net_end "$lab_hub_pid"
+	net_spawn internet "$net_dir/taken.log" true
+	net_spawn hub "$net_dir/taken.log" python3 -c 'import socket,time; s=socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0", 443)); s.listen(); print("bound", flush=True); time.sleep(60)'
+	net_wait 5 grep -q bound "$net_dir/taken.log" && refused 1 ":443" weir_run "$lab_conf"
+	local ret=$?
+	net_end "$net_pid"
+	return $ret
+}
+check "port 443 is taken" taken
+check "nothing is left behind" net_wait 3 nothing_left
+
+no_hugepages() {
+	LAB_DATAPLANE='hugepages = false;' lab_hub_conf && lab_hub_start && lab_client office && pings office 10.77.0.1 5
+}
+check "works without hugepages" no_hugepages
+check "hub not reachable is exit code 3" refused 3 "no hub" lab_cli -s "$net_dir/none.sock" status
+check "bad argument is exit code 2" refused 2 "--keepalive" lab_cli peer add x --keepalive 70000
+tap_done
