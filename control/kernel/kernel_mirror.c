@@ -292,6 +292,12 @@ static int route_seen(const struct nlmsghdr *message, void *arg)
 	return MNL_CB_OK;
 }
 
+/* The kernel keeps entries for groups it has joined; nothing is routed there. */
+static bool is_multicast(const struct base_ip *ip)
+{
+	return ip->family == BASE_IP_V4 ? (ip->bytes[0] & 0xf0) == 0xe0 : ip->bytes[0] == 0xff;
+}
+
 static int neighbour_seen(const struct nlmsghdr *message, void *arg)
 {
 	const struct ndmsg *body = mnl_nlmsg_get_payload(message);
@@ -318,7 +324,7 @@ static int neighbour_seen(const struct nlmsghdr *message, void *arg)
 			has_mac = true;
 		}
 	}
-	if (entry.neighbour.ip.family == BASE_IP_NONE)
+	if (entry.neighbour.ip.family == BASE_IP_NONE || is_multicast(&entry.neighbour.ip))
 		return MNL_CB_OK;
 	entry.prefix = whole(entry.neighbour.ip);
 	if (message->nlmsg_type == RTM_NEWNEIGH && has_mac
