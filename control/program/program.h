@@ -95,10 +95,11 @@ int program_hub_set(struct program *program, const struct abi_cmd_hub *hub);
 int program_address_set(struct program *program, const struct abi_cmd_address *address);
 int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s);
 int program_peer_drop(struct program *program, uint32_t peer); /* its routes too */
-/* One holder a prefix: put takes it from another peer; drop of another's changes nothing. */
+/* One holder a prefix: put takes it from another peer; drop of another's changes nothing.
+ * -ENOENT when the peer was not put before. */
 int program_route_put(struct program *program, const struct base_prefix *prefix, uint32_t peer);
 int program_route_drop(struct program *program, const struct base_prefix *prefix, uint32_t peer);
-/* One route a prefix, whatever the port: put replaces, drop looks at the prefix only. */
+/* One route a prefix and port: put replaces, drop looks at these two only. */
 int program_wan_route_put(struct program *program, const struct abi_cmd_wan_route *route);
 int program_wan_route_drop(struct program *program, const struct abi_cmd_wan_route *route);
 /* One MAC for an address on a port; drop looks at these two only. */

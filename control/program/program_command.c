@@ -1,0 +1,213 @@
+/* Commands down: changes of the desired state to every worker, sessions and messages to one. */
+#include "base_bytes.h"
+#include "program_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- desired state ---------------------------------------------------------------------------- */
+
+/* changed: what the change of the desired state returned. To every worker when it was one. */
+static int broadcast(struct program *program, int changed, uint16_t type, const void *payload,
+                     uint16_t len)
+{
+	if (changed <= 0)
+		return changed;
+	for (uint32_t i = 0; i < program->setup.dataplane.n_workers; i++)
+		program_pipe_change(&program->pipes[i], type, payload, len);
+	program__flush_later(program);
+	return 0;
+}
+
+/* Canonical forms: they are compared as bytes, and padding does not count. Return false for what
+ * is no address, no prefix or no port. */
+static bool canonical_ip(struct base_ip *out, const struct base_ip *ip)
+{
+	if (base_ip_len(ip->family) == 0)
+		return false;
+	*out = base_ip_make(ip->family, ip->bytes);
+	return true;
+}
+
+static bool canonical_prefix(struct base_prefix *out, const struct base_prefix *prefix)
+{
+	*out = (struct base_prefix){.len = prefix->len};
+	if (!canonical_ip(&out->ip, &prefix->ip)
+	    || prefix->len > 8 * base_ip_len(prefix->ip.family))
+		return false;
+	base_prefix_mask(out);
+	return true;
+}
+
+static bool is_port(const struct program *program, uint32_t port)
+{
+	return port < program->setup.dataplane.n_ports;
+}
+
+int program_hub_set(struct program *program, const struct abi_cmd_hub *hub)
+{
+	return broadcast(program, program_desired_hub(&program->desired, hub), ABI_CMD_HUB, hub,
+	                 sizeof(*hub));
+}
+
+int program_address_set(struct program *program, const struct abi_cmd_address *address)
+{
+	struct abi_cmd_address cmd = {.port = address->port, .present = address->present != 0};
+
+	if (!canonical_ip(&cmd.ip, &address->ip)
+	    || (address->port != ABI_PORTS_MAX && !is_port(program, address->port)))
+		return -EINVAL;
+	return broadcast(program, program_desired_address(&program->desired, &cmd), ABI_CMD_ADDRESS,
+	                 &cmd, sizeof(cmd));
+}
+
+int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s)
+{
+	struct abi_cmd_peer cmd = {.peer = peer, .keepalive_s = keepalive_s};
+
+	if (peer >= program->setup.n_peers)
+		return -EINVAL;
+	return broadcast(program, program_desired_peer_put(&program->desired, peer, keepalive_s),
+	                 ABI_CMD_PEER_PUT, &cmd, sizeof(cmd));
+}
+
+int program_peer_drop(struct program *program, uint32_t peer)
+{
+	struct abi_cmd_peer cmd = {.peer = peer};
+	struct abi_cmd_route route;
+
+	if (peer >= program->setup.n_peers)
+		return -EINVAL;
+	while (program_desired_peer_route(&program->desired, peer, &route))
+		(void)broadcast(program, program_desired_route_drop(&program->desired, &route),
+		                ABI_CMD_ROUTE_DROP, &route, sizeof(route));
+	return broadcast(program, program_desired_peer_drop(&program->desired, peer),
+	                 ABI_CMD_PEER_DROP, &cmd, sizeof(cmd));
+}
+
+int program_route_put(struct program *program, const struct base_prefix *prefix, uint32_t peer)
+{
+	struct abi_cmd_route cmd = {.peer = peer};
+
+	if (!canonical_prefix(&cmd.prefix, prefix) || peer >= program->setup.n_peers)
+		return -EINVAL;
+	if (!program_desired_has_peer(&program->desired, peer))
+		return -ENOENT;
+	return broadcast(program, program_desired_route_put(&program->desired, &cmd),
+	                 ABI_CMD_ROUTE_PUT, &cmd, sizeof(cmd));
+}
+
+int program_route_drop(struct program *program, const struct base_prefix *prefix, uint32_t peer)
+{
+	struct abi_cmd_route cmd = {.peer = peer};
+
+	if (!canonical_prefix(&cmd.prefix, prefix) || peer >= program->setup.n_peers)
+		return -EINVAL;
+	return broadcast(program, program_desired_route_drop(&program->desired, &cmd),
+	                 ABI_CMD_ROUTE_DROP, &cmd, sizeof(cmd));
+}
+
+/* gateway and source may be absent. */
+static bool canonical_wan_route(const struct program *program, struct abi_cmd_wan_route *out,
+                                const struct abi_cmd_wan_route *route)
+{
+	*out = (struct abi_cmd_wan_route){.port = route->port};
+	if (route->gateway.family != BASE_IP_NONE && !canonical_ip(&out->gateway, &route->gateway))
+		return false;
+	if (route->source.family != BASE_IP_NONE && !canonical_ip(&out->source, &route->source))
+		return false;
+	return canonical_prefix(&out->prefix, &route->prefix) && is_port(program, route->port);
+}
+
+int program_wan_route_put(struct program *program, const struct abi_cmd_wan_route *route)
+{
+	struct abi_cmd_wan_route cmd;
+
+	if (!canonical_wan_route(program, &cmd, route))
+		return -EINVAL;
+	return broadcast(program, program_desired_wan_route_put(&program->desired, &cmd),
+	                 ABI_CMD_WAN_ROUTE_PUT, &cmd, sizeof(cmd));
+}
+
+int program_wan_route_drop(struct program *program, const struct abi_cmd_wan_route *route)
+{
+	struct abi_cmd_wan_route cmd;
+
+	if (!canonical_wan_route(program, &cmd, route))
+		return -EINVAL;
+	return broadcast(program, program_desired_wan_route_drop(&program->desired, &cmd),
+	                 ABI_CMD_WAN_ROUTE_DROP, &cmd, sizeof(cmd));
+}
+
+static bool canonical_neighbour(const struct program *program, struct abi_cmd_neighbour *out,
+                                const struct abi_cmd_neighbour *neighbour)
+{
+	*out = (struct abi_cmd_neighbour){.port = neighbour->port};
+	memcpy(out->mac, neighbour->mac, sizeof(out->mac));
+	return canonical_ip(&out->ip, &neighbour->ip) && is_port(program, neighbour->port);
+}
+
+int program_neighbour_put(struct program *program, const struct abi_cmd_neighbour *neighbour)
+{
+	struct abi_cmd_neighbour cmd;
+
+	if (!canonical_neighbour(program, &cmd, neighbour))
+		return -EINVAL;
+	return broadcast(program, program_desired_neighbour_put(&program->desired, &cmd),
+	                 ABI_CMD_NEIGHBOUR_PUT, &cmd, sizeof(cmd));
+}
+
+int program_neighbour_drop(struct program *program, const struct abi_cmd_neighbour *neighbour)
+{
+	struct abi_cmd_neighbour cmd;
+
+	if (!canonical_neighbour(program, &cmd, neighbour))
+		return -EINVAL;
+	return broadcast(program, program_desired_neighbour_drop(&program->desired, &cmd),
+	                 ABI_CMD_NEIGHBOUR_DROP, &cmd, sizeof(cmd));
+}
+
+/* ---- sessions and messages --------------------------------------------------------------------- */
+
+static int send_to(struct program *program, uint32_t worker, uint16_t type, const void *payload,
+                   uint16_t len)
+{
+	int err;
+
+	if (worker >= program->setup.dataplane.n_workers)
+		return -EINVAL;
+	err = program_pipe_send(&program->pipes[worker], type, payload, len);
+	program__flush_later(program);
+	return err;
+}
+
+int program_session_install(struct program *program, const struct abi_cmd_session_install *install)
+{
+	return send_to(program, abi_index_worker(install->index), ABI_CMD_SESSION_INSTALL, install,
+	               sizeof(*install));
+}
+
+int program_session_retire(struct program *program, uint32_t index, uint32_t peer)
+{
+	struct abi_cmd_session cmd = {.index = index, .peer = peer};
+
+	return send_to(program, abi_index_worker(index), ABI_CMD_SESSION_RETIRE, &cmd, sizeof(cmd));
+}
+
+int program_endpoint_set(struct program *program, const struct abi_cmd_endpoint *endpoint)
+{
+	return send_to(program, abi_index_worker(endpoint->index), ABI_CMD_ENDPOINT_SET, endpoint,
+	               sizeof(*endpoint));
+}
+
+int program_keepalive(struct program *program, uint32_t index, uint32_t peer)
+{
+	struct abi_cmd_session cmd = {.index = index, .peer = peer};
+
+	return send_to(program, abi_index_worker(index), ABI_CMD_KEEPALIVE, &cmd, sizeof(cmd));
+}
+
+int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject)
+{
+	return send_to(program, worker, ABI_CMD_INJECT, inject, sizeof(*inject));
+}

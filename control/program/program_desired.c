@@ -1,0 +1,330 @@
+/* Four keyed tables, an array of peers, and for each peer the chain of its routes. */
+#include "program_desired.h"
+
+#include "base_bytes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define NO_PORT 0
+
+int program_desired_init(struct program_desired *desired, uint32_t n_peers)
+{
+	uint8_t bytes[16];
+
+	*desired = (struct program_desired){.n_peers = n_peers};
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return -errno;
+
+	struct base_siphash_key key = base_siphash_key(bytes);
+
+	desired->peers = calloc(n_peers, sizeof(*desired->peers));
+	if (desired->peers == NULL)
+		return -ENOMEM;
+	program_table_init(&desired->addresses, sizeof(struct abi_cmd_address), NO_PORT, key);
+	program_table_init(&desired->routes, sizeof(struct abi_cmd_route), NO_PORT, key);
+	program_table_init(&desired->wan_routes, sizeof(struct abi_cmd_wan_route),
+	                   offsetof(struct abi_cmd_wan_route, port), key);
+	program_table_init(&desired->neighbours, sizeof(struct abi_cmd_neighbour), NO_PORT, key);
+	return 0;
+}
+
+void program_desired_fini(struct program_desired *desired)
+{
+	program_table_fini(&desired->addresses);
+	program_table_fini(&desired->routes);
+	program_table_fini(&desired->wan_routes);
+	program_table_fini(&desired->neighbours);
+	free(desired->peers);
+	free(desired->route_links);
+	*desired = (struct program_desired){0};
+}
+
+/* Drop the entry with this key, if there is one. Returns 1 or 0. */
+static int drop_by_key(struct program_table *table, const void *entry)
+{
+	uint32_t position;
+
+	if (program_table_find(table, entry, &position) != 0)
+		return 0;
+	program_table_drop(table, position);
+	return 1;
+}
+
+/* ---- hub, addresses, WAN routes, neighbours ---------------------------------------------------- */
+
+int program_desired_hub(struct program_desired *desired, const struct abi_cmd_hub *hub)
+{
+	if (desired->has_hub && memcmp(&desired->hub, hub, sizeof(*hub)) == 0)
+		return 0;
+	desired->hub = *hub;
+	desired->has_hub = true;
+	return 1;
+}
+
+int program_desired_address(struct program_desired *desired, const struct abi_cmd_address *address)
+{
+	uint32_t position;
+
+	if (address->present == 0)
+		return drop_by_key(&desired->addresses, address);
+	return program_table_put(&desired->addresses, address, &position);
+}
+
+int program_desired_wan_route_put(struct program_desired *desired,
+                                  const struct abi_cmd_wan_route *route)
+{
+	uint32_t position;
+
+	return program_table_put(&desired->wan_routes, route, &position);
+}
+
+int program_desired_wan_route_drop(struct program_desired *desired,
+                                   const struct abi_cmd_wan_route *route)
+{
+	return drop_by_key(&desired->wan_routes, route);
+}
+
+int program_desired_neighbour_put(struct program_desired *desired,
+                                  const struct abi_cmd_neighbour *neighbour)
+{
+	uint32_t position;
+
+	return program_table_put(&desired->neighbours, neighbour, &position);
+}
+
+int program_desired_neighbour_drop(struct program_desired *desired,
+                                   const struct abi_cmd_neighbour *neighbour)
+{
+	return drop_by_key(&desired->neighbours, neighbour);
+}
+
+/* ---- peers and their routes -------------------------------------------------------------------- */
+
+bool program_desired_has_peer(const struct program_desired *desired, uint32_t peer)
+{
+	return desired->peers[peer].present != 0;
+}
+
+int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s)
+{
+	struct program_desired_peer *p = &desired->peers[peer];
+
+	if (p->present != 0 && p->keepalive_s == keepalive_s)
+		return 0;
+	p->present = 1;
+	p->keepalive_s = keepalive_s;
+	if (desired->n_peers_used <= peer)
+		desired->n_peers_used = peer + 1;
+	return 1;
+}
+
+int program_desired_peer_drop(struct program_desired *desired, uint32_t peer)
+{
+	struct program_desired_peer *p = &desired->peers[peer];
+
+	assert(p->first_route == 0);
+	if (p->present == 0)
+		return 0;
+	*p = (struct program_desired_peer){0};
+	return 1;
+}
+
+static uint32_t holder_at(const struct program_desired *desired, uint32_t position)
+{
+	struct abi_cmd_route route;
+
+	memcpy(&route, program_table_at(&desired->routes, position), sizeof(route));
+	return route.peer;
+}
+
+static void chain(struct program_desired *desired, uint32_t position, uint32_t peer)
+{
+	struct program_route_link *links = desired->route_links;
+	uint32_t *first = &desired->peers[peer].first_route;
+
+	links[position] = (struct program_route_link){.next = *first};
+	if (*first != 0)
+		links[*first - 1].previous = position + 1;
+	*first = position + 1;
+}
+
+static void unchain(struct program_desired *desired, uint32_t position, uint32_t peer)
+{
+	struct program_route_link *links = desired->route_links;
+	struct program_route_link link = links[position];
+
+	if (link.next != 0)
+		links[link.next - 1].previous = link.previous;
+	if (link.previous != 0)
+		links[link.previous - 1].next = link.next;
+	else
+		desired->peers[peer].first_route = link.next;
+}
+
+/* One link for every position that the table may hand out next. Returns 0 or -ENOMEM. */
+static int grow_links(struct program_desired *desired)
+{
+	uint32_t n = desired->n_route_links == 0 ? 16 : 2 * desired->n_route_links;
+	struct program_route_link *links;
+
+	if (desired->routes.n_positions < desired->n_route_links)
+		return 0;
+	links = reallocarray(desired->route_links, n, sizeof(*links));
+	if (links == NULL)
+		return -ENOMEM;
+	desired->route_links = links;
+	desired->n_route_links = n;
+	return 0;
+}
+
+int program_desired_route_put(struct program_desired *desired, const struct abi_cmd_route *route)
+{
+	uint32_t position;
+	int changed = grow_links(desired);
+
+	if (changed != 0)
+		return changed;
+	if (program_table_find(&desired->routes, route, &position) == 0) {
+		uint32_t holder = holder_at(desired, position);
+
+		if (holder == route->peer)
+			return 0;
+		unchain(desired, position, holder);
+	}
+	changed = program_table_put(&desired->routes, route, &position);
+	if (changed == 1)
+		chain(desired, position, route->peer);
+	return changed;
+}
+
+int program_desired_route_drop(struct program_desired *desired, const struct abi_cmd_route *route)
+{
+	uint32_t position;
+
+	if (program_table_find(&desired->routes, route, &position) != 0
+	    || holder_at(desired, position) != route->peer)
+		return 0;
+	unchain(desired, position, route->peer);
+	program_table_drop(&desired->routes, position);
+	return 1;
+}
+
+bool program_desired_peer_route(const struct program_desired *desired, uint32_t peer,
+                                struct abi_cmd_route *out)
+{
+	uint32_t first = desired->peers[peer].first_route;
+
+	if (first == 0)
+		return false;
+	memcpy(out, program_table_at(&desired->routes, first - 1), sizeof(*out));
+	return true;
+}
+
+/* ---- walk ------------------------------------------------------------------------------------- */
+
+/* Order: a worker must know a peer before its routes. */
+enum stage {
+	STAGE_BEGIN = 0,
+	STAGE_HUB = 1,
+	STAGE_ADDRESSES = 2,
+	STAGE_PEERS = 3,
+	STAGE_ROUTES = 4,
+	STAGE_WAN_ROUTES = 5,
+	STAGE_NEIGHBOURS = 6,
+	STAGE_END = 7,
+	STAGE_DONE = 8,
+};
+
+static bool single_at(struct program_cursor *cursor, bool present, uint16_t type,
+                      const void *payload, uint16_t len, struct program_command *out)
+{
+	if (!present || cursor->position != 0)
+		return false;
+	out->type = type;
+	out->payload = payload;
+	out->len = len;
+	return true;
+}
+
+static bool peer_at(const struct program_desired *desired, struct program_cursor *cursor,
+                    struct program_command *out)
+{
+	for (; cursor->position < desired->n_peers_used; cursor->position++) {
+		const struct program_desired_peer *peer = &desired->peers[cursor->position];
+
+		if (peer->present == 0)
+			continue;
+		out->scratch = (struct abi_cmd_peer){
+			.peer = cursor->position,
+			.keepalive_s = peer->keepalive_s,
+		};
+		out->type = ABI_CMD_PEER_PUT;
+		out->payload = &out->scratch;
+		out->len = sizeof(out->scratch);
+		return true;
+	}
+	return false;
+}
+
+static bool entry_at(const struct program_table *table, struct program_cursor *cursor,
+                     uint16_t type, struct program_command *out)
+{
+	for (; cursor->position < table->n_positions; cursor->position++) {
+		out->payload = program_table_at(table, cursor->position);
+		if (out->payload == NULL)
+			continue;
+		out->type = type;
+		out->len = (uint16_t)table->entry_len;
+		return true;
+	}
+	return false;
+}
+
+/* The command at the cursor within its stage. Returns false when the stage is over. */
+static bool in_stage(const struct program_desired *desired, struct program_cursor *cursor,
+                     struct program_command *out)
+{
+	switch ((enum stage)cursor->stage) {
+	case STAGE_BEGIN:
+		return single_at(cursor, true, ABI_CMD_SYNC_BEGIN, NULL, 0, out);
+	case STAGE_HUB:
+		return single_at(cursor, desired->has_hub, ABI_CMD_HUB, &desired->hub,
+		                 sizeof(desired->hub), out);
+	case STAGE_ADDRESSES:
+		return entry_at(&desired->addresses, cursor, ABI_CMD_ADDRESS, out);
+	case STAGE_PEERS:
+		return peer_at(desired, cursor, out);
+	case STAGE_ROUTES:
+		return entry_at(&desired->routes, cursor, ABI_CMD_ROUTE_PUT, out);
+	case STAGE_WAN_ROUTES:
+		return entry_at(&desired->wan_routes, cursor, ABI_CMD_WAN_ROUTE_PUT, out);
+	case STAGE_NEIGHBOURS:
+		return entry_at(&desired->neighbours, cursor, ABI_CMD_NEIGHBOUR_PUT, out);
+	case STAGE_END:
+		return single_at(cursor, true, ABI_CMD_SYNC_END, NULL, 0, out);
+	case STAGE_DONE:
+		break;
+	}
+	return false;
+}
+
+bool program_desired_at(const struct program_desired *desired, struct program_cursor *cursor,
+                        struct program_command *out)
+{
+	while (cursor->stage < STAGE_DONE) {
+		if (in_stage(desired, cursor, out))
+			return true;
+		cursor->stage++;
+		cursor->position = 0;
+	}
+	return false;
+}
+
+void program_cursor_step(struct program_cursor *cursor)
+{
+	cursor->position++;
+}

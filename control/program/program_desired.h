@@ -1,0 +1,85 @@
+/* What control wants the workers to hold: hub, addresses, peers, routes, WAN routes, neighbours.
+ * Each change says whether anything changed, so that nothing is sent in vain; and the whole can be
+ * walked as the sequence of commands that repeats it. */
+#ifndef PROGRAM_DESIRED_H
+#define PROGRAM_DESIRED_H
+
+#include "abi_layout.h"
+#include "program_table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct program_desired_peer {
+	uint32_t first_route; /* 1 + position in routes, 0 = none; chained in route_links */
+	uint16_t keepalive_s;
+	uint16_t present;
+};
+
+struct program_route_link {
+	uint32_t next; /* 1 + position, 0 = none */
+	uint32_t previous;
+};
+
+struct program_desired {
+	uint32_t n_peers;
+	uint32_t n_peers_used; /* 1 + highest peer ever present */
+	bool has_hub;
+	struct abi_cmd_hub hub;
+	struct program_desired_peer *peers;     /* [n_peers] */
+	struct program_route_link *route_links; /* [n_route_links], by position in routes */
+	uint32_t n_route_links;
+	struct program_table addresses;
+	struct program_table routes;
+	struct program_table wan_routes;
+	struct program_table neighbours;
+};
+
+/* Returns 0 or -errno. */
+int program_desired_init(struct program_desired *desired, uint32_t n_peers)
+	__attribute__((warn_unused_result));
+void program_desired_fini(struct program_desired *desired);
+
+/* Changes. Each returns 1 when something changed, 0 when it was so already, -ENOMEM. Arguments are
+ * in range and canonical: prefixes masked, padding zero. */
+int program_desired_hub(struct program_desired *desired, const struct abi_cmd_hub *hub);
+int program_desired_address(struct program_desired *desired, const struct abi_cmd_address *address);
+int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s);
+/* The peer must have no route left: program_desired_peer_route(). */
+int program_desired_peer_drop(struct program_desired *desired, uint32_t peer);
+bool program_desired_has_peer(const struct program_desired *desired, uint32_t peer);
+int program_desired_route_put(struct program_desired *desired, const struct abi_cmd_route *route);
+int program_desired_route_drop(struct program_desired *desired, const struct abi_cmd_route *route);
+/* Any route of the peer. Returns false when it has none. */
+bool program_desired_peer_route(const struct program_desired *desired, uint32_t peer,
+                                struct abi_cmd_route *out);
+int program_desired_wan_route_put(struct program_desired *desired,
+                                  const struct abi_cmd_wan_route *route);
+int program_desired_wan_route_drop(struct program_desired *desired,
+                                   const struct abi_cmd_wan_route *route);
+int program_desired_neighbour_put(struct program_desired *desired,
+                                  const struct abi_cmd_neighbour *neighbour);
+int program_desired_neighbour_drop(struct program_desired *desired,
+                                   const struct abi_cmd_neighbour *neighbour);
+
+/* A walk over the whole, SYNC_BEGIN first and SYNC_END last. Zero = before the first command. */
+struct program_cursor {
+	uint32_t stage;
+	uint32_t position;
+};
+
+/* A command of the walk; payload is borrowed until desired changes, or points into scratch. */
+struct program_command {
+	const void *payload;
+	uint16_t type;
+	uint16_t len;
+	struct abi_cmd_peer scratch;
+};
+
+/* The command at the cursor, which first moves on over holes. Returns false at the end. */
+bool program_desired_at(const struct program_desired *desired, struct program_cursor *cursor,
+                        struct program_command *out);
+/* Go behind the command just returned. */
+void program_cursor_step(struct program_cursor *cursor);
+
+#endif

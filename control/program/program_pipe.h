@@ -1,0 +1,57 @@
+/* The way of commands to one worker: its ring, behind it a queue for what does not fit, and the
+ * synchronisation, which walks the desired state instead of copying it into the queue.
+ *
+ * Order is kept: what is handed in first arrives first. A change of the desired state that comes
+ * during a synchronisation is queued behind it, so that in the end the last change of each thing is
+ * what the worker holds, whatever the walk met.
+ *
+ * The queue is bounded. When too much waits, changes are no longer queued: another synchronisation
+ * is, and it will carry them. */
+#ifndef PROGRAM_PIPE_H
+#define PROGRAM_PIPE_H
+
+#include "abi_ring.h"
+#include "program_desired.h"
+#include "program_queue.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PROGRAM_QUEUE_MAX                                                                          \
+	16384U /* messages beyond are refused; changes beyond half of it collapse */
+
+/* Zero-initialized = closed. */
+struct program_pipe {
+	bool open;
+	bool dead; /* the worker's ring is corrupt: nothing more goes out */
+	struct abi_ring_end ring;
+	struct program_queue queue;
+	bool sync_due; /* a synchronisation waits behind n_before_sync queued commands */
+	uint32_t n_before_sync;
+	bool syncing; /* one is under way, at cursor */
+	struct program_cursor cursor;
+};
+
+/* Begin, with a synchronisation. */
+void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring);
+/* End; what waits is wiped and lost. */
+void program_pipe_close(struct program_pipe *pipe);
+
+/* A change of the desired state, which the caller has made already. Cannot fail: at worst all is
+ * repeated. */
+void program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *payload,
+                         uint16_t len);
+
+/* A command that is not part of the desired state. Returns 0, -ENOTCONN (closed or dead), -EAGAIN
+ * (too much waits), -ENOMEM. */
+int program_pipe_send(struct program_pipe *pipe, uint16_t type, const void *payload, uint16_t len)
+	__attribute__((warn_unused_result));
+
+/* Something waits, or the ring is dead and the caller should learn it: call program_pipe_flush(). */
+bool program_pipe_is_busy(const struct program_pipe *pipe);
+
+/* Move at most budget commands into the ring. Returns 0, or -EPROTO when the ring is dead. */
+int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *desired,
+                       uint32_t budget) __attribute__((warn_unused_result));
+
+#endif
