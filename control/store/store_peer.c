@@ -1,0 +1,265 @@
+/* Rows of peers. */
+#include "store_peer.h"
+
+#include "base_bytes.h"
+#include "base_text.h"
+#include "store_sql.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LIST_LEN   (CONFIG_ALLOWED_MAX * BASE_PREFIX_STRLEN)
+#define SEALED_LEN (32 + STORE_SEAL_OVERHEAD)
+
+static void label_of(uint32_t id, char label[static 40])
+{
+	snprintf(label, 40, "peer.preshared_key:%u", id);
+}
+
+/* ---- lists as text ------------------------------------------------------------------------------ */
+
+static void addresses_format(const struct store_peer *peer, char *buf)
+{
+	char one[BASE_IP_STRLEN];
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (uint32_t i = 0; i < peer->n_addresses; i++)
+		len += (size_t)snprintf(buf + len, LIST_LEN - len, "%s%s", i ? "," : "",
+		                        base_ip_format(&peer->addresses[i], one));
+}
+
+static void allowed_ips_format(const struct store_peer *peer, char *buf)
+{
+	char one[BASE_PREFIX_STRLEN];
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (uint32_t i = 0; i < peer->n_allowed_ips; i++)
+		len += (size_t)snprintf(buf + len, LIST_LEN - len, "%s%s", i ? "," : "",
+		                        base_prefix_format(&peer->allowed_ips[i], one));
+}
+
+/* Take the next element of a comma-separated list into one[BASE_PREFIX_STRLEN]. Returns the rest,
+ * NULL at the end; an element that is too long comes out empty, which no parser takes. */
+static const char *list_next(const char *list, char *one)
+{
+	size_t len = strcspn(list, ",");
+
+	if (*list == '\0')
+		return NULL;
+	snprintf(one, BASE_PREFIX_STRLEN, "%.*s", len < BASE_PREFIX_STRLEN ? (int)len : 0, list);
+	return list[len] == ',' ? list + len + 1 : list + len;
+}
+
+static int lists_parse(const char *addresses, const char *allowed_ips, struct store_peer *peer)
+{
+	char one[BASE_PREFIX_STRLEN];
+
+	while ((addresses = list_next(addresses, one)) != NULL) {
+		if (peer->n_addresses == CONFIG_TUNNEL_MAX
+		    || base_ip_parse(one, &peer->addresses[peer->n_addresses++]) < 0)
+			return -EUCLEAN;
+	}
+	while ((allowed_ips = list_next(allowed_ips, one)) != NULL) {
+		if (peer->n_allowed_ips == CONFIG_ALLOWED_MAX
+		    || base_prefix_parse(one, &peer->allowed_ips[peer->n_allowed_ips++]) < 0)
+			return -EUCLEAN;
+	}
+	return 0;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------ */
+
+static int preshared_key_bind(struct store *store, sqlite3_stmt *statement, int column,
+                              const struct store_peer *peer)
+{
+	char label[40];
+	size_t len;
+	uint8_t *sealed;
+
+	if (!peer->has_preshared_key)
+		return 0; /* NULL */
+	label_of(peer->id, label);
+	sealed = store__seal(store, label, peer->preshared_key, 32, &len);
+	if (!sealed)
+		return -ENOMEM;
+	return sqlite3_bind_blob64(statement, column, sealed, len, sqlite3_free) == SQLITE_OK
+	               ? 0
+	               : -ENOMEM;
+}
+
+int store_peer_put(struct store *store, const struct store_peer *peer)
+{
+	char key[BASE_KEY_BASE64_LEN];
+	char addresses[LIST_LEN];
+	char allowed_ips[LIST_LEN];
+	sqlite3_stmt *statement = store__prepare(
+		store,
+		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, allowed_ips,"
+		" keepalive, declared, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+		" ON CONFLICT (id) DO UPDATE SET name = ?2, public_key = ?3, preshared_key = ?4,"
+		" addresses = ?5, allowed_ips = ?6, keepalive = ?7, declared = ?8, created = ?9");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	base_key_to_base64(key, peer->public_key);
+	addresses_format(peer, addresses);
+	allowed_ips_format(peer, allowed_ips);
+	sqlite3_bind_int64(statement, 1, peer->id);
+	sqlite3_bind_text(statement, 2, peer->name, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 3, key, -1, SQLITE_STATIC);
+	if (preshared_key_bind(store, statement, 4, peer) < 0) {
+		sqlite3_finalize(statement);
+		snprintf(store->error, sizeof(store->error), "not enough memory");
+		return -ENOMEM;
+	}
+	sqlite3_bind_text(statement, 5, addresses, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 6, allowed_ips, -1, SQLITE_STATIC);
+	sqlite3_bind_int(statement, 7, peer->keepalive_s);
+	sqlite3_bind_int(statement, 8, peer->declared);
+	sqlite3_bind_int64(statement, 9, (int64_t)peer->created_wall_ns);
+	return store__run(store, statement);
+}
+
+int store_peer_drop(struct store *store, uint32_t id)
+{
+	sqlite3_stmt *statement = store__prepare(store, "DELETE FROM peers WHERE id = ?");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, id);
+	return store__change(store, statement);
+}
+
+static int state_write(struct store *store, uint32_t id, const struct store_peer_state *state)
+{
+	char endpoint[BASE_ENDPOINT_STRLEN];
+	sqlite3_stmt *statement = store__prepare(
+		store, "UPDATE peers SET endpoint = ?2, last_handshake = ?3,"
+		       " last_timestamp = ?4 WHERE id = ?1");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, id);
+	if (state->endpoint.port != 0)
+		sqlite3_bind_text(statement, 2, base_endpoint_format(&state->endpoint, endpoint),
+		                  -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 3, (int64_t)state->last_handshake_wall_ns);
+	sqlite3_bind_blob(statement, 4, state->last_timestamp, sizeof(state->last_timestamp),
+	                  SQLITE_STATIC);
+	return store__change(store, statement);
+}
+
+int store_peer_state_put(struct store *store, uint32_t id, const struct store_peer_state *state)
+{
+	bool alone = sqlite3_get_autocommit(store->db) != 0;
+	int err = alone ? store__exec(store, "PRAGMA synchronous = NORMAL") : 0;
+	int back;
+
+	if (err < 0)
+		return err;
+	err = state_write(store, id, state);
+	back = alone ? store__exec(store, "PRAGMA synchronous = FULL") : 0;
+	return err < 0 ? err : back;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+enum column {
+	COLUMN_ID = 0,
+	COLUMN_NAME,
+	COLUMN_PUBLIC_KEY,
+	COLUMN_PRESHARED_KEY,
+	COLUMN_ADDRESSES,
+	COLUMN_ALLOWED_IPS,
+	COLUMN_KEEPALIVE,
+	COLUMN_DECLARED,
+	COLUMN_CREATED,
+	COLUMN_ENDPOINT,
+	COLUMN_LAST_HANDSHAKE,
+	COLUMN_LAST_TIMESTAMP,
+};
+
+static int preshared_key_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
+{
+	char label[40];
+
+	if (sqlite3_column_type(row, COLUMN_PRESHARED_KEY) == SQLITE_NULL)
+		return 0;
+	if (sqlite3_column_bytes(row, COLUMN_PRESHARED_KEY) != SEALED_LEN)
+		return -EUCLEAN;
+	label_of(peer->id, label);
+	peer->has_preshared_key = true;
+	return store__unseal(store, label, sqlite3_column_blob(row, COLUMN_PRESHARED_KEY),
+	                     SEALED_LEN, peer->preshared_key);
+}
+
+static int state_read(sqlite3_stmt *row, struct store_peer_state *state)
+{
+	int len = sqlite3_column_bytes(row, COLUMN_LAST_TIMESTAMP);
+
+	if (sqlite3_column_type(row, COLUMN_ENDPOINT) != SQLITE_NULL
+	    && base_endpoint_parse(store__text(row, COLUMN_ENDPOINT), &state->endpoint) < 0)
+		return -EUCLEAN;
+	state->last_handshake_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_LAST_HANDSHAKE);
+	if (len != 0 && len != (int)sizeof(state->last_timestamp))
+		return -EUCLEAN;
+	if (len != 0)
+		memcpy(state->last_timestamp, sqlite3_column_blob(row, COLUMN_LAST_TIMESTAMP),
+		       sizeof(state->last_timestamp));
+	return 0;
+}
+
+static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
+{
+	const char *name = store__text(row, COLUMN_NAME);
+	int64_t id = sqlite3_column_int64(row, COLUMN_ID);
+	int64_t keepalive = sqlite3_column_int64(row, COLUMN_KEEPALIVE);
+
+	if (id < 0 || id >= UINT32_MAX || keepalive < 0 || keepalive > UINT16_MAX
+	    || strlen(name) >= sizeof(peer->name))
+		return -EUCLEAN;
+	peer->id = (uint32_t)id;
+	snprintf(peer->name, sizeof(peer->name), "%s", name);
+	peer->keepalive_s = (uint16_t)keepalive;
+	peer->declared = sqlite3_column_int(row, COLUMN_DECLARED) != 0;
+	peer->created_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_CREATED);
+	if (base_key_from_base64(peer->public_key, store__text(row, COLUMN_PUBLIC_KEY)) < 0
+	    || lists_parse(store__text(row, COLUMN_ADDRESSES), store__text(row, COLUMN_ALLOWED_IPS),
+	                   peer)
+	               < 0
+	    || preshared_key_read(store, row, peer) < 0 || state_read(row, &peer->state) < 0)
+		return -EUCLEAN;
+	return 0;
+}
+
+int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
+{
+	sqlite3_stmt *statement = store__prepare(
+		store, "SELECT id, name, public_key, preshared_key, addresses, allowed_ips,"
+		       " keepalive, declared, created, endpoint, last_handshake, last_timestamp"
+		       " FROM peers ORDER BY id");
+	int result = SQLITE_DONE;
+	int err = 0;
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	while (err == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct store_peer peer = {0};
+
+		err = row_read(store, statement, &peer);
+		if (err < 0)
+			snprintf(store->error, sizeof(store->error),
+			         "peers: row %lld cannot be read",
+			         sqlite3_column_int64(statement, COLUMN_ID));
+		else
+			err = fn(arg, &peer);
+		base_wipe(&peer, sizeof(peer));
+	}
+	if (err == 0 && result != SQLITE_DONE)
+		err = store__fail(store, result);
+	sqlite3_finalize(statement);
+	return err;
+}

@@ -1,0 +1,51 @@
+/* Peers in the store. */
+#ifndef STORE_PEER_H
+#define STORE_PEER_H
+
+#include "base_ip.h"
+#include "config.h"
+#include "store.h"
+
+#include <stdint.h>
+
+/* What changes by itself while a peer lives. */
+struct store_peer_state {
+	struct base_endpoint endpoint;   /* last seen; port 0 = never */
+	uint64_t last_handshake_wall_ns; /* 0 = never */
+	uint8_t last_timestamp[12];      /* TAI64N of the last initiation; zero = none */
+};
+
+struct store_peer {
+	uint32_t id; /* the region's peer id, stable over restarts */
+	char name[CONFIG_NAME_LEN];
+	uint8_t public_key[32];
+	bool has_preshared_key;
+	bool declared; /* by the configuration file, not by `weir peer add` */
+	uint8_t preshared_key[32];
+	struct base_ip addresses[CONFIG_TUNNEL_MAX]; /* its own, in the tunnel nets */
+	uint32_t n_addresses;
+	struct base_prefix allowed_ips[CONFIG_ALLOWED_MAX]; /* beside its addresses */
+	uint32_t n_allowed_ips;
+	uint16_t keepalive_s;
+	uint64_t created_wall_ns;
+	struct store_peer_state state;
+};
+
+/* Insert the peer, or replace what is stored under its id except the state.
+ * Returns 0, -EEXIST (name or key belongs to another id), -errno. */
+int store_peer_put(struct store *store, const struct store_peer *peer)
+	__attribute__((warn_unused_result));
+/* Returns 0, -ENOENT, -errno. */
+int store_peer_drop(struct store *store, uint32_t id) __attribute__((warn_unused_result));
+/* Returns 0, -ENOENT, -errno. */
+int store_peer_state_put(struct store *store, uint32_t id, const struct store_peer_state *state)
+	__attribute__((warn_unused_result));
+
+/* Call fn for every peer, ascending by id. peer, with its preshared key in the clear, is valid
+ * during the call and wiped behind it. Stops with fn's value when that is not 0. Returns 0,
+ * -EUCLEAN (a row cannot be what we wrote), -errno. */
+typedef int store_peer_fn(void *arg, const struct store_peer *peer);
+int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
+	__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,147 @@
+/* The tables, version by version. A step that was released never changes; a new one is appended. */
+#include "base_bytes.h"
+#include "store_sql.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define APPLICATION_ID 0x77656972 /* "weir" */
+#define KEY_CHECK      "weir store"
+#define KEY_CHECK_LEN  (sizeof(KEY_CHECK) - 1)
+
+static const char *const steps[] = {
+	/* 1: first light */
+	"CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE peers ("
+	" id INTEGER PRIMARY KEY,"
+	" name TEXT NOT NULL UNIQUE,"
+	" public_key TEXT NOT NULL UNIQUE,"
+	" preshared_key BLOB,"                 /* sealed */
+	" addresses TEXT NOT NULL,"            /* comma-separated */
+	" allowed_ips TEXT NOT NULL,"          /* comma-separated */
+	" keepalive INTEGER NOT NULL,"         /* s */
+	" enabled INTEGER NOT NULL DEFAULT 1," /* room for disabling without removing */
+	" declared INTEGER NOT NULL,"
+	" created INTEGER NOT NULL,"                  /* ns since 1970, as all times */
+	" endpoint TEXT,"                             /* last seen */
+	" last_handshake INTEGER NOT NULL DEFAULT 0," /* 0 = never */
+	" last_timestamp BLOB"                        /* TAI64N */
+	") STRICT;"
+	"CREATE TABLE services ("
+	" name TEXT PRIMARY KEY,"
+	" host TEXT NOT NULL UNIQUE,"
+	" peer TEXT NOT NULL,"
+	" port INTEGER NOT NULL,"
+	" created INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE certificates ("
+	" host TEXT PRIMARY KEY,"
+	" pem BLOB NOT NULL" /* sealed */
+	") STRICT, WITHOUT ROWID;",
+};
+
+/* The one number that a PRAGMA or SELECT gives. */
+static int read_number(struct store *store, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *statement = store__prepare(store, sql);
+	int result;
+
+	if (!statement)
+		return store__fail(store, SQLITE_ERROR);
+	result = sqlite3_step(statement);
+	if (result == SQLITE_ROW)
+		*out = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	return result == SQLITE_ROW ? 0 : store__fail(store, result);
+}
+
+/* Put a known text, sealed, into a new store: it tells later whether store.key fits. */
+static int key_check_write(struct store *store)
+{
+	sqlite3_stmt *statement;
+	size_t len;
+	uint8_t *sealed = store__seal(store, "meta.key_check", KEY_CHECK, KEY_CHECK_LEN, &len);
+
+	if (!sealed)
+		return -ENOMEM;
+	statement = store__prepare(store, "INSERT INTO meta (name, value) VALUES ('key_check', ?)");
+	if (!statement) {
+		sqlite3_free(sealed);
+		return store__fail(store, SQLITE_ERROR);
+	}
+	sqlite3_bind_blob64(statement, 1, sealed, len, sqlite3_free);
+	return store__run(store, statement);
+}
+
+static int key_check(struct store *store)
+{
+	char text[KEY_CHECK_LEN];
+	sqlite3_stmt *statement = store__prepare(store,
+	                                         "SELECT value FROM meta WHERE name = 'key_check'");
+	int err = -EUCLEAN;
+
+	if (!statement)
+		return store__fail(store, SQLITE_ERROR);
+	if (sqlite3_step(statement) == SQLITE_ROW
+	    && sqlite3_column_bytes(statement, 0) == (int)(KEY_CHECK_LEN + STORE_SEAL_OVERHEAD))
+		err = store__unseal(store, "meta.key_check", sqlite3_column_blob(statement, 0),
+		                    KEY_CHECK_LEN + STORE_SEAL_OVERHEAD, text);
+	sqlite3_finalize(statement);
+	if (err < 0)
+		snprintf(store->error, sizeof(store->error),
+		         "store.key beside it is not the key that it was made with");
+	return err;
+}
+
+/* One step and its version number, together or not at all. */
+static int step_apply(struct store *store, size_t version)
+{
+	char sql[64];
+	int err = store_begin(store);
+
+	if (err < 0)
+		return err;
+	err = store__exec(store, steps[version]);
+	if (err == 0 && version == 0) {
+		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", APPLICATION_ID);
+		err = store__exec(store, sql);
+		if (err == 0)
+			err = key_check_write(store);
+	}
+	snprintf(sql, sizeof(sql), "PRAGMA user_version = %zu", version + 1);
+	if (err == 0)
+		err = store__exec(store, sql);
+	if (err == 0)
+		return store_end(store, true);
+	return store_end(store, false) < 0 ? -EIO : err;
+}
+
+int store__schema_migrate(struct store *store, bool is_new)
+{
+	int64_t version = 0;
+	int64_t application = 0;
+	int err = read_number(store, "PRAGMA user_version", &version);
+
+	if (err == 0)
+		err = read_number(store, "PRAGMA application_id", &application);
+	if (err < 0)
+		return err;
+	/* A first start that was killed leaves a file without a table, but not an empty one. */
+	if (version != 0 ? application != APPLICATION_ID : application != 0 && !is_new) {
+		snprintf(store->error, sizeof(store->error), "is not a store of weir");
+		return -EPROTO;
+	}
+	if (version > (int64_t)BASE_ARRAY_LEN(steps) || version < 0) {
+		snprintf(store->error, sizeof(store->error),
+		         "has version %lld, this weir knows up to %zu: it was made by a newer one",
+		         (long long)version, BASE_ARRAY_LEN(steps));
+		return -EPROTO;
+	}
+	for (size_t v = (size_t)version; v < BASE_ARRAY_LEN(steps); v++) {
+		err = step_apply(store, v);
+		if (err < 0)
+			return err;
+	}
+	return key_check(store);
+}

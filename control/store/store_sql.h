@@ -1,0 +1,53 @@
+/* What the files of store share: the handle, statements, sealing. Private to store. */
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+
+#include "store.h"
+
+#include <sqlite3.h>
+
+#include <stdint.h>
+
+#define STORE_KEY_LEN 32
+
+struct store {
+	sqlite3 *db;
+	uint8_t key[STORE_KEY_LEN];
+	char error[256];
+};
+
+/* -errno for the SQLite result of the last call; keeps its text for store_error(), logs it. */
+int store__fail(struct store *store, int result);
+
+/* Prepare (caller: sqlite3_finalize()); NULL and the error kept when it cannot be. */
+sqlite3_stmt *store__prepare(struct store *store, const char *sql);
+/* Step a statement that returns no rows, and finalize it. Returns 0 or -errno. */
+int store__run(struct store *store, sqlite3_stmt *statement);
+/* As store__run(), but -ENOENT when no row was changed. */
+int store__change(struct store *store, sqlite3_stmt *statement);
+/* Plain SQL without values. Returns 0 or -errno. */
+int store__exec(struct store *store, const char *sql);
+
+/* Seal bytes so that they open only as what and for whom they were sealed: label is, say,
+ * "peer.preshared_key:7". XChaCha20-Poly1305 under store.key, random nonce in front; unlike
+ * secretbox it authenticates the label too, so a row's secret cannot be moved to another row.
+ * Returns the sealed bytes (caller frees) or NULL. *sealed_len = len + STORE_SEAL_OVERHEAD. */
+#define STORE_SEAL_OVERHEAD 40
+uint8_t *store__seal(const struct store *store, const char *label, const void *bytes, size_t len,
+                     size_t *sealed_len);
+/* Returns 0, or -EUCLEAN when it is not what store__seal() made. out has
+ * sealed_len - STORE_SEAL_OVERHEAD bytes. */
+int store__unseal(const struct store *store, const char *label, const void *sealed,
+                  size_t sealed_len, void *out);
+
+/* Text of a column, "" when it is NULL; borrowed until the next step. */
+const char *store__text(sqlite3_stmt *statement, int column);
+
+/* store_file.c: check and make the directory, the database file and store.key (is_new: the
+ * database is made now). On error a line in error. */
+int store__files_prepare(const char *path, uid_t uid, gid_t gid, uint8_t key[static STORE_KEY_LEN],
+                         bool *is_new, char *error, size_t error_len);
+/* store_schema.c: bring an open database to the version we know. */
+int store__schema_migrate(struct store *store, bool is_new);
+
+#endif

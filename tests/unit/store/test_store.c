@@ -1,0 +1,428 @@
+/* control/store: what is written comes back, also after kill -9; files of others, damaged files
+ * and a second process are refused with a sentence. */
+#include "base_bytes.h"
+#include "store.h"
+#include "store_peer.h"
+#include "store_service.h"
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char dir[64];
+static char path[128];
+static char error[512];
+
+static struct store *open_good(void)
+{
+	struct store *store = NULL;
+
+	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
+		fail_msg("%s", error);
+	return store;
+}
+
+static struct store_peer make_peer(uint32_t id)
+{
+	struct store_peer peer = {
+		.id = id,
+		.has_preshared_key = true,
+		.n_addresses = 2,
+		.n_allowed_ips = 1,
+		.keepalive_s = 25,
+		.created_wall_ns = 1700000000123456789,
+	};
+	char text[64];
+
+	snprintf(peer.name, sizeof(peer.name), "peer-%u", id);
+	memset(peer.public_key, (int)id + 1, 31);
+	memset(peer.preshared_key, 0xa0 + (int)id, 32);
+	snprintf(text, sizeof(text), "10.77.0.%u", id + 2);
+	assert_int_equal(base_ip_parse(text, &peer.addresses[0]), 0);
+	snprintf(text, sizeof(text), "fd77::%u", id + 2);
+	assert_int_equal(base_ip_parse(text, &peer.addresses[1]), 0);
+	snprintf(text, sizeof(text), "10.%u.0.0/16", id + 100);
+	assert_int_equal(base_prefix_parse(text, &peer.allowed_ips[0]), 0);
+	return peer;
+}
+
+struct found {
+	struct store_peer peers[8];
+	uint32_t n;
+};
+
+static int collect(void *arg, const struct store_peer *peer)
+{
+	struct found *found = arg;
+
+	assert_true(found->n < 8);
+	found->peers[found->n++] = *peer;
+	return 0;
+}
+
+static struct found read_peers(struct store *store)
+{
+	struct found found = {0};
+
+	assert_int_equal(store_peer_each(store, collect, &found), 0);
+	return found;
+}
+
+static void peers_come_back_as_they_were_written(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer a = make_peer(0);
+	struct store_peer b = make_peer(7);
+	struct found found;
+
+	(void)state;
+	b.has_preshared_key = false;
+	memset(b.preshared_key, 0, 32);
+	b.declared = true;
+	b.n_allowed_ips = 0;
+	memset(b.allowed_ips, 0, sizeof(b.allowed_ips));
+	assert_int_equal(store_peer_put(store, &b), 0);
+	assert_int_equal(store_peer_put(store, &a), 0);
+	store_close(store);
+
+	store = open_good();
+	found = read_peers(store);
+	assert_int_equal(found.n, 2);
+	assert_memory_equal(&found.peers[0], &a, sizeof(a));
+	assert_memory_equal(&found.peers[1], &b, sizeof(b));
+	assert_int_equal(store_peer_drop(store, 0), 0);
+	assert_int_equal(store_peer_drop(store, 0), -ENOENT);
+	found = read_peers(store);
+	assert_int_equal(found.n, 1);
+	store_close(store);
+}
+
+static void replacing_a_peer_keeps_its_state(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer peer = make_peer(3);
+	struct store_peer_state seen = {.last_handshake_wall_ns = 1700000001000000000,
+	                                .last_timestamp = "TAI64N12byte"};
+	struct found found;
+
+	(void)state;
+	assert_int_equal(base_endpoint_parse("[2001:db8::9]:4000", &seen.endpoint), 0);
+	assert_int_equal(store_peer_state_put(store, 3, &seen), -ENOENT);
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	assert_int_equal(store_peer_state_put(store, 3, &seen), 0);
+	peer.keepalive_s = 0;
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	found = read_peers(store);
+	assert_int_equal(found.n, 1);
+	assert_int_equal(found.peers[0].keepalive_s, 0);
+	assert_memory_equal(&found.peers[0].state, &seen, sizeof(seen));
+	store_close(store);
+}
+
+static void names_and_keys_are_unique(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer a = make_peer(1);
+	struct store_peer b = make_peer(2);
+
+	(void)state;
+	assert_int_equal(store_peer_put(store, &a), 0);
+	memcpy(b.public_key, a.public_key, 32);
+	assert_int_equal(store_peer_put(store, &b), -EEXIST);
+	b = make_peer(2);
+	memcpy(b.name, a.name, sizeof(b.name));
+	assert_int_equal(store_peer_put(store, &b), -EEXIST);
+	assert_int_equal(read_peers(store).n, 1);
+	store_close(store);
+}
+
+static void an_undone_transaction_changes_nothing(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer a = make_peer(1);
+	struct store_peer b = make_peer(2);
+
+	(void)state;
+	assert_int_equal(store_peer_put(store, &a), 0);
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(store_peer_drop(store, 1), 0);
+	assert_int_equal(store_peer_put(store, &b), 0);
+	assert_int_equal(store_end(store, false), 0);
+	assert_int_equal(read_peers(store).n, 1);
+	assert_int_equal(read_peers(store).peers[0].id, 1);
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(store_peer_put(store, &b), 0);
+	assert_int_equal(store_end(store, true), 0);
+	assert_int_equal(read_peers(store).n, 2);
+	store_close(store);
+}
+
+static int collect_service(void *arg, const struct store_service *service)
+{
+	struct store_service *out = arg;
+
+	out[0] = out[1];
+	out[1] = *service;
+	return 0;
+}
+
+static void services_and_certificates_come_back(void **state)
+{
+	struct store *store = open_good();
+	struct store_service blog = {"blog", "blog.example.org", "home", 8080, 17};
+	struct store_service api = {"api", "api.example.org", "office", 80, 18};
+	struct store_service seen[2] = {0};
+	char *pem = NULL;
+
+	(void)state;
+	assert_int_equal(store_service_add(store, &blog), 0);
+	assert_int_equal(store_service_add(store, &api), 0);
+	assert_int_equal(store_service_add(store, &api), -EEXIST);
+	strcpy(api.name, "other");
+	assert_int_equal(store_service_add(store, &api), -EEXIST); /* host */
+	assert_int_equal(store_service_each(store, collect_service, seen), 0);
+	assert_string_equal(seen[0].name, "api");
+	assert_memory_equal(&seen[1], &blog, sizeof(blog));
+	assert_int_equal(store_service_drop(store, "blog"), 0);
+	assert_int_equal(store_service_drop(store, "blog"), -ENOENT);
+
+	assert_int_equal(store_certificate_get(store, "blog.example.org", &pem), -ENOENT);
+	assert_int_equal(store_certificate_put(store, "blog.example.org", "old"), 0);
+	assert_int_equal(store_certificate_put(store, "blog.example.org", "-----BEGIN"), 0);
+	assert_int_equal(store_certificate_get(store, "blog.example.org", &pem), 0);
+	assert_string_equal(pem, "-----BEGIN");
+	free(pem);
+	assert_int_equal(store_certificate_drop(store, "blog.example.org"), 0);
+	assert_int_equal(store_certificate_get(store, "blog.example.org", &pem), -ENOENT);
+	store_close(store);
+}
+
+/* ---- files -------------------------------------------------------------------------------------- */
+
+static bool file_holds(const char *name, const void *needle, size_t len)
+{
+	static char text[1 << 20];
+	FILE *file = fopen(name, "re");
+	size_t n;
+
+	if (!file)
+		return false;
+	n = fread(text, 1, sizeof(text), file);
+	fclose(file);
+	return memmem(text, n, needle, len) != NULL;
+}
+
+static void secrets_are_sealed_and_files_are_private(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer peer = make_peer(1);
+	static const char *const names[] = {"", "-wal"};
+	char name[200];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	assert_int_equal(store_certificate_put(store, "h", "PRIVATE KEY"), 0);
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, names[i]);
+		assert_int_equal(stat(name, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+		assert_false(file_holds(name, peer.preshared_key, 8));
+		assert_false(file_holds(name, "PRIVATE KEY", 11));
+	}
+	snprintf(name, sizeof(name), "%s-wal", path);
+	assert_true(file_holds(name, "peer-1", 6)); /* the search itself finds things */
+	store_close(store);
+	snprintf(name, sizeof(name), "%s/store.key", dir);
+	assert_int_equal(stat(name, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_size, 32);
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+}
+
+/* Opening must fail with this error and a line that holds text. */
+static void refused(int err, const char *text)
+{
+	struct store *store = NULL;
+
+	error[0] = '\0';
+	assert_int_equal(store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)), err);
+	if (!strstr(error, text))
+		fail_msg("\"%s\" does not say \"%s\"", error, text);
+	assert_null(store);
+}
+
+static void write_at(const char *name, off_t offset, const char *text)
+{
+	int fd = open(name, O_RDWR | O_CREAT, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, text, strlen(text), offset), strlen(text));
+	close(fd);
+}
+
+static void a_second_process_is_refused(void **state)
+{
+	struct store *store = open_good();
+	pid_t child;
+	int status;
+
+	(void)state;
+	child = fork(); /* POSIX locks hold between processes, not within one */
+	if (child == 0) {
+		struct store *second = NULL;
+		int err = store_open(path, (uid_t)-1, (gid_t)-1, &second, error, sizeof(error));
+
+		_exit(err == -EBUSY && strstr(error, "weir.db: is in use by another process") ? 0
+		                                                                              : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	store_close(store);
+}
+
+static void wrong_modes_are_refused(void **state)
+{
+	(void)state;
+	store_close(open_good());
+	assert_int_equal(chmod(path, 0644), 0);
+	refused(-EPERM, "weir.db: has mode 0644");
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(chmod(dir, 0770), 0);
+	refused(-EPERM, "directory of the store has mode 0770");
+	assert_int_equal(chmod(dir, 0700), 0);
+	store_close(open_good());
+}
+
+static void a_key_that_does_not_fit_is_refused(void **state)
+{
+	char name[200];
+
+	(void)state;
+	store_close(open_good());
+	snprintf(name, sizeof(name), "%s/store.key", dir);
+	write_at(name, 3, "other");
+	refused(-EUCLEAN, "weir.db: store.key beside it is not the key");
+	assert_int_equal(truncate(name, 5), 0);
+	refused(-EUCLEAN, "store.key: holds 5 bytes, must hold 32");
+	assert_int_equal(unlink(name), 0);
+	refused(-EUCLEAN, "store.key: is missing");
+	assert_int_equal(access(name, F_OK), -1); /* none was made in its place */
+}
+
+static void damaged_and_foreign_files_are_refused(void **state)
+{
+	(void)state;
+	store_close(open_good());
+	write_at(path, 0, "SQLite format 4 and more of other things");
+	refused(-EUCLEAN, "weir.db: file is not a database");
+}
+
+static void a_newer_store_is_refused_naming_both_versions(void **state)
+{
+	(void)state;
+	store_close(open_good());
+	write_at(path, 60, "\x7f\x7f\x7f\x7f"); /* user_version in the file's header */
+	refused(-EPROTO, "has version 2139062143, this weir knows up to 1");
+}
+
+static void acknowledged_changes_survive_kill_9(void **state)
+{
+	int pipe_fd[2];
+	uint32_t acknowledged = 0;
+	uint32_t id;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(pipe_fd), 0);
+	child = fork();
+	if (child == 0) {
+		struct store *store = NULL;
+
+		if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
+			_exit(1);
+		for (id = 0;; id++) {
+			struct store_peer peer = make_peer(id % 8);
+
+			peer.keepalive_s = (uint16_t)id;
+			peer.state.last_handshake_wall_ns = id;
+			if (store_peer_put(store, &peer) < 0
+			    || store_peer_state_put(store, id % 8, &peer.state) < 0
+			    || write(pipe_fd[1], &id, sizeof(id)) != sizeof(id))
+				_exit(1);
+		}
+	}
+	close(pipe_fd[1]);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(read(pipe_fd[0], &acknowledged, sizeof(id)), sizeof(id));
+	assert_int_equal(kill(child, SIGKILL), 0);
+	while (read(pipe_fd[0], &id, sizeof(id)) == sizeof(id))
+		acknowledged = id; /* written to the pipe before the kill: acknowledged too */
+	waitpid(child, NULL, 0);
+	close(pipe_fd[0]);
+
+	struct store *store = open_good();
+	struct found found = read_peers(store);
+
+	assert_int_equal(found.n, 8);
+	assert_true(found.peers[acknowledged % 8].keepalive_s >= acknowledged);
+	assert_true(found.peers[acknowledged % 8].state.last_handshake_wall_ns >= acknowledged);
+	store_close(store);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/weir-test-store-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	strcat(dir, "/d"); /* made by the store itself */
+	snprintf(path, sizeof(path), "%s/weir.db", dir);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const names[] = {"weir.db", "weir.db-wal", "weir.db-shm", "store.key"};
+	char name[200];
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
+		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
+		unlink(name);
+	}
+	if (rmdir(dir) < 0)
+		return -1;
+	dir[strlen(dir) - 2] = '\0';
+	return rmdir(dir);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(peers_come_back_as_they_were_written),
+		CASE(replacing_a_peer_keeps_its_state),
+		CASE(names_and_keys_are_unique),
+		CASE(an_undone_transaction_changes_nothing),
+		CASE(services_and_certificates_come_back),
+		CASE(secrets_are_sealed_and_files_are_private),
+		CASE(a_second_process_is_refused),
+		CASE(wrong_modes_are_refused),
+		CASE(a_key_that_does_not_fit_is_refused),
+		CASE(damaged_and_foreign_files_are_refused),
+		CASE(a_newer_store_is_refused_naming_both_versions),
+		CASE(acknowledged_changes_survive_kill_9),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
