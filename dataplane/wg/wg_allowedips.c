@@ -5,6 +5,10 @@
  * 2 * count nodes, and a look-up visits only nodes that lie on the way to the address: each costs
  * one comparison of the whole key, whatever its length.
  *
+ * Most prefixes of a hub are single addresses, and most packets are for them: these nodes are found
+ * by a hash as well, without walking the trie, and nothing longer can match. Nobody outside chooses
+ * what is in the hash, so a chain is never longer than its owner's own prefixes make it.
+ *
  * Keys are held as two 64-bit words in host order, an IPv4 address in the upper half of the first,
  * so that one code changes both tries and only the look-ups are written twice. */
 #include "wg_allowedips.h"
@@ -15,10 +19,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define NIL         UINT32_MAX
-#define N_NODES_MIN 64U
-#define N_NODES_MAX (UINT32_C(1) << 30)
-#define NODE_ALIGN  64U /* two nodes to a cache line, none across two */
+#define NIL          UINT32_MAX
+#define N_NODES_MIN  64U
+#define N_NODES_MAX  (UINT32_C(1) << 30)
+#define NODE_ALIGN   64U /* two nodes to a cache line, none across two */
+#define BITS_MIN     6U  /* slots of the hash */
+#define SLOTS_A_HOST 4U  /* at least: so that most are found in their first slot */
 
 struct key {
 	uint64_t high;
@@ -30,7 +36,8 @@ struct node {
 	uint32_t child[2];
 	uint32_t value; /* WG_ALLOWEDIPS_NONE: a fork */
 	uint8_t len;
-	uint8_t pad[3];
+	uint8_t host; /* enum base_ip_family of a whole address, which is in the hash; else NONE */
+	uint8_t pad[2];
 };
 _Static_assert(sizeof(struct node) == 32, "two nodes to a cache line");
 
@@ -42,6 +49,9 @@ struct wg_allowedips {
 	uint32_t free; /* list through child[0] */
 	uint32_t n_free;
 	size_t count;
+	uint32_t *slots; /* [1 << bits], node of a host or NIL; open addressing, linear probing */
+	uint32_t bits;
+	uint32_t n_hosts;
 };
 
 /* Number of leading bits that are equal, 0..128. */
@@ -101,12 +111,96 @@ static int prefix_to_key(const struct base_prefix *prefix, struct key *key, unsi
 	return -EINVAL;
 }
 
+/* ---- hash of hosts ------------------------------------------------------------------------------- */
+
+/* Where the search for key begins. */
+static inline uint32_t host_start(const struct wg_allowedips *table, struct key key)
+{
+	uint64_t mixed = (key.high ^ key.low * UINT64_C(0x9e3779b97f4a7c15))
+	                 * UINT64_C(0xd6e8feb86659fd93);
+
+	return (uint32_t)(mixed >> (64 - table->bits));
+}
+
+static inline uint32_t host_next(const struct wg_allowedips *table, uint32_t slot)
+{
+	return (slot + 1) & ((UINT32_C(1) << table->bits) - 1);
+}
+
+/* Slot of the host with this key, or the free slot where it would be. */
+static inline uint32_t host_slot(const struct wg_allowedips *table, struct key key, uint8_t family)
+{
+	uint32_t slot = host_start(table, key);
+
+	for (; table->slots[slot] != NIL; slot = host_next(table, slot)) {
+		const struct node *node = &table->nodes[table->slots[slot]];
+
+		if (key_equal(node->key, key) && node->host == family)
+			break;
+	}
+	return slot;
+}
+
+static void host_add(struct wg_allowedips *table, uint32_t index)
+{
+	const struct node *node = &table->nodes[index];
+
+	table->slots[host_slot(table, node->key, node->host)] = index;
+	table->n_hosts++;
+}
+
+/* Free the host's slot, and move up those behind that were pushed away from it. */
+static void host_remove(struct wg_allowedips *table, uint32_t index)
+{
+	const struct node *node = &table->nodes[index];
+	uint32_t hole = host_slot(table, node->key, node->host);
+	uint32_t mask = (UINT32_C(1) << table->bits) - 1;
+
+	for (uint32_t slot = host_next(table, hole); table->slots[slot] != NIL;
+	     slot = host_next(table, slot)) {
+		uint32_t start = host_start(table, table->nodes[table->slots[slot]].key);
+
+		if (((slot - start) & mask) < ((slot - hole) & mask))
+			continue; /* it starts behind the hole */
+		table->slots[hole] = table->slots[slot];
+		hole = slot;
+	}
+	table->slots[hole] = NIL;
+	table->n_hosts--;
+}
+
+static int hosts_resize(struct wg_allowedips *table, uint32_t bits)
+{
+	size_t len = sizeof(*table->slots) << bits;
+	uint32_t *old = table->slots;
+	uint32_t n_old = old ? UINT32_C(1) << table->bits : 0;
+	uint32_t *slots = malloc(len);
+
+	if (!slots)
+		return -ENOMEM;
+	memset(slots, 0xff, len); /* NIL */
+	table->slots = slots;
+	table->bits = bits;
+	table->n_hosts = 0;
+	for (uint32_t i = 0; i < n_old; i++)
+		if (old[i] != NIL)
+			host_add(table, old[i]);
+	free(old);
+	return 0;
+}
+
+/* ---- table --------------------------------------------------------------------------------------- */
+
 struct wg_allowedips *wg_allowedips_create(void)
 {
 	struct wg_allowedips *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return NULL;
+	if (hosts_resize(table, BITS_MIN) < 0) {
+		free(table);
+		return NULL;
+	}
 	table->root[0] = NIL;
 	table->root[1] = NIL;
 	table->free = NIL;
@@ -117,16 +211,21 @@ void wg_allowedips_destroy(struct wg_allowedips *table)
 {
 	if (!table)
 		return;
+	free(table->slots);
 	free(table->nodes);
 	free(table);
 }
 
-/* Make sure that n nodes can be taken without failing. Indices stay valid, pointers do not. */
+/* Make sure that n nodes, one of them a host, can be taken without failing. Indices stay valid,
+ * pointers do not. */
 static int reserve(struct wg_allowedips *table, uint32_t n)
 {
 	struct node *nodes;
 	uint32_t n_allocated;
 
+	if ((table->n_hosts + UINT64_C(1)) * SLOTS_A_HOST > UINT64_C(1) << table->bits
+	    && hosts_resize(table, table->bits + 1) < 0)
+		return -ENOMEM;
 	if (table->n_free + (table->n_allocated - table->n_nodes) >= n)
 		return 0;
 	if (table->n_allocated >= N_NODES_MAX)
@@ -143,10 +242,11 @@ static int reserve(struct wg_allowedips *table, uint32_t n)
 	return 0;
 }
 
-/* Take a reserved node. */
+/* Take a reserved node. family is that of a prefix, BASE_IP_NONE of a fork. */
 static uint32_t node_take(struct wg_allowedips *table, struct key key, unsigned int len,
-                          uint32_t value)
+                          uint32_t value, uint8_t family)
 {
+	bool is_host = family != BASE_IP_NONE && len == 8 * base_ip_len(family);
 	uint32_t index = table->free;
 
 	if (index != NIL) {
@@ -160,12 +260,17 @@ static uint32_t node_take(struct wg_allowedips *table, struct key key, unsigned 
 		.child = {NIL, NIL},
 		.value = value,
 		.len = (uint8_t)len,
+		.host = is_host ? family : BASE_IP_NONE,
 	};
+	if (is_host)
+		host_add(table, index);
 	return index;
 }
 
 static void node_give_back(struct wg_allowedips *table, uint32_t index)
 {
+	if (table->nodes[index].host != BASE_IP_NONE)
+		host_remove(table, index);
 	table->nodes[index].child[0] = table->free;
 	table->free = index;
 	table->n_free++;
@@ -174,10 +279,10 @@ static void node_give_back(struct wg_allowedips *table, uint32_t index)
 /* Put a new leaf where the node at *link does not contain its key: below *link's parent, with what
  * was there as its child or as its neighbour under a fork. */
 static void insert_at(struct wg_allowedips *table, uint32_t *link, struct key key, unsigned int len,
-                      uint32_t value)
+                      uint32_t value, uint8_t family)
 {
 	uint32_t old = *link;
-	uint32_t leaf = node_take(table, key, len, value);
+	uint32_t leaf = node_take(table, key, len, value, family);
 	unsigned int common;
 	struct key old_key;
 	uint32_t fork;
@@ -191,7 +296,7 @@ static void insert_at(struct wg_allowedips *table, uint32_t *link, struct key ke
 		table->nodes[leaf].child[key_bit(old_key, len)] = old;
 		return;
 	}
-	fork = node_take(table, key_mask(key, common), common, WG_ALLOWEDIPS_NONE);
+	fork = node_take(table, key_mask(key, common), common, WG_ALLOWEDIPS_NONE, BASE_IP_NONE);
 	table->nodes[fork].child[key_bit(old_key, common)] = old;
 	table->nodes[fork].child[key_bit(key, common)] = leaf;
 	*link = fork;
@@ -223,7 +328,7 @@ int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *
 		}
 		link = &node->child[key_bit(key, node->len)];
 	}
-	insert_at(table, link, key, prefix->len, value);
+	insert_at(table, link, key, prefix->len, value, prefix->ip.family);
 out:
 	if (holder == WG_ALLOWEDIPS_NONE)
 		table->count++;
@@ -313,7 +418,10 @@ uint32_t wg_allowedips_lookup_v4(const struct wg_allowedips *table, const uint8_
 	const struct node *nodes = table->nodes;
 	uint32_t key = base_load_be32(address);
 	uint32_t best = WG_ALLOWEDIPS_NONE;
+	uint32_t host = table->slots[host_slot(table, key_from_v4(address), BASE_IP_V4)];
 
+	if (host != NIL)
+		return nodes[host].value;
 	for (uint32_t i = table->root[0]; i != NIL;) {
 		const struct node *node = &nodes[i];
 		uint64_t differ = (uint64_t)key << 32 ^ node->key.high;
@@ -336,7 +444,10 @@ uint32_t wg_allowedips_lookup_v6(const struct wg_allowedips *table,
 	const struct node *nodes = table->nodes;
 	struct key key = key_from_v6(address);
 	uint32_t best = WG_ALLOWEDIPS_NONE;
+	uint32_t host = table->slots[host_slot(table, key, BASE_IP_V6)];
 
+	if (host != NIL)
+		return nodes[host].value;
 	for (uint32_t i = table->root[1]; i != NIL;) {
 		const struct node *node = &nodes[i];
 
@@ -370,7 +481,8 @@ size_t wg_allowedips_count(const struct wg_allowedips *table)
 
 size_t wg_allowedips_memory(const struct wg_allowedips *table)
 {
-	return sizeof(*table) + table->n_allocated * sizeof(*table->nodes);
+	return sizeof(*table) + table->n_allocated * sizeof(*table->nodes)
+	       + (sizeof(*table->slots) << table->bits);
 }
 
 static struct base_prefix node_prefix(const struct node *node, uint8_t family)

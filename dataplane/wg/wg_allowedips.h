@@ -40,7 +40,8 @@ uint32_t wg_allowedips_lookup(const struct wg_allowedips *table, const struct ba
 /* Number of prefixes. */
 size_t wg_allowedips_count(const struct wg_allowedips *table);
 
-/* Bytes allocated: 32 a node, fewer than two nodes a prefix, doubled when full. */
+/* Bytes allocated: 32 a node, fewer than two nodes a prefix, and 16 a single address; doubled when
+ * full. */
 size_t wg_allowedips_memory(const struct wg_allowedips *table);
 
 /* Call fn for every prefix, IPv4 first, ascending; stops when it returns non-zero. */

@@ -350,8 +350,13 @@ static struct base_ip random_ip(struct test_random *random)
 static struct base_prefix random_prefix(struct test_random *random)
 {
 	struct base_prefix p = {.ip = random_ip(random)};
+	uint32_t whole = (uint32_t)base_ip_len(p.ip.family) * 8;
 
-	p.len = (uint8_t)test_random_below(random, (uint32_t)base_ip_len(p.ip.family) * 8 + 1);
+	/* Whole addresses are held in a hash besides: there must be many. */
+	if (test_random_below(random, 2))
+		p.len = (uint8_t)whole;
+	else
+		p.len = (uint8_t)test_random_below(random, whole + 1);
 	return p;
 }
 
@@ -479,8 +484,40 @@ static void filling_and_emptying_again_and_again_needs_no_more_memory(void **sta
 			wg_allowedips_remove_value(table, value);
 		assert_int_equal(wg_allowedips_count(table), 0);
 	}
-	/* 1000 prefixes need fewer than 2000 nodes of 32 bytes. */
-	assert_true(wg_allowedips_memory(table) <= 2048 * 32 + 256);
+	/* 1000 addresses need fewer than 2000 nodes of 32 bytes and 4000 slots of 4. */
+	assert_true(wg_allowedips_memory(table) <= 2048 * 32 + 4096 * 4 + 256);
+	wg_allowedips_destroy(table);
+}
+
+/* A removed address must not stay anywhere, where it would hide the prefixes around it. */
+static void removed_addresses_leave_nothing_behind(void **state)
+{
+	enum { N_ADDRESSES = 5000, N_VALUES = 9 };
+	struct test_random random = test_random_start();
+	struct wg_allowedips *table = wg_allowedips_create();
+	struct base_prefix *p = calloc(N_ADDRESSES, sizeof(*p));
+
+	(void)state;
+	assert_non_null(p);
+	insert(table, "0.0.0.0/0", 100);
+	insert(table, "::/0", 100);
+	for (uint32_t i = 0; i < N_ADDRESSES; i++) {
+		p[i] = prefix(i % 2 == 0 ? "10.0.0.0/32" : "fd00::/128");
+		test_random_bytes(&random, p[i].ip.bytes + base_ip_len(p[i].ip.family) - 2, 2);
+		assert_int_equal(wg_allowedips_insert(table, &p[i], i % N_VALUES, NULL), 0);
+	}
+	for (uint32_t value = 0; value < N_VALUES; value++) {
+		wg_allowedips_remove_value(table, value);
+		for (uint32_t i = 0; i < N_ADDRESSES; i++) {
+			uint32_t found = wg_allowedips_lookup(table, &p[i].ip);
+
+			assert_true(found == 100 || (found > value && found < N_VALUES));
+		}
+	}
+	assert_int_equal(wg_allowedips_count(table), 2);
+	for (uint32_t i = 0; i < N_ADDRESSES; i++)
+		assert_int_equal(wg_allowedips_lookup(table, &p[i].ip), 100);
+	free(p);
 	wg_allowedips_destroy(table);
 }
 
@@ -497,6 +534,7 @@ int main(void)
 		cmocka_unit_test(each_goes_up_ipv4_first_and_stops_when_told),
 		cmocka_unit_test(random_tables_agree_with_a_list),
 		cmocka_unit_test(filling_and_emptying_again_and_again_needs_no_more_memory),
+		cmocka_unit_test(removed_addresses_leave_nothing_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
