@@ -1,0 +1,104 @@
+/* Making and unmaking a worker's state, and the frame of a sync. */
+#include "state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* Tables have room for every peer, but only what is used shall cost memory: mapped, not filled.
+ * Large pages where the kernel has them, since the tables are read at random. */
+static void *map_table(size_t n, size_t entry_len)
+{
+	void *table = mmap(NULL, n * entry_len, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (table == MAP_FAILED)
+		return NULL;
+	(void)madvise(table, n * entry_len, MADV_HUGEPAGE);
+	(void)madvise(table, n * entry_len, MADV_DONTDUMP); /* keys */
+	return table;
+}
+
+static void unmap_table(void *table, size_t n, size_t entry_len)
+{
+	if (table)
+		(void)munmap(table, n * entry_len);
+}
+
+int state_init(struct state *st, const struct state_setup *setup)
+{
+	const struct abi_region *region = setup->region;
+
+	*st = (struct state){
+		.now_ns = setup->now_ns,
+		.scan_ns = setup->now_ns,
+		.id = setup->id,
+		.n_workers = region->n_workers,
+		.n_slots = region->n_slots,
+		.n_peers = region->n_peers,
+		.counters = abi_region_worker_counters(region, setup->id),
+		.mirror = abi_region_session(region, setup->id, 0),
+		.peer_counters = abi_region_peer_counters(region, setup->id, 0),
+		.current = setup->current,
+		.aead = setup->aead,
+		.pool = setup->pool,
+		.link = setup->link,
+		.random = setup->seed,
+		.event_ring = abi_region_event_ring(region, setup->id),
+	};
+	if (state_wan_init(&st->wan) < 0)
+		goto fail;
+	st->routes.table = wg_allowedips_create();
+	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));
+	st->replays = map_table(st->n_slots, sizeof(*st->replays));
+	st->peers = map_table(st->n_peers, sizeof(*st->peers));
+	st->active = map_table(st->n_slots, sizeof(*st->active));
+	if (st->routes.table && st->sessions && st->replays && st->peers && st->active)
+		return 0;
+fail:
+	state_fini(st);
+	return -ENOMEM;
+}
+
+void state_resume(struct state *st)
+{
+	for (uint32_t slot = 1; slot < st->n_slots; slot++)
+		state_session_resume(st, slot);
+}
+
+void state_fini(struct state *st)
+{
+	for (uint32_t i = 0; i < st->n_active; i++)
+		base_wipe(&st->sessions[st->active[i]], sizeof(*st->sessions));
+	wg_allowedips_destroy(st->routes.table);
+	wg_allowedips_destroy(st->routes.fresh);
+	unmap_table(st->sessions, st->n_slots, sizeof(*st->sessions));
+	unmap_table(st->replays, st->n_slots, sizeof(*st->replays));
+	unmap_table(st->peers, st->n_peers, sizeof(*st->peers));
+	unmap_table(st->active, st->n_slots, sizeof(*st->active));
+	state_wan_fini(&st->wan);
+	base_wipe(st, sizeof(*st));
+}
+
+int state_sync_begin(struct state *st)
+{
+	int rc = state_route_sync_begin(st);
+
+	if (rc < 0)
+		return rc;
+	st->sync++;
+	st->syncing = true;
+	return 0;
+}
+
+void state_sync_end(struct state *st)
+{
+	if (!st->syncing)
+		return;
+	st->syncing = false;
+	state_route_sync_end(st);
+	state_peer_sweep(st);
+	state_address_sweep(st);
+	state_wan_sweep(st);
+}

@@ -1,0 +1,151 @@
+/* All that one worker owns, in one struct: data and accessors, no packet is touched here. The
+ * stations of dataplane/path take it as their first argument; worker.c makes and unmakes it;
+ * worker_cmd.c and state_timer.c change it between bursts. One thread; what other threads may read
+ * (the region, the array of current sessions) says so at its field.
+ *
+ * What a station sends sideways, out of its burst, goes to a state_side here, and the station at the
+ * end of that road (path/punt.c, path/handoff.c) empties it. */
+#ifndef STATE_H
+#define STATE_H
+
+#include "abi_region.h"
+#include "aead.h"
+#include "port_link.h"
+#include "state_address.h"
+#include "state_current.h"
+#include "state_event.h"
+#include "state_peer.h"
+#include "state_route.h"
+#include "state_session.h"
+#include "state_wan.h"
+
+#include <rte_mbuf.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STATE_SIDE_MAX 64U /* packets of one burst */
+
+/* Packets that left their burst, in order. */
+struct state_side {
+	uint32_t n;
+	struct rte_mbuf *mbuf[STATE_SIDE_MAX];
+};
+
+/* The hub as ABI_CMD_HUB described it; all zero before. */
+struct state_hub {
+	uint8_t mac1_key[32];
+	uint16_t listen_port; /* host order; 0 = not known yet: everything is the kernel's */
+	uint16_t tunnel_mtu;
+	uint32_t peer_to_peer; /* 1: packets between peers pass */
+};
+
+/* Token bucket of one class of frames from one (hashed) source to the kernel; see path/punt.c. */
+struct state_bucket {
+	uint64_t refill_ns;
+	uint32_t tokens;
+	uint32_t pad;
+};
+#define STATE_BUCKETS 1024U
+
+/* A handshake message whose next hop is being resolved: sent as soon as that is known. */
+struct state_held {
+	uint64_t until_ns; /* 0 = slot is free */
+	struct abi_cmd_inject inject;
+};
+#define STATE_HELD_MAX 16U
+
+struct state {
+	/* every packet */
+	uint64_t now_ns;                /* read once a turn by the worker */
+	uint64_t *counters;             /* in the region: this worker writes, anybody reads */
+	struct state_session *sessions; /* [n_slots] */
+	struct state_replay *replays;   /* [n_slots] */
+	struct abi_session *mirror;     /* [n_slots], in the region: this worker writes */
+	struct state_current *current;  /* [n_peers], shared by all workers */
+	struct state_peer *peers;       /* [n_peers] */
+	struct abi_peer_counters *peer_counters; /* [n_peers], in the region: this worker writes */
+	uint32_t n_slots;
+	uint32_t n_peers;
+	uint32_t id;
+	uint32_t n_workers;
+	uint64_t random; /* generator for jitter; not for secrets */
+	struct aead *aead;
+	struct state_routes routes;
+	struct state_hub hub;
+	struct state_addresses addresses;
+	struct state_wan wan;
+
+	/* sessions in use, densely, for state_timer.c */
+	uint32_t *active; /* [n_active], slots */
+	uint32_t n_active;
+	uint32_t scan_next; /* position in active */
+	uint64_t scan_ns;   /* when the scan was last advanced */
+
+	/* packets and events that wait for the end of the burst */
+	struct state_side to_kernel; /* mbuf->port: PORT_LINK_TUN or a WAN port */
+	struct state_side to_control;
+	struct state_side to_worker[ABI_WORKERS_MAX];
+	struct state_events events;
+	uint32_t keepalives[STATE_SIDE_MAX]; /* slots of sessions that owe an empty packet */
+	uint32_t n_keepalives;
+	struct state_held held[STATE_HELD_MAX];
+	uint32_t n_held;
+
+	/* rings and buffers */
+	struct rte_mempool *pool;
+	struct port_link *link; /* NULL: no kernel side */
+	struct rte_ring *mesh_out[ABI_WORKERS_MAX];
+	struct abi_ring_end event_ring;
+	bool wake_control;   /* an event was pushed while control sleeps: the worker kicks it */
+	bool wake_exception; /* the same for the exception thread */
+
+	uint32_t sync; /* number of the sync under way or last seen; marks what it repeated */
+	bool syncing;
+
+	struct aead_op ops[AEAD_BURST_MAX];
+	struct state_bucket buckets[STATE_BUCKETS];
+};
+
+struct state_setup {
+	uint32_t id;
+	const struct abi_region *region; /* borrowed until state_fini() */
+	struct state_current *current;   /* [region->n_peers], borrowed */
+	struct aead *aead;               /* borrowed */
+	struct rte_mempool *pool;        /* borrowed */
+	struct port_link *link;          /* borrowed, may be NULL */
+	uint64_t now_ns;
+	uint64_t seed; /* for jitter, not 0 */
+};
+
+/* Make the tables, empty. mesh_out and WAN ports are the caller's to fill in.
+ * Returns 0 or -ENOMEM, and then nothing is left behind. */
+int state_init(struct state *st, const struct state_setup *setup)
+	__attribute__((warn_unused_result));
+
+/* Take over the sessions that an earlier dataplane left in the region. now_ns is st's. */
+void state_resume(struct state *st);
+
+/* Free the tables and wipe the keys in them. The region keeps its sessions: they can be resumed. */
+void state_fini(struct state *st);
+
+/* Control begins to repeat its desired state, or has finished: then what was not repeated goes.
+ * begin: 0 or -ENOMEM, and then the sync does not begin. */
+int state_sync_begin(struct state *st) __attribute__((warn_unused_result));
+void state_sync_end(struct state *st);
+
+static inline void state_count(struct state *st, uint32_t counter, uint64_t n)
+{
+	st->counters[counter] += n;
+}
+
+/* Next pseudo-random number (xorshift64*): for jitter only. */
+static inline uint64_t state_random(struct state *st)
+{
+	st->random ^= st->random >> 12;
+	st->random ^= st->random << 25;
+	st->random ^= st->random >> 27;
+	return st->random * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* Adding, changing and dropping peers. */
+#include "state_peer.h"
+
+#include "state.h"
+
+#include <errno.h>
+
+int state_peer_put(struct state *st, const struct abi_cmd_peer *cmd)
+{
+	if (cmd->peer >= st->n_peers)
+		return -EINVAL;
+
+	struct state_peer *peer = &st->peers[cmd->peer];
+
+	peer->present = 1;
+	peer->sync = st->sync;
+	peer->keepalive_s = cmd->keepalive_s;
+	for (uint32_t slot = peer->first_slot; slot != STATE_SLOT_NONE;
+	     slot = st->sessions[slot].next_of_peer)
+		wg_timers_data_set_persistent(&st->sessions[slot].timers, cmd->keepalive_s,
+		                              st->now_ns);
+	return 0;
+}
+
+static void forget_peer(struct state *st, uint32_t number)
+{
+	struct state_peer *peer = &st->peers[number];
+
+	while (peer->first_slot != STATE_SLOT_NONE)
+		state_session_retire(st, &st->sessions[peer->first_slot]);
+	state_route_remove_peer(st, number);
+	*peer = (struct state_peer){0};
+}
+
+int state_peer_drop(struct state *st, uint32_t peer)
+{
+	if (peer >= st->n_peers)
+		return -EINVAL;
+	if (st->peers[peer].present)
+		forget_peer(st, peer);
+	return 0;
+}
+
+void state_peer_sweep(struct state *st)
+{
+	for (uint32_t i = 0; i < st->n_peers; i++)
+		if (st->peers[i].present && st->peers[i].sync != st->sync)
+			forget_peer(st, i);
+}

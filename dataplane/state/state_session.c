@@ -1,0 +1,374 @@
+/* Making, ending and changing sessions, and their mirror in the region. */
+#include "state_session.h"
+
+#include "state.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct abi_session *mirror_of(const struct state *st, const struct state_session *session)
+{
+	return &st->mirror[session - st->sessions];
+}
+
+/* When is the next closer look due? A rekey that was noted is noted again after 5 s, in case
+ * control was restarted meanwhile. */
+static uint64_t soft_time(const struct state_session *session, uint64_t rekey_age_ns)
+{
+	uint64_t expiry_ns = session->birth_ns + WG_REJECT_AFTER_TIME_NS;
+	uint64_t rekey_ns = session->birth_ns + rekey_age_ns;
+
+	if (session->role != ABI_ROLE_INITIATOR)
+		return expiry_ns;
+	if (session->rekey_told_ns != 0 && session->rekey_told_ns + WG_REKEY_TIMEOUT_NS > rekey_ns)
+		rekey_ns = session->rekey_told_ns + WG_REKEY_TIMEOUT_NS;
+	return rekey_ns < expiry_ns ? rekey_ns : expiry_ns;
+}
+
+static void set_soft_times(struct state_session *session)
+{
+	session->send_soft_ns = soft_time(session, WG_REKEY_AFTER_TIME_NS);
+	session->receive_soft_ns = soft_time(
+		session, WG_REJECT_AFTER_TIME_NS - WG_KEEPALIVE_TIMEOUT_NS - WG_REKEY_TIMEOUT_NS);
+}
+
+/* What a packet from the session's endpoint would look like. */
+static struct state_heard heard_of(const struct state_session *session)
+{
+	struct state_heard heard = {.version = session->remote.ip.family,
+	                            .port = (uint8_t)session->port};
+	size_t len = base_ip_len(heard.version);
+
+	memcpy(heard.addresses, session->remote.ip.bytes, len);
+	memcpy(heard.addresses + len, session->local.bytes, len);
+	base_store_be16(heard.source_port, session->remote.port);
+	return heard;
+}
+
+static void link_session(struct state *st, struct state_session *session)
+{
+	uint32_t slot = abi_index_slot(session->index);
+	struct state_peer *peer = &st->peers[session->peer];
+
+	session->next_of_peer = peer->first_slot;
+	peer->first_slot = slot;
+	session->active_at = st->n_active;
+	st->active[st->n_active++] = slot;
+}
+
+static void unlink_session(struct state *st, struct state_session *session)
+{
+	uint32_t slot = abi_index_slot(session->index);
+	uint32_t *at = &st->peers[session->peer].first_slot;
+
+	while (*at != slot)
+		at = &st->sessions[*at].next_of_peer;
+	*at = session->next_of_peer;
+
+	uint32_t last = st->active[--st->n_active];
+
+	st->active[session->active_at] = last;
+	st->sessions[last].active_at = session->active_at;
+}
+
+static bool geometry_ok(const struct state *st, uint32_t index, uint32_t peer, uint32_t role,
+                        uint32_t port)
+{
+	uint32_t slot = abi_index_slot(index);
+
+	return abi_index_worker(index) == st->id && slot != STATE_SLOT_NONE && slot < st->n_slots
+	       && peer < st->n_peers && st->peers[peer].present && role <= ABI_ROLE_RESPONDER
+	       && (port < st->wan.n_ports || port == UINT32_MAX);
+}
+
+/* Common to install and resume: everything that follows from the fields already set. */
+static void start_session(struct state *st, struct state_session *session)
+{
+	session->heard = heard_of(session);
+	set_soft_times(session);
+	wg_timers_data_init(&session->timers, st->peers[session->peer].keepalive_s, st->now_ns);
+	link_session(st, session);
+	if ((session->role == ABI_ROLE_INITIATOR || session->confirmed)
+	    && wg_keypair_may_send(session->birth_ns, session->send_counter, st->now_ns))
+		state_current_set(&st->current[session->peer], session->index, session->birth_ns);
+}
+
+static void write_mirror(struct state *st, const struct state_session *session)
+{
+	struct abi_session *mirror = mirror_of(st, session);
+
+	*mirror = (struct abi_session){
+		.remote_index = session->remote_index,
+		.peer = session->peer,
+		.role = session->role,
+		.birth_ns = session->birth_ns,
+		.port = session->port,
+		.remote = session->remote,
+		.local = session->local,
+	};
+	memcpy(mirror->receive_key, session->receive_key, sizeof(mirror->receive_key));
+	memcpy(mirror->send_key, session->send_key, sizeof(mirror->send_key));
+	/* Last, so that a slot with an index is a whole session, whoever was killed when. */
+	__atomic_store_n(&mirror->index, session->index, __ATOMIC_RELEASE);
+}
+
+int state_session_install(struct state *st, const struct abi_cmd_session_install *cmd)
+{
+	if (!geometry_ok(st, cmd->index, cmd->peer, cmd->role, cmd->port))
+		return -EINVAL;
+
+	uint32_t slot = abi_index_slot(cmd->index);
+	struct state_session *session = &st->sessions[slot];
+
+	if (session->index == cmd->index) {
+		bool same = session->expired
+		            || (base_equal_ct(session->send_key, cmd->send_key, 32)
+		                && base_equal_ct(session->receive_key, cmd->receive_key, 32));
+
+		return same ? 0 : -EEXIST;
+	}
+	if (session->index != ABI_INDEX_NONE)
+		state_session_retire(st, session);
+	*session = (struct state_session){
+		.index = cmd->index,
+		.remote_index = cmd->remote_index,
+		.peer = cmd->peer,
+		.role = (uint8_t)cmd->role,
+		.birth_ns = cmd->birth_ns,
+		.remote = cmd->remote,
+		.local = cmd->local,
+		.port = cmd->port,
+	};
+	memcpy(session->receive_key, cmd->receive_key, sizeof(session->receive_key));
+	memcpy(session->send_key, cmd->send_key, sizeof(session->send_key));
+	wg_replay_init(&st->replays[slot].window);
+	write_mirror(st, session);
+	start_session(st, session);
+	return 0;
+}
+
+static bool mirror_ok(const struct state *st, uint32_t slot, const struct abi_session *mirror)
+{
+	return abi_index_slot(mirror->index) == slot
+	       && (mirror->remote.ip.family == BASE_IP_NONE
+	           || mirror->remote.ip.family == BASE_IP_V4
+	           || mirror->remote.ip.family == BASE_IP_V6)
+	       && (mirror->local.family == BASE_IP_NONE
+	           || mirror->local.family == mirror->remote.ip.family)
+	       && mirror->send_reserved <= WG_REJECT_AFTER_MESSAGES
+	       && mirror->receive_next <= WG_REJECT_AFTER_MESSAGES
+	       && geometry_ok(st, mirror->index, mirror->peer, mirror->role, mirror->port);
+}
+
+static void clear_mirror(struct abi_session *mirror)
+{
+	__atomic_store_n(&mirror->index, ABI_INDEX_NONE, __ATOMIC_RELEASE);
+	base_wipe(mirror, sizeof(*mirror));
+}
+
+void state_session_resume(struct state *st, uint32_t slot)
+{
+	struct abi_session mirror = st->mirror[slot];
+	struct state_session *session = &st->sessions[slot];
+
+	if (mirror.index == ABI_INDEX_NONE)
+		return;
+	/* Peers are told by control again soon; until then the session speaks for its own. */
+	if (mirror.peer < st->n_peers)
+		st->peers[mirror.peer].present = 1;
+	if (!mirror_ok(st, slot, &mirror)) {
+		clear_mirror(&st->mirror[slot]);
+		goto out;
+	}
+	*session = (struct state_session){
+		.index = mirror.index,
+		.remote_index = mirror.remote_index,
+		.peer = mirror.peer,
+		.role = (uint8_t)mirror.role,
+		.confirmed = mirror.confirmed != 0,
+		.birth_ns = mirror.birth_ns,
+		.remote = mirror.remote,
+		.local = mirror.local,
+		.port = mirror.port,
+		.last_receive_ns = mirror.last_receive_ns,
+		.last_send_ns = mirror.last_send_ns,
+		/* Any counter below the mark may have been used. */
+		.send_counter = mirror.send_reserved,
+		.send_limit = mirror.send_reserved,
+	};
+	memcpy(session->receive_key, mirror.receive_key, sizeof(session->receive_key));
+	memcpy(session->send_key, mirror.send_key, sizeof(session->send_key));
+	if (mirror.receive_next == 0)
+		wg_replay_init(&st->replays[slot].window);
+	else
+		wg_replay_resume(&st->replays[slot].window, mirror.receive_next);
+	start_session(st, session);
+out:
+	base_wipe(&mirror, sizeof(mirror));
+}
+
+static void wipe_keys(struct state *st, struct state_session *session)
+{
+	struct abi_session *mirror = mirror_of(st, session);
+
+	base_wipe(session->receive_key, sizeof(session->receive_key));
+	base_wipe(session->send_key, sizeof(session->send_key));
+	base_wipe(mirror->receive_key, sizeof(mirror->receive_key));
+	base_wipe(mirror->send_key, sizeof(mirror->send_key));
+}
+
+void state_session_retire(struct state *st, struct state_session *session)
+{
+	state_session_publish(st, session);
+	state_current_clear(&st->current[session->peer], session->index);
+	unlink_session(st, session);
+	clear_mirror(mirror_of(st, session));
+	base_wipe(session, sizeof(*session));
+}
+
+struct state_session *state_session_find(struct state *st, uint32_t index)
+{
+	uint32_t slot = abi_index_slot(index);
+
+	if (index == ABI_INDEX_NONE || slot >= st->n_slots || st->sessions[slot].index != index)
+		return NULL;
+	return &st->sessions[slot];
+}
+
+void state_session_confirm(struct state *st, struct state_session *session)
+{
+	session->confirmed = 1;
+	mirror_of(st, session)->confirmed = 1;
+	if (session->role != ABI_ROLE_RESPONDER)
+		return;
+	state_current_set(&st->current[session->peer], session->index, session->birth_ns);
+	state_event_session(st, session, STATE_EVENT_CONFIRMED);
+}
+
+void state_session_expire(struct state *st, struct state_session *session)
+{
+	bool was_current;
+
+	if (session->expired)
+		return;
+	was_current = state_current_clear(&st->current[session->peer], session->index);
+	session->expired = 1;
+	wipe_keys(st, session);
+	/* Who asked for a persistent keepalive wants the tunnel up, not only this session. */
+	if (was_current && session->timers.persistent_s != 0)
+		state_event_wanted(st, session->peer);
+}
+
+/* The endpoint or our address changed: the header is stale, control is told, the region too. */
+static void endpoint_changed(struct state *st, struct state_session *session)
+{
+	struct abi_session *mirror = mirror_of(st, session);
+
+	session->header_of = 0;
+	mirror->remote = session->remote;
+	mirror->local = session->local;
+	mirror->port = session->port;
+}
+
+bool state_session_move(struct state *st, struct state_session *session,
+                        const struct state_heard *heard)
+{
+	size_t len = base_ip_len(heard->version);
+	struct base_endpoint remote = {.ip = base_ip_make(heard->version, heard->addresses),
+	                               .port = base_load_be16(heard->source_port)};
+	bool moved = !base_endpoint_equal(&remote, &session->remote);
+
+	session->remote = remote;
+	session->local = base_ip_make(heard->version, heard->addresses + len);
+	session->port = heard->port;
+	session->heard = *heard;
+	endpoint_changed(st, session);
+	state_event_session(st, session, STATE_EVENT_MOVED);
+	return moved;
+}
+
+int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *cmd)
+{
+	struct state_session *session = state_session_find(st, cmd->index);
+
+	if (cmd->port >= st->wan.n_ports && cmd->port != UINT32_MAX)
+		return -EINVAL;
+	if (!session)
+		return 0; /* retired meanwhile */
+	session->remote = cmd->remote;
+	session->local = cmd->local;
+	session->port = cmd->port;
+	session->heard = heard_of(session);
+	endpoint_changed(st, session);
+	return 0;
+}
+
+static void note_rekey(struct state *st, struct state_session *session)
+{
+	if (session->rekey_told_ns != 0
+	    && st->now_ns < session->rekey_told_ns + WG_REKEY_TIMEOUT_NS)
+		return;
+	session->rekey_told_ns = st->now_ns;
+	state_event_session(st, session, STATE_EVENT_REKEY);
+}
+
+int state_session_before_send(struct state *st, struct state_session *session)
+{
+	bool initiator = session->role == ABI_ROLE_INITIATOR;
+	uint64_t counter = session->send_counter;
+
+	if (session->expired || !wg_keypair_may_send(session->birth_ns, counter, st->now_ns))
+		return -EKEYEXPIRED;
+	if (!initiator && !session->confirmed)
+		return -EACCES;
+	if (wg_keypair_rekey_after_send(session->birth_ns, initiator, counter, st->now_ns))
+		note_rekey(st, session);
+	set_soft_times(session);
+	if (counter == session->send_limit) {
+		uint64_t limit = counter + ABI_SEND_RESERVE;
+
+		if (limit > WG_REJECT_AFTER_MESSAGES)
+			limit = WG_REJECT_AFTER_MESSAGES;
+		/* Before the first counter of the block is used, also for who finds this memory
+		 * after we were killed: the compiler may not move later stores above it, and the
+		 * processor makes a thread's stores visible in order. */
+		__atomic_store_n(&mirror_of(st, session)->send_reserved, limit, __ATOMIC_SEQ_CST);
+		session->send_limit = limit;
+	}
+	return 0;
+}
+
+void state_session_after_receive(struct state *st, struct state_session *session)
+{
+	if (wg_keypair_rekey_after_receive(session->birth_ns, session->role == ABI_ROLE_INITIATOR,
+	                                   st->now_ns))
+		note_rekey(st, session);
+	set_soft_times(session);
+}
+
+void state_session_publish(struct state *st, struct state_session *session)
+{
+	struct abi_session *mirror = mirror_of(st, session);
+	struct abi_peer_counters *counters = &st->peer_counters[session->peer];
+
+	if (session->rx_packets != 0 || session->drops != 0) {
+		mirror->last_receive_ns = session->last_receive_ns;
+		if (session->last_receive_ns > counters->last_rx_ns)
+			counters->last_rx_ns = session->last_receive_ns;
+		counters->rx_packets += session->rx_packets;
+		counters->rx_bytes += session->rx_bytes;
+		counters->drops += session->drops;
+		session->rx_packets = 0;
+		session->rx_bytes = 0;
+		session->drops = 0;
+	}
+	if (session->tx_packets != 0) {
+		mirror->last_send_ns = session->last_send_ns;
+		if (session->last_send_ns > counters->last_tx_ns)
+			counters->last_tx_ns = session->last_send_ns;
+		counters->tx_packets += session->tx_packets;
+		counters->tx_bytes += session->tx_bytes;
+		session->tx_packets = 0;
+		session->tx_bytes = 0;
+	}
+}

@@ -1,0 +1,132 @@
+/* Sessions of one worker: a keypair, its counters, its timers and where the peer is, in a slot of
+ * this worker's table. The slot's number is in the index that the peer writes into each message.
+ * The order of the fields is that of their use by a packet: see the lines below.
+ *
+ * What a restart needs is mirrored into the slot's struct abi_session in the region: install and
+ * retire at once; send_reserved before the first counter of a block is used; receive_next before a
+ * packet is passed on; the rest by the timer scan. */
+#ifndef STATE_SESSION_H
+#define STATE_SESSION_H
+
+#include "abi_layout.h"
+#include "wg_replay.h"
+#include "wg_timers.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct state;
+
+/* Where a packet came from, compared for each one: as it lies in the headers. */
+struct state_heard {
+	uint8_t addresses[32]; /* source and destination; IPv4: the first 8 bytes */
+	uint8_t source_port[2];
+	uint8_t version; /* 4, 6 or 0 = nothing heard and nothing told yet */
+	uint8_t port;    /* WAN port */
+};
+
+/* Room for Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16, at the end of two cache lines. */
+#define STATE_HEADER_ROOM 128U
+
+struct state_session {
+	/* line 0, receive: read for each packet */
+	uint32_t index; /* 0 = slot is free */
+	uint32_t peer;
+	uint64_t receive_soft_ns; /* from then on the packet looks closer: rekey due or expired */
+	uint8_t receive_key[32];
+	uint32_t events;   /* enum state_event_bit: not yet told to control */
+	uint8_t role;      /* enum abi_role */
+	uint8_t confirmed; /* a packet was authenticated on it */
+	uint8_t expired;   /* 180 s old: keys are wiped */
+	uint8_t pad;
+	uint64_t birth_ns;
+	/* line 1, receive: written for each packet */
+	struct state_heard heard;
+	uint32_t drops; /* authenticated but dropped, since last published */
+	uint64_t last_receive_ns;
+	uint64_t rx_packets; /* since last published */
+	uint64_t rx_bytes;
+	/* line 2, both directions */
+	struct wg_timers_data timers;
+	uint64_t last_send_ns;
+	uint64_t tx_packets; /* since last published */
+	uint64_t tx_bytes;
+	uint64_t pad2;
+	/* line 3, send */
+	uint8_t send_key[32];
+	uint64_t send_counter; /* next to be used */
+	uint64_t send_limit;   /* counters below it are reserved in the region */
+	uint64_t send_soft_ns; /* from then on the packet looks closer: rekey due or expired */
+	uint32_t header_of;    /* generation of state_wan the header was made in, 0 = stale */
+	uint8_t header_port;   /* WAN port that the header leaves on */
+	uint8_t header_len;    /* 58 or 78 bytes */
+	uint16_t pad3;
+	/* lines 4 and 5: the outer header, ready but for lengths, sums and counter, at the end */
+	uint8_t header[STATE_HEADER_ROOM];
+	/* line 6, now and then */
+	struct base_endpoint remote; /* port 0 = not known */
+	struct base_ip local;        /* family NONE = any */
+	uint32_t port;               /* WAN port wanted, UINT32_MAX = by the routes */
+	uint32_t remote_index;
+	uint32_t next_of_peer; /* chain of the peer's sessions, STATE_SLOT_NONE ends it */
+	uint32_t active_at;    /* position in state.active */
+	/* line 7 */
+	uint64_t rekey_told_ns; /* 0 = never */
+	uint8_t pad7[56];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct state_session) == 512, "eight lines");
+_Static_assert(offsetof(struct state_session, heard) == 64, "line 1");
+_Static_assert(offsetof(struct state_session, timers) == 128, "line 2");
+_Static_assert(offsetof(struct state_session, send_key) == 192, "line 3");
+_Static_assert(offsetof(struct state_session, header) == 256, "line 4");
+_Static_assert(offsetof(struct state_session, remote) == 384, "line 6");
+
+struct state_replay {
+	struct wg_replay window;
+} __attribute__((aligned(64)));
+
+/* Make a session. The same one again changes nothing (a command may come twice); another one in the
+ * slot is retired first. Returns 0, -EINVAL (index, peer, role or port out of range, not ours),
+ * -EEXIST (same index, other keys). */
+int state_session_install(struct state *st, const struct abi_cmd_session_install *cmd)
+	__attribute__((warn_unused_result));
+
+/* Take over what an earlier dataplane left in this slot of the region, if anything; what makes no
+ * sense is cleared. */
+void state_session_resume(struct state *st, uint32_t slot);
+
+/* End a session: no packet finds it any more, its keys are wiped here and in the region. */
+void state_session_retire(struct state *st, struct state_session *session);
+
+/* The session with this index or NULL. */
+struct state_session *state_session_find(struct state *st, uint32_t index);
+
+/* Authenticated for the first time: a responder's session may send from now on, and becomes the
+ * peer's current one unless a newer is. */
+void state_session_confirm(struct state *st, struct state_session *session);
+
+/* 180 s old: wipe the keys. The slot stays taken until control retires it. */
+void state_session_expire(struct state *st, struct state_session *session);
+
+/* The peer is at another place now, or sends to another address of ours. heard is what the packet
+ * said. Returns true when the remote endpoint changed. */
+bool state_session_move(struct state *st, struct state_session *session,
+                        const struct state_heard *heard);
+
+/* Control says where the peer is. Returns 0 or -EINVAL (port out of range). */
+int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *cmd)
+	__attribute__((warn_unused_result));
+
+/* Before sending with a counter at send_limit or a time past send_soft_ns: reserve the next block,
+ * note a rekey. Returns 0, -EKEYEXPIRED (too old or counters used up), -EACCES (responder's session
+ * that was not confirmed yet). */
+int state_session_before_send(struct state *st, struct state_session *session)
+	__attribute__((warn_unused_result));
+
+/* After receiving past receive_soft_ns: note a rekey. */
+void state_session_after_receive(struct state *st, struct state_session *session);
+
+/* Bring the region up to date: times, counters of the peer. */
+void state_session_publish(struct state *st, struct state_session *session);
+
+#endif
