@@ -1,0 +1,123 @@
+/* From here on the packet is the peer's. The order is the kernel module's: window, confirmation,
+ * endpoint and timers first, for keepalives and for packets whose inside turns out wrong as well;
+ * then the inside. */
+#include "path.h"
+#include "path_inner.h"
+#include "wg_message.h"
+
+#define ECN_CE 3U
+
+/* Did the packet come from where the session's last newest one came from? Compared as it lies in the
+ * headers, which in_open left in front of the payload. */
+static bool is_same_place(const struct state_heard *heard, const struct path_pkt *p,
+                          const uint8_t *ip, const uint8_t *udp)
+{
+	if (ip[0] >> 4 != heard->version || p->mbuf->port != heard->port
+	    || memcmp(udp, heard->source_port, sizeof(heard->source_port)) != 0)
+		return false;
+	if (likely(heard->version == 4))
+		return memcmp(ip + 12, heard->addresses, 8) == 0;
+	return memcmp(ip + 8, heard->addresses, 32) == 0;
+}
+
+static void follow_peer(struct state *st, struct path_pkt *p, const uint8_t *ip, const uint8_t *udp)
+{
+	struct state_heard heard = {.version = ip[0] >> 4, .port = (uint8_t)p->mbuf->port};
+
+	if (heard.version == 4)
+		memcpy(heard.addresses, ip + 12, 8);
+	else
+		memcpy(heard.addresses, ip + 8, 32);
+	memcpy(heard.source_port, udp, sizeof(heard.source_port));
+	if (state_session_move(st, p->session, &heard))
+		state_count(st, ABI_COUNTER_ENDPOINT_MOVED, 1);
+}
+
+/* The packet is authentic and new: what that means for its session. */
+static void learn(struct state *st, struct path_pkt *p, uint64_t next)
+{
+	struct state_session *session = p->session;
+	const uint8_t *ip = path_outer_ip(p);
+	const uint8_t *udp = p->data - WG_DATA_HEADER_LEN - 8;
+
+	if (unlikely(!session->confirmed))
+		state_session_confirm(st, session);
+	/* Only the newest packet moves the endpoint: one that was delayed, or kept and sent again
+	 * by somebody else, does not. */
+	if (next == p->counter + 1) {
+		__atomic_store_n(&st->mirror[session - st->sessions].receive_next, next,
+		                 __ATOMIC_RELAXED);
+		if (unlikely(!is_same_place(&session->heard, p, ip, udp)))
+			follow_peer(st, p, ip, udp);
+	}
+	session->last_receive_ns = st->now_ns;
+	session->rx_packets++;
+	session->rx_bytes += p->len + WG_DATA_MIN_LEN;
+	wg_timers_any_received(&session->timers, st->now_ns);
+	if (unlikely(st->now_ns >= session->receive_soft_ns))
+		state_session_after_receive(st, session);
+}
+
+/* Congestion met by the outer packet is told to the inner one, if it understands (RFC 6040). */
+static void mark_congestion(struct path_pkt *p)
+{
+	uint8_t ecn = path_inner_ecn(p);
+
+	if (ecn == 0 || ecn == ECN_CE)
+		return;
+	if (path_inner_version(p) == 4)
+		path_inner_patch_v4(p->data, 0, base_load_be16(p->data) | ECN_CE);
+	else
+		p->data[1] |= ECN_CE << 4;
+}
+
+static uint8_t outer_ecn(const struct path_pkt *p)
+{
+	const uint8_t *ip = path_outer_ip(p);
+
+	return (ip[0] >> 4 == 4 ? ip[1] : ip[1] >> 4) & 3;
+}
+
+/* The inner packet, not empty. */
+static uint32_t accept_inner(struct state *st, struct path_pkt *p)
+{
+	uint32_t verdict = path_inner_check(p);
+
+	if (unlikely(verdict != PATH_KEEP))
+		return verdict;
+	if (unlikely(state_route_lookup(&st->routes, path_inner_version(p), path_inner_source(p))
+	             != p->session->peer))
+		return ABI_COUNTER_DROP_INNER_SOURCE;
+	if (unlikely(outer_ecn(p) == ECN_CE))
+		mark_congestion(p);
+	return PATH_KEEP;
+}
+
+static uint32_t accept_packet(struct state *st, struct path_pkt *p)
+{
+	struct wg_replay *window = &st->replays[p->session - st->sessions].window;
+	uint32_t verdict;
+
+	if (unlikely(!wg_replay_accept(window, p->counter)))
+		return ABI_COUNTER_DROP_REPLAY;
+	learn(st, p, window->next);
+	if (p->len == 0) {
+		state_count(st, ABI_COUNTER_KEEPALIVE_IN, 1);
+		rte_pktmbuf_free(p->mbuf);
+		return PATH_GONE;
+	}
+	wg_timers_data_received(&p->session->timers, st->now_ns);
+	verdict = accept_inner(st, p);
+	if (unlikely(verdict != PATH_KEEP))
+		p->session->drops++;
+	return verdict;
+}
+
+void in_accept(struct state *st, struct path_burst *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i, accept_packet(st, &b->pkt[i]), &n);
+	b->n = n;
+}

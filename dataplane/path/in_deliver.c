@@ -1,0 +1,44 @@
+/* The end of the way in: the hub's own packets leave for the kernel, the others turn round. */
+#include "path.h"
+#include "path_inner.h"
+
+#define HOP_LIMIT_V4 8U /* time to live and protocol share a word */
+#define HOP_LIMIT_V6 7U
+
+static uint32_t to_hub(struct state *st, struct path_pkt *p)
+{
+	path_fit(p);
+	p->mbuf->port = PORT_LINK_TUN;
+	path_aside(&st->to_kernel, p->mbuf);
+	return PATH_GONE;
+}
+
+static uint32_t deliver(struct state *st, struct path_pkt *p)
+{
+	bool v4 = path_inner_version(p) == 4;
+	uint8_t *hop_limit = p->data + (v4 ? HOP_LIMIT_V4 : HOP_LIMIT_V6);
+
+	if (p->to_hub)
+		return to_hub(st, p);
+	if (unlikely(*hop_limit <= 1)) {
+		p->session->drops++;
+		return ABI_COUNTER_DROP_HOP_LIMIT;
+	}
+	if (v4)
+		path_inner_patch_v4(p->data, HOP_LIMIT_V4,
+		                    (uint16_t)(base_load_be16(hop_limit) - 0x100));
+	else
+		(*hop_limit)--;
+	p->peer = ABI_PEER_NONE;
+	return PATH_KEEP;
+}
+
+void in_deliver(struct state *st, struct path_burst *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i, deliver(st, &b->pkt[i]), &n);
+	state_count(st, ABI_COUNTER_FORWARDED, n);
+	b->n = n;
+}

@@ -1,0 +1,183 @@
+/* Ethernet, IP and UDP of a frame from a WAN port, and the part of WireGuard that needs no session.
+ * Nothing here ever answers: bad input is counted and gone. */
+#include "path.h"
+#include "path_sum.h"
+#include "wg_cookie.h"
+#include "wg_message.h"
+
+#include <rte_prefetch.h>
+
+#define ETHERTYPE_V4      0x0800U
+#define ETHERTYPE_V6      0x86ddU
+#define PROTOCOL_UDP      17U
+#define PROTOCOL_FRAGMENT 44U
+#define FRAGMENT_HEADER   8U
+#define IP4_MIN           20U
+#define IP4_OFFSET        0x1fffU
+#define IP4_MORE          0x2000U
+#define IP6_LEN           40U
+#define UDP_LEN           8U
+
+static uint32_t to_kernel(struct state *st, struct path_pkt *p)
+{
+	path_aside(&st->to_kernel, p->mbuf);
+	return PATH_GONE;
+}
+
+static uint32_t to_control(struct state *st, struct path_pkt *p)
+{
+	*path_label(p->mbuf) = (struct path_label){
+		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
+		.len = p->len,
+	};
+	path_aside(&st->to_control, p->mbuf);
+	return PATH_GONE;
+}
+
+/* p->data[len] is a UDP payload for the listen port. */
+static uint32_t check_message(struct state *st, struct path_pkt *p)
+{
+	switch (wg_message_check(p->data, p->len)) {
+	case WG_MESSAGE_OK:
+		break;
+	case WG_MESSAGE_SHORT:
+		return ABI_COUNTER_DROP_WG_SHORT;
+	case WG_MESSAGE_BAD_TYPE:
+		return ABI_COUNTER_DROP_WG_TYPE;
+	case WG_MESSAGE_BAD_RESERVED:
+		return ABI_COUNTER_DROP_WG_RESERVED;
+	case WG_MESSAGE_BAD_LENGTH:
+		return ABI_COUNTER_DROP_WG_LENGTH;
+	}
+	if (likely(p->data[0] == WG_MESSAGE_DATA))
+		return PATH_KEEP;
+	if (p->data[0] != WG_MESSAGE_COOKIE
+	    && !wg_cookie_mac1_ok(st->hub.mac1_key, p->data, p->len))
+		return ABI_COUNTER_DROP_WG_MAC1;
+	return to_control(st, p);
+}
+
+/* udp[room]: UDP header and what the IP header says is behind it, for our address and port. */
+static uint32_t check_udp(struct state *st, struct path_pkt *p, uint8_t *udp, uint32_t room)
+{
+	uint32_t len = base_load_be16(udp + 4);
+
+	/* Source port 0 cannot be answered. The checksum is not looked at: every message carries
+	 * its own, stronger one. */
+	if (unlikely(len < UDP_LEN || len > room || base_load_be16(udp) == 0))
+		return ABI_COUNTER_DROP_OUTER_HEADER;
+	p->data = udp + UDP_LEN;
+	p->len = len - UDP_LEN;
+	return check_message(st, p);
+}
+
+/* Addresses that no datagram comes from: this network, loopback, multicast, reserved. */
+static bool source_bad_v4(const uint8_t *address)
+{
+	return address[0] == 0 || address[0] == 127 || address[0] >= 224;
+}
+
+static bool source_bad_v6(const uint8_t *address)
+{
+	static const uint8_t loopback[16] = {[15] = 1};
+	static const uint8_t unspecified[16];
+
+	return address[0] == 0xff || memcmp(address, loopback, 16) == 0
+	       || memcmp(address, unspecified, 16) == 0;
+}
+
+/* Is this UDP header for our WireGuard port? */
+static bool is_ours(const struct state *st, const uint8_t *udp)
+{
+	return base_load_be16(udp + 2) == st->hub.listen_port && st->hub.listen_port != 0;
+}
+
+static uint32_t parse_v4(struct state *st, struct path_pkt *p, uint8_t *ip, uint32_t room)
+{
+	if (unlikely(room < IP4_MIN))
+		return ABI_COUNTER_DROP_FRAME_TRUNCATED;
+
+	uint32_t header_len = (ip[0] & 0x0fU) * 4U;
+	uint32_t total_len = base_load_be16(ip + 2);
+	uint32_t fragment = base_load_be16(ip + 6);
+
+	if (unlikely(ip[0] >> 4 != 4 || header_len < IP4_MIN || total_len < header_len))
+		return ABI_COUNTER_DROP_OUTER_HEADER;
+	if (unlikely(total_len > room))
+		return ABI_COUNTER_DROP_FRAME_TRUNCATED;
+	/* A later fragment names no port. The kernel gets it, and waits in vain if its first went
+	 * to our port. */
+	if (ip[9] != PROTOCOL_UDP || !state_address_has_v4(&st->addresses.wan, ip + 16)
+	    || (fragment & IP4_OFFSET) != 0 || total_len < header_len + UDP_LEN
+	    || !is_ours(st, ip + header_len))
+		return to_kernel(st, p);
+	if (unlikely(fragment & IP4_MORE))
+		return ABI_COUNTER_DROP_OUTER_FRAGMENT;
+	if (unlikely(path_sum_fold(path_sum_add(0, ip, header_len)) != 0xffff
+	             || source_bad_v4(ip + 12)))
+		return ABI_COUNTER_DROP_OUTER_HEADER;
+	return check_udp(st, p, ip + header_len, total_len - header_len);
+}
+
+/* A fragment header in front of a UDP header for our port? */
+static bool is_our_fragment_v6(const struct state *st, const uint8_t *ip, uint32_t payload_len)
+{
+	const uint8_t *fragment = ip + IP6_LEN;
+
+	return payload_len >= FRAGMENT_HEADER + UDP_LEN && fragment[0] == PROTOCOL_UDP
+	       && base_load_be16(fragment + 2) >> 3 == 0 && is_ours(st, fragment + FRAGMENT_HEADER)
+	       && state_address_has_v6(&st->addresses.wan, ip + 24);
+}
+
+static uint32_t parse_v6(struct state *st, struct path_pkt *p, uint8_t *ip, uint32_t room)
+{
+	if (unlikely(room < IP6_LEN))
+		return ABI_COUNTER_DROP_FRAME_TRUNCATED;
+
+	uint32_t payload_len = base_load_be16(ip + 4);
+
+	if (unlikely(ip[0] >> 4 != 6))
+		return ABI_COUNTER_DROP_OUTER_HEADER;
+	if (unlikely(IP6_LEN + payload_len > room))
+		return ABI_COUNTER_DROP_FRAME_TRUNCATED;
+	if (unlikely(ip[6] == PROTOCOL_FRAGMENT && is_our_fragment_v6(st, ip, payload_len)))
+		return ABI_COUNTER_DROP_OUTER_FRAGMENT;
+	/* Other extension headers are the kernel's: WireGuard sends none. */
+	if (ip[6] != PROTOCOL_UDP || payload_len < UDP_LEN || !is_ours(st, ip + IP6_LEN)
+	    || !state_address_has_v6(&st->addresses.wan, ip + 24))
+		return to_kernel(st, p);
+	if (unlikely(source_bad_v6(ip + 8)))
+		return ABI_COUNTER_DROP_OUTER_HEADER;
+	return check_udp(st, p, ip + IP6_LEN, payload_len);
+}
+
+static uint32_t parse_frame(struct state *st, struct path_pkt *p)
+{
+	if (unlikely(p->mbuf->nb_segs != 1))
+		return ABI_COUNTER_DROP_FRAME_CHAINED;
+	if (unlikely(p->len < PATH_ETHER_LEN))
+		return ABI_COUNTER_DROP_FRAME_TRUNCATED;
+
+	uint8_t *ip = p->data + PATH_ETHER_LEN;
+	uint32_t room = p->len - PATH_ETHER_LEN;
+
+	switch (base_load_be16(p->data + 12)) {
+	case ETHERTYPE_V4:
+		return parse_v4(st, p, ip, room);
+	case ETHERTYPE_V6:
+		return parse_v6(st, p, ip, room);
+	default:
+		return to_kernel(st, p);
+	}
+}
+
+void in_parse(struct state *st, struct path_burst *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		rte_prefetch0(b->pkt[i].data);
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i, parse_frame(st, &b->pkt[i]), &n);
+	b->n = n;
+}

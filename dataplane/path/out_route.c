@@ -1,0 +1,50 @@
+/* Inner destination -> peer -> the session it is sent to on, and that session's owner. */
+#include "path.h"
+#include "path_inner.h"
+
+#include <rte_prefetch.h>
+
+/* First pass: whose address is it? A packet from another worker knows already. */
+static void find_peer(struct state *st, struct path_pkt *p)
+{
+	if (p->peer == ABI_PEER_NONE)
+		p->peer = state_route_lookup(&st->routes, path_inner_version(p),
+		                             path_inner_destination(p));
+	if (likely(p->peer != ABI_PEER_NONE))
+		rte_prefetch0(&st->current[p->peer]);
+}
+
+/* Second pass: which session, and is it ours? */
+static uint32_t find_session(struct state *st, struct path_pkt *p)
+{
+	if (unlikely(p->peer == ABI_PEER_NONE))
+		return ABI_COUNTER_DROP_NO_ROUTE;
+
+	uint32_t index = state_current_get(&st->current[p->peer]);
+
+	if (unlikely(index == ABI_INDEX_NONE)) {
+		state_event_wanted(st, p->peer);
+		return ABI_COUNTER_DROP_NO_SESSION;
+	}
+	if (abi_index_worker(index) != st->id) {
+		path_hand_to(st, abi_index_worker(index), p, PATH_AT_OUT_ROUTE);
+		return PATH_GONE;
+	}
+	/* Ours, and in the word: alive (state_current.h). */
+	p->session = &st->sessions[abi_index_slot(index)];
+	rte_prefetch0(p->session->send_key);
+	rte_prefetch0(&p->session->timers);
+	rte_prefetch0(p->session->header + STATE_HEADER_ROOM / 2);
+	return PATH_KEEP;
+}
+
+void out_route(struct state *st, struct path_burst *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		find_peer(st, &b->pkt[i]);
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i, find_session(st, &b->pkt[i]), &n);
+	b->n = n;
+}

@@ -1,0 +1,100 @@
+/* Counter, padding, and one AEAD call over the whole burst. Counters are taken in the order of the
+ * packets, here and nowhere else; a packet dropped after this leaves a gap, which is harmless. */
+#include "path.h"
+#include "path_inner.h"
+#include "wg_message.h"
+
+#include <errno.h>
+
+#define ECN_CE   3U
+#define ECN_ECT0 2U
+
+static uint32_t may_send(struct state *st, struct path_pkt *p)
+{
+	int rc = state_session_before_send(st, p->session);
+
+	if (rc == 0)
+		return PATH_KEEP;
+	state_event_wanted(st, p->session->peer);
+	return rc == -EKEYEXPIRED ? ABI_COUNTER_DROP_SESSION_EXPIRED : ABI_COUNTER_DROP_NO_SESSION;
+}
+
+/* Length with padding: to 16 bytes, but not beyond the tunnel's MTU, as the kernel does; what is
+ * larger already is not padded. */
+static uint32_t padded_len(const struct state *st, uint32_t len)
+{
+	uint32_t padded = (len + WG_PAD_MULTIPLE - 1) & ~(WG_PAD_MULTIPLE - 1);
+
+	if (likely(padded <= st->hub.tunnel_mtu))
+		return padded;
+	return len > st->hub.tunnel_mtu ? len : st->hub.tunnel_mtu;
+}
+
+/* Timers and counters of what is about to be sent, and the ECN bits for the outer header (RFC 6040:
+ * as inside, but congestion met inside is not told outside). */
+static void note_sent(struct state *st, struct path_pkt *p)
+{
+	struct state_session *session = p->session;
+	struct wg_timers_data *timers = &session->timers;
+
+	wg_timers_any_sent(timers, st->now_ns);
+	if (p->len == 0) {
+		p->ecn = 0;
+		state_count(st, ABI_COUNTER_KEEPALIVE_OUT, 1);
+		return;
+	}
+	p->ecn = path_inner_ecn(p);
+	if (p->ecn == ECN_CE)
+		p->ecn = ECN_ECT0;
+	if (timers->silence_due_ns == 0)
+		wg_timers_data_sent(timers, st->now_ns, state_random(st) % WG_JITTER_MAX_NS);
+}
+
+static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op)
+{
+	struct state_session *session = p->session;
+
+	if (unlikely(session->send_counter >= session->send_limit
+	             || st->now_ns >= session->send_soft_ns)) {
+		uint32_t verdict = may_send(st, p);
+
+		if (verdict != PATH_KEEP)
+			return verdict;
+	}
+
+	uint32_t len = padded_len(st, p->len);
+	const uint8_t *end = (uint8_t *)p->mbuf->buf_addr + p->mbuf->buf_len;
+
+	if (unlikely(len > AEAD_LEN_MAX || p->data + len + WG_TAG_LEN > end))
+		return ABI_COUNTER_DROP_TOO_BIG;
+	note_sent(st, p);
+	memset(p->data + p->len, 0, len - p->len);
+	p->len = len + WG_TAG_LEN;
+	p->counter = session->send_counter++;
+	session->last_send_ns = st->now_ns;
+	session->tx_packets++;
+	session->tx_bytes += len + WG_DATA_MIN_LEN;
+	*op = (struct aead_op){
+		.data = p->data, .key = session->send_key, .counter = p->counter, .len = len};
+	return PATH_KEEP;
+}
+
+void out_seal(struct state *st, struct path_burst *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i, prepare(st, &b->pkt[i], &st->ops[n]), &n);
+	b->n = n;
+	if (n == 0)
+		return;
+	aead_seal(st->aead, st->ops, n);
+	n = 0;
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i,
+		           likely(st->ops[i].verdict == AEAD_OK) ? PATH_KEEP
+		                                                 : ABI_COUNTER_DROP_AUTH,
+		           &n);
+	state_count(st, ABI_COUNTER_SEALED, n);
+	b->n = n;
+}

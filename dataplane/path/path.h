@@ -1,0 +1,72 @@
+/* The stations, in the order in which a packet meets them (worker/worker_run.c). Each takes a burst
+ * and leaves it: shorter by what it dropped or sent sideways, in the same order. None knows its
+ * neighbour or a ring, but the three at the end. No allocation, lock, log or system call. */
+#ifndef PATH_H
+#define PATH_H
+
+#include "path_burst.h"
+
+/* ---- ciphertext in, plaintext out ---- */
+
+/* Frames from WAN ports (mbuf->port = port number): what is not WireGuard goes to the kernel,
+ * handshakes with a right mac1 to control, data messages stay. */
+void in_parse(struct state *st, struct path_burst *b);
+
+/* Find the session of each data message by its receiver index; another worker's go there. */
+void in_session(struct state *st, struct path_burst *b);
+
+/* Verify and decrypt the whole burst at once. */
+void in_open(struct state *st, struct path_burst *b);
+
+/* What only an authenticated packet may do: enter the replay window, confirm the session, move the
+ * endpoint, run the timers. Then check the inner packet: header, length, source. */
+void in_accept(struct state *st, struct path_burst *b);
+
+/* May this packet pass? */
+void policy(struct state *st, struct path_burst *b);
+
+/* For the hub itself: to the kernel. For another peer: one hop less, and on to out_route. */
+void in_deliver(struct state *st, struct path_burst *b);
+
+/* ---- plaintext in, ciphertext out ---- */
+
+/* Inner packets from the kernel (TUN): check the header. */
+void out_parse(struct state *st, struct path_burst *b);
+
+/* Find the peer and its current session; another worker's go there. */
+void out_route(struct state *st, struct path_burst *b);
+
+/* Take counters, pad, and encrypt the whole burst at once. Empty packets are keepalives. */
+void out_seal(struct state *st, struct path_burst *b);
+
+/* Write the outer headers; mbuf->port = WAN port to send on. */
+void out_wrap(struct state *st, struct path_burst *b);
+
+/* ---- by the side ---- */
+
+/* Frames from the kernel for a WAN port (TAP): those that can be sent stay. */
+void inject_frames(struct state *st, struct path_burst *b);
+
+/* A handshake message of control's: append its frame to b, or keep it back until its next hop is
+ * known. b has room. */
+void inject_message(struct state *st, struct path_burst *b, const struct abi_cmd_inject *cmd);
+
+/* Handshake messages that were kept back: append those that can go now to b, drop those that waited
+ * too long. Call when neighbours changed and with the timers. */
+void inject_held(struct state *st, struct path_burst *b);
+
+/* Turn st->keepalives into empty packets for out_seal, appended to b. */
+void inject_keepalives(struct state *st, struct path_burst *b);
+
+/* Empty to_kernel into the exception thread's ring, to_control and the events into control's. */
+void punt(struct state *st);
+
+/* Empty to_worker[] into the mesh. */
+void handoff(struct state *st);
+
+/* Sort what came from another worker into the bursts for in_session and out_route, which have room.
+ * mbufs[n] as dequeued. */
+void handoff_receive(struct state *st, struct rte_mbuf *const mbufs[], uint32_t n,
+                     struct path_burst *in, struct path_burst *out);
+
+#endif

@@ -1,0 +1,133 @@
+/* What travels from station to station: up to 64 packets with what is known about each. A station
+ * keeps a packet by leaving it in the burst, in order; the others it drops, counted by name, or
+ * sends sideways (struct state: to_kernel, to_control, to_worker). */
+#ifndef PATH_BURST_H
+#define PATH_BURST_H
+
+#include "state.h"
+
+#include <rte_branch_prediction.h>
+#include <rte_mbuf.h>
+
+#include <stdint.h>
+
+#define PATH_BURST_MAX 64U
+
+struct path_pkt {
+	struct rte_mbuf *mbuf; /* owned by the burst */
+	/* data[len]: the frame before in_parse; then the WireGuard message; from in_open on the inner
+	 * packet with its padding, from in_accept on without; after out_seal ciphertext and tag; after
+	 * out_wrap the frame again. Always inside mbuf's one segment. */
+	uint8_t *data;
+	struct state_session *session; /* in_session to in_deliver: where it came in;
+	                                  out_route to out_wrap: where it goes out */
+	uint64_t counter;              /* of the message */
+	uint32_t len;
+	uint32_t peer;  /* out_route: the receiver, ABI_PEER_NONE = to be found by address */
+	uint8_t to_hub; /* policy: the inner destination is the hub itself */
+	uint8_t ecn;    /* out_seal: ECN bits for the outer header */
+	uint8_t pad[6];
+};
+_Static_assert(sizeof(struct path_pkt) == 48, "");
+
+struct path_burst {
+	uint32_t n;
+	struct path_pkt pkt[PATH_BURST_MAX];
+};
+
+/* Where a packet that was handed to another worker goes on. */
+enum path_station {
+	PATH_AT_IN_SESSION = 0,
+	PATH_AT_OUT_ROUTE = 1,
+};
+
+/* A packet's label while it is in a ring, in the private area of its mbuf. */
+struct path_label {
+	uint32_t station; /* enum path_station */
+	uint32_t peer;
+	uint32_t offset; /* of data from the mbuf's data */
+	uint32_t len;
+};
+_Static_assert(sizeof(struct path_label) <= PORT_LINK_PRIV_LEN, "label fits the private area");
+
+/* Verdicts on one packet: stay, gone (sideways), or the counter to drop it under. */
+#define PATH_KEEP ABI_N_COUNTERS
+#define PATH_GONE (ABI_N_COUNTERS + 1U)
+
+/* Frames have their Ethernet header at the start of the buffer and the IP header right behind it;
+ * this holds until in_deliver, since the outer header is left where it is. */
+#define PATH_ETHER_LEN 14U
+
+static inline uint8_t *path_outer_ip(const struct path_pkt *p)
+{
+	return rte_pktmbuf_mtod_offset(p->mbuf, uint8_t *, PATH_ETHER_LEN);
+}
+
+static inline struct path_label *path_label(struct rte_mbuf *mbuf)
+{
+	return (struct path_label *)rte_mbuf_to_priv(mbuf);
+}
+
+/* Make the mbuf's data what p->data[len] is, for rings and ports. */
+static inline void path_fit(struct path_pkt *p)
+{
+	p->mbuf->data_off = (uint16_t)(p->data - (uint8_t *)p->mbuf->buf_addr);
+	p->mbuf->data_len = (uint16_t)p->len;
+	p->mbuf->pkt_len = p->len;
+	p->mbuf->ol_flags = 0;
+}
+
+/* Count the packet as dropped for this reason and free it. */
+static inline void path_drop(struct state *st, struct rte_mbuf *mbuf, uint32_t counter)
+{
+	state_count(st, counter, 1);
+	rte_pktmbuf_free(mbuf);
+}
+
+/* The packet at i, judged: it stays (as number *n of the burst), or it is gone, or it is dropped. */
+static inline void path_judge(struct state *st, struct path_burst *b, uint32_t i, uint32_t verdict,
+                              uint32_t *n)
+{
+	if (likely(verdict == PATH_KEEP)) {
+		if (unlikely(*n != i))
+			b->pkt[*n] = b->pkt[i];
+		(*n)++;
+		return;
+	}
+	if (verdict != PATH_GONE)
+		path_drop(st, b->pkt[i].mbuf, verdict);
+}
+
+/* Put a packet into a side. A side holds a whole burst and is emptied after each. */
+static inline void path_aside(struct state_side *side, struct rte_mbuf *mbuf)
+{
+	side->mbuf[side->n++] = mbuf;
+}
+
+/* The same, to another worker, where it goes on at station. */
+static inline void path_hand_to(struct state *st, uint32_t worker, const struct path_pkt *p,
+                                enum path_station station)
+{
+	*path_label(p->mbuf) = (struct path_label){
+		.station = station,
+		.peer = p->peer,
+		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
+		.len = p->len,
+	};
+	path_aside(&st->to_worker[worker], p->mbuf);
+}
+
+/* Append a packet whose data is the mbuf's. Only while b->n < PATH_BURST_MAX. */
+static inline struct path_pkt *path_append(struct path_burst *b, struct rte_mbuf *mbuf)
+{
+	struct path_pkt *p = &b->pkt[b->n++];
+
+	p->mbuf = mbuf;
+	p->data = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	p->len = mbuf->data_len;
+	p->peer = ABI_PEER_NONE;
+	p->session = NULL;
+	return p;
+}
+
+#endif

@@ -1,0 +1,264 @@
+/* What leaves the workers' world: to the kernel by the exception thread, to control by the event
+ * ring. The only place where the path meets those rings; kicking a sleeper is left to the worker. */
+#include "path.h"
+
+#include <rte_ring.h>
+
+#include <stdatomic.h>
+
+/* ---- to the kernel ---- */
+
+/* A source may send this much of each class to the kernel by way of a worker. What is limited is
+ * what the kernel answers by itself: ARP, ICMP and new TCP connections. */
+#define LIMIT_PER_S 2000U
+#define LIMIT_BURST 2000U
+
+enum punt_class {
+	PUNT_OTHER = 0, /* bounded by the ring alone */
+	PUNT_ARP = 1,
+	PUNT_ICMP = 2, /* neighbour discovery too */
+	PUNT_SYN = 3,
+};
+
+/* A frame's class and a hash of its source address. */
+struct punt_key {
+	enum punt_class class;
+	uint32_t hash;
+};
+
+static uint32_t hash_bytes(const uint8_t *bytes, uint32_t len)
+{
+	uint32_t hash = 2166136261U;
+
+	for (uint32_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * 16777619U;
+	return hash ^ hash >> 15;
+}
+
+/* protocol and payload[len] of an IP packet. */
+static enum punt_class class_of(uint8_t protocol, const uint8_t *payload, uint32_t len)
+{
+	if (protocol == 1 || protocol == 58)
+		return PUNT_ICMP;
+	if (protocol == 6 && len >= 14 && (payload[13] & 0x12) == 0x02)
+		return PUNT_SYN;
+	return PUNT_OTHER;
+}
+
+static struct punt_key key_of(const uint8_t *frame, uint32_t len)
+{
+	if (len < PATH_ETHER_LEN)
+		return (struct punt_key){.class = PUNT_OTHER};
+
+	const uint8_t *ip = frame + PATH_ETHER_LEN;
+	uint32_t room = len - PATH_ETHER_LEN;
+	uint32_t header_len;
+
+	switch (base_load_be16(frame + 12)) {
+	case 0x0806:
+		return (struct punt_key){.class = PUNT_ARP, .hash = hash_bytes(frame + 6, 6)};
+	case 0x0800:
+		header_len = room >= 20 ? (ip[0] & 0x0fU) * 4 : room + 1;
+		if (header_len > room)
+			break;
+		return (struct punt_key){.class = class_of(ip[9], ip + header_len,
+		                                           room - header_len),
+		                         .hash = hash_bytes(ip + 12, 4)};
+	case 0x86dd:
+		if (room < 40)
+			break;
+		return (struct punt_key){.class = class_of(ip[6], ip + 40, room - 40),
+		                         .hash = hash_bytes(ip + 8, 16)};
+	default:
+		break;
+	}
+	return (struct punt_key){.class = PUNT_OTHER};
+}
+
+/* Take a token of the source's bucket. Sources that share a bucket share its rate. */
+static bool is_within_limit(struct state *st, const struct rte_mbuf *mbuf)
+{
+	struct punt_key key = key_of(rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len);
+
+	if (key.class == PUNT_OTHER)
+		return true;
+
+	struct state_bucket *bucket =
+		&st->buckets[(key.hash + (uint32_t)key.class) % STATE_BUCKETS];
+	uint64_t elapsed_ns = st->now_ns - bucket->refill_ns;
+	uint64_t fresh = elapsed_ns >= BASE_NS_PER_S ? LIMIT_PER_S
+	                                             : elapsed_ns * LIMIT_PER_S / BASE_NS_PER_S;
+
+	if (fresh > 0) {
+		bucket->tokens += (uint32_t)fresh;
+		if (bucket->tokens > LIMIT_BURST)
+			bucket->tokens = LIMIT_BURST;
+		bucket->refill_ns = st->now_ns;
+	}
+	if (bucket->tokens == 0)
+		return false;
+	bucket->tokens--;
+	return true;
+}
+
+static void limit_frames(struct state *st, struct state_side *side)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < side->n; i++) {
+		struct rte_mbuf *mbuf = side->mbuf[i];
+
+		if (mbuf->port == PORT_LINK_TUN || is_within_limit(st, mbuf))
+			side->mbuf[n++] = mbuf;
+		else
+			path_drop(st, mbuf, ABI_COUNTER_DROP_TAP_LIMIT);
+	}
+	side->n = n;
+}
+
+/* Does the exception thread sleep? Then the worker shall kick it, once. The fence keeps the look
+ * behind the enqueueing: the thread announces its sleep, then looks at the ring again, so that one
+ * of the two sees the other. */
+static bool is_exception_asleep(struct port_link *link)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_load_explicit(link->exception_sleeps, memory_order_relaxed) != 0
+	       && atomic_exchange(link->exception_sleeps, 0) != 0;
+}
+
+static void punt_to_kernel(struct state *st)
+{
+	struct state_side *side = &st->to_kernel;
+	uint32_t n_tun = 0;
+	uint32_t n_sent = 0;
+
+	limit_frames(st, side);
+	for (uint32_t i = 0; i < side->n; i++)
+		rte_prefetch0(side->mbuf[i]);
+	if (st->link && side->n > 0) {
+		/* After the enqueueing they are not ours to look at. */
+		uint16_t ports[STATE_SIDE_MAX];
+
+		for (uint32_t i = 0; i < side->n; i++)
+			ports[i] = side->mbuf[i]->port;
+		n_sent = rte_ring_sp_enqueue_burst(st->link->to_kernel, (void **)side->mbuf,
+		                                   side->n, NULL);
+		for (uint32_t i = 0; i < n_sent; i++)
+			n_tun += ports[i] == PORT_LINK_TUN;
+		if (n_sent > 0 && is_exception_asleep(st->link))
+			st->wake_exception = true;
+	}
+	state_count(st, ABI_COUNTER_TO_TUN, n_tun);
+	state_count(st, ABI_COUNTER_TO_TAP, n_sent - n_tun);
+	for (uint32_t i = n_sent; i < side->n; i++)
+		path_drop(st, side->mbuf[i],
+		          side->mbuf[i]->port == PORT_LINK_TUN ? ABI_COUNTER_DROP_TUN_RING_FULL
+		                                               : ABI_COUNTER_DROP_TAP_RING_FULL);
+	side->n = 0;
+}
+
+/* ---- to control ---- */
+
+/* The message with the addresses of its frame. */
+static void make_event(struct rte_mbuf *mbuf, struct abi_event_handshake *event)
+{
+	const struct path_label *label = path_label(mbuf);
+	const uint8_t *message = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, label->offset);
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, PATH_ETHER_LEN);
+	uint8_t family = ip[0] >> 4;
+	const uint8_t *source = ip + (family == BASE_IP_V4 ? 12 : 8);
+
+	*event = (struct abi_event_handshake){
+		.remote = {.ip = base_ip_make(family, source), .port = base_load_be16(message - 8)},
+		.local = base_ip_make(family, source + base_ip_len(family)),
+		.port = mbuf->port,
+		.len = (uint16_t)label->len,
+	};
+	memcpy(event->message, message, label->len);
+}
+
+static void punt_to_control(struct state *st)
+{
+	struct state_side *side = &st->to_control;
+
+	for (uint32_t i = 0; i < side->n; i++) {
+		struct abi_event_handshake event;
+
+		make_event(side->mbuf[i], &event);
+		if (abi_ring_push(&st->event_ring, ABI_EVENT_HANDSHAKE, &event, sizeof(event),
+		                  &st->wake_control)
+		    < 0) {
+			path_drop(st, side->mbuf[i], ABI_COUNTER_DROP_CONTROL_RING_FULL);
+			continue;
+		}
+		state_count(st, ABI_COUNTER_TO_CONTROL, 1);
+		rte_pktmbuf_free(side->mbuf[i]);
+	}
+	side->n = 0;
+}
+
+/* Push one kind of event of a session if its bit is set. False: the ring is full. */
+static bool push_bit(struct state *st, struct state_session *session, uint32_t bit, uint16_t type,
+                     const void *event, uint16_t len)
+{
+	if (!(session->events & bit))
+		return true;
+	if (abi_ring_push(&st->event_ring, type, event, len, &st->wake_control) < 0)
+		return false;
+	session->events &= ~bit;
+	return true;
+}
+
+/* Bits that find no room stay on the session, and the timer scan lists it again. */
+static bool push_session(struct state *st, struct state_session *session)
+{
+	struct abi_event_session event = {.index = session->index, .peer = session->peer};
+	struct abi_event_endpoint moved = {.index = session->index,
+	                                   .peer = session->peer,
+	                                   .remote = session->remote,
+	                                   .local = session->local,
+	                                   .port = session->port};
+
+	return push_bit(st, session, STATE_EVENT_CONFIRMED, ABI_EVENT_SESSION_CONFIRMED, &event,
+	                sizeof(event))
+	       && push_bit(st, session, STATE_EVENT_MOVED, ABI_EVENT_ENDPOINT_MOVED, &moved,
+	                   sizeof(moved))
+	       && push_bit(st, session, STATE_EVENT_REKEY, ABI_EVENT_REKEY_DUE, &event,
+	                   sizeof(event))
+	       && push_bit(st, session, STATE_EVENT_SILENT, ABI_EVENT_SESSION_WANTED, &event,
+	                   sizeof(event));
+}
+
+static void punt_events(struct state *st)
+{
+	struct state_events *events = &st->events;
+
+	for (uint32_t i = 0; i < events->n_slots; i++) {
+		struct state_session *session = &st->sessions[events->slots[i]];
+
+		if (session->index != ABI_INDEX_NONE && !push_session(st, session))
+			break;
+	}
+	for (uint32_t i = 0; i < events->n_notes; i++) {
+		const struct state_note *note = &events->notes[i];
+		uint16_t len = note->type == ABI_EVENT_NEIGHBOUR_WANTED ? sizeof(note->neighbour)
+		                                                        : sizeof(note->session);
+
+		if (abi_ring_push(&st->event_ring, note->type, &note->session, len,
+		                  &st->wake_control)
+		    < 0)
+			state_count(st, ABI_COUNTER_EVENT_LOST, 1);
+	}
+	events->n_slots = 0;
+	events->n_notes = 0;
+}
+
+void punt(struct state *st)
+{
+	if (st->to_kernel.n > 0)
+		punt_to_kernel(st);
+	if (st->to_control.n > 0)
+		punt_to_control(st);
+	if (st->events.n_slots + st->events.n_notes > 0)
+		punt_events(st);
+}
