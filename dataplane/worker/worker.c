@@ -1,0 +1,141 @@
+/* Making and unmaking workers and what they share. */
+#include "worker.h"
+
+#include "base_time.h"
+#include "worker_private.h"
+
+#include <rte_ethdev.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+int worker_shared_create(uint32_t n_peers, struct worker_shared **out)
+{
+	struct worker_shared *shared = calloc(1, sizeof(*shared));
+
+	if (!shared)
+		return -ENOMEM;
+	shared->n_peers = n_peers;
+	shared->current = calloc(n_peers, sizeof(*shared->current));
+	if (!shared->current) {
+		free(shared);
+		return -ENOMEM;
+	}
+	*out = shared;
+	return 0;
+}
+
+void worker_shared_destroy(struct worker_shared *shared)
+{
+	if (!shared)
+		return;
+	free(shared->current);
+	free(shared);
+}
+
+/* MAC and MTU of the WAN ports: the region says which MTU was configured. */
+static int read_ports(struct worker *w)
+{
+	struct state_wan *wan = &w->st.wan;
+
+	wan->n_ports = w->setup.n_ports;
+	for (uint32_t i = 0; i < wan->n_ports; i++) {
+		struct rte_ether_addr mac;
+		uint16_t mtu = w->setup.region->setup.ports[i].mtu;
+		int rc = rte_eth_macaddr_get(w->setup.ethdev[i], &mac);
+
+		if (rc == 0 && mtu == 0)
+			rc = rte_eth_dev_get_mtu(w->setup.ethdev[i], &mtu);
+		if (rc < 0)
+			return rc;
+		memcpy(wan->ports[i].mac, mac.addr_bytes, sizeof(wan->ports[i].mac));
+		wan->ports[i].mtu = mtu;
+	}
+	return 0;
+}
+
+static int init_state(struct worker *w, struct aead *aead)
+{
+	const struct worker_setup *setup = &w->setup;
+	uint64_t now_ns = base_time_monotonic_ns();
+	struct state_setup state = {
+		.id = setup->id,
+		.region = setup->region,
+		.current = setup->shared->current,
+		.aead = aead,
+		.pool = setup->pool,
+		.link = setup->link,
+		.now_ns = now_ns,
+		.seed = now_ns ^ (uint64_t)(setup->id + 1) << 56,
+	};
+	int rc = state_init(&w->st, &state);
+
+	if (rc < 0)
+		return rc;
+	rc = read_ports(w);
+	if (rc < 0) {
+		state_fini(&w->st);
+		return rc;
+	}
+	memcpy(w->st.mesh_out, setup->mesh_out, sizeof(w->st.mesh_out));
+	state_resume(&w->st);
+	return 0;
+}
+
+int worker_create(const struct worker_setup *setup, struct worker **out)
+{
+	struct worker *w;
+	struct aead *aead = NULL;
+	int rc;
+
+	if (setup->id >= setup->region->n_workers || setup->n_ports > ABI_PORTS_MAX
+	    || setup->shared->n_peers != setup->region->n_peers)
+		return -EINVAL;
+	w = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(sizeof(*w)));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct worker){
+		.setup = *setup,
+		.cmd_ring = abi_region_cmd_ring(setup->region, setup->id),
+		.status = abi_region_worker_status(setup->region, setup->id),
+		.idle_cap_us = setup->region->setup.idle_cap_us,
+	};
+	rc = aead_create(setup->aead, &aead);
+	if (rc < 0)
+		goto fail;
+	rc = init_state(w, aead);
+	if (rc < 0)
+		goto fail_aead;
+	*out = w;
+	return 0;
+
+fail_aead:
+	aead_destroy(aead);
+fail:
+	free(w);
+	return rc;
+}
+
+/* Packets that wait for nobody any more. */
+static void free_side(struct state_side *side)
+{
+	for (uint32_t i = 0; i < side->n; i++)
+		rte_pktmbuf_free(side->mbuf[i]);
+	side->n = 0;
+}
+
+void worker_destroy(struct worker *w)
+{
+	struct aead *aead;
+
+	if (!w)
+		return;
+	aead = w->st.aead;
+	free_side(&w->st.to_kernel);
+	free_side(&w->st.to_control);
+	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
+		free_side(&w->st.to_worker[i]);
+	state_fini(&w->st);
+	aead_destroy(aead);
+	free(w);
+}

@@ -1,0 +1,50 @@
+/* What the three files of this module share, and nobody else sees. */
+#ifndef WORKER_PRIVATE_H
+#define WORKER_PRIVATE_H
+
+#include "base_log.h"
+#include "path.h"
+#include "state_timer.h"
+#include "worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker_shared {
+	uint32_t n_peers;
+	struct state_current *current; /* [n_peers] */
+};
+
+struct worker {
+	struct state st;
+	struct path_burst in;  /* the burst that is on its way in, and on through */
+	struct path_burst out; /* the burst that begins with out_route or later */
+	struct worker_setup setup;
+	struct abi_ring_end cmd_ring;
+	struct abi_worker_status *status; /* in the region: this worker writes */
+
+	/* commands */
+	uint64_t barrier_token; /* to be answered as soon as the event ring has room */
+	bool barrier_due;
+	struct base_log_limit cmd_log;
+
+	/* time */
+	uint64_t heartbeat_ns; /* last */
+	uint64_t held_ns;      /* when held handshake messages were last tried */
+	uint64_t loop_ns;      /* start of the last turn */
+	uint64_t n_loops;
+	uint64_t busy_ns;
+	uint64_t idle_ns;
+	uint64_t longest_loop_ns;
+	uint32_t idle_cap_us;
+	uint32_t n_empty; /* turns without work in a row */
+};
+
+/* Commands applied in one turn at most, so that a long sync does not hold up packets. */
+#define WORKER_CMD_MAX 32U
+
+/* Apply waiting commands. Frames of injected handshake messages are appended to b, which is empty.
+ * Returns how many were taken. */
+uint32_t worker__cmd_poll(struct worker *worker, struct path_burst *b);
+
+#endif

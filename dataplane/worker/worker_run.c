@@ -1,0 +1,300 @@
+/* The loop. Here, and nowhere else, the stations are called, in the order of dataplane/path. */
+#include "base_time.h"
+#include "worker_private.h"
+
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HEARTBEAT_NS (50 * BASE_NS_PER_MS)
+#define HELD_NS      (10 * BASE_NS_PER_MS)
+#define N_BUSY_POLLS 64U /* empty turns before the first nap */
+
+/* ---- the way of a burst ---- */
+
+/* Ciphertext in, plaintext out. */
+static void go_in(struct state *st, struct path_burst *b)
+{
+	in_session(st, b);
+	in_open(st, b);
+	in_accept(st, b);
+	policy(st, b);
+	in_deliver(st, b);
+}
+
+/* Plaintext in, ciphertext out. */
+static void go_out(struct state *st, struct path_burst *b)
+{
+	out_route(st, b);
+	out_seal(st, b);
+	out_wrap(st, b);
+}
+
+static void transmit_on(struct worker *w, uint32_t port, struct rte_mbuf **mbufs, uint32_t n)
+{
+	uint32_t n_sent = rte_eth_tx_burst(w->setup.ethdev[port], w->setup.queue[port], mbufs,
+	                                   (uint16_t)n);
+
+	state_count(&w->st, ABI_COUNTER_TX_WAN, n_sent);
+	for (uint32_t i = n_sent; i < n; i++)
+		path_drop(&w->st, mbufs[i], ABI_COUNTER_DROP_TX_FULL);
+}
+
+/* Frames to their ports, in order: one pass a port that occurs, nearly always one. */
+static void transmit(struct worker *w, struct path_burst *b)
+{
+	struct rte_mbuf *mbufs[PATH_BURST_MAX];
+
+	while (b->n > 0) {
+		uint32_t port = b->pkt[0].mbuf->port;
+		uint32_t n = 0;
+		uint32_t n_left = 0;
+
+		for (uint32_t i = 0; i < b->n; i++) {
+			if (b->pkt[i].mbuf->port == port)
+				mbufs[n++] = b->pkt[i].mbuf;
+			else
+				b->pkt[n_left++] = b->pkt[i];
+		}
+		b->n = n_left;
+		transmit_on(w, port, mbufs, n);
+	}
+}
+
+/* Let everything leave that the burst has put somewhere. */
+static void finish(struct worker *w, struct path_burst *b)
+{
+	transmit(w, b);
+	punt(&w->st);
+	handoff(&w->st);
+}
+
+/* ---- where bursts come from ---- */
+
+static uint32_t turn_wan(struct worker *w, uint32_t port)
+{
+	struct path_burst *b = &w->in;
+	struct rte_mbuf *mbufs[PATH_BURST_MAX];
+	uint32_t n = rte_eth_rx_burst(w->setup.ethdev[port], w->setup.queue[port], mbufs,
+	                              PATH_BURST_MAX);
+
+	if (n == 0)
+		return 0;
+	state_count(&w->st, ABI_COUNTER_RX_WAN, n);
+	b->n = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		mbufs[i]->port = (uint16_t)port;
+		path_append(b, mbufs[i]);
+	}
+	in_parse(&w->st, b);
+	go_in(&w->st, b);
+	go_out(&w->st, b);
+	finish(w, b);
+	return n;
+}
+
+/* From the exception thread: packets of the TUN and frames of the TAPs, mixed. */
+static uint32_t turn_kernel(struct worker *w)
+{
+	struct rte_mbuf *mbufs[PATH_BURST_MAX];
+	uint32_t n;
+
+	if (!w->setup.link)
+		return 0;
+	n = rte_ring_sc_dequeue_burst(w->setup.link->from_kernel, (void **)mbufs, PATH_BURST_MAX,
+	                              NULL);
+	if (n == 0)
+		return 0;
+	w->in.n = 0;
+	w->out.n = 0;
+	for (uint32_t i = 0; i < n; i++)
+		path_append(mbufs[i]->port == PORT_LINK_TUN ? &w->out : &w->in, mbufs[i]);
+	state_count(&w->st, ABI_COUNTER_RX_TUN, w->out.n);
+	state_count(&w->st, ABI_COUNTER_RX_TAP, w->in.n);
+	inject_frames(&w->st, &w->in);
+	finish(w, &w->in);
+	out_parse(&w->st, &w->out);
+	go_out(&w->st, &w->out);
+	finish(w, &w->out);
+	return n;
+}
+
+/* From another worker: packets for sessions that are ours. */
+static uint32_t turn_mesh(struct worker *w, struct rte_ring *ring)
+{
+	struct rte_mbuf *mbufs[PATH_BURST_MAX];
+	uint32_t n = rte_ring_sc_dequeue_burst(ring, (void **)mbufs, PATH_BURST_MAX, NULL);
+
+	if (n == 0)
+		return 0;
+	w->in.n = 0;
+	w->out.n = 0;
+	handoff_receive(&w->st, mbufs, n, &w->in, &w->out);
+	go_in(&w->st, &w->in);
+	go_out(&w->st, &w->in);
+	finish(w, &w->in);
+	go_out(&w->st, &w->out);
+	finish(w, &w->out);
+	return n;
+}
+
+/* From control: commands, of which some send handshake messages. */
+static uint32_t turn_commands(struct worker *w)
+{
+	struct state *st = &w->st;
+	uint32_t n;
+
+	w->out.n = 0;
+	n = worker__cmd_poll(w, &w->out);
+	if (st->n_held > 0 && st->now_ns >= w->held_ns + HELD_NS) {
+		w->held_ns = st->now_ns;
+		inject_held(st, &w->out);
+	}
+	if (w->out.n > 0)
+		finish(w, &w->out);
+	return n;
+}
+
+/* From nobody but time, and control's wish: keepalives. */
+static uint32_t turn_timers(struct worker *w)
+{
+	struct state *st = &w->st;
+	uint32_t n;
+
+	state_timer_scan(st);
+	w->out.n = 0;
+	inject_keepalives(st, &w->out);
+	n = w->out.n;
+	out_seal(st, &w->out);
+	out_wrap(st, &w->out);
+	finish(w, &w->out);
+	return n;
+}
+
+/* ---- the turn ---- */
+
+static void kick(int fd)
+{
+	uint64_t one = 1;
+
+	/* EAGAIN: the counter is full, so its reader is awake. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void kick_sleepers(struct worker *w)
+{
+	if (w->st.wake_control)
+		kick(w->setup.control_wake_fd);
+	if (w->st.wake_exception)
+		kick(w->setup.link->wake_fd);
+	w->st.wake_control = false;
+	w->st.wake_exception = false;
+}
+
+static void publish_word(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
+static void publish_status(struct worker *w)
+{
+	if (w->st.now_ns < w->heartbeat_ns + HEARTBEAT_NS)
+		return;
+	w->heartbeat_ns = w->st.now_ns;
+	publish_word(&w->status->heartbeat_ns, w->st.now_ns);
+	publish_word(&w->status->n_loops, w->n_loops);
+	publish_word(&w->status->busy_ns, w->busy_ns);
+	publish_word(&w->status->idle_ns, w->idle_ns);
+	publish_word(&w->status->longest_loop_ns, w->longest_loop_ns);
+	publish_word(&w->status->n_sessions, w->st.n_active);
+}
+
+/* The turn; *n_commands gets the commands applied. */
+static uint32_t turn(struct worker *w, uint64_t now_ns, uint32_t *n_commands)
+{
+	uint32_t n = 0;
+
+	w->st.now_ns = now_ns;
+	w->n_loops++;
+	*n_commands = turn_commands(w);
+	for (uint32_t i = 0; i < w->setup.n_ports; i++)
+		n += turn_wan(w, i);
+	n += turn_kernel(w);
+	for (uint32_t i = 0; i < w->st.n_workers; i++)
+		if (w->setup.mesh_in[i])
+			n += turn_mesh(w, w->setup.mesh_in[i]);
+	n += turn_timers(w);
+	kick_sleepers(w);
+	publish_status(w);
+	return n;
+}
+
+uint32_t worker_turn(struct worker *w, uint64_t now_ns)
+{
+	uint32_t n_commands;
+
+	return turn(w, now_ns, &n_commands);
+}
+
+/* ---- the loop ---- */
+
+/* After 64 empty turns naps of 1, 10, 50 us, then of the cap; any work ends them. */
+static void rest(struct worker *w)
+{
+	static const uint32_t naps_us[] = {1, 10, 50};
+	uint32_t step = w->n_empty++;
+	struct timespec nap = {0};
+	uint32_t us = w->idle_cap_us;
+
+	if (step < N_BUSY_POLLS || w->idle_cap_us == 0) {
+		rte_pause();
+		return;
+	}
+	step -= N_BUSY_POLLS;
+	if (step < BASE_ARRAY_LEN(naps_us) && naps_us[step] < us)
+		us = naps_us[step];
+	nap.tv_nsec = (long)(us * BASE_NS_PER_US);
+	/* Woken early by a signal: all the better. */
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+}
+
+/* Account for the turn that began at w->loop_ns and ends now. */
+static void account(struct worker *w, uint64_t now_ns, bool was_busy)
+{
+	uint64_t took_ns = now_ns - w->loop_ns;
+
+	w->loop_ns = now_ns;
+	if (!was_busy) {
+		w->idle_ns += took_ns;
+		return;
+	}
+	w->busy_ns += took_ns;
+	if (took_ns > w->longest_loop_ns)
+		w->longest_loop_ns = took_ns;
+}
+
+void worker_run(struct worker *w, const _Atomic uint32_t *stop)
+{
+	bool was_busy = false;
+
+	/* Naps shall last what they say, not 50 us more. */
+	if (prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL) < 0)
+		log_warn("worker", "timer slack stays at its default, idle latency grows worker=%u",
+		         w->setup.id);
+	w->loop_ns = base_time_monotonic_ns();
+	while (atomic_load_explicit(stop, memory_order_relaxed) == 0) {
+		uint64_t now_ns = base_time_monotonic_ns();
+		uint32_t n_commands;
+
+		account(w, now_ns, was_busy);
+		was_busy = turn(w, now_ns, &n_commands) + n_commands > 0;
+		if (was_busy)
+			w->n_empty = 0;
+		else
+			rest(w);
+	}
+}
