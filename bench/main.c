@@ -14,9 +14,10 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
+	"  path               a packet's way through a worker, from parse to wrap, by station\n"
 	"\n"
 	"  --rounds N         rounds of 256 packets a size; 100 to 100000 (default 121)\n"
 	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256)\n"
@@ -29,12 +30,13 @@ static const char usage[] =
 	"Figures are TSC cycles a packet, minimum and median, and the ratio to the bare ipsec-mb job\n"
 	"API measured in turn in the same rounds.\n";
 
-#define SUBCOMMANDS "aead"
+#define SUBCOMMANDS "aead or path"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
 } subcommands[] = {
 	{"aead", bench_aead},
+	{"path", bench_path},
 };
 
 static int refuse(const char *option, const char *value, const char *taken)
