@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define EDGE_THREADS_MAX 64
+
 struct edge;
 
 struct edge_service {
@@ -17,12 +19,25 @@ struct edge_service {
 	struct base_endpoint target; /* address in the tunnel and port */
 };
 
+/* Times in milliseconds; 0 takes the default that is named here. */
+struct edge_limits {
+	uint32_t handshake_ms; /* 10000: accept to end of the TLS handshake */
+	uint32_t head_ms;      /* 10000: whole request head, from its first byte */
+	uint32_t keepalive_ms; /* 75000: between requests */
+	uint32_t connect_ms;   /* 10000: TCP connection to a backend, then 504 */
+	uint32_t response_ms;  /* 60000: no byte either way and no response head, then 504 or 408 */
+	uint32_t stall_ms;     /* 300000: client takes nothing of what waits for it */
+	uint32_t stream_ms;    /* 3600000: response under way, backend sends nothing */
+	uint32_t connections;  /* 4096: of clients, on one thread; more are closed at once */
+};
+
 struct edge_setup {
 	const struct base_endpoint *https;
 	size_t n_https;
 	const struct base_endpoint *http;
 	size_t n_http;
-	uint32_t n_threads;
+	uint32_t n_threads; /* 1 to EDGE_THREADS_MAX */
+	struct edge_limits limits;
 };
 
 /* Bind every listener (call before privileges are dropped) and start the threads. error[error_len]
@@ -34,7 +49,7 @@ void edge_destroy(struct edge *edge); /* ends connections, joins the threads */
 /* Replace all services at once. certificates are PEM, key and chain in one text for each service
  * (borrowed for the call). Connections under way finish on the table they began with, except that
  * those to a removed service end within 1 s. Returns 0, -EINVAL (a certificate does not load: the
- * old table stays), -ENOMEM. Thread: control's main. */
+ * old table stays; one line is logged), -ENOMEM. Thread: control's main. */
 int edge_services_set(struct edge *edge, const struct edge_service *services,
                       const char *const *certificate_pems, size_t n)
 	__attribute__((warn_unused_result));
@@ -46,7 +61,8 @@ struct edge_counters {
 	uint64_t redirects;
 	uint64_t refused_tls;     /* handshake failed */
 	uint64_t refused_host;    /* no service has this host */
-	uint64_t refused_request; /* malformed */
+	uint64_t refused_request; /* malformed, too large or too slow */
+	uint64_t refused_full;    /* more connections than a thread takes */
 	uint64_t upstream_failed; /* 502 and 504 */
 	uint64_t websockets;
 };
