@@ -645,7 +645,8 @@ void session_attached(struct session_table *table, bool resumed)
 
 		if (peer == NULL)
 			continue;
-		under_way = peer->creating != 0 || peer->handshake.local_index != 0;
+		under_way = peer->creating != 0 || peer->handshake.local_index != 0
+		            || peer->wanted_ns != 0;
 		session__abandon(table, peer);
 		wg_keypair_clear(&peer->ring);
 		wg_timers_handshake_init(&peer->timers);
