@@ -1,0 +1,482 @@
+/* weir-control: wiring only. What a peer goes through is told in README.md; here is who is made
+ * before whom, and who calls whom.
+ *
+ * While root: the private key is read, sockets are bound, devices are made. Then control becomes an
+ * ordinary user, and everything that listens to others runs as that. */
+#include "abi_rendezvous.h"
+#include "base_bytes.h"
+#include "base_log.h"
+#include "base_time.h"
+#include "config.h"
+#include "kernel.h"
+#include "main_file.h"
+#include "program.h"
+#include "session.h"
+#include "wg_cookie.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <getopt.h>
+#include <net/if.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ERROR_LEN        512
+#define ADOPT_TIMEOUT_MS 1500 /* a living dataplane tries to connect every 100 ms */
+
+struct control {
+	struct config *config;
+	uid_t uid; /* whom control becomes */
+	gid_t gid;
+	uint8_t private_key[32]; /* wiped once session has it */
+	char stamp_path[300];
+	struct event_base *base;
+	struct event *signals[2];
+	struct program *program;
+	struct abi_fds devices; /* until program has them */
+	bool devices_made;
+	struct session_table *sessions;
+	struct kernel *kernel;
+};
+
+/* ---- events of the dataplane -------------------------------------------------------------------- */
+
+static void on_handshake(void *arg, uint32_t worker, const struct abi_event_handshake *event)
+{
+	struct control *control = arg;
+
+	session_handshake_in(control->sessions, worker, event);
+}
+
+static void on_session_confirmed(void *arg, uint32_t index, uint32_t peer)
+{
+	struct control *control = arg;
+
+	session_confirmed(control->sessions, index, peer);
+}
+
+static void on_endpoint_moved(void *arg, const struct abi_event_endpoint *event)
+{
+	struct control *control = arg;
+
+	session_endpoint_moved(control->sessions, event);
+}
+
+static void on_session_wanted(void *arg, uint32_t peer, uint32_t index)
+{
+	struct control *control = arg;
+
+	session_wanted(control->sessions, peer, index);
+}
+
+static void on_rekey_due(void *arg, uint32_t peer, uint32_t index)
+{
+	struct control *control = arg;
+
+	session_rekey_due(control->sessions, peer, index);
+}
+
+static void on_neighbour_wanted(void *arg, uint32_t port, const struct base_ip *ip)
+{
+	struct control *control = arg;
+
+	kernel_neighbour_wanted(control->kernel, port, ip);
+}
+
+static void on_attached(void *arg, bool resumed)
+{
+	struct control *control = arg;
+
+	log_info("control", "dataplane attached pid=%u sessions=%s",
+	         program_dataplane_pid(control->program), resumed ? "resumed" : "none");
+	session_attached(control->sessions, resumed);
+}
+
+static void on_detached(void *arg)
+{
+	struct control *control = arg;
+
+	log_warn("control", "dataplane gone");
+	session_detached(control->sessions);
+}
+
+/* ---- start, as root ----------------------------------------------------------------------------- */
+
+static int fail(int r, const char *error)
+{
+	log_err("control", "%s", error);
+	return r;
+}
+
+static int user_find(struct control *control)
+{
+	const struct passwd *user = getpwnam(control->config->user); /* one thread yet */
+
+	if (user == NULL) {
+		log_err("control", "%s: control.user: user \"%s\" does not exist",
+		        control->config->path, control->config->user);
+		return -ENOENT;
+	}
+	control->uid = user->pw_uid;
+	control->gid = user->pw_gid;
+	return 0;
+}
+
+/* Sockets are made while root, so run_dir may stay root's; what the store writes, it writes as
+ * user. */
+static int directories_make(const struct control *control)
+{
+	const struct config *config = control->config;
+	char error[ERROR_LEN], store_dir[256];
+	char *end;
+	int r;
+
+	r = main_directory_make(config->run_dir, 0755, (uid_t)-1, (gid_t)-1, error, sizeof(error));
+	if (r != 0)
+		return fail(r, error);
+	snprintf(store_dir, sizeof(store_dir), "%s", config->store);
+	end = strrchr(store_dir, '/');
+	if (end == NULL || end == store_dir)
+		return 0;
+	*end = '\0';
+	r = main_directory_make(store_dir, 0700, control->uid, control->gid, error, sizeof(error));
+	return r == 0 ? 0 : fail(r, error);
+}
+
+static void setup_port(struct abi_port_setup *out, const struct config_port *port)
+{
+	memcpy(out->name, port->name, sizeof(out->name));
+	memcpy(out->device, port->device, sizeof(out->device));
+	out->driver = port->driver;
+	out->mtu = port->mtu;
+	out->has_tap = port->tap[0] != '\0' ? 1 : 0;
+}
+
+static void setup_dataplane(struct abi_setup *out, const struct config *config)
+{
+	out->n_workers = config->n_workers;
+	out->n_ports = config->n_ports;
+	out->idle_cap_us = config->idle_cap_us;
+	out->aead = config->aead;
+	out->n_mbufs = config->n_mbufs;
+	out->use_hugepages = config->use_hugepages ? 1 : 0;
+	out->tunnel_mtu = config->tunnel_mtu;
+	out->log_level = config->log_level;
+	memcpy(out->cores, config->cores, sizeof(out->cores));
+	for (uint32_t i = 0; i < config->n_ports; i++)
+		setup_port(&out->ports[i], &config->ports[i]);
+}
+
+static int program_make(struct control *control)
+{
+	const struct program_events events = {
+		.handshake = on_handshake,
+		.session_confirmed = on_session_confirmed,
+		.endpoint_moved = on_endpoint_moved,
+		.session_wanted = on_session_wanted,
+		.rekey_due = on_rekey_due,
+		.neighbour_wanted = on_neighbour_wanted,
+		.attached = on_attached,
+		.detached = on_detached,
+		.arg = control,
+	};
+	char path[CONFIG_PATH_LEN];
+	struct program_setup setup = {
+		.socket_path = path,
+		.n_peers = control->config->max_peers,
+		.uid = control->uid,
+		.gid = control->gid,
+		.has_tun = true,
+	};
+
+	snprintf(path, sizeof(path), "%s/dataplane.sock", control->config->run_dir);
+	setup_dataplane(&setup.dataplane, control->config);
+	return program_create(control->base, &setup, &events, &control->program);
+}
+
+/* A TUN that is there is held by a dataplane that outlived the last control. */
+static int devices_make(struct control *control)
+{
+	char error[ERROR_LEN];
+	int r = 0;
+
+	if (if_nametoindex(control->config->tunnel_device) != 0)
+		r = program_adopt(control->program, ADOPT_TIMEOUT_MS);
+	if (r < 0)
+		return r;
+	if (r == 1) {
+		log_info("control", "running dataplane taken over");
+		return 0;
+	}
+	r = kernel_devices_create(control->config, &control->devices, error, sizeof(error));
+	if (r != 0)
+		return fail(r, error);
+	control->devices_made = true;
+	return 0;
+}
+
+static int start_as_root(struct control *control)
+{
+	char error[ERROR_LEN];
+	int r;
+
+	r = user_find(control);
+	if (r == 0)
+		r = directories_make(control);
+	if (r != 0)
+		return r;
+	r = main_key_load(control->config->private_key_file, control->private_key, error,
+	                  sizeof(error));
+	if (r != 0)
+		return fail(r, error);
+	r = program_make(control);
+	if (r == 0)
+		r = devices_make(control);
+	return r;
+}
+
+/* ---- start, as user ----------------------------------------------------------------------------- */
+
+static void on_stamp(void *arg, const uint8_t mark[static 12])
+{
+	const struct control *control = arg;
+	int r = main_stamp_save(control->stamp_path, mark);
+
+	if (r != 0)
+		log_warn("control", "timestamp mark not stored file=%s err=%s", control->stamp_path,
+		         strerror(-r));
+}
+
+static int sessions_make(struct control *control)
+{
+	const struct config *config = control->config;
+	uint8_t stamp[12];
+	int r, stored;
+
+	r = session_create(control->base, control->program, control->private_key,
+	                   config->handshake_threads, config->max_peers, &control->sessions);
+	base_wipe(control->private_key, sizeof(control->private_key));
+	if (r != 0) {
+		log_err("control", "handshake threads not started err=%s", strerror(-r));
+		return r;
+	}
+	snprintf(control->stamp_path, sizeof(control->stamp_path), "%s.stamp", config->store);
+	stored = main_stamp_load(control->stamp_path, stamp);
+	if (stored != 0 && stored != -ENOENT)
+		log_warn("control", "timestamp mark not read file=%s err=%s", control->stamp_path,
+		         strerror(-stored));
+	session_on_stamp(control->sessions, stored == 0 ? stamp : NULL, on_stamp, control);
+	return 0;
+}
+
+static int hub_set(const struct control *control)
+{
+	struct abi_cmd_hub hub = {
+		.listen_port = control->config->listen_port,
+		.tunnel_mtu = control->config->tunnel_mtu,
+		.peer_to_peer = control->config->peer_to_peer ? 1 : 0,
+	};
+
+	wg_cookie_mac1_key(hub.mac1_key, session_public_key(control->sessions));
+	return program_hub_set(control->program, &hub);
+}
+
+static int start_as_user(struct control *control)
+{
+	char error[ERROR_LEN];
+	int r;
+
+	r = kernel_drop_privileges(control->config->user, error, sizeof(error));
+	if (r != 0)
+		return fail(r, error);
+	r = sessions_make(control);
+	if (r == 0)
+		r = hub_set(control);
+	if (r == 0)
+		r = kernel_mirror_create(control->base, control->config, control->program,
+		                         &control->kernel);
+	if (r == 0)
+		r = program_start(control->program,
+		                  control->devices_made ? &control->devices : NULL);
+	return r;
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct control *control = arg;
+
+	(void)what;
+	log_info("control", "ending signal=%s", strsignal((int)number));
+	event_base_loopbreak(control->base);
+}
+
+static int loop_make(struct control *control)
+{
+	static const int numbers[] = {SIGTERM, SIGINT};
+
+	control->base = event_base_new();
+	if (control->base == NULL)
+		return fail(-ENOMEM, "no event loop");
+	for (size_t i = 0; i < BASE_ARRAY_LEN(numbers); i++) {
+		control->signals[i] = evsignal_new(control->base, numbers[i], on_signal, control);
+		if (control->signals[i] == NULL || event_add(control->signals[i], NULL) != 0)
+			return fail(-ENOMEM, "signals cannot be caught");
+	}
+	return 0;
+}
+
+/* Reverse order of making. The dataplane goes on, and with it the guard on its interfaces; it goes
+ * only with devices that no dataplane ever got. */
+static void control_end(struct control *control, bool started)
+{
+	kernel_mirror_destroy(control->kernel);
+	session_destroy(control->sessions);
+	if (control->devices_made && !started)
+		kernel_devices_destroy(control->config);
+	abi_fds_close(&control->devices);
+	program_destroy(control->program);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(control->signals); i++)
+		if (control->signals[i] != NULL)
+			event_free(control->signals[i]);
+	if (control->base != NULL)
+		event_base_free(control->base);
+	base_wipe(control->private_key, sizeof(control->private_key));
+	config_unload(control->config);
+}
+
+static int control_run(struct control *control, uint64_t begin_ns)
+{
+	int r;
+
+	r = loop_make(control);
+	if (r == 0)
+		r = start_as_root(control);
+	if (r == 0)
+		r = start_as_user(control);
+	if (r != 0) {
+		control_end(control, false);
+		return EXIT_FAILURE;
+	}
+	log_info("control", "ready ms=%llu",
+	         (unsigned long long)((base_time_monotonic_ns() - begin_ns) / BASE_NS_PER_MS));
+	r = event_base_dispatch(control->base);
+	control_end(control, true);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Before anything is opened or any thread is made, so that it holds for all. */
+static void process_prepare(void)
+{
+	umask(077);
+	signal(SIGPIPE, SIG_IGN);
+	/* A terminal that goes away does not end a daemon. */
+	signal(SIGHUP, SIG_IGN);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		log_warn("control", "new privileges not given up err=%s", strerror(errno));
+}
+
+/* ---- command line ------------------------------------------------------------------------------- */
+
+struct arguments {
+	const char *config_path;
+	bool check;
+	bool has_log_level;
+	enum base_log_level log_level;
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: weir-control -c FILE [--check] [--log-level LEVEL]\n"
+	      "  -c, --config FILE   configuration (weir.conf(5))\n"
+	      "      --check         read the configuration, say whether it is good, and end\n"
+	      "      --log-level L   err, warn, info or debug, instead of the configuration's\n"
+	      "  -h, --help          this text\n"
+	      "  -V, --version       version\n"
+	      "exit: 0 ended as asked, 1 refused with a reason, 2 usage\n",
+	      out);
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int arguments_read(int argc, char **argv, struct arguments *out)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},    {"check", no_argument, NULL, 'k'},
+		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			out->config_path = optarg;
+			break;
+		case 'k':
+			out->check = true;
+			break;
+		case 'l':
+			if (base_log_level_parse(optarg, &out->log_level) != 0) {
+				fprintf(stderr,
+				        "weir-control: --log-level is \"%s\", must be err, warn, "
+				        "info or debug\n",
+				        optarg);
+				return 2;
+			}
+			out->has_log_level = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_SUCCESS;
+		case 'V':
+			puts("weir-control " WEIR_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind == argc && out->config_path != NULL)
+		return -1;
+	fputs(optind < argc ? "weir-control: takes no arguments but options\n"
+	                    : "weir-control: -c FILE is missing\n",
+	      stderr);
+	usage(stderr);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t begin_ns = base_time_monotonic_ns();
+	struct arguments arguments = {0};
+	struct control control = {0};
+	char error[ERROR_LEN];
+	int r;
+
+	base_log_init("weir-control", BASE_LOG_INFO);
+	abi_fds_init(&control.devices);
+	r = arguments_read(argc, argv, &arguments);
+	if (r >= 0)
+		return r;
+	r = config_load(arguments.config_path, &control.config, error, sizeof(error));
+	if (r != 0) {
+		fprintf(stderr, "%s\n", error);
+		return EXIT_FAILURE;
+	}
+	if (arguments.check) {
+		printf("%s: good\n", arguments.config_path);
+		config_unload(control.config);
+		return EXIT_SUCCESS;
+	}
+	base_log_init("weir-control",
+	              arguments.has_log_level ? arguments.log_level : control.config->log_level);
+	process_prepare();
+	return control_run(&control, begin_ns);
+}
