@@ -333,13 +333,12 @@ static int loop_make(struct control *control)
 	return 0;
 }
 
-/* Reverse order of making. The dataplane goes on, and with it the guard on its interfaces; it goes
- * only with devices that no dataplane ever got. */
+/* Reverse order of making. A dataplane that runs goes on, and with it the guard on its interfaces. */
 static void control_end(struct control *control, bool started)
 {
 	kernel_mirror_destroy(control->kernel);
 	session_destroy(control->sessions);
-	if (control->devices_made && !started)
+	if (control->devices_made && (!started || !program_is_attached(control->program)))
 		kernel_devices_destroy(control->config);
 	abi_fds_close(&control->devices);
 	program_destroy(control->program);
