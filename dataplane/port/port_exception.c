@@ -19,20 +19,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Each direction of each link. A full one holds about 2 ms of MTU packets at 5 Gbit/s. */
-#define RING_SLOTS     1024U
-#define READS_PER_TURN 4U
-#define CHUNK          64U /* mbufs taken from the pool at a time */
-#define READ_LEN       (65535U + 14U + 1U)
-#define ETHER_LEN      14U
-#define EMPTY_TURNS    4U  /* before it goes to sleep */
-#define SLEEP_MS       100 /* bound, for a stop that nobody announced */
+/* 2048 MTU packets are about 5 ms at 5 Gbit/s: as long as this thread may have to wait for a CPU.
+ * Towards the worker half of that, since reading stops before its ring is full. */
+#define TO_KERNEL_SLOTS   2048U
+#define FROM_KERNEL_SLOTS 1024U
+/* Reading waits while a worker's ring has less room than a super-packet of usual MSS needs, so that
+ * what is too much queues in the device, whole; but not for longer than this on one worker's behalf:
+ * the others' packets are behind it in the same device. */
+#define HOLD_ROOM         64U
+#define HOLD_MAX_NS       (2 * BASE_NS_PER_MS)
+#define HOLD_NAP_NS       30000L
+#define READS_PER_TURN    4U
+#define CHUNK             64U /* mbufs taken from the pool at a time */
+#define READ_LEN          (65535U + 14U + 1U)
+#define ETHER_LEN         14U
+#define EMPTY_TURNS       4U         /* before it goes to sleep */
+#define SLEEP_MAX_NS      100000000L /* for a stop that nobody announced */
 /* What sealing may put behind a packet: padding to 16 and the tag. */
-#define TAIL_ROOM      32U
-#define N_DEVICES      (ABI_PORTS_MAX + 1U) /* TAPs by port, then the TUN */
+#define TAIL_ROOM         32U
+#define N_DEVICES         (ABI_PORTS_MAX + 1U) /* TAPs by port, then the TUN */
 
 _Static_assert(PORT_LINK_TUN == ABI_PORTS_MAX, "devices are indexed by the label of their mbufs");
 _Static_assert(RTE_PKTMBUF_HEADROOM >= 128, "outer headers are put in front without copying");
@@ -49,7 +59,8 @@ struct port_exception {
 	struct device devices[N_DEVICES];
 	struct port_link links[ABI_WORKERS_MAX];
 	uint32_t n_workers;
-	uint32_t room; /* longest packet that fits an mbuf */
+	uint32_t room;          /* longest packet that fits an mbuf */
+	uint64_t held_since_ns; /* a worker's ring lacks room since then; 0 = none does */
 	struct rte_mempool *pool;
 	uint64_t *counters;
 	int wake_fd;
@@ -68,13 +79,13 @@ static void count(struct port_exception *exception, enum abi_counter counter, ui
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-static int make_ring(const char *name, const char *direction, uint32_t worker,
+static int make_ring(const char *name, const char *direction, uint32_t worker, uint32_t n_slots,
                      struct rte_ring **out)
 {
 	char text[RTE_RING_NAMESIZE];
 
 	snprintf(text, sizeof(text), "%s_%s%u", name, direction, worker);
-	*out = rte_ring_create(text, RING_SLOTS, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	*out = rte_ring_create(text, n_slots, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	return *out != NULL ? 0 : -rte_errno;
 }
 
@@ -82,10 +93,10 @@ static int make_links(struct port_exception *exception, const char *name)
 {
 	for (uint32_t i = 0; i < exception->n_workers; i++) {
 		struct port_link *link = &exception->links[i];
-		int r = make_ring(name, "to", i, &link->to_kernel);
+		int r = make_ring(name, "to", i, TO_KERNEL_SLOTS, &link->to_kernel);
 
 		if (r == 0)
-			r = make_ring(name, "from", i, &link->from_kernel);
+			r = make_ring(name, "from", i, FROM_KERNEL_SLOTS, &link->from_kernel);
 		if (r < 0)
 			return r;
 		link->exception_sleeps = &exception->sleeps;
@@ -194,15 +205,22 @@ static void write_refused(struct port_exception *exception, struct device *devic
 		         strerror(error), (uint32_t)(device - exception->devices), left_out);
 }
 
-static void write_burst(struct port_exception *exception, struct device *device)
+/* Write what port_gro made of the burst. The limit counts writes, since they are what costs: a bulk
+ * transfer, some 40 packets a write, does not feel it. */
+static void write_burst(struct port_exception *exception, struct device *device, uint64_t now_ns)
 {
 	struct port_gro *gro = &exception->gro;
+	bool is_tun = device == &exception->devices[PORT_LINK_TUN];
 
 	for (uint32_t i = 0; i < gro->n_writes; i++) {
 		struct iovec iov[PORT_GRO_IOV];
 		uint32_t n_packets, n = port_gro_write_iov(gro, i, iov, &n_packets);
 
-		if (writev(device->fd, iov, (int)n) < 0)
+		if (!is_tun
+		    && !port_limit_pass(&exception->limit, (const uint8_t *)iov[1].iov_base,
+		                        (uint32_t)iov[1].iov_len, now_ns))
+			count(exception, ABI_COUNTER_KERNEL_LIMITED, n_packets);
+		else if (writev(device->fd, iov, (int)n) < 0)
 			write_refused(exception, device, errno, n_packets);
 		else
 			count(exception, device->written, n_packets);
@@ -218,19 +236,16 @@ static void write_device(struct port_exception *exception, uint32_t d, struct rt
 	port_gro_begin(&exception->gro, device->l3, d == PORT_LINK_TUN);
 	for (uint32_t i = 0; i < n; i++) {
 		struct rte_mbuf *mbuf = mbufs[i];
-		uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 
 		if (mbuf->port != d)
 			continue;
 		if (device->fd < 0 || mbuf->nb_segs != 1)
 			count(exception, ABI_COUNTER_KERNEL_REFUSED, 1);
-		else if (d != PORT_LINK_TUN
-		         && !port_limit_pass(&exception->limit, data, mbuf->data_len, now_ns))
-			count(exception, ABI_COUNTER_KERNEL_LIMITED, 1);
 		else
-			port_gro_add(&exception->gro, data, mbuf->data_len);
+			port_gro_add(&exception->gro, rte_pktmbuf_mtod(mbuf, uint8_t *),
+			             mbuf->data_len);
 	}
-	write_burst(exception, device);
+	write_burst(exception, device, now_ns);
 }
 
 static uint32_t write_from_worker(struct port_exception *exception, struct port_link *link)
@@ -324,12 +339,29 @@ static uint32_t read_one(struct port_exception *exception, uint32_t d,
 	return send_to_worker(exception, d, &gso, exception->links[worker].from_kernel);
 }
 
+/* Shall the devices be left unread for now? */
+static bool is_held(struct port_exception *exception)
+{
+	uint64_t now_ns;
+
+	for (uint32_t i = 0; i < exception->n_workers; i++) {
+		if (rte_ring_free_count(exception->links[i].from_kernel) >= HOLD_ROOM)
+			continue;
+		now_ns = base_time_monotonic_ns();
+		if (exception->held_since_ns == 0)
+			exception->held_since_ns = now_ns;
+		return now_ns - exception->held_since_ns < HOLD_MAX_NS;
+	}
+	exception->held_since_ns = 0;
+	return false;
+}
+
 static uint32_t read_device(struct port_exception *exception, uint32_t d)
 {
 	struct device *device = &exception->devices[d];
 	uint32_t n_moved = 0;
 
-	for (uint32_t i = 0; i < READS_PER_TURN && device->fd >= 0; i++) {
+	for (uint32_t i = 0; i < READS_PER_TURN && device->fd >= 0 && !is_held(exception); i++) {
 		struct virtio_net_hdr vnet;
 		struct iovec iov[2] = {{&vnet, sizeof(vnet)}, {exception->read, READ_LEN}};
 		ssize_t n = readv(device->fd, iov, 2);
@@ -375,18 +407,23 @@ static bool is_work_waiting(const struct port_exception *exception)
  * fence in between. So one of the two sees the other. */
 static void sleep_in_poll(struct port_exception *exception)
 {
+	struct timespec limit = {.tv_nsec = SLEEP_MAX_NS};
 	struct pollfd fds[N_DEVICES + 1];
 	nfds_t n = 0;
 	uint64_t kicks;
+	bool held = is_held(exception);
 
+	/* Workers do not say when they took something; the nap is about 20 packets long. */
+	if (held)
+		limit.tv_nsec = HOLD_NAP_NS;
 	fds[n++] = (struct pollfd){.fd = exception->wake_fd, .events = POLLIN};
-	for (uint32_t d = 0; d < N_DEVICES; d++)
+	for (uint32_t d = 0; d < N_DEVICES && !held; d++)
 		if (exception->devices[d].fd >= 0)
 			fds[n++] = (struct pollfd){.fd = exception->devices[d].fd,
 			                           .events = POLLIN};
 	atomic_store_explicit(&exception->sleeps, 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!is_work_waiting(exception) && poll(fds, n, SLEEP_MS) > 0
+	if (!is_work_waiting(exception) && ppoll(fds, n, &limit, NULL) > 0
 	    && (fds[0].revents & POLLIN) != 0) {
 		ssize_t ignored = read(exception->wake_fd, &kicks, sizeof(kicks));
 
@@ -399,6 +436,7 @@ void port_exception_run(struct port_exception *exception, const _Atomic uint32_t
 {
 	uint32_t n_empty = 0;
 
+	prctl(PR_SET_TIMERSLACK, 1000UL); /* else the short nap takes 50 us more */
 	while (atomic_load_explicit(stop, memory_order_relaxed) == 0) {
 		n_empty = port_exception_turn(exception) > 0 ? 0 : n_empty + 1;
 		if (n_empty >= EMPTY_TURNS)

@@ -1,7 +1,8 @@
-/* How much of what arrives on the WAN may reach the kernel. Each frame costs the exception thread
- * about 5,000 cycles in the kernel, so 500,000 a second would fill a core; and the kernel's own
- * answers (SYN ACK, echo replies, neighbours) cost as much again. Limited by class, and by class
- * and source address, so that one source cannot use up what is there for all.
+/* How much of what arrives on the WAN may reach the kernel. Each write to a TAP costs the exception
+ * thread about 5,000 cycles in the kernel, so 500,000 a second would fill a core; and the kernel's
+ * own answers (SYN ACK, echo replies, neighbours) cost as much again. Limited by class, and by
+ * class and source address, so that one source cannot use up what is there for all. What counts is
+ * the write: a run of packets that port_gro.h made one of is one.
  *
  * Each limit is a rate and a burst, kept as the time at which the next packet would be due ("virtual
  * scheduling"): one word a limit, no refill loop. Sources lie in a table of fixed size; a new one
@@ -21,8 +22,8 @@ enum port_limit_class {
 	PORT_LIMIT_N_CLASSES
 };
 
-/* Packets a second and packets at once. Generous: the aim is that the kernel stays alive, fairness
- * between services is for the kernel's own filters. 200,000 MTU frames a second are 2.4 Gbit/s. */
+/* Writes a second and writes at once. Generous: the aim is that the kernel stays alive, fairness
+ * between services is for the kernel's own filters. */
 #define PORT_LIMIT_NEIGHBOUR_RATE         5000U
 #define PORT_LIMIT_NEIGHBOUR_BURST        1000U
 #define PORT_LIMIT_ICMP_RATE              20000U
@@ -59,7 +60,7 @@ struct port_limit {
 
 void port_limit_init(struct port_limit *limit, uint64_t seed);
 
-/* True when this Ethernet frame may go to the kernel now; false changes nothing.
+/* True when this Ethernet frame may be written to the kernel now; false changes nothing.
  * frame   frame[len], len >= 0, not trusted
  * now_ns  monotonic, must not go back */
 bool port_limit_pass(struct port_limit *limit, const uint8_t *frame, uint32_t len, uint64_t now_ns);
