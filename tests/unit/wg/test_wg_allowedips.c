@@ -526,6 +526,32 @@ static void addresses_that_come_and_go_leave_nothing_behind(void **state)
 	wg_allowedips_destroy(table);
 }
 
+/* Forks go with the prefixes that needed them, one by one too; kept, new places would need new ones. */
+static void removing_one_by_one_gives_every_node_back(void **state)
+{
+	struct wg_allowedips *table = wg_allowedips_create();
+	size_t memory = 0;
+
+	(void)state;
+	for (uint32_t round = 0; round < 250; round++) {
+		struct base_prefix p = prefix("10.0.0.0/32");
+
+		p.ip.bytes[1] = (uint8_t)round;
+		for (uint32_t i = 0; i < 200; i++) {
+			p.ip.bytes[3] = (uint8_t)i;
+			assert_int_equal(wg_allowedips_insert(table, &p, i, NULL), 0);
+		}
+		for (uint32_t i = 0; i < 200; i++) {
+			p.ip.bytes[3] = (uint8_t)(i * 77 % 200);
+			assert_int_equal(wg_allowedips_remove(table, &p, i * 77 % 200), 0);
+		}
+		assert_int_equal(wg_allowedips_count(table), 0);
+		memory = round == 0 ? wg_allowedips_memory(table) : memory;
+		assert_int_equal(wg_allowedips_memory(table), memory);
+	}
+	wg_allowedips_destroy(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,6 +565,7 @@ int main(void)
 		cmocka_unit_test(each_goes_up_ipv4_first_and_stops_when_told),
 		cmocka_unit_test(random_tables_agree_with_a_list),
 		cmocka_unit_test(filling_and_emptying_again_and_again_needs_no_more_memory),
+		cmocka_unit_test(removing_one_by_one_gives_every_node_back),
 		cmocka_unit_test(addresses_that_come_and_go_leave_nothing_behind),
 	};
 
