@@ -37,7 +37,7 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	bool has_preshared_key;
 	uint8_t preshared_key[32]; /* read from preshared_key_file; wiped by config_unload() */
 	struct base_prefix allowed_ips[CONFIG_ALLOWED_MAX];
-	uint32_t n_allowed_ips; /* 0 = one address of each tunnel net is given */
+	uint32_t n_allowed_ips; /* an address is given in each tunnel net where none is named */
 	uint16_t keepalive_s;
 	struct base_endpoint endpoint; /* port 0 = not given */
 	int line;

@@ -98,16 +98,22 @@ int store_begin(struct store *store)
 	return store__exec(store, "BEGIN IMMEDIATE");
 }
 
+int store_begin_unsynced(struct store *store)
+{
+	int err = store__exec(store, "PRAGMA synchronous = NORMAL");
+
+	return err < 0 ? err : store_begin(store);
+}
+
 int store_end(struct store *store, bool commit)
 {
 	int err = commit ? store__exec(store, "COMMIT") : 0;
+	int undone = err < 0 || !commit ? store__exec(store, "ROLLBACK") : 0;
+	int synced = store__exec(store, "PRAGMA synchronous = FULL");
 
-	if (err < 0 || !commit) {
-		int undone = store__exec(store, "ROLLBACK");
-
-		return err < 0 ? err : undone;
-	}
-	return 0;
+	if (err < 0)
+		return err;
+	return undone < 0 ? undone : synced;
 }
 
 /* ---- sealing ------------------------------------------------------------------------------------ */

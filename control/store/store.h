@@ -35,6 +35,8 @@ const char *store_error(const struct store *store);
  * store_end(store, false) undoes, store_end(store, true) returns -errno when it could not commit
  * (and has undone). No nesting. */
 int store_begin(struct store *store) __attribute__((warn_unused_result));
+/* The same for a batch of store_peer_state_put(), which is not worth a sync. */
+int store_begin_unsynced(struct store *store) __attribute__((warn_unused_result));
 int store_end(struct store *store, bool commit) __attribute__((warn_unused_result));
 
 #endif

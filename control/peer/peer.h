@@ -1,0 +1,82 @@
+/* The peer table: every peer that the hub knows, from the store and from the configuration file,
+ * with its id in the region, its addresses and its allowed IPs. A change is checked whole, written
+ * to the store, and then told to session (keys) and program (routes). */
+#ifndef PEER_H
+#define PEER_H
+
+#include "config.h"
+#include "store_peer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct event_base;
+struct peer_table;
+struct program;
+struct session_table;
+
+/* One peer; borrowed until it is removed. row.preshared_key is always wiped here. */
+struct peer {
+	struct store_peer row;
+	struct base_endpoint configured; /* by the configuration file; port 0 = none */
+	int line;                        /* in the configuration file, of a declared peer */
+};
+
+/* Why a change was refused. */
+struct peer_error {
+	const char *code;  /* "exists", "not_found", "declared", "full", "invalid", "failed" */
+	const char *field; /* argument to blame, or NULL */
+	char text[320];
+};
+
+struct peer_setup {
+	struct event_base *base;
+	struct store *store;
+	struct session_table *session;
+	struct program *program;
+	const struct config *config; /* borrowed until peer_table_destroy() */
+};
+
+/* Read the store, merge the peers that the file declares, tell session and program. Declared peers
+ * replace those of an earlier file by name or by key; those that the file has no longer are
+ * removed. Addresses that no longer lie in a tunnel net are given anew, with a warning.
+ * Returns 0, -EINVAL (file and store contradict each other), -errno, with one line in error.
+ * Caller: peer_table_destroy(). */
+int peer_table_create(const struct peer_setup *setup, struct peer_table **out, char *error,
+                      size_t error_len) __attribute__((warn_unused_result));
+/* Writes what is not yet in the store; session and program keep their peers. */
+void peer_table_destroy(struct peer_table *table);
+
+struct peer_request {
+	const char *name;              /* already known to be a name: a-z 0-9 - */
+	const uint8_t *public_key;     /* 32 bytes */
+	const uint8_t *preshared_key;  /* 32 bytes or NULL */
+	const struct base_prefix *ips; /* [n_ips], beside the addresses that are given; one in a
+	                                  tunnel net and of full length becomes the address there */
+	uint32_t n_ips;
+	uint16_t keepalive_s;
+};
+
+/* Returns 0, or -errno with error filled and nothing changed. */
+int peer_add(struct peer_table *table, const struct peer_request *request, const struct peer **out,
+             struct peer_error *error) __attribute__((warn_unused_result));
+/* Returns 0, or -errno with error filled and nothing changed. Ends the peer's sessions. */
+int peer_remove(struct peer_table *table, const char *name, struct peer_error *error)
+	__attribute__((warn_unused_result));
+
+/* NULL = none. */
+const struct peer *peer_find(const struct peer_table *table, const char *name);
+/* The first peer whose name sorts behind this one ("" = the very first). */
+const struct peer *peer_after(const struct peer_table *table, const char *name);
+uint32_t peer_count(const struct peer_table *table);
+
+/* What changes by itself, up to date. */
+struct store_peer_state peer_state(const struct peer_table *table, const struct peer *peer);
+
+/* The peer's address in the tunnel: IPv4 when it has one. family NONE = it has none. */
+struct base_ip peer_address(const struct peer *peer);
+
+/* Write changed states to the store now instead of within 100 ms. */
+void peer_flush(struct peer_table *table);
+
+#endif

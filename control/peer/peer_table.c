@@ -1,0 +1,430 @@
+/* The table itself: look-up, adding, removing, telling session and program, and keeping what
+ * sessions learn (endpoint, timestamp) in the store. */
+#include "peer_table.h"
+
+#include "base_bytes.h"
+#include "base_log.h"
+#include "base_time.h"
+#include "program.h"
+#include "session.h"
+#include "wg_key.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct timeval flush_delay = {0, 100 * 1000};
+
+int peer__refuse(struct peer_error *error, int err, const char *code, const char *field,
+                 const char *format, ...)
+{
+	va_list args;
+
+	error->code = code;
+	error->field = field;
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+/* ---- look-up ------------------------------------------------------------------------------------ */
+
+/* Position of the first name that is not below this one. */
+static uint32_t lower_bound(const struct peer_table *table, const char *name)
+{
+	uint32_t low = 0;
+	uint32_t high = table->n;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (strcmp(table->by_name[middle]->row.name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct peer *peer_find(const struct peer_table *table, const char *name)
+{
+	uint32_t i = lower_bound(table, name);
+
+	if (i == table->n || strcmp(table->by_name[i]->row.name, name) != 0)
+		return NULL;
+	return table->by_name[i];
+}
+
+const struct peer *peer_after(const struct peer_table *table, const char *name)
+{
+	uint32_t i = lower_bound(table, name);
+
+	if (i < table->n && strcmp(table->by_name[i]->row.name, name) == 0)
+		i++;
+	return i < table->n ? table->by_name[i] : NULL;
+}
+
+uint32_t peer_count(const struct peer_table *table)
+{
+	return table->n;
+}
+
+const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32])
+{
+	for (uint32_t i = 0; i < table->n; i++)
+		if (memcmp(table->by_name[i]->row.public_key, key, 32) == 0)
+			return table->by_name[i];
+	return NULL;
+}
+
+int64_t peer__free_id(const struct peer_table *table)
+{
+	uint32_t max = table->setup.config->max_peers;
+
+	for (uint32_t i = 0; i < max; i++) {
+		uint32_t id = (table->next_id + i) % max;
+
+		if (!table->by_id[id])
+			return id;
+	}
+	return -ENOSPC;
+}
+
+struct base_ip peer_address(const struct peer *peer)
+{
+	struct base_ip none = {.family = BASE_IP_NONE};
+
+	for (uint32_t i = 0; i < peer->row.n_addresses; i++)
+		if (peer->row.addresses[i].family == BASE_IP_V4)
+			return peer->row.addresses[i];
+	return peer->row.n_addresses > 0 ? peer->row.addresses[0] : none;
+}
+
+void peer__enter(struct peer_table *table, struct peer *peer)
+{
+	uint32_t i = lower_bound(table, peer->row.name);
+
+	memmove(&table->by_name[i + 1], &table->by_name[i],
+	        (table->n - i) * sizeof(*table->by_name));
+	table->by_name[i] = peer;
+	table->by_id[peer->row.id] = peer;
+	table->n++;
+	table->next_id = (peer->row.id + 1) % table->setup.config->max_peers;
+}
+
+void peer__leave(struct peer_table *table, struct peer *peer)
+{
+	uint32_t i = lower_bound(table, peer->row.name);
+
+	memmove(&table->by_name[i], &table->by_name[i + 1],
+	        (table->n - i - 1) * sizeof(*table->by_name));
+	table->by_id[peer->row.id] = NULL;
+	table->n--;
+	free(peer);
+}
+
+/* ---- down to session and program ---------------------------------------------------------------- */
+
+static int put_routes(struct peer_table *table, const struct peer *peer)
+{
+	const struct store_peer *row = &peer->row;
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < row->n_addresses; i++) {
+		struct base_prefix prefix = {
+			.ip = row->addresses[i],
+			.len = (uint8_t)(base_ip_len(row->addresses[i].family) * 8)};
+
+		err = program_route_put(table->setup.program, &prefix, row->id);
+	}
+	for (uint32_t i = 0; err == 0 && i < row->n_allowed_ips; i++)
+		err = program_route_put(table->setup.program, &row->allowed_ips[i], row->id);
+	return err;
+}
+
+int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
+                struct peer_error *error)
+{
+	static const uint8_t no_timestamp[12];
+	const struct store_peer *row = &peer->row;
+	const struct base_endpoint *endpoint = peer->configured.port != 0 ? &peer->configured
+	                                                                  : &row->state.endpoint;
+	bool heard = memcmp(row->state.last_timestamp, no_timestamp, sizeof(no_timestamp)) != 0;
+	int err = session_peer_put(table->setup.session, row->id, row->public_key, preshared_key,
+	                           endpoint->port != 0 ? endpoint : NULL,
+	                           heard ? row->state.last_timestamp : NULL);
+
+	if (err == -EINVAL)
+		return peer__refuse(error, err, "invalid", "public_key",
+		                    "public_key: cannot be used (low order)");
+	if (err == -EEXIST)
+		return peer__refuse(error, err, "exists", "public_key",
+		                    "public_key: another peer has it");
+	if (err == 0) {
+		err = program_peer_put(table->setup.program, row->id, row->keepalive_s);
+		if (err == 0)
+			err = put_routes(table, peer);
+		if (err < 0) {
+			program_peer_drop(table->setup.program, row->id);
+			session_peer_drop(table->setup.session, row->id);
+		}
+	}
+	if (err < 0)
+		return peer__refuse(error, err, "failed", NULL, "peer \"%s\": %s", row->name,
+		                    strerror(-err));
+	return 0;
+}
+
+/* ---- changes ------------------------------------------------------------------------------------ */
+
+static int check_identity(const struct peer_table *table, const struct peer_request *request,
+                          struct peer_error *error)
+{
+	const struct peer *other = peer_find(table, request->name);
+
+	if (other && other->row.declared)
+		return peer__refuse(error, -EEXIST, "exists", "name",
+		                    "name: peer \"%s\" exists already, declared in %s:%d",
+		                    request->name, table->setup.config->path, other->line);
+	if (other)
+		return peer__refuse(error, -EEXIST, "exists", "name",
+		                    "name: peer \"%s\" exists already", request->name);
+	if (wg_key_check_public(request->public_key) < 0)
+		return peer__refuse(error, -EINVAL, "invalid", "public_key",
+		                    "public_key: cannot be used (all zero or of low order)");
+	if (memcmp(request->public_key, session_public_key(table->setup.session), 32) == 0)
+		return peer__refuse(error, -EINVAL, "invalid", "public_key",
+		                    "public_key: is the hub's own key");
+	other = peer__find_key(table, request->public_key);
+	if (other)
+		return peer__refuse(error, -EEXIST, "exists", "public_key",
+		                    "public_key: belongs to peer \"%s\"", other->row.name);
+	return 0;
+}
+
+/* Everything of a new row that can be refused. */
+static int row_make(const struct peer_table *table, const struct peer_request *request,
+                    struct store_peer *row, struct peer_error *error)
+{
+	int err = check_identity(table, request, error);
+	int64_t id = peer__free_id(table);
+
+	if (err < 0)
+		return err;
+	if (id < 0)
+		return peer__refuse(error, -ENOSPC, "full", NULL,
+		                    "all %u peers are taken (dataplane.max_peers)",
+		                    table->setup.config->max_peers);
+	row->id = (uint32_t)id;
+	snprintf(row->name, sizeof(row->name), "%s", request->name);
+	memcpy(row->public_key, request->public_key, 32);
+	row->keepalive_s = request->keepalive_s;
+	row->created_wall_ns = base_time_wall_ns();
+	if (request->preshared_key) {
+		row->has_preshared_key = true;
+		memcpy(row->preshared_key, request->preshared_key, 32);
+	}
+	err = peer__add_ips(table, row, request->ips, request->n_ips, error);
+	return err < 0 ? err : peer__give_addresses(table, row, error);
+}
+
+int peer_add(struct peer_table *table, const struct peer_request *request, const struct peer **out,
+             struct peer_error *error)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+	int err;
+
+	if (!peer)
+		return peer__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
+	err = row_make(table, request, &peer->row, error);
+	if (err < 0)
+		goto out;
+	err = store_peer_put(table->setup.store, &peer->row);
+	if (err < 0) {
+		peer__refuse(error, err, "failed", NULL, "store: %s",
+		             store_error(table->setup.store));
+		goto out;
+	}
+	err = peer__apply(table, peer, request->preshared_key, error);
+	if (err < 0) {
+		if (store_peer_drop(table->setup.store, peer->row.id) < 0)
+			log_err("peer", "%s stays in the store though it could not be added: %s",
+			        peer->row.name, store_error(table->setup.store));
+		goto out;
+	}
+	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
+	peer__enter(table, peer);
+	log_info("peer", "added name=%s peer=%u", peer->row.name, peer->row.id);
+	*out = peer;
+	return 0;
+out:
+	base_wipe(peer, sizeof(*peer));
+	free(peer);
+	return err;
+}
+
+int peer_remove(struct peer_table *table, const char *name, struct peer_error *error)
+{
+	const struct peer *found = peer_find(table, name);
+	uint32_t id;
+	int err;
+
+	if (!found)
+		return peer__refuse(error, -ENOENT, "not_found", "name",
+		                    "name: no peer is called \"%s\"", name);
+	if (found->row.declared)
+		return peer__refuse(error, -EPERM, "declared", "name",
+		                    "name: peer \"%s\" is declared in %s:%d; remove it there and "
+		                    "restart weir",
+		                    name, table->setup.config->path, found->line);
+	id = found->row.id;
+	err = store_peer_drop(table->setup.store, id);
+	if (err < 0)
+		return peer__refuse(error, err, "failed", NULL, "store: %s",
+		                    store_error(table->setup.store));
+	session_peer_drop(table->setup.session, id);
+	err = program_peer_drop(table->setup.program, id);
+	if (err < 0) /* short of memory: the next synchronisation with the dataplane drops it */
+		log_err("peer", "not dropped at once name=%s peer=%u err=%d", name, id, err);
+	log_info("peer", "removed name=%s peer=%u", name, id);
+	peer__leave(table, table->by_id[id]);
+	return 0;
+}
+
+/* ---- what sessions learn ------------------------------------------------------------------------ */
+
+struct store_peer_state peer_state(const struct peer_table *table, const struct peer *peer)
+{
+	struct store_peer_state state = peer->row.state;
+	struct session_peer_info info;
+
+	if (session_peer_info(table->setup.session, peer->row.id, &info) < 0)
+		return state;
+	if (info.endpoint.port != 0)
+		state.endpoint = info.endpoint;
+	if (info.last_handshake_wall_ns > state.last_handshake_wall_ns)
+		state.last_handshake_wall_ns = info.last_handshake_wall_ns;
+	if (memcmp(info.last_timestamp, state.last_timestamp, sizeof(info.last_timestamp)) > 0)
+		memcpy(state.last_timestamp, info.last_timestamp, sizeof(info.last_timestamp));
+	return state;
+}
+
+/* Write the states of all dirty peers in one transaction. */
+static int write_states(struct peer_table *table)
+{
+	int err = store_begin_unsynced(table->setup.store);
+	int ended;
+
+	if (err < 0)
+		return err;
+	for (uint32_t i = 0; err == 0 && i < table->n_dirty; i++) {
+		struct peer *peer = table->by_id[table->dirty[i]];
+
+		if (!peer)
+			continue; /* removed meanwhile */
+		peer->row.state = peer_state(table, peer);
+		err = store_peer_state_put(table->setup.store, peer->row.id, &peer->row.state);
+	}
+	ended = store_end(table->setup.store, err == 0);
+	return err < 0 ? err : ended;
+}
+
+void peer_flush(struct peer_table *table)
+{
+	static struct base_log_limit limit;
+	uint32_t suppressed;
+
+	if (table->n_dirty == 0)
+		return;
+	if (write_states(table) < 0) {
+		/* They stay dirty; the next change or the end of control tries again. */
+		if (base_log_limit_pass(&limit, base_time_monotonic_ns(), &suppressed))
+			log_err("peer", "states of %u peers not stored: %s suppressed=%u",
+			        table->n_dirty, store_error(table->setup.store), suppressed);
+		return;
+	}
+	for (uint32_t i = 0; i < table->n_dirty; i++)
+		table->is_dirty[table->dirty[i]] = false;
+	table->n_dirty = 0;
+}
+
+static void on_flush_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	peer_flush(arg);
+}
+
+static void on_session_change(void *arg, uint32_t id)
+{
+	struct peer_table *table = arg;
+
+	if (id >= table->setup.config->max_peers || !table->by_id[id])
+		return;
+	if (!table->is_dirty[id]) {
+		table->is_dirty[id] = true;
+		table->dirty[table->n_dirty++] = id;
+	}
+	if (!evtimer_pending(table->flush_timer, NULL))
+		evtimer_add(table->flush_timer, &flush_delay);
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static void table_free(struct peer_table *table)
+{
+	for (uint32_t i = 0; table->by_name && i < table->n; i++)
+		free(table->by_name[i]);
+	if (table->flush_timer)
+		event_free(table->flush_timer);
+	free(table->by_id);
+	free(table->by_name);
+	free(table->dirty);
+	free(table->is_dirty);
+	free(table);
+}
+
+int peer_table_create(const struct peer_setup *setup, struct peer_table **out, char *error,
+                      size_t error_len)
+{
+	size_t max = setup->config->max_peers;
+	struct peer_table *table = calloc(1, sizeof(*table));
+	int err = -ENOMEM;
+
+	if (!table)
+		goto out;
+	table->setup = *setup;
+	table->by_id = calloc(max, sizeof(struct peer *));
+	table->by_name = calloc(max, sizeof(struct peer *));
+	table->dirty = calloc(max, sizeof(*table->dirty));
+	table->is_dirty = calloc(max, sizeof(*table->is_dirty));
+	table->flush_timer = evtimer_new(setup->base, on_flush_timer, table);
+	if (!table->by_id || !table->by_name || !table->dirty || !table->is_dirty
+	    || !table->flush_timer)
+		goto out;
+	err = peer__load(table, error, error_len);
+	if (err < 0) {
+		table_free(table);
+		return err;
+	}
+	session_on_change(setup->session, on_session_change, table);
+	*out = table;
+	return 0;
+out:
+	snprintf(error, error_len, "peers: not enough memory");
+	if (table)
+		table_free(table);
+	return err;
+}
+
+void peer_table_destroy(struct peer_table *table)
+{
+	if (!table)
+		return;
+	session_on_change(table->setup.session, NULL, NULL);
+	peer_flush(table);
+	table_free(table);
+}

@@ -1,0 +1,48 @@
+/* The table's inside, for the files of peer. */
+#ifndef PEER_TABLE_H
+#define PEER_TABLE_H
+
+#include "peer.h"
+
+#include <event2/event.h>
+
+struct peer_table {
+	struct peer_setup setup;
+	struct peer **by_id;   /* [config->max_peers], owned; NULL = free */
+	struct peer **by_name; /* [n], sorted by name */
+	uint32_t n;
+	uint32_t next_id; /* search for a free id begins here: ids are not used again soon */
+	uint32_t *dirty;  /* [n_dirty] ids whose state is not in the store */
+	bool *is_dirty;   /* [max_peers] */
+	uint32_t n_dirty;
+	struct event *flush_timer;
+};
+
+/* Fill error and return err, for return peer__refuse(...). */
+int peer__refuse(struct peer_error *error, int err, const char *code, const char *field,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* peer_table.c: enter a peer (taken over) at its id and name; leave it again (freed). */
+void peer__enter(struct peer_table *table, struct peer *peer);
+void peer__leave(struct peer_table *table, struct peer *peer);
+/* Holder of this public key, or NULL. */
+const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32]);
+/* A free id, or -ENOSPC. */
+int64_t peer__free_id(const struct peer_table *table);
+
+/* peer_ips.c: add ips to row, each to its addresses or its allowed IPs, checked against the hub and
+ * all peers in the table but row's own id. */
+int peer__add_ips(const struct peer_table *table, struct store_peer *row,
+                  const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error);
+/* Give row an address in each tunnel net where it has none. */
+int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
+                         struct peer_error *error);
+
+/* peer_table.c: tell session and program; on error both know nothing of the peer. */
+int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
+                struct peer_error *error);
+
+/* peer_load.c */
+int peer__load(struct peer_table *table, char *error, size_t error_len);
+
+#endif

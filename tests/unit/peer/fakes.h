@@ -1,0 +1,135 @@
+/* A session and a program that only remember, for the tests of what stands above them. Include
+ * once in a test file. */
+#ifndef FAKES_H
+#define FAKES_H
+
+#include "program.h"
+#include "session.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FAKE_PEERS  64
+#define FAKE_ROUTES 128
+
+static struct {
+	/* session */
+	bool known[FAKE_PEERS];
+	uint8_t key[FAKE_PEERS][32];
+	uint8_t preshared_key[FAKE_PEERS][32];
+	bool has_preshared_key[FAKE_PEERS];
+	struct base_endpoint endpoint[FAKE_PEERS];
+	uint8_t timestamp[FAKE_PEERS][12];
+	struct session_peer_info info[FAKE_PEERS];
+	session_changed_fn *changed;
+	void *changed_arg;
+	int put_err;
+	/* program */
+	bool peer[FAKE_PEERS];
+	uint16_t keepalive_s[FAKE_PEERS];
+	struct base_prefix route[FAKE_ROUTES];
+	uint32_t route_peer[FAKE_ROUTES];
+	uint32_t n_routes;
+	int route_err;
+} fake;
+
+static const uint8_t fake_hub_key[32] = {9, 9, 9};
+
+const uint8_t *session_public_key(const struct session_table *table)
+{
+	(void)table;
+	return fake_hub_key;
+}
+
+int session_peer_put(struct session_table *table, uint32_t peer,
+                     const uint8_t public_key[static 32], const uint8_t *preshared_key,
+                     const struct base_endpoint *endpoint, const uint8_t *last_timestamp)
+{
+	(void)table;
+	if (fake.put_err < 0)
+		return fake.put_err;
+	fake.known[peer] = true;
+	memcpy(fake.key[peer], public_key, 32);
+	fake.has_preshared_key[peer] = preshared_key != NULL;
+	if (preshared_key)
+		memcpy(fake.preshared_key[peer], preshared_key, 32);
+	memset(&fake.endpoint[peer], 0, sizeof(fake.endpoint[peer]));
+	memset(&fake.info[peer], 0, sizeof(fake.info[peer]));
+	if (endpoint)
+		fake.endpoint[peer] = *endpoint;
+	if (last_timestamp)
+		memcpy(fake.timestamp[peer], last_timestamp, 12);
+	return 0;
+}
+
+void session_peer_drop(struct session_table *table, uint32_t peer)
+{
+	(void)table;
+	fake.known[peer] = false;
+}
+
+int session_peer_info(const struct session_table *table, uint32_t peer,
+                      struct session_peer_info *out)
+{
+	(void)table;
+	if (!fake.known[peer])
+		return -ENOENT;
+	*out = fake.info[peer];
+	return 0;
+}
+
+void session_on_change(struct session_table *table, session_changed_fn *fn, void *arg)
+{
+	(void)table;
+	fake.changed = fn;
+	fake.changed_arg = arg;
+}
+
+int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s)
+{
+	(void)program;
+	fake.peer[peer] = true;
+	fake.keepalive_s[peer] = keepalive_s;
+	return 0;
+}
+
+int program_peer_drop(struct program *program, uint32_t peer)
+{
+	uint32_t kept = 0;
+
+	(void)program;
+	fake.peer[peer] = false;
+	for (uint32_t i = 0; i < fake.n_routes; i++) {
+		if (fake.route_peer[i] == peer)
+			continue;
+		fake.route[kept] = fake.route[i];
+		fake.route_peer[kept++] = fake.route_peer[i];
+	}
+	fake.n_routes = kept;
+	return 0;
+}
+
+int program_route_put(struct program *program, const struct base_prefix *prefix, uint32_t peer)
+{
+	(void)program;
+	if (fake.route_err < 0)
+		return fake.route_err;
+	fake.route[fake.n_routes] = *prefix;
+	fake.route_peer[fake.n_routes++] = peer;
+	return 0;
+}
+
+/* The peer that has the route, or UINT32_MAX. */
+static inline uint32_t fake_route(const char *text)
+{
+	struct base_prefix prefix;
+
+	if (base_prefix_parse(text, &prefix) < 0)
+		return UINT32_MAX;
+	for (uint32_t i = 0; i < fake.n_routes; i++)
+		if (base_prefix_equal(&fake.route[i], &prefix))
+			return fake.route_peer[i];
+	return UINT32_MAX;
+}
+
+#endif

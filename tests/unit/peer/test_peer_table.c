@@ -1,0 +1,537 @@
+/* control/peer: adding and removing, what the file declares against what the store has, and that
+ * session, program and store always agree. */
+#include "base_bytes.h"
+#include "base_text.h"
+#include "fakes.h"
+#include "peer.h"
+#include "store.h"
+#include "test.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[64];
+static char path[128];
+static char error[512];
+static struct config config;
+static struct config_peer declared[3];
+static struct event_base *base;
+static struct store *store;
+static struct peer_table *table;
+
+static struct base_prefix prefix(const char *text)
+{
+	struct base_prefix out;
+
+	assert_int_equal(base_prefix_parse(text, &out), 0);
+	return out;
+}
+
+/* Open store and table as at a start of control, with nothing known to session and program. */
+static int start(void)
+{
+	struct peer_setup setup = {.config = &config};
+	int err;
+
+	memset(&fake, 0, sizeof(fake));
+	base = event_base_new();
+	assert_non_null(base);
+	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
+		fail_msg("%s", error);
+	setup.base = base;
+	setup.store = store;
+	table = NULL;
+	err = peer_table_create(&setup, &table, error, sizeof(error));
+	return err;
+}
+
+static void stop(void)
+{
+	peer_table_destroy(table);
+	store_close(store);
+	event_base_free(base);
+	table = NULL;
+}
+
+static void start_good(void)
+{
+	if (start() < 0)
+		fail_msg("%s", error);
+}
+
+static void restart(void)
+{
+	stop();
+	start_good();
+}
+
+static void key_of(uint8_t key[32], int n)
+{
+	memset(key, n, 32);
+	key[31] &= 0x7f;
+}
+
+static int add(const char *name, int key_n, const char *ips, struct peer_error *why)
+{
+	struct base_prefix prefixes[1];
+	uint8_t key[32];
+	const struct peer *peer = NULL;
+	struct peer_request request = {
+		.name = name, .public_key = key, .ips = prefixes, .keepalive_s = 25};
+
+	key_of(key, key_n);
+	if (ips) {
+		prefixes[0] = prefix(ips);
+		request.n_ips = 1;
+	}
+	memset(why, 0, sizeof(*why));
+	return peer_add(table, &request, &peer, why);
+}
+
+static void add_good(const char *name, int key_n, const char *ips)
+{
+	struct peer_error why;
+
+	if (add(name, key_n, ips, &why) < 0)
+		fail_msg("%s", why.text);
+}
+
+static void add_refused(const char *name, int key_n, const char *ips, const char *code,
+                        const char *field, const char *text)
+{
+	struct peer_error why;
+	uint32_t n = peer_count(table);
+	uint32_t n_routes = fake.n_routes;
+
+	assert_true(add(name, key_n, ips, &why) < 0);
+	assert_string_equal(why.text, text);
+	assert_string_equal(why.code, code);
+	if (field)
+		assert_string_equal(why.field, field);
+	else
+		assert_null(why.field);
+	assert_int_equal(peer_count(table), n);
+	assert_int_equal(fake.n_routes, n_routes);
+}
+
+static void has_address(const char *name, const char *v4, const char *v6)
+{
+	const struct peer *peer = peer_find(table, name);
+	char text[BASE_IP_STRLEN];
+
+	assert_non_null(peer);
+	assert_int_equal(peer->row.n_addresses, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct base_ip *ip = &peer->row.addresses[i];
+
+		assert_string_equal(base_ip_format(ip, text), ip->family == BASE_IP_V4 ? v4 : v6);
+		snprintf(text + strlen(text), 8, "/%d", ip->family == BASE_IP_V4 ? 32 : 128);
+		assert_int_equal(fake_route(text), peer->row.id);
+	}
+}
+
+/* ---- adding and removing ------------------------------------------------------------------------ */
+
+static void added_peer_gets_addresses_and_is_told_to_session_and_program(void **state)
+{
+	uint8_t key[32];
+
+	(void)state;
+	start_good();
+	add_good("alice", 1, NULL);
+	add_good("bob", 2, "10.1.0.0/16");
+	has_address("alice", "10.77.0.2", "fd77::2");
+	has_address("bob", "10.77.0.3", "fd77::3");
+	assert_int_equal(fake_route("10.1.0.0/16"), peer_find(table, "bob")->row.id);
+	assert_int_equal(fake.n_routes, 5);
+	key_of(key, 2);
+	assert_memory_equal(fake.key[peer_find(table, "bob")->row.id], key, 32);
+	assert_int_equal(fake.keepalive_s[peer_find(table, "bob")->row.id], 25);
+	stop();
+}
+
+static void peers_keep_id_address_and_preshared_key_over_a_restart(void **state)
+{
+	uint8_t psk[32];
+	uint8_t key[32];
+	const struct peer *peer;
+	struct peer_error why;
+	uint32_t id;
+
+	(void)state;
+	start_good();
+	add_good("first", 1, NULL);
+	key_of(key, 2);
+	key_of(psk, 77);
+
+	struct peer_request request = {.name = "second", .public_key = key, .preshared_key = psk};
+
+	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
+	assert_true(base_is_zero_ct(peer->row.preshared_key, 32)); /* not kept in this table */
+	assert_int_equal(peer_remove(table, "first", &why), 0);
+	id = peer_find(table, "second")->row.id;
+	restart();
+	assert_int_equal(peer_count(table), 1);
+	assert_int_equal(peer_find(table, "second")->row.id, id);
+	has_address("second", "10.77.0.3", "fd77::3");
+	assert_true(fake.has_preshared_key[id]);
+	assert_memory_equal(fake.preshared_key[id], psk, 32);
+	stop();
+}
+
+static void removed_peer_is_gone_everywhere_and_its_address_is_used_next(void **state)
+{
+	struct peer_error why;
+	uint32_t id;
+
+	(void)state;
+	start_good();
+	add_good("alice", 1, "10.1.0.0/16");
+	add_good("bob", 2, NULL);
+	id = peer_find(table, "alice")->row.id;
+	assert_int_equal(peer_remove(table, "alice", &why), 0);
+	assert_null(peer_find(table, "alice"));
+	assert_false(fake.known[id]);
+	assert_false(fake.peer[id]);
+	assert_int_equal(fake.n_routes, 2);
+	assert_int_equal(peer_remove(table, "alice", &why), -ENOENT);
+	assert_string_equal(why.text, "name: no peer is called \"alice\"");
+	assert_string_equal(why.code, "not_found");
+	add_good("carol", 3, "10.1.0.0/16");
+	has_address("carol", "10.77.0.2", "fd77::2");
+	assert_int_not_equal(peer_find(table, "carol")->row.id, id); /* ids rest for a while */
+	stop();
+}
+
+static void an_address_in_a_tunnel_net_can_be_asked_for(void **state)
+{
+	(void)state;
+	start_good();
+	add_good("alice", 1, "10.77.0.9/32");
+	has_address("alice", "10.77.0.9", "fd77::2");
+	assert_int_equal(peer_find(table, "alice")->row.n_allowed_ips, 0);
+	stop();
+}
+
+static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
+{
+	struct peer_error why;
+	const struct peer *peer;
+	struct peer_request hub = {.name = "hub", .public_key = fake_hub_key};
+
+	(void)state;
+	start_good();
+	add_good("alice", 1, "10.1.0.0/16");
+	add_refused("alice", 2, NULL, "exists", "name", "name: peer \"alice\" exists already");
+	add_refused("bob", 1, NULL, "exists", "public_key",
+	            "public_key: belongs to peer \"alice\"");
+	add_refused("bob", 0, NULL, "invalid", "public_key",
+	            "public_key: cannot be used (all zero or of low order)");
+	assert_int_equal(peer_add(table, &hub, &peer, &why), -EINVAL);
+	assert_string_equal(why.text, "public_key: is the hub's own key");
+	add_refused("bob", 2, "10.1.0.0/16", "exists", "allowed_ips",
+	            "allowed_ips: 10.1.0.0/16 belongs to peer \"alice\"");
+	add_refused("bob", 2, "10.77.0.2/32", "exists", "allowed_ips",
+	            "allowed_ips: 10.77.0.2/32 belongs to peer \"alice\"");
+	add_refused("bob", 2, "10.77.0.1/32", "invalid", "allowed_ips",
+	            "allowed_ips: 10.77.0.1/32 is the hub's own address");
+	add_refused("bob", 2, "10.77.0.255/32", "invalid", "allowed_ips",
+	            "allowed_ips: 10.77.0.255/32 is the first or last address of its net");
+	add_good("bob", 2, "10.1.2.0/24"); /* inside alice's: the longer match wins */
+	stop();
+}
+
+static void a_full_table_and_a_full_net_are_refused(void **state)
+{
+	char name[16];
+
+	(void)state;
+	config.max_peers = 4;
+	start_good();
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "p%d", i);
+		add_good(name, i + 1, NULL);
+	}
+	add_refused("p4", 5, NULL, "full", NULL, "all 4 peers are taken (dataplane.max_peers)");
+	stop();
+
+	config.max_peers = 16;
+	config.tunnel[0] = prefix("10.77.0.1/29");
+	start_good();
+	add_good("p4", 5, NULL);
+	add_refused("p5", 6, NULL, "full", NULL, "tunnel net 10.77.0.0/29 has no free address");
+	stop();
+}
+
+static void a_failure_below_leaves_nothing_behind(void **state)
+{
+	struct peer_error why;
+
+	(void)state;
+	start_good();
+	fake.put_err = -ENOMEM;
+	assert_int_equal(add("alice", 1, NULL, &why), -ENOMEM);
+	fake.put_err = 0;
+	fake.route_err = -ENOMEM;
+	assert_int_equal(add("alice", 1, NULL, &why), -ENOMEM);
+	assert_string_equal(why.code, "failed");
+	assert_false(fake.known[0]);
+	assert_false(fake.peer[0]);
+	restart();
+	assert_int_equal(peer_count(table), 0);
+	add_good("alice", 1, NULL);
+	stop();
+}
+
+static void names_come_in_order(void **state)
+{
+	const struct peer *peer;
+
+	(void)state;
+	start_good();
+	add_good("m", 1, NULL);
+	add_good("z", 2, NULL);
+	add_good("a", 3, NULL);
+	peer = peer_after(table, "");
+	assert_string_equal(peer->row.name, "a");
+	peer = peer_after(table, peer->row.name);
+	assert_string_equal(peer->row.name, "m");
+	peer = peer_after(table, "n");
+	assert_string_equal(peer->row.name, "z");
+	assert_null(peer_after(table, "z"));
+	stop();
+}
+
+static void what_a_session_learns_reaches_the_store(void **state)
+{
+	struct session_peer_info *info;
+	struct base_endpoint endpoint;
+	uint32_t id;
+
+	(void)state;
+	start_good();
+	add_good("alice", 1, NULL);
+	id = peer_find(table, "alice")->row.id;
+	info = &fake.info[id];
+	assert_int_equal(base_endpoint_parse("192.0.2.7:4000", &endpoint), 0);
+	info->endpoint = endpoint;
+	info->last_handshake_wall_ns = 1700000000000000000;
+	memset(info->last_timestamp, 0x40, 12);
+	fake.changed(fake.changed_arg, id);
+	assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0); /* the timer, 100 ms */
+
+	/* as if killed now: another handle reads what is on the disk after a restart */
+	fake.changed = NULL;
+	restart();
+	assert_true(base_endpoint_equal(&fake.endpoint[id], &endpoint));
+	assert_int_equal(fake.timestamp[id][0], 0x40);
+	assert_int_equal(peer_state(table, peer_find(table, "alice")).last_handshake_wall_ns,
+	                 1700000000000000000);
+	stop();
+}
+
+/* ---- peers of the file -------------------------------------------------------------------------- */
+
+static void declare(uint32_t i, const char *name, int key_n, const char *ips, int line)
+{
+	memset(&declared[i], 0, sizeof(declared[i]));
+	snprintf(declared[i].name, sizeof(declared[i].name), "%s", name);
+	key_of(declared[i].public_key, key_n);
+	declared[i].line = line;
+	if (ips) {
+		declared[i].allowed_ips[0] = prefix(ips);
+		declared[i].n_allowed_ips = 1;
+	}
+	config.peers = declared;
+	config.n_peers = i + 1;
+}
+
+static void start_refused(const char *text)
+{
+	assert_true(start() < 0);
+	assert_string_equal(error, text);
+	assert_null(table);
+	assert_int_equal(fake.n_routes, 0);
+	store_close(store);
+	event_base_free(base);
+}
+
+static void declared_peers_are_merged_and_cannot_be_removed(void **state)
+{
+	struct peer_error why;
+
+	(void)state;
+	declare(0, "branch", 1, "10.1.0.0/16", 12);
+	declare(1, "fixed", 2, "10.77.0.2/32", 20);
+	start_good();
+	add_good("alice", 3, NULL);
+	assert_int_equal(peer_count(table), 3);
+	has_address("fixed", "10.77.0.2", "fd77::3");
+	has_address("branch", "10.77.0.3", "fd77::2");
+	assert_int_equal(peer_remove(table, "branch", &why), -EPERM);
+	assert_string_equal(why.text,
+	                    "name: peer \"branch\" is declared in weir.conf:12; remove it "
+	                    "there and restart weir");
+	add_refused("branch", 9, NULL, "exists", "name",
+	            "name: peer \"branch\" exists already, declared in weir.conf:12");
+	restart();
+	assert_int_equal(peer_count(table), 3);
+	has_address("branch", "10.77.0.3", "fd77::2"); /* kept */
+	stop();
+}
+
+static void a_peer_that_left_the_file_is_removed(void **state)
+{
+	(void)state;
+	declare(0, "branch", 1, NULL, 12);
+	start_good();
+	add_good("alice", 3, NULL);
+	config.n_peers = 0;
+	restart();
+	assert_int_equal(peer_count(table), 1);
+	assert_non_null(peer_find(table, "alice"));
+	stop();
+}
+
+static void renamed_and_rekeyed_peers_keep_their_id(void **state)
+{
+	uint32_t a;
+	uint32_t b;
+
+	(void)state;
+	declare(0, "a", 1, NULL, 12);
+	declare(1, "b", 2, NULL, 13);
+	start_good();
+	a = peer_find(table, "a")->row.id;
+	b = peer_find(table, "b")->row.id;
+	fake.info[a].last_handshake_wall_ns = 5;
+	fake.changed(fake.changed_arg, a);
+	declare(0, "a", 7, NULL, 12); /* new key */
+	declare(1, "c", 2, NULL, 13); /* new name */
+	restart();
+	assert_int_equal(peer_count(table), 2);
+	assert_int_equal(peer_find(table, "a")->row.id, a);
+	assert_int_equal(peer_find(table, "c")->row.id, b);
+	/* what was seen of the old key says nothing about the new one */
+	assert_int_equal(peer_state(table, peer_find(table, "a")).last_handshake_wall_ns, 0);
+	declare(0, "c", 7, NULL, 12); /* names swapped */
+	declare(1, "a", 2, NULL, 13);
+	restart();
+	assert_int_equal(peer_count(table), 2);
+	stop();
+}
+
+static void a_file_that_contradicts_the_store_is_refused(void **state)
+{
+	(void)state;
+	start_good();
+	add_good("alice", 1, "10.1.0.0/16");
+	stop();
+	declare(0, "alice", 2, NULL, 12);
+	start_refused("weir.conf:12: peer \"alice\": name is taken by a peer with another key that "
+	              "was added with weir peer add; remove that one or choose another name");
+	declare(0, "bob", 1, NULL, 12);
+	start_refused("weir.conf:12: peer \"bob\": public_key is that of peer \"alice\", which was "
+	              "added with weir peer add; remove that one or use its name");
+	declare(0, "bob", 2, "10.1.0.0/16", 12);
+	start_refused("weir.conf:12: peer \"bob\": allowed_ips: 10.1.0.0/16 belongs to peer "
+	              "\"alice\"");
+	declare(0, "bob", 2, "10.77.0.2/32", 12);
+	start_refused("weir.conf:12: peer \"bob\": allowed_ips: 10.77.0.2/32 belongs to peer "
+	              "\"alice\"");
+	declare(0, "bob", 9, NULL, 12);
+	memcpy(declared[0].public_key, fake_hub_key, 32);
+	start_refused("weir.conf:12: peer \"bob\": public_key is the hub's own key");
+	declare(0, "alice", 1, NULL, 12); /* the same one: taken over */
+	start_good();
+	assert_true(peer_find(table, "alice")->row.declared);
+	stop();
+}
+
+static void addresses_outside_a_changed_tunnel_net_are_given_anew(void **state)
+{
+	(void)state;
+	start_good();
+	add_good("alice", 1, NULL);
+	add_good("bob", 2, NULL);
+	config.tunnel[0] = prefix("10.88.0.2/24");
+	restart();
+	assert_int_equal(fake_route("10.77.0.2/32"), UINT32_MAX);
+	assert_int_not_equal(fake_route("10.88.0.1/32"), UINT32_MAX);
+	assert_int_not_equal(fake_route("10.88.0.3/32"), UINT32_MAX);
+	restart(); /* and stay */
+	assert_int_equal(fake_route("10.88.0.1/32"), peer_find(table, "alice")->row.id);
+	stop();
+}
+
+static void too_small_a_table_for_the_store_is_refused(void **state)
+{
+	(void)state;
+	start_good();
+	add_good("a", 1, NULL);
+	add_good("b", 2, NULL);
+	add_good("c", 3, NULL);
+	stop();
+	config.max_peers = 2;
+	start_refused(
+		"weir.conf: dataplane.max_peers is 2, but peer \"c\" has number 2: must be at "
+		"least 3");
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/weir-test-peer-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/weir.db", dir);
+	memset(&config, 0, sizeof(config));
+	strcpy(config.path, "weir.conf");
+	config.max_peers = 16;
+	config.n_tunnel = 2;
+	config.tunnel[0] = prefix("10.77.0.1/24");
+	config.tunnel[1] = prefix("fd77::1/64");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
+	char name[200];
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
+		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
+		unlink(name);
+	}
+	return rmdir(dir);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(added_peer_gets_addresses_and_is_told_to_session_and_program),
+		CASE(peers_keep_id_address_and_preshared_key_over_a_restart),
+		CASE(removed_peer_is_gone_everywhere_and_its_address_is_used_next),
+		CASE(an_address_in_a_tunnel_net_can_be_asked_for),
+		CASE(what_cannot_be_added_is_refused_and_changes_nothing),
+		CASE(a_full_table_and_a_full_net_are_refused),
+		CASE(a_failure_below_leaves_nothing_behind),
+		CASE(names_come_in_order),
+		CASE(what_a_session_learns_reaches_the_store),
+		CASE(declared_peers_are_merged_and_cannot_be_removed),
+		CASE(a_peer_that_left_the_file_is_removed),
+		CASE(renamed_and_rekeyed_peers_keep_their_id),
+		CASE(a_file_that_contradicts_the_store_is_refused),
+		CASE(addresses_outside_a_changed_tunnel_net_are_given_anew),
+		CASE(too_small_a_table_for_the_store_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
