@@ -1,6 +1,7 @@
-/* kill -9 of the producer and of the consumer at random moments: no record is lost, none torn; at
- * most the last one of a killed consumer comes twice. Two processes on a shared mapping, restarted
- * again and again for a bounded time. */
+/* Death of the producer and of the consumer: no record is lost, none torn; at most the last one of a
+ * killed consumer comes twice. First at every single instruction of one push and of one free, by
+ * stepping a child through it; then by kill -9 at random moments, two processes on a shared mapping,
+ * restarted again and again for a bounded time. */
 #include "abi_region.h"
 #include "base_bytes.h"
 #include "base_time.h"
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +47,150 @@ static void fill(struct payload *p, uint64_t number)
 		p->sum += p->words[i];
 	}
 }
+
+/* ---- every instruction ------------------------------------------------------------------------ */
+
+#define N_SLOTS 4U
+
+struct stage {
+	struct abi_ring ring;
+	struct abi_record records[N_SLOTS];
+};
+
+static void push_numbered(struct abi_ring_end *end)
+{
+	struct payload payload;
+
+	fill(&payload, end->head + 1);
+	if (abi_ring_push(end, 1, &payload, sizeof(payload), NULL) != 0)
+		abort();
+}
+
+static void push_one(struct abi_ring_end *end)
+{
+	push_numbered(end);
+}
+
+static void free_one(struct abi_ring_end *end)
+{
+	abi_ring_free(end);
+}
+
+/* The next record is the expected one, whole. Frees it. */
+static void expect_whole(struct abi_ring_end *end, uint64_t number)
+{
+	struct abi_record record;
+	struct payload expected;
+
+	assert_int_equal(abi_ring_peek(end, &record), 1);
+	assert_int_equal(record.type, 1);
+	fill(&expected, number);
+	assert_memory_equal(record.payload, &expected, sizeof(expected));
+	abi_ring_free(end);
+}
+
+/* Records 7 and 8 wait (every slot was used before, so old bytes lie in them), and whoever was
+ * stopped was pushing 9: what does a fresh consumer find? */
+static void check_push(const struct stage *seen)
+{
+	struct stage copy = *seen;
+	struct abi_ring_end end = abi_ring_end_make(&copy.ring, copy.records, N_SLOTS);
+	struct abi_record record;
+
+	expect_whole(&end, 7);
+	expect_whole(&end, 8);
+	if (abi_ring_depth(&end) != 0)
+		expect_whole(&end, 9);
+	assert_int_equal(abi_ring_peek(&end, &record), 0);
+}
+
+/* Whoever was stopped was freeing 7. */
+static void check_free(const struct stage *seen)
+{
+	struct stage copy = *seen;
+	struct abi_ring_end end = abi_ring_end_make(&copy.ring, copy.records, N_SLOTS);
+	struct abi_record record;
+
+	assert_int_equal(abi_ring_peek(&end, &record), 1);
+	if (abi_ring_depth(&end) == 2) {
+		if (record.type == 0)
+			abi_ring_free(&end);
+		else
+			expect_whole(&end, 7);
+	}
+	expect_whole(&end, 8);
+	assert_int_equal(abi_ring_peek(&end, &record), 0);
+}
+
+/* In a child: step is done under the eyes of its parent. */
+static pid_t start_stepped(struct stage *stage, void (*step)(struct abi_ring_end *end))
+{
+	struct abi_ring_end end = abi_ring_end_make(&stage->ring, stage->records, N_SLOTS);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
+			_exit(1);
+		step(&end);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+static uint32_t step_through(void (*step)(struct abi_ring_end *end),
+                             void (*check)(const struct stage *seen))
+{
+	struct stage *stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE,
+	                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct abi_ring_end end;
+	uint32_t n = 0;
+	int status;
+
+	assert_ptr_not_equal(stage, MAP_FAILED);
+	end = abi_ring_end_make(&stage->ring, stage->records, N_SLOTS);
+	for (int i = 0; i < 8; i++) {
+		push_numbered(&end);
+		if (i < 6)
+			expect_whole(&end, (uint64_t)i + 1);
+	}
+	memset(stage->records[0].payload, 0x77, ABI_PAYLOAD_MAX); /* of a torn push before */
+
+	pid_t pid = start_stepped(stage, step);
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	while (WIFSTOPPED(status)) {
+		check(stage);
+		n++;
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	check(stage);
+	munmap(stage, sizeof(*stage));
+	return n;
+}
+
+static void every_instruction_of_a_push_is_a_fit_moment_to_die(void **state)
+{
+	uint32_t n = step_through(push_one, check_push);
+
+	(void)state;
+	print_message("# %u instructions\n", n);
+	assert_true(n > 50);
+}
+
+static void every_instruction_of_a_free_is_a_fit_moment_to_die(void **state)
+{
+	uint32_t n = step_through(free_one, check_free);
+
+	(void)state;
+	print_message("# %u instructions\n", n);
+	assert_true(n > 20);
+}
+
+/* ---- random kills ------------------------------------------------------------------------------ */
 
 /* Numbers its records by the ring's own head, the only thing it finds again after a kill. */
 static void produce(const struct abi_region *region, struct notes *notes, int wake_fd)
@@ -192,6 +338,8 @@ static void kills_leave_no_gap_and_no_torn_record(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_instruction_of_a_push_is_a_fit_moment_to_die),
+		cmocka_unit_test(every_instruction_of_a_free_is_a_fit_moment_to_die),
 		cmocka_unit_test(kills_leave_no_gap_and_no_torn_record),
 	};
 
