@@ -165,7 +165,7 @@ static int address_seen(const struct nlmsghdr *message, void *arg)
 	const struct ifaddrmsg *body = mnl_nlmsg_get_payload(message);
 	struct kernel *kernel = arg;
 	struct base_ip ip = {0}, local = {0};
-	const struct nlattr *attribute;
+	struct nlattr *attribute;
 	struct mirror_entry entry;
 
 	if (message->nlmsg_type != RTM_NEWADDR || port_of(kernel, body->ifa_index) == UINT32_MAX)
@@ -213,13 +213,13 @@ static struct base_ip via_ip(const struct nlattr *attribute)
 static struct way way_first(const struct kernel *kernel, uint8_t family,
                             const struct nlattr *multipath)
 {
-	const struct rtnexthop *hop = mnl_attr_get_payload(multipath);
+	struct rtnexthop *hop = mnl_attr_get_payload(multipath);
 	int left = mnl_attr_get_payload_len(multipath);
 
 	for (; RTNH_OK(hop, left); left -= (int)RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
 		struct way way = {.port = port_of(kernel, (uint32_t)hop->rtnh_ifindex)};
-		const void *attributes = RTNH_DATA(hop);
-		const struct nlattr *attr;
+		void *attributes = RTNH_DATA(hop);
+		struct nlattr *attr;
 
 		if (way.port >= PORT_TUNNEL)
 			continue;
@@ -241,7 +241,7 @@ static int route_seen(const struct nlmsghdr *message, void *arg)
 	struct kernel *kernel = arg;
 	struct way way = {.port = UINT32_MAX};
 	uint32_t table = body->rtm_table;
-	const struct nlattr *attribute;
+	struct nlattr *attribute;
 	struct mirror_entry entry;
 
 	if (message->nlmsg_type != RTM_NEWROUTE || body->rtm_type != RTN_UNICAST
@@ -303,7 +303,7 @@ static int neighbour_seen(const struct nlmsghdr *message, void *arg)
 	const struct ndmsg *body = mnl_nlmsg_get_payload(message);
 	struct kernel *kernel = arg;
 	uint32_t port = port_of(kernel, (uint32_t)body->ndm_ifindex);
-	const struct nlattr *attribute;
+	struct nlattr *attribute;
 	struct mirror_entry entry, *held;
 	bool has_mac = false;
 
