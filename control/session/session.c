@@ -231,7 +231,8 @@ int session_create(struct event_base *base, struct program *program,
 	table->program = program;
 	table->clock = (struct session_clock){base_time_monotonic_ns, base_time_wall_ns};
 	table->timer_ns = WG_TIMER_NEVER;
-	randombytes_buf(table->hash_key, sizeof(table->hash_key));
+	randombytes_buf(&table->hash_key, sizeof(table->hash_key));
+	table->load.rate = base_bucket_rate(SESSION_LOAD_RATE, SESSION_LOAD_BURST);
 	wg_noise_identity_init(&table->identity, private_key);
 	wg_cookie_checker_init(&table->checker, table->identity.public_key);
 	r = tables_alloc(table, n_peers);
@@ -315,10 +316,7 @@ void session_on_stamp(struct session_table *table, const uint8_t *floor, session
 static uint32_t bucket_of(const struct session_table *table,
                           const uint8_t public_key[static WG_KEY_LEN])
 {
-	uint8_t hash[crypto_shorthash_BYTES];
-
-	crypto_shorthash(hash, public_key, WG_KEY_LEN, table->hash_key);
-	return base_load_le32(hash) & table->bucket_mask;
+	return (uint32_t)base_siphash(table->hash_key, public_key, WG_KEY_LEN) & table->bucket_mask;
 }
 
 struct session_peer *session__peer(const struct session_table *table, uint32_t id)
@@ -465,26 +463,6 @@ int session__inject(struct session_table *table, const struct session_source *so
 
 	memcpy(inject.message, message, len);
 	return program_inject(table->program, source->worker, &inject);
-}
-
-bool session__refused_by_load(struct session_table *table, const struct session_source *source,
-                              const uint8_t *message, uint16_t len, bool has_mac2, uint64_t now_ns)
-{
-	uint8_t random[32], nonce[WG_COOKIE_NONCE_LEN], reply[WG_COOKIE_LEN];
-
-	if (table->jobs.n_used >= SESSION_LOAD_JOBS)
-		table->load_until_ns = now_ns + SESSION_LOAD_HOLD_NS;
-	if (now_ns >= table->load_until_ns || has_mac2)
-		return false;
-	randombytes_buf(random, sizeof(random));
-	randombytes_buf(nonce, sizeof(nonce));
-	wg_cookie_reply_create(&table->checker, message, len, &source->remote, random, nonce,
-	                       now_ns, reply);
-	base_wipe(random, sizeof(random));
-	if (session__inject(table, source, reply, sizeof(reply)) == 0)
-		program_count(table->program, ABI_COUNTER_HS_COOKIE_OUT, 1);
-	program_count(table->program, ABI_COUNTER_HS_REFUSED_UNDER_LOAD, 1);
-	return true;
 }
 
 static void cookie_in(struct session_table *table, const uint8_t message[static WG_COOKIE_LEN],

@@ -8,6 +8,7 @@
  *   session.c            table, peers, what comes from outside
  *   session_initiate.c   the hub as initiator: create, send, retransmit, consume the response
  *   session_respond.c    the hub as responder: open, look up, consume, respond
+ *   session_load.c       what is asked for under load
  *   session_keys.c       keypair rings and slots: install, confirm, retire, read back
  *   session_jobs.c       threads and the bounded pool of jobs
  *   session_slots.c      which session index belongs to whom
@@ -16,6 +17,8 @@
 #define SESSION_TABLE_H
 
 #include "abi_layout.h"
+#include "base_bucket.h"
+#include "base_siphash.h"
 #include "base_time.h"
 #include "session.h"
 #include "wg_cookie.h"
@@ -38,6 +41,10 @@ struct event;
  * answer to a flood does not flap */
 #define SESSION_LOAD_JOBS    64U
 #define SESSION_LOAD_HOLD_NS BASE_NS_PER_S
+/* and then at most so many of one source: what the kernel's WireGuard allows */
+#define SESSION_LOAD_RATE    20U /* a second */
+#define SESSION_LOAD_BURST   5U
+#define SESSION_LOAD_BUCKETS 4096U
 
 /* A fresh dataplane's first initiations: 16 each 10 ms are 1600 a second, about a quarter of one
  * thread (4 X25519, 160 us, for each handshake): 1024 peers are back in 0.7 s, and clients that come
@@ -190,6 +197,12 @@ struct session_peer *session__heap_first(const struct session_heap *heap);
 
 /* ---- table -------------------------------------------------------------------------------------- */
 
+struct session_load {
+	uint64_t until_ns; /* under load until then */
+	struct base_bucket_rate rate;
+	struct base_bucket buckets[SESSION_LOAD_BUCKETS];
+};
+
 struct session_clock {
 	uint64_t (*monotonic_ns)(void);
 	uint64_t (*wall_ns)(void);
@@ -207,11 +220,11 @@ struct session_table {
 	uint32_t n_peers;
 	struct session_peer **buckets; /* by public key, [bucket_mask + 1] */
 	uint32_t bucket_mask;
-	uint8_t hash_key[16];
+	struct base_siphash_key hash_key;
 	uint64_t generation; /* last given to a peer */
 	uint64_t epoch;      /* +1 at each attach */
 	bool attached;
-	uint64_t load_until_ns;
+	struct session_load load;
 	uint8_t stamp[WG_TIMESTAMP_LEN]; /* of our newest initiation to anybody */
 	uint8_t stamp_reserved[WG_TIMESTAMP_LEN];
 	session_stamp_fn *on_stamp;
@@ -245,7 +258,10 @@ void session__peer_turn(struct session_table *table, struct session_peer *peer, 
 /* Send a handshake message to source. Returns 0 or -errno. */
 int session__inject(struct session_table *table, const struct session_source *source,
                     const uint8_t *message, uint16_t len);
-/* Under load and without a valid mac2: answer with a cookie, count, and return true. */
+
+/* session_load.c */
+/* Under load, and without a valid mac2 or beyond the source's rate: count and return true. Without
+ * mac2 it is answered with a cookie. */
 bool session__refused_by_load(struct session_table *table, const struct session_source *source,
                               const uint8_t *message, uint16_t len, bool has_mac2, uint64_t now_ns);
 

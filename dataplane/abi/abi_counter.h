@@ -113,7 +113,7 @@
 	  "response or cookie reply to no initiation of ours")                                     \
 	X(HS_REFUSED_COOKIE, INFO, "hs_refused_cookie", "cookie reply failed authentication")      \
 	X(HS_REFUSED_UNDER_LOAD, INFO, "hs_refused_under_load",                                    \
-	  "handshake message without a valid mac2 while under load")                               \
+	  "handshake message without a valid mac2, or too many of a source, while under load")     \
 	X(HS_REFUSED_QUEUE_FULL, INFO, "hs_refused_queue_full",                                    \
 	  "handshake message while the handshake threads' queue was full")                         \
 	X(HS_REFUSED_NO_SLOT, INFO, "hs_refused_no_slot", "no free session slot on the worker")    \

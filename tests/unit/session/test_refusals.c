@@ -338,21 +338,64 @@ static void load_ends_a_second_after_the_last_of_it(void **state)
 	assert_served(&event);
 }
 
-static void full_queue_leaves_room_for_our_own(void **state)
+static void under_load_one_source_gets_so_many_a_second(void **state)
 {
 	struct abi_event_handshake event = lab_client_initiation(&client, lab_wall_ns);
-	uint64_t n_full = 0;
+	uint32_t n_before;
 
 	(void)state;
 	load_up_to(SESSION_LOAD_JOBS, &event);
 	session_handshake_in(hub->table, 0, &event);
 	assert_int_equal(wg_cookie_reply_consume(&client.cookie, hub->out[0].message, lab_now_ns),
 	                 0);
-	hub->n_out = 0;
 	mend_mac1(&event);
-	load_up_to(SESSION_JOBS - SESSION_JOBS_OWN, &event);
-	n_full = hub->counters[ABI_COUNTER_HS_REFUSED_QUEUE_FULL];
-	assert_int_equal(n_full, 0);
+	n_before = hub->table->jobs.n_used;
+	for (uint32_t i = 0; i < 50; i++)
+		session_handshake_in(hub->table, 0, &event);
+	assert_int_equal(hub->table->jobs.n_used, n_before + SESSION_LOAD_BURST);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD],
+	                 1 + 50 - SESSION_LOAD_BURST);
+	/* It has its cookie already: no answer. */
+	assert_int_equal(hub->n_out, 1);
+	lab_now_ns += LAB_S / SESSION_LOAD_RATE;
+	session_handshake_in(hub->table, 0, &event);
+	session_handshake_in(hub->table, 0, &event);
+	assert_int_equal(hub->table->jobs.n_used, n_before + SESSION_LOAD_BURST + 1);
+	lab_settle();
+}
+
+/* An initiation from another address that carries the cookie for it. */
+static struct abi_event_handshake with_cookie_from(uint32_t host)
+{
+	struct abi_event_handshake event;
+	struct lab_client other;
+
+	lab_client_make(&other, 9, session_public_key(hub->table));
+	base_store_be32(other.address.ip.bytes, 0xc6336400U + host);
+	event = lab_client_initiation(&other, lab_wall_ns);
+	hub->n_out = 0;
+	session_handshake_in(hub->table, 0, &event);
+	assert_int_equal(hub->out[0].len, WG_COOKIE_LEN);
+	assert_int_equal(wg_cookie_reply_consume(&other.cookie, hub->out[0].message, lab_now_ns),
+	                 0);
+	wg_cookie_stamp(&other.cookie, event.message, event.len, lab_now_ns);
+	hub->n_out = 0;
+	return event;
+}
+
+static void full_queue_leaves_room_for_our_own(void **state)
+{
+	struct abi_event_handshake event = lab_client_initiation(&client, lab_wall_ns);
+	uint32_t host = 1;
+
+	(void)state;
+	load_up_to(SESSION_LOAD_JOBS, &event);
+	while (hub->table->jobs.n_used < SESSION_JOBS - SESSION_JOBS_OWN) {
+		event = with_cookie_from(host++);
+		session_handshake_in(hub->table, 0, &event);
+	}
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_QUEUE_FULL], 0);
+	event = with_cookie_from(host);
 	session_handshake_in(hub->table, 0, &event);
 	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_QUEUE_FULL], 1);
 	assert_int_equal(hub->n_out, 0);
@@ -436,6 +479,7 @@ int main(void)
 		hub_test(cookie_reply_makes_the_next_initiation_carry_mac2),
 		hub_test(under_load_a_message_needs_mac2),
 		hub_test(load_ends_a_second_after_the_last_of_it),
+		hub_test(under_load_one_source_gets_so_many_a_second),
 		hub_test(full_queue_leaves_room_for_our_own),
 		hub_test(no_free_slot_on_the_worker),
 		hub_test(random_messages_never_answer),
