@@ -7,7 +7,9 @@
  * which replaces it. */
 #include "kernel_device.h"
 
+#include <cap-ng.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +30,14 @@ static void table_name(char *out, size_t len, const char *interface)
 /* One transaction: all commands or none. */
 static int run(const char *commands)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	struct nft_ctx *nft;
 	int r;
 
+	/* libnftables would tell stderr. */
+	if (capng_get_caps_process() != 0
+	    || capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) != 1)
+		return -EPERM;
+	nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (nft == NULL)
 		return -ENOMEM;
 	/* Its own complaints are put into words by the caller. */
