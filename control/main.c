@@ -8,6 +8,7 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "config.h"
+#include "edge.h"
 #include "kernel.h"
 #include "main_file.h"
 #include "program.h"
@@ -43,6 +44,7 @@ struct control {
 	bool devices_made;
 	struct session_table *sessions;
 	struct kernel *kernel;
+	struct edge *edge; /* NULL = the configuration has none */
 };
 
 /* ---- events of the dataplane -------------------------------------------------------------------- */
@@ -221,6 +223,37 @@ static int devices_make(struct control *control)
 	return 0;
 }
 
+/* The CPUs that workers leave over, at least one. */
+static uint32_t edge_threads(const struct config *config)
+{
+	long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n_cpus <= (long)config->n_workers + 1)
+		return 1;
+	n_cpus -= config->n_workers;
+	return n_cpus < EDGE_THREADS_MAX ? (uint32_t)n_cpus : EDGE_THREADS_MAX;
+}
+
+/* Its addresses are on the TAPs, so it comes after the devices; its ports need root. */
+static int edge_make(struct control *control)
+{
+	const struct config *config = control->config;
+	const struct edge_setup setup = {
+		.https = config->https,
+		.n_https = config->n_https,
+		.http = config->http,
+		.n_http = config->n_http,
+		.n_threads = edge_threads(config),
+	};
+	char error[ERROR_LEN];
+	int r;
+
+	if (config->n_https + config->n_http == 0)
+		return 0;
+	r = edge_create(&setup, &control->edge, error, sizeof(error));
+	return r == 0 ? 0 : fail(r, error);
+}
+
 static int start_as_root(struct control *control)
 {
 	char error[ERROR_LEN];
@@ -238,6 +271,8 @@ static int start_as_root(struct control *control)
 	r = program_make(control);
 	if (r == 0)
 		r = devices_make(control);
+	if (r == 0)
+		r = edge_make(control);
 	return r;
 }
 
@@ -336,6 +371,8 @@ static int loop_make(struct control *control)
 /* Reverse order of making. A dataplane that runs goes on, and with it the guard on its interfaces. */
 static void control_end(struct control *control, bool started)
 {
+	if (control->edge != NULL)
+		edge_destroy(control->edge);
 	kernel_mirror_destroy(control->kernel);
 	session_destroy(control->sessions);
 	if (control->devices_made && (!started || !program_is_attached(control->program)))
