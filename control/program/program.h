@@ -137,5 +137,7 @@ struct abi_port_status program_port_status(const struct program *program, uint32
 /* Add to one of control's own counters (HS_...). */
 void program_count(struct program *program, enum abi_counter counter, uint64_t n);
 uint32_t program_dataplane_pid(const struct program *program); /* 0 = not attached */
+/* True once the attached dataplane's ports are up and its workers run. */
+bool program_dataplane_ready(const struct program *program);
 
 #endif

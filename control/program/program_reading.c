@@ -170,3 +170,11 @@ uint32_t program_dataplane_pid(const struct program *program)
 {
 	return program->is_attached ? program->dataplane_pid : 0;
 }
+
+bool program_dataplane_ready(const struct program *program)
+{
+	return program->is_attached
+	       && __atomic_load_n(&abi_region_header(&program->region)->dataplane_ready,
+	                          __ATOMIC_ACQUIRE)
+	                  == 1;
+}

@@ -1,0 +1,46 @@
+/* Every operation of the hub, as methods.json describes it: the one way in for the UNIX socket, and
+ * for all transports to come. Takes and gives JSON; checks every argument against the description
+ * before a handler sees it. Also keeps the edge's table of services in step with the store.
+ *
+ * Thread: control's main loop, all functions. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <jansson.h>
+
+#include <stddef.h>
+
+struct config;
+struct edge;
+struct event_base;
+struct model;
+struct peer_table;
+struct program;
+struct session_table;
+struct store;
+
+/* All borrowed until model_destroy(). */
+struct model_setup {
+	struct event_base *base;
+	const struct config *config;
+	struct store *store;
+	struct peer_table *peers;
+	struct session_table *session;
+	struct program *program;
+	struct edge *edge; /* NULL = none is configured */
+};
+
+/* Publishes the stored services (makes certificates that are missing or run out). Jansson gets an
+ * allocator that wipes what it frees, since replies can hold secrets: call before any other use of
+ * it. Returns 0 or -errno with one line in error. */
+int model_create(const struct model_setup *setup, struct model **out, char *error, size_t error_len)
+	__attribute__((warn_unused_result));
+void model_destroy(struct model *model); /* NULL is fine */
+
+/* Run one operation. params is an object or NULL (none), borrowed.
+ * Returns 0 with *result, or -errno with *error = {"code", "message", "field" (string or null)};
+ * the other is NULL. Caller: json_decref(). When memory is short both may be NULL. */
+int model_call(struct model *model, const char *method, json_t *params, json_t **result,
+               json_t **error) __attribute__((warn_unused_result));
+
+#endif
