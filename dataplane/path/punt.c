@@ -8,107 +8,21 @@
 
 /* ---- to the kernel ---- */
 
-/* A source may send this much of each class to the kernel by way of a worker. What is limited is
- * what the kernel answers by itself: ARP, ICMP and new TCP connections. */
-#define LIMIT_PER_S 2000U
-#define LIMIT_BURST 2000U
-
-enum punt_class {
-	PUNT_OTHER = 0, /* bounded by the ring alone */
-	PUNT_ARP = 1,
-	PUNT_ICMP = 2, /* neighbour discovery too */
-	PUNT_SYN = 3,
-};
-
-/* A frame's class and a hash of its source address. */
-struct punt_key {
-	enum punt_class class;
-	uint32_t hash;
-};
-
-static uint32_t hash_bytes(const uint8_t *bytes, uint32_t len)
-{
-	uint32_t hash = 2166136261U;
-
-	for (uint32_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * 16777619U;
-	return hash ^ hash >> 15;
-}
-
-/* protocol and payload[len] of an IP packet. */
-static enum punt_class class_of(uint8_t protocol, const uint8_t *payload, uint32_t len)
-{
-	if (protocol == 1 || protocol == 58)
-		return PUNT_ICMP;
-	if (protocol == 6 && len >= 14 && (payload[13] & 0x12) == 0x02)
-		return PUNT_SYN;
-	return PUNT_OTHER;
-}
-
-static struct punt_key key_of(const uint8_t *frame, uint32_t len)
-{
-	if (len < PATH_ETHER_LEN)
-		return (struct punt_key){.class = PUNT_OTHER};
-
-	const uint8_t *ip = frame + PATH_ETHER_LEN;
-	uint32_t room = len - PATH_ETHER_LEN;
-	uint32_t header_len;
-
-	switch (base_load_be16(frame + 12)) {
-	case 0x0806:
-		return (struct punt_key){.class = PUNT_ARP, .hash = hash_bytes(frame + 6, 6)};
-	case 0x0800:
-		header_len = room >= 20 ? (ip[0] & 0x0fU) * 4 : room + 1;
-		if (header_len > room)
-			break;
-		return (struct punt_key){.class = class_of(ip[9], ip + header_len,
-		                                           room - header_len),
-		                         .hash = hash_bytes(ip + 12, 4)};
-	case 0x86dd:
-		if (room < 40)
-			break;
-		return (struct punt_key){.class = class_of(ip[6], ip + 40, room - 40),
-		                         .hash = hash_bytes(ip + 8, 16)};
-	default:
-		break;
-	}
-	return (struct punt_key){.class = PUNT_OTHER};
-}
-
-/* Take a token of the source's bucket. Sources that share a bucket share its rate. */
-static bool is_within_limit(struct state *st, const struct rte_mbuf *mbuf)
-{
-	struct punt_key key = key_of(rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len);
-
-	if (key.class == PUNT_OTHER)
-		return true;
-
-	struct state_bucket *bucket =
-		&st->buckets[(key.hash + (uint32_t)key.class) % STATE_BUCKETS];
-	uint64_t elapsed_ns = st->now_ns - bucket->refill_ns;
-	uint64_t fresh = elapsed_ns >= BASE_NS_PER_S ? LIMIT_PER_S
-	                                             : elapsed_ns * LIMIT_PER_S / BASE_NS_PER_S;
-
-	if (fresh > 0) {
-		bucket->tokens += (uint32_t)fresh;
-		if (bucket->tokens > LIMIT_BURST)
-			bucket->tokens = LIMIT_BURST;
-		bucket->refill_ns = st->now_ns;
-	}
-	if (bucket->tokens == 0)
-		return false;
-	bucket->tokens--;
-	return true;
-}
+/* WAN frames that one worker may send to the kernel. The exception thread limits by class and source
+ * (port/port_limit.h); this one only keeps room in the ring for the tunnel's packets. */
+#define TAP_PER_S 250000U
+#define TAP_BURST 4000U
 
 static void limit_frames(struct state *st, struct state_side *side)
 {
+	struct base_bucket_rate rate = base_bucket_rate(TAP_PER_S, TAP_BURST);
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < side->n; i++) {
 		struct rte_mbuf *mbuf = side->mbuf[i];
 
-		if (mbuf->port == PORT_LINK_TUN || is_within_limit(st, mbuf))
+		if (mbuf->port == PORT_LINK_TUN
+		    || base_bucket_take(&st->tap_bucket, &rate, 1, st->now_ns))
 			side->mbuf[n++] = mbuf;
 		else
 			path_drop(st, mbuf, ABI_COUNTER_DROP_TAP_LIMIT);
@@ -133,8 +47,6 @@ static void punt_to_kernel(struct state *st)
 	uint32_t n_sent = 0;
 
 	limit_frames(st, side);
-	for (uint32_t i = 0; i < side->n; i++)
-		rte_prefetch0(side->mbuf[i]);
 	if (st->link && side->n > 0) {
 		/* After the enqueueing they are not ours to look at. */
 		uint16_t ports[STATE_SIDE_MAX];

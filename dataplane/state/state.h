@@ -10,6 +10,7 @@
 
 #include "abi_region.h"
 #include "aead.h"
+#include "base_bucket.h"
 #include "port_link.h"
 #include "state_address.h"
 #include "state_current.h"
@@ -39,14 +40,6 @@ struct state_hub {
 	uint16_t tunnel_mtu;
 	uint32_t peer_to_peer; /* 1: packets between peers pass */
 };
-
-/* Token bucket of one class of frames from one (hashed) source to the kernel; see path/punt.c. */
-struct state_bucket {
-	uint64_t refill_ns;
-	uint32_t tokens;
-	uint32_t pad;
-};
-#define STATE_BUCKETS 1024U
 
 /* A handshake message whose next hop is being resolved: sent as soon as that is known. */
 struct state_held {
@@ -94,7 +87,8 @@ struct state {
 
 	/* rings and buffers */
 	struct rte_mempool *pool;
-	struct port_link *link; /* NULL: no kernel side */
+	struct port_link *link;        /* NULL: no kernel side */
+	struct base_bucket tap_bucket; /* see path/punt.c */
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX];
 	struct abi_ring_end event_ring;
 	bool wake_control;   /* an event was pushed while control sleeps: the worker kicks it */
@@ -104,7 +98,6 @@ struct state {
 	bool syncing;
 
 	struct aead_op ops[AEAD_BURST_MAX];
-	struct state_bucket buckets[STATE_BUCKETS];
 };
 
 struct state_setup {
