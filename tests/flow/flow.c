@@ -184,7 +184,7 @@ static void drain(struct rte_ring *ring, bool destroy)
 		rte_ring_free(ring);
 }
 
-static void expect_balance(struct flow *flow, uint32_t worker)
+static void expect_balance_of(const struct flow *flow, uint32_t worker)
 {
 	const uint64_t *counters = abi_region_worker_counters(&flow->region, worker);
 	uint64_t sums[4] = {0};
@@ -197,10 +197,15 @@ static void expect_balance(struct flow *flow, uint32_t worker)
 		         sums[ABI_COUNTER_KIND_DROP]);
 }
 
-void flow_destroy(struct flow *flow)
+void flow_expect_balance(struct flow *flow)
 {
 	for (uint32_t i = 0; i < flow->options.n_workers; i++)
-		expect_balance(flow, i);
+		expect_balance_of(flow, i);
+}
+
+void flow_destroy(struct flow *flow)
+{
+	flow_expect_balance(flow);
 	for (uint32_t i = 0; i < flow->options.n_workers; i++)
 		worker_destroy(flow->workers[i]);
 	worker_shared_destroy(flow->shared);
@@ -723,7 +728,6 @@ void flow_expect_counters(struct flow *flow, const struct flow_delta *deltas, ui
 		}
 	}
 	assert_true(ok);
-	for (uint32_t i = 0; i < flow->options.n_workers; i++)
-		expect_balance(flow, i);
+	flow_expect_balance(flow);
 	flow_reset(flow);
 }

@@ -181,6 +181,8 @@ void flow_expect_counters(struct flow *flow, const struct flow_delta *deltas, ui
 	flow_expect_counters(flow, (const struct flow_delta[]){__VA_ARGS__},                       \
 	                     sizeof((const struct flow_delta[]){__VA_ARGS__})                      \
 	                             / sizeof(struct flow_delta))
+/* The balance alone. */
+void flow_expect_balance(struct flow *flow);
 /* Forget what was counted so far. */
 void flow_reset(struct flow *flow);
 uint64_t flow_counter(const struct flow *flow, enum abi_counter counter);
