@@ -183,7 +183,9 @@ static int tables_alloc(struct session_table *table, uint32_t n_peers)
 	table->peers = calloc(n_peers, sizeof(struct session_peer *));
 	table->buckets = calloc(n_buckets, sizeof(struct session_peer *));
 	table->heap.at = calloc(n_peers, sizeof(struct session_peer *));
-	if (table->peers == NULL || table->buckets == NULL || table->heap.at == NULL)
+	table->disowned = calloc(n_peers, sizeof(*table->disowned));
+	if (table->peers == NULL || table->buckets == NULL || table->heap.at == NULL
+	    || table->disowned == NULL)
 		return -ENOMEM;
 	return session__slots_init(&table->slots, program_n_workers(table->program),
 	                           program_n_slots(table->program));
@@ -192,6 +194,7 @@ static int tables_alloc(struct session_table *table, uint32_t n_peers)
 static void tables_free(struct session_table *table)
 {
 	session__slots_fini(&table->slots);
+	free(table->disowned);
 	free(table->heap.at);
 	free(table->buckets);
 	free(table->peers);
@@ -434,6 +437,12 @@ void session_peer_drop(struct session_table *table, uint32_t id)
 	timer_arm(table);
 }
 
+void session_peer_disown(struct session_table *table, uint32_t id)
+{
+	assert(id < table->n_peers);
+	table->disowned[id] = true;
+}
+
 int session_peer_info(const struct session_table *table, uint32_t id, struct session_peer_info *out)
 {
 	const struct session_peer *peer = session__peer(table, id);
@@ -633,6 +642,7 @@ void session_attached(struct session_table *table, bool resumed)
 	session__slots_reset(&table->slots);
 	if (resumed)
 		session__keys_read_back(table, now_ns);
+	memset(table->disowned, 0, table->n_peers * sizeof(*table->disowned));
 	session__slots_refill(&table->slots);
 	if (!resumed)
 		initiate_to_all(table, now_ns);

@@ -166,9 +166,9 @@ void session__response_in(struct session_table *table, struct session_peer *peer
 static void initiator_finish(struct session_table *table, struct session_peer *peer,
                              struct session_job *job, uint64_t now_ns)
 {
-	peer->source.remote = job->source.remote;
-	peer->source.local = job->source.local;
-	peer->source.port = job->source.port;
+	/* With the worker on which it came: the next keypair will live where this peer's traffic
+	 * arrives (DESIGN.md section 2, ownership moves at the next rekey). */
+	peer->source = job->source;
 	/* The index goes from the handshake to the keypair. */
 	base_wipe(&peer->handshake, sizeof(peer->handshake));
 	if (session__keys_install(table, peer, job, ABI_ROLE_INITIATOR, now_ns) != 0) {

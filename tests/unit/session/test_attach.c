@@ -168,6 +168,25 @@ static void sessions_are_read_back(void **state)
 	assert_int_equal(hub->table->slots.n_free[1], LAB_SLOTS - 1);
 }
 
+static void sessions_of_an_earlier_holder_of_the_id_are_retired(void **state)
+{
+	struct abi_session *theirs, *mine;
+
+	(void)state;
+	put_peers(2, false);
+	theirs = region_add(1, 0, ABI_ROLE_RESPONDER, LAB_S, true);
+	mine = region_add(2, 1, ABI_ROLE_RESPONDER, LAB_S, true);
+	session_peer_disown(hub->table, 0);
+	session_attached(hub->table, true);
+	assert_int_equal(lab_info(hub, 0).current_index, 0);
+	assert_int_equal(lab_info(hub, 0).endpoint.port, 0);
+	assert_true(was_retired(theirs->index));
+	assert_int_equal(lab_info(hub, 1).current_index, mine->index);
+	/* Once: what the peer has made since is its own. */
+	session_attached(hub->table, true);
+	assert_int_equal(lab_info(hub, 0).current_index, theirs->index);
+}
+
 static void nonsense_in_the_region_is_passed_over(void **state)
 {
 	struct abi_session *session;
@@ -210,6 +229,7 @@ int main(void)
 		lab_test(wanted_while_there_is_no_dataplane_comes_with_the_next),
 		lab_test(handshake_cut_by_a_new_dataplane_begins_again),
 		lab_test(sessions_are_read_back),
+		lab_test(sessions_of_an_earlier_holder_of_the_id_are_retired),
 		lab_test(nonsense_in_the_region_is_passed_over),
 		lab_test(new_indexes_avoid_the_slots_read_back),
 	};

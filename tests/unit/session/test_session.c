@@ -219,6 +219,23 @@ static void rekey_rotates_and_retires_the_oldest(void **state)
 	lab_assert_no_leak(&lab.hub[1]);
 }
 
+static void next_keypair_is_where_the_traffic_arrives(void **state)
+{
+	uint32_t current;
+
+	(void)state;
+	lab_know(NULL);
+	/* The first initiation guesses; lab_carry() delivers everything to worker 1. */
+	session__peer(lab.hub[0].table, LAB_PEER)->source.worker = 0;
+	lab_handshake();
+	current = lab_info(&lab.hub[0], LAB_PEER).current_index;
+	assert_int_equal(abi_index_worker(current), 0);
+	lab_pass(10 * LAB_S);
+	session_rekey_due(lab.hub[0].table, LAB_PEER, current);
+	lab_pump();
+	assert_int_equal(abi_index_worker(lab_info(&lab.hub[0], LAB_PEER).current_index), 1);
+}
+
 static void many_rekeys_leave_no_slot_behind(void **state)
 {
 	(void)state;
@@ -600,6 +617,7 @@ int main(void)
 		lab_test(wanted_twice_is_one_handshake),
 		lab_test(peer_without_endpoint_is_not_called),
 		lab_test(rekey_rotates_and_retires_the_oldest),
+		lab_test(next_keypair_is_where_the_traffic_arrives),
 		lab_test(many_rekeys_leave_no_slot_behind),
 		lab_test(keypairs_go_after_180_seconds),
 		lab_test(unconfirmed_session_goes_too),
