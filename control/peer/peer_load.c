@@ -350,6 +350,17 @@ static int complete(struct peer_table *table, struct store_peer *row, bool chang
 	return err;
 }
 
+/* The file gives this id keys that are not the stored ones: what a dataplane that kept running still
+ * has of the old ones is not this peer's. */
+static void disown_old_keys(const struct peer_table *table, const struct store_peer *row,
+                            const struct config_peer *declared)
+{
+	if (!base_equal_ct(row->public_key, declared->public_key, 32)
+	    || row->has_preshared_key != declared->has_preshared_key
+	    || !base_equal_ct(row->preshared_key, declared->preshared_key, 32))
+		session_peer_disown(table->setup.session, row->id);
+}
+
 /* Enter all rows: stored ones first, then the file's, so that a clash is told in terms of the
  * file; addresses that are still missing are given when all that are taken are known. */
 static int enter_all(struct peer_table *table, struct rows *rows,
@@ -360,10 +371,12 @@ static int enter_all(struct peer_table *table, struct rows *rows,
 
 	for (uint32_t i = 0; err == 0 && i < rows->n; i++) {
 		drop_strange_addresses(config, &rows->rows[i]);
-		if (matched[i])
+		if (matched[i]) {
+			disown_old_keys(table, &rows->rows[i], matched[i]);
 			declare(config, &rows->rows[i], matched[i]);
-		else
-			err = enter(table, &rows->rows[i], NULL, error, len);
+			continue;
+		}
+		err = enter(table, &rows->rows[i], NULL, error, len);
 	}
 	for (uint32_t i = 0; err == 0 && i < rows->n; i++)
 		if (matched[i])

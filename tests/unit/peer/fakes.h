@@ -23,6 +23,7 @@ static struct {
 	struct session_peer_info info[FAKE_PEERS];
 	session_changed_fn *changed;
 	void *changed_arg;
+	bool disowned[FAKE_PEERS];
 	int put_err;
 	/* program */
 	bool peer[FAKE_PEERS];
@@ -66,6 +67,12 @@ void session_peer_drop(struct session_table *table, uint32_t peer)
 {
 	(void)table;
 	fake.known[peer] = false;
+}
+
+void session_peer_disown(struct session_table *table, uint32_t peer)
+{
+	(void)table;
+	fake.disowned[peer] = true;
 }
 
 int session_peer_info(const struct session_table *table, uint32_t peer,

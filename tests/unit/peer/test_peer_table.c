@@ -410,9 +410,13 @@ static void renamed_and_rekeyed_peers_keep_their_id(void **state)
 	b = peer_find(table, "b")->row.id;
 	fake.info[a].last_handshake_wall_ns = 5;
 	fake.changed(fake.changed_arg, a);
+	memset(fake.disowned, 0, sizeof(fake.disowned));
 	declare(0, "a", 7, NULL, 12); /* new key */
 	declare(1, "c", 2, NULL, 13); /* new name */
 	restart();
+	/* a dataplane that kept running may still have a session of the old key */
+	assert_true(fake.disowned[a]);
+	assert_false(fake.disowned[b]);
 	assert_int_equal(peer_count(table), 2);
 	assert_int_equal(peer_find(table, "a")->row.id, a);
 	assert_int_equal(peer_find(table, "c")->row.id, b);
