@@ -11,8 +11,10 @@
 #include "edge.h"
 #include "kernel.h"
 #include "main_file.h"
+#include "peer.h"
 #include "program.h"
 #include "session.h"
+#include "store.h"
 #include "wg_cookie.h"
 
 #include <errno.h>
@@ -45,6 +47,8 @@ struct control {
 	struct session_table *sessions;
 	struct kernel *kernel;
 	struct edge *edge; /* NULL = the configuration has none */
+	struct store *store;
+	struct peer_table *peers;
 };
 
 /* ---- events of the dataplane -------------------------------------------------------------------- */
@@ -130,24 +134,12 @@ static int user_find(struct control *control)
 	return 0;
 }
 
-/* Sockets are made while root, so run_dir may stay root's; what the store writes, it writes as
- * user. */
-static int directories_make(const struct control *control)
+/* Sockets are made while root, so run_dir may stay root's. */
+static int run_dir_make(const struct control *control)
 {
-	const struct config *config = control->config;
-	char error[ERROR_LEN], store_dir[256];
-	char *end;
-	int r;
+	char error[ERROR_LEN];
+	int r = main_directory_make(control->config->run_dir, 0755, error, sizeof(error));
 
-	r = main_directory_make(config->run_dir, 0755, (uid_t)-1, (gid_t)-1, error, sizeof(error));
-	if (r != 0)
-		return fail(r, error);
-	snprintf(store_dir, sizeof(store_dir), "%s", config->store);
-	end = strrchr(store_dir, '/');
-	if (end == NULL || end == store_dir)
-		return 0;
-	*end = '\0';
-	r = main_directory_make(store_dir, 0700, control->uid, control->gid, error, sizeof(error));
 	return r == 0 ? 0 : fail(r, error);
 }
 
@@ -254,6 +246,15 @@ static int edge_make(struct control *control)
 	return r == 0 ? 0 : fail(r, error);
 }
 
+static int store_make(struct control *control)
+{
+	char error[ERROR_LEN];
+	int r = store_open(control->config->store, control->uid, control->gid, &control->store,
+	                   error, sizeof(error));
+
+	return r == 0 ? 0 : fail(r, error);
+}
+
 static int start_as_root(struct control *control)
 {
 	char error[ERROR_LEN];
@@ -261,7 +262,7 @@ static int start_as_root(struct control *control)
 
 	r = user_find(control);
 	if (r == 0)
-		r = directories_make(control);
+		r = run_dir_make(control);
 	if (r != 0)
 		return r;
 	r = main_key_load(control->config->private_key_file, control->private_key, error,
@@ -269,6 +270,8 @@ static int start_as_root(struct control *control)
 	if (r != 0)
 		return fail(r, error);
 	r = program_make(control);
+	if (r == 0)
+		r = store_make(control);
 	if (r == 0)
 		r = devices_make(control);
 	if (r == 0)
@@ -310,6 +313,21 @@ static int sessions_make(struct control *control)
 	return 0;
 }
 
+static int peers_make(struct control *control)
+{
+	const struct peer_setup setup = {
+		.base = control->base,
+		.store = control->store,
+		.session = control->sessions,
+		.program = control->program,
+		.config = control->config,
+	};
+	char error[ERROR_LEN];
+	int r = peer_table_create(&setup, &control->peers, error, sizeof(error));
+
+	return r == 0 ? 0 : fail(r, error);
+}
+
 static int hub_set(const struct control *control)
 {
 	struct abi_cmd_hub hub = {
@@ -333,6 +351,8 @@ static int start_as_user(struct control *control)
 	r = sessions_make(control);
 	if (r == 0)
 		r = hub_set(control);
+	if (r == 0)
+		r = peers_make(control);
 	if (r == 0)
 		r = kernel_mirror_create(control->base, control->config, control->program,
 		                         &control->kernel);
@@ -374,7 +394,10 @@ static void control_end(struct control *control, bool started)
 	if (control->edge != NULL)
 		edge_destroy(control->edge);
 	kernel_mirror_destroy(control->kernel);
+	if (control->peers != NULL)
+		peer_table_destroy(control->peers);
 	session_destroy(control->sessions);
+	store_close(control->store);
 	if (control->devices_made && (!started || !program_is_attached(control->program)))
 		kernel_devices_destroy(control->config);
 	abi_fds_close(&control->devices);

@@ -128,8 +128,7 @@ int main_key_load(const char *path, uint8_t key[static 32], char *error, size_t 
 
 /* ---- directories -------------------------------------------------------------------------------- */
 
-int main_directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, char *error,
-                        size_t error_len)
+int main_directory_make(const char *path, mode_t mode, char *error, size_t error_len)
 {
 	char parent[256];
 	struct stat st;
@@ -146,13 +145,12 @@ int main_directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, cha
 		int r;
 
 		snprintf(parent, sizeof(parent), "%.*s", (int)(end - path), path);
-		r = main_directory_make(parent, 0755, (uid_t)-1, (gid_t)-1, error, error_len);
+		r = main_directory_make(parent, mode, error, error_len);
 		if (r != 0)
 			return r;
 	}
 	/* The umask is tight; what is asked for here is meant. */
-	if ((mkdir(path, mode) != 0 && errno != EEXIST) || chmod(path, mode) != 0
-	    || chown(path, uid, gid) != 0) {
+	if (mkdir(path, mode) != 0 || chmod(path, mode) != 0) {
 		snprintf(error, error_len, "%s: cannot make the directory: %s", path,
 		         strerror(errno));
 		return -errno;

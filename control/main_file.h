@@ -11,10 +11,9 @@
 int main_key_load(const char *path, uint8_t key[static 32], char *error, size_t error_len)
 	__attribute__((warn_unused_result));
 
-/* Make a directory with its parents unless it exists; only one that is made here is given to uid
- * and gid. Returns 0 or -errno with a line in error. */
-int main_directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, char *error,
-                        size_t error_len) __attribute__((warn_unused_result));
+/* Make a directory with its parents unless it exists. Returns 0 or -errno with a line in error. */
+int main_directory_make(const char *path, mode_t mode, char *error, size_t error_len)
+	__attribute__((warn_unused_result));
 
 /* A TAI64N mark as 24 hex digits, replaced as a whole. load: 0, -ENOENT when there is none yet,
  * -EINVAL when it is none. */
