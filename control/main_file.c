@@ -162,7 +162,7 @@ int main_directory_make(const char *path, mode_t mode, char *error, size_t error
 
 int main_stamp_load(const char *path, uint8_t stamp[static 12])
 {
-	char text[STAMP_HEX_LEN + 2] = {0};
+	char text[STAMP_HEX_LEN + 3] = {0}; /* one more than is right */
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n;
 
