@@ -22,10 +22,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PORT_TUNNEL    ABI_PORTS_MAX
-#define DUMP_DELAY_MS  20 /* several changes at once, one dump */
-#define DUMP_RETRY_MS  200
-#define RECEIVE_BUFFER (1 << 20) /* bytes: room for some thousand messages */
+#define PORT_TUNNEL      ABI_PORTS_MAX
+#define DUMP_DELAY_MS    20 /* several changes at once, one dump */
+#define DUMP_FIRST_TRIES 20U
+#define DUMP_RETRY_MS    200
+#define RECEIVE_BUFFER   (1 << 20) /* bytes: room for some thousand messages */
 #define NEIGHBOUR_USABLE                                                                           \
 	(NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP)
 
@@ -495,6 +496,16 @@ static int events_add(struct kernel *kernel, struct event_base *base)
 	return 0;
 }
 
+/* All of it before program synchronises for the first time: what is missing then, workers drop. */
+static int dump_first(struct kernel *kernel)
+{
+	int r = -EINTR;
+
+	for (uint32_t i = 0; i < DUMP_FIRST_TRIES && r == -EINTR; i++)
+		r = dump(kernel);
+	return r;
+}
+
 int kernel_mirror_create(struct event_base *base, const struct config *config,
                          struct program *program, struct kernel **out)
 {
@@ -516,11 +527,7 @@ int kernel_mirror_create(struct event_base *base, const struct config *config,
 	if (r == 0)
 		r = kernel__wanted_init(kernel, base);
 	if (r == 0)
-		r = dump(kernel);
-	if (r == -EINTR) {
-		dump_later(kernel, DUMP_RETRY_MS);
-		r = 0;
-	}
+		r = dump_first(kernel);
 	if (r != 0) {
 		log_err("kernel", "addresses and routes cannot be read err=%s", strerror(-r));
 		kernel_mirror_destroy(kernel);
