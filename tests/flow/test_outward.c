@@ -337,6 +337,67 @@ static void handshakes_of_control_are_sent(void **state)
 	flow_destroy(flow);
 }
 
+static void a_udp_checksum_of_zero_is_sent_as_ones_over_ipv6(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct abi_cmd_inject inject = inject_to("[2001:db8:9::9]:999", 1, WG_INITIATION_LEN);
+	uint8_t frame[FLOW_FRAME_MAX];
+
+	(void)state;
+	memset(inject.message + 10, 0, 2);
+	FLOW_CMD(flow, 0, ABI_CMD_INJECT, inject);
+	flow_turn(flow);
+	assert_true(flow_tx(flow, 0, 0, frame) > 0);
+	/* With the checksum as a word of the message the sum is complete. */
+	memcpy(inject.message + 10, frame + 14 + 40 + 6, 2);
+	FLOW_CMD(flow, 0, ABI_CMD_INJECT, inject);
+	flow_turn(flow);
+	assert_true(flow_tx(flow, 0, 0, frame) > 0);
+	assert_int_equal(base_load_be16(frame + 14 + 40 + 6), 0xffff);
+	flow_destroy(flow);
+}
+
+/* Neighbours 192.0.2.2 .. 192.0.2.251, put and dropped at random, against a plain array. */
+static void neighbours_come_and_go_without_losing_others(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct abi_cmd_inject inject = inject_to("192.0.2.2:777", 3, WG_COOKIE_LEN);
+	struct abi_cmd_neighbour neighbour = {.ip = flow_ip("192.0.2.2"), .mac = {2}};
+	struct abi_cmd_wan_route on_link = {.port = 0};
+	uint8_t macs[252] = {0}; /* last byte of the MAC, 0 = no entry */
+	uint8_t frame[FLOW_FRAME_MAX];
+	uint32_t random = 1;
+
+	(void)state;
+	assert_int_equal(base_prefix_parse("192.0.2.0/24", &on_link.prefix), 0);
+	FLOW_CMD(flow, 0, ABI_CMD_WAN_ROUTE_PUT, on_link);
+	for (uint32_t i = 0; i < 4000; i++) {
+		uint32_t host = 2 + (random = random * 1103515245 + 12345) / 65536 % 250;
+		bool put = random / 256 % 3 != 0;
+
+		macs[host] = put ? (uint8_t)(i % 255 + 1) : 0;
+		neighbour.ip.bytes[3] = (uint8_t)host;
+		neighbour.mac[5] = macs[host];
+		if (put)
+			FLOW_CMD(flow, 0, ABI_CMD_NEIGHBOUR_PUT, neighbour);
+		else
+			FLOW_CMD(flow, 0, ABI_CMD_NEIGHBOUR_DROP, neighbour);
+		flow_turn(flow);
+	}
+	for (uint32_t host = 2; host < 252; host++) {
+		inject.remote.ip.bytes[3] = (uint8_t)host;
+		FLOW_CMD(flow, 0, ABI_CMD_INJECT, inject);
+		flow_turn(flow);
+		if (macs[host] == 0) {
+			flow_expect_silence(flow);
+			continue;
+		}
+		assert_int_equal(flow_tx(flow, 0, 0, frame), 42 + WG_COOKIE_LEN);
+		assert_int_equal(frame[5], macs[host]);
+	}
+	flow_destroy(flow);
+}
+
 static void handshakes_wait_for_the_neighbour_but_not_for_ever(void **state)
 {
 	struct flow *flow = flow_create(NULL);
@@ -554,6 +615,8 @@ int main(void)
 		cmocka_unit_test(congestion_inside_is_not_told_outside),
 		cmocka_unit_test(frames_of_the_kernel_go_to_their_port),
 		cmocka_unit_test(handshakes_of_control_are_sent),
+		cmocka_unit_test(a_udp_checksum_of_zero_is_sent_as_ones_over_ipv6),
+		cmocka_unit_test(neighbours_come_and_go_without_losing_others),
 		cmocka_unit_test(handshakes_wait_for_the_neighbour_but_not_for_ever),
 		cmocka_unit_test(handshakes_without_a_route_are_dropped),
 		cmocka_unit_test(answers_leave_by_the_port_they_came_in),

@@ -297,6 +297,21 @@ static void control_can_ask_for_a_keepalive(void **state)
 	flow_destroy(flow);
 }
 
+static void a_keepalive_does_not_leave_by_an_unconfirmed_session(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct flow_session peer = flow_session_make(0, 1, 1, BASE_IP_V4);
+	struct abi_cmd_session cmd = {.index = peer.index, .peer = 1};
+
+	(void)state;
+	flow_session_install(flow, &peer, ABI_ROLE_RESPONDER, 0);
+	FLOW_CMD(flow, 0, ABI_CMD_KEEPALIVE, cmd);
+	flow_turn(flow);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_INJECT, 1}, {ABI_COUNTER_DROP_NO_SESSION, 1});
+	flow_expect_silence(flow);
+	flow_destroy(flow);
+}
+
 static void silence_after_data_wants_a_session_once(void **state)
 {
 	struct flow *flow = flow_create(NULL);
@@ -563,6 +578,7 @@ int main(void)
 		cmocka_unit_test(data_without_an_answer_makes_a_passive_keepalive_after_10_s),
 		cmocka_unit_test(persistent_keepalives_come_at_their_interval),
 		cmocka_unit_test(control_can_ask_for_a_keepalive),
+		cmocka_unit_test(a_keepalive_does_not_leave_by_an_unconfirmed_session),
 		cmocka_unit_test(silence_after_data_wants_a_session_once),
 		cmocka_unit_test(an_initiators_session_asks_for_a_rekey_after_120_s_of_sending),
 		cmocka_unit_test(an_initiators_session_asks_for_a_rekey_after_165_s_of_receiving),
