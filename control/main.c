@@ -184,8 +184,10 @@ static int program_make(struct control *control)
 	struct program_setup setup = {
 		.socket_path = path,
 		.n_peers = control->config->max_peers,
-		.uid = control->uid,
-		.gid = control->gid,
+		/* The dataplane is root by name, with the capabilities for its ports alone: it can
+		 * reach what root owns, and nothing else. */
+		.uid = (uid_t)-1,
+		.gid = (gid_t)-1,
 		.has_tun = true,
 	};
 
