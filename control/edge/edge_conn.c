@@ -296,6 +296,8 @@ static bool step(struct edge_conn *conn)
 	if (conn->client.error != 0) {
 		if (conn->phase == EDGE_PHASE_HANDSHAKE && conn->is_tls)
 			edge_count(conn->thread, EDGE_REFUSED_TLS);
+		if (conn->phase == EDGE_PHASE_TUNNEL)
+			edge_tunnel_client_lost(conn);
 		conn->phase = EDGE_PHASE_GONE;
 	}
 	switch (conn->phase) {

@@ -85,6 +85,7 @@ void edge_conn__refuse(struct edge_conn *conn, int status, const char *location)
 void edge_exchange_begin(struct edge_conn *conn, const struct edge_head *head);
 bool edge_exchange_step(struct edge_conn *conn);
 void edge_tunnel_step(struct edge_conn *conn);
+void edge_tunnel_client_lost(struct edge_conn *conn);
 void edge_exchange_expire(struct edge_conn *conn, uint64_t now_ns);
 
 #endif

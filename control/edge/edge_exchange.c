@@ -315,6 +315,14 @@ static int tunnel_move(struct edge_stream *from, struct edge_stream *to)
 	return err;
 }
 
+/* Many clients close without TLS's goodbye, often right behind their last bytes. Those were
+ * authenticated and are for the backend, though nobody can say any more that they were all. */
+void edge_tunnel_client_lost(struct edge_conn *conn)
+{
+	if (tunnel_move(&conn->client, &conn->backend) == 0)
+		edge_stream_flush(&conn->backend);
+}
+
 void edge_tunnel_step(struct edge_conn *conn)
 {
 	struct edge_stream *client = &conn->client;

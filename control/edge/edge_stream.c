@@ -243,6 +243,12 @@ void edge_stream_shut(struct edge_stream *stream)
 	stream->want_shut = true;
 }
 
+void edge_stream_flush(struct edge_stream *stream)
+{
+	if (stream->is_open && stream->is_ready && stream->error == 0)
+		stream_write(stream);
+}
+
 static void event_set(struct event *event, bool *is_added, bool wanted)
 {
 	if (wanted == *is_added)

@@ -58,6 +58,9 @@ void edge_stream_close(struct edge_stream *stream);
 /* Close our half once everything in out is sent. */
 void edge_stream_shut(struct edge_stream *stream);
 
+/* Send what the kernel takes now, for a stream that is about to be closed. */
+void edge_stream_flush(struct edge_stream *stream);
+
 /* Wait for what the stream needs next. Call after the buffers were changed. */
 void edge_stream_arm(struct edge_stream *stream);
 

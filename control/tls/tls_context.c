@@ -17,7 +17,6 @@
 
 /* Forward secret AEADs only; TLS 1.3 has no others. */
 #define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-#define GROUPS     "X25519:P-256:P-384"
 
 static const unsigned char alpn_http11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
@@ -42,6 +41,7 @@ static int alpn_select(SSL *ssl, const unsigned char **out, unsigned char *out_l
 static SSL_CTX *context_create(void)
 {
 	static const unsigned char id[] = "weir";
+	char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro takes the const away */
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 
 	if (ctx == NULL)
@@ -57,7 +57,7 @@ static SSL_CTX *context_create(void)
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_alpn_select_cb(ctx, alpn_select, NULL);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION)
-	    && SSL_CTX_set_cipher_list(ctx, CIPHERS_12) && SSL_CTX_set1_groups_list(ctx, GROUPS)
+	    && SSL_CTX_set_cipher_list(ctx, CIPHERS_12) && SSL_CTX_set1_groups_list(ctx, groups)
 	    && SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1))
 		return ctx;
 	SSL_CTX_free(ctx);

@@ -89,17 +89,20 @@ static int service_add(struct host *host, const char *text)
 	if (err != 0)
 		return fail(error, text);
 	host->n++;
-	return host->certs != NULL ? certificate_save(host, service->host, host->pems[host->n - 1])
-	                           : 0;
+	return 0;
 }
 
 static int services_apply(struct host *host)
 {
 	const char *pems[SERVICES_MAX];
+	int err;
 
 	for (size_t i = 0; i < host->n; i++)
 		pems[i] = host->pems[i];
-	return edge_services_set(host->edge, host->services, pems, host->n);
+	err = edge_services_set(host->edge, host->services, pems, host->n);
+	for (size_t i = 0; i < host->n && err == 0 && host->certs != NULL; i++)
+		err = certificate_save(host, host->services[i].host, host->pems[i]);
+	return err;
 }
 
 static int limit_set(struct edge_limits *limits, const char *text)

@@ -73,8 +73,12 @@ static void pair_open(struct pair *p, const char *sni, int max_version)
 	SSL_CTX_set_max_proto_version(p->client_ctx, max_version);
 	p->client = SSL_new(p->client_ctx);
 	SSL_set_connect_state(p->client);
-	if (sni != NULL)
-		assert_true(SSL_set_tlsext_host_name(p->client, sni));
+	if (sni != NULL) {
+		char name[64]; /* OpenSSL's macro takes the const away */
+
+		snprintf(name, sizeof(name), "%s", sni);
+		assert_true(SSL_set_tlsext_host_name(p->client, name));
+	}
 	BIO_up_ref(to_server);
 	BIO_up_ref(to_client);
 	SSL_set_bio(p->server, to_server, to_client);
