@@ -1,0 +1,137 @@
+/* Life of the model, and the one way into it. */
+#include "model.h"
+
+#include "base_log.h"
+#include "base_time.h"
+#include "model_method.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct timeval renewal_interval = {12 * 3600, 0};
+
+int model__refuse(struct model_error *error, int err, const char *code, const char *field,
+                  const char *format, ...)
+{
+	va_list args;
+
+	snprintf(error->code, sizeof(error->code), "%s", code);
+	snprintf(error->field, sizeof(error->field), "%s", field ? field : "");
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return err;
+}
+
+int model__refuse_peer(struct model_error *error, int err, const struct peer_error *why)
+{
+	return model__refuse(error, err, why->code, why->field, "%s", why->text);
+}
+
+/* Replies can hold private keys, so what jansson frees is wiped first. */
+static void wiping_free(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void on_renewal(evutil_socket_t fd, short what, void *arg)
+{
+	struct model_error error = {0};
+
+	(void)fd;
+	(void)what;
+	if (model__services_publish(arg, &error) < 0)
+		log_err("model", "certificates not renewed: %s", error.text);
+}
+
+int model_create(const struct model_setup *setup, struct model **out, char *error, size_t error_len)
+{
+	struct model *model = calloc(1, sizeof(*model));
+	struct model_error why = {0};
+	int err;
+
+	json_set_alloc_funcs(malloc, wiping_free);
+	if (!model) {
+		snprintf(error, error_len, "model: not enough memory");
+		return -ENOMEM;
+	}
+	model->setup = *setup;
+	model->started_wall_ns = base_time_wall_ns();
+	model->renewal = event_new(setup->base, -1, EV_PERSIST, on_renewal, model);
+	if (!model->renewal || event_add(model->renewal, &renewal_interval) < 0) {
+		snprintf(error, error_len, "model: not enough memory");
+		model_destroy(model);
+		return -ENOMEM;
+	}
+	err = model__services_publish(model, &why);
+	if (err < 0) {
+		snprintf(error, error_len, "services: %s", why.text);
+		model_destroy(model);
+		return err;
+	}
+	*out = model;
+	return 0;
+}
+
+void model_destroy(struct model *model)
+{
+	if (!model)
+		return;
+	if (model->renewal)
+		event_free(model->renewal);
+	free(model);
+}
+
+static const struct model_method *find_method(const char *name)
+{
+	for (size_t i = 0; i < model_n_methods; i++)
+		if (strcmp(model_methods[i].name, name) == 0)
+			return &model_methods[i];
+	return NULL;
+}
+
+static json_t *error_json(const struct model_error *error)
+{
+	return json_pack("{s:s, s:s, s:s?}", "code", error->code, "message", error->text, "field",
+	                 error->field[0] != '\0' ? error->field : NULL);
+}
+
+int model_call(struct model *model, const char *name, json_t *params, json_t **result,
+               json_t **error)
+{
+	const struct model_method *method = find_method(name);
+	struct model_error why = {0};
+	json_t *empty = NULL;
+	int err;
+
+	*result = NULL;
+	*error = NULL;
+	if (!method) {
+		err = model__refuse(&why, -ENOSYS, "unknown_method", NULL,
+		                    "there is no method \"%.64s\"", name);
+	} else {
+		err = model__check(method, params, &why);
+		if (err == 0 && !params)
+			params = empty = json_object();
+		if (err == 0)
+			err = params ? method->call(model, params, result, &why) : -ENOMEM;
+		json_decref(empty);
+		if (err == 0 && !*result)
+			err = -ENOMEM;
+		if (err < 0 && why.code[0] == '\0')
+			model__refuse(&why, err, "failed", NULL, "%s", strerror(-err));
+	}
+	if (err < 0) {
+		json_decref(*result);
+		*result = NULL;
+		*error = error_json(&why);
+	}
+	return err;
+}

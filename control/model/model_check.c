@@ -1,0 +1,223 @@
+/* Arguments against their description. What passes here a handler may use without looking again. */
+#include "base_bytes.h"
+#include "base_text.h"
+#include "model_method.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHOWN_LEN 96
+
+/* What was read, for a message; a key is not shown, since it could be the private one. */
+static const char *show(const struct model_argument *argument, const json_t *value,
+                        char buf[static SHOWN_LEN])
+{
+	switch (json_typeof(value)) {
+	case JSON_STRING: {
+		const char *text = json_string_value(value);
+		size_t len = strlen(text);
+
+		if (argument->type == MODEL_KEY) {
+			snprintf(buf, SHOWN_LEN, "a text of %zu characters", len);
+			break;
+		}
+		snprintf(buf, SHOWN_LEN, "\"%.60s%s\"", text, len > 60 ? "..." : "");
+		for (char *c = buf; *c != '\0'; c++)
+			if ((unsigned char)*c < 0x20 || *c == 0x7f)
+				*c = '?';
+		break;
+	}
+	case JSON_INTEGER:
+		snprintf(buf, SHOWN_LEN, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		break;
+	case JSON_REAL:
+		snprintf(buf, SHOWN_LEN, "%g", json_real_value(value));
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		snprintf(buf, SHOWN_LEN, "%s", json_is_true(value) ? "true" : "false");
+		break;
+	case JSON_ARRAY:
+		snprintf(buf, SHOWN_LEN, "a list of %zu", json_array_size(value));
+		break;
+	case JSON_OBJECT:
+		snprintf(buf, SHOWN_LEN, "an object");
+		break;
+	default:
+		snprintf(buf, SHOWN_LEN, "null");
+	}
+	return buf;
+}
+
+static bool is_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= CONFIG_NAME_LEN || text[0] == '-' || text[len - 1] == '-')
+		return false;
+	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+static bool is_key(const char *text)
+{
+	uint8_t key[BASE_KEY_LEN];
+	bool good = base_key_from_base64(key, text) == 0;
+
+	base_wipe(key, sizeof(key));
+	return good;
+}
+
+/* One label of a DNS name: 1 to 63 of a-z 0-9 - _, no '-' at its ends. */
+static bool is_label(const char *label, size_t len)
+{
+	if (len == 0 || len > 63 || label[0] == '-' || label[len - 1] == '-')
+		return false;
+	return strspn(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") >= len;
+}
+
+int model__host_normalize(const char *text, char *out)
+{
+	size_t len = strlen(text);
+	const char *label = out;
+	const char *last = out;
+
+	if (len > 0 && text[len - 1] == '.')
+		len--;
+	if (len == 0 || len >= STORE_HOST_LEN)
+		return -EINVAL;
+	for (size_t i = 0; i < len; i++)
+		out[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+	out[len] = '\0';
+	for (; label; label = strchr(label, '.') ? strchr(label, '.') + 1 : NULL) {
+		if (!is_label(label, strcspn(label, ".")))
+			return -EINVAL;
+		last = label;
+	}
+	/* An IPv4 address, or what resolvers would take for one, is no name. */
+	return strspn(last, "0123456789") == strlen(last) ? -EINVAL : 0;
+}
+
+int model__target_parse(const char *text, char *peer, uint16_t *port)
+{
+	const char *colon = strchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	long value = 0;
+
+	if (!colon || len >= CONFIG_NAME_LEN)
+		return -EINVAL;
+	memcpy(peer, text, len);
+	peer[len] = '\0';
+	if (!is_name(peer) || colon[1] < '1' || colon[1] > '9' || strlen(colon + 1) > 5)
+		return -EINVAL;
+	for (const char *c = colon + 1; *c != '\0'; c++) {
+		if (*c < '0' || *c > '9')
+			return -EINVAL;
+		value = value * 10 + (*c - '0');
+	}
+	if (value > UINT16_MAX)
+		return -EINVAL;
+	*port = (uint16_t)value;
+	return 0;
+}
+
+static bool is_integer(const struct model_argument *argument, const json_t *value)
+{
+	return json_is_integer(value) && json_integer_value(value) >= argument->min
+	       && json_integer_value(value) <= argument->max;
+}
+
+static bool is_prefix(const json_t *value)
+{
+	struct base_prefix prefix;
+
+	return json_is_string(value) && base_prefix_parse(json_string_value(value), &prefix) == 0
+	       && !base_prefix_mask(&prefix);
+}
+
+/* *bad gets the element to blame. */
+static bool is_prefixes(const struct model_argument *argument, const json_t *value,
+                        const json_t **bad)
+{
+	if (!json_is_array(value) || json_array_size(value) > (size_t)argument->max)
+		return false;
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		if (!is_prefix(json_array_get(value, i))) {
+			*bad = json_array_get(value, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_allowed(const struct model_argument *argument, const json_t *value,
+                       const json_t **bad)
+{
+	const char *text = json_string_value(value); /* NULL when it is none */
+	char buf[STORE_HOST_LEN];
+	uint16_t port;
+
+	switch (argument->type) {
+	case MODEL_BOOLEAN:
+		return json_is_boolean(value);
+	case MODEL_INTEGER:
+		return is_integer(argument, value);
+	case MODEL_NAME:
+		return text && is_name(text);
+	case MODEL_KEY:
+		return text && is_key(text);
+	case MODEL_PREFIXES:
+		return is_prefixes(argument, value, bad);
+	case MODEL_HOST:
+		return text && model__host_normalize(text, buf) == 0;
+	case MODEL_TARGET:
+		return text && model__target_parse(text, buf, &port) == 0;
+	}
+	return false;
+}
+
+static const struct model_argument *find_argument(const struct model_method *method,
+                                                  const char *name)
+{
+	for (size_t i = 0; i < method->n_arguments; i++)
+		if (strcmp(method->arguments[i].name, name) == 0)
+			return &method->arguments[i];
+	return NULL;
+}
+
+int model__check(const struct model_method *method, const json_t *params, struct model_error *error)
+{
+	char shown[SHOWN_LEN];
+	const char *name;
+	json_t *value;
+	/* jansson's iteration takes no const, and changes nothing */
+	json_t *object = (json_t *)(uintptr_t)params;
+
+	if (params && !json_is_object(params))
+		return model__refuse(error, -EINVAL, "bad_argument", NULL,
+		                     "params must be an object");
+	json_object_foreach(object, name, value)
+	{
+		const struct model_argument *argument = find_argument(method, name);
+		const json_t *bad = value;
+
+		if (!argument)
+			return model__refuse(error, -EINVAL, "bad_argument", NULL,
+			                     "%s takes no argument \"%.64s\"", method->name, name);
+		if (!is_allowed(argument, value, &bad))
+			return model__refuse(error, -EINVAL, "bad_argument", name,
+			                     "%s %s %s, must be %s", name,
+			                     bad == value ? "is" : "has",
+			                     show(argument, bad, shown), argument->allowed);
+	}
+	for (size_t i = 0; i < method->n_arguments; i++) {
+		const struct model_argument *argument = &method->arguments[i];
+
+		if (argument->required && !json_object_get(params, argument->name))
+			return model__refuse(error, -EINVAL, "bad_argument", argument->name,
+			                     "%s is missing, must be %s", argument->name,
+			                     argument->allowed);
+	}
+	return 0;
+}

@@ -1,0 +1,99 @@
+/* What the generated table holds, and what handlers share. Private to model. */
+#ifndef MODEL_METHOD_H
+#define MODEL_METHOD_H
+
+#include "model.h"
+#include "peer.h"
+#include "store_service.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct event;
+
+enum model_type {
+	MODEL_BOOLEAN = 0,
+	MODEL_INTEGER = 1,
+	MODEL_NAME = 2,
+	MODEL_KEY = 3,
+	MODEL_PREFIXES = 4, /* array of strings */
+	MODEL_HOST = 5,
+	MODEL_TARGET = 6, /* "peer:port" */
+};
+
+struct model_argument {
+	const char *name;
+	enum model_type type;
+	bool required;
+	int64_t min;         /* of an integer */
+	int64_t max;         /* of an integer, or number of elements */
+	const char *allowed; /* completes "must be ..." */
+};
+
+struct model_error {
+	char code[24];
+	char field[32]; /* "" = none */
+	char text[400];
+};
+
+/* A handler: params is an object whose members were checked. Returns 0 with *result (NULL when
+ * memory was short), or -errno with error. */
+typedef int model_call_fn(struct model *model, const json_t *params, json_t **result,
+                          struct model_error *error);
+
+struct model_method {
+	const char *name;
+	model_call_fn *call;
+	const struct model_argument *arguments;
+	size_t n_arguments;
+};
+
+extern const struct model_method model_methods[];
+extern const size_t model_n_methods;
+
+#include "model_handlers.h" /* generated: one prototype a method */
+
+struct model {
+	struct model_setup setup;
+	uint64_t started_wall_ns;
+	struct event *renewal; /* looks after certificates that run out */
+};
+
+/* Fill error and return err, for return model__refuse(...). field may be NULL. */
+int model__refuse(struct model_error *error, int err, const char *code, const char *field,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same from a lower module's error. */
+int model__refuse_peer(struct model_error *error, int err, const struct peer_error *why);
+
+/* model_check.c: params against the description; "bad_argument" names the argument, what was read
+ * and what is allowed. params may be NULL. Returns 0 or -EINVAL. */
+int model__check(const struct model_method *method, const json_t *params,
+                 struct model_error *error);
+/* A DNS name in lower case without a trailing dot; out[STORE_HOST_LEN]. Returns 0 or -EINVAL. */
+int model__host_normalize(const char *text, char *out);
+/* "peer:port". peer[CONFIG_NAME_LEN]. Returns 0 or -EINVAL. */
+int model__target_parse(const char *text, char *peer, uint16_t *port);
+
+/* model_text.c: pieces of replies. JSON values are new; NULL when memory is short. */
+json_t *model__time(uint64_t wall_ns); /* RFC 3339, or null for 0 */
+json_t *model__key(const uint8_t key[static 32]);
+json_t *model__endpoint(const struct base_endpoint *endpoint); /* or null for port 0 */
+/* "host:port" as clients dial it; false when nothing is known. */
+#define MODEL_ENDPOINT_LEN 300
+bool model__hub_endpoint(const struct config *config, char out[static MODEL_ENDPOINT_LEN]);
+
+/* model_quick.c: a peer's file for wg-quick. private_key and preshared_key may be NULL: then
+ * placeholders stand there, with a comment. Returns a JSON string; the caller's copies of the
+ * keys are the caller's to wipe. */
+json_t *model__quick(const struct model *model, const struct peer *peer, const uint8_t *private_key,
+                     const uint8_t *preshared_key);
+
+/* model_service.c: hand the stored services to the edge. Returns 0 or -errno with error. */
+int model__services_publish(struct model *model, struct model_error *error);
+/* True when a service points to this peer; name[CONFIG_NAME_LEN] gets the first one's. Returns 1,
+ * 0, -errno. */
+int model__services_of_peer(struct model *model, const char *peer, char *name);
+/* Number of services, or -errno. */
+int model__services_count(struct model *model);
+
+#endif

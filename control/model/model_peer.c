@@ -1,0 +1,242 @@
+/* peer.add, peer.list, peer.show, peer.remove, peer.config */
+#include "base_bytes.h"
+#include "base_log.h"
+#include "base_text.h"
+#include "base_time.h"
+#include "model_method.h"
+#include "program.h"
+#include "session.h"
+#include "wg_key.h"
+
+#include <sodium.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LIMIT_DEFAULT 100
+#define ACTIVE_FOR_NS (180 * BASE_NS_PER_S) /* a session lives no longer without a handshake */
+#define PREFIXES_MAX  CONFIG_ALLOWED_MAX
+
+/* ---- one peer as JSON --------------------------------------------------------------------------- */
+
+static json_t *addresses_json(const struct store_peer *row)
+{
+	char text[BASE_IP_STRLEN];
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < row->n_addresses; i++)
+		json_array_append_new(array, json_string(base_ip_format(&row->addresses[i], text)));
+	return array;
+}
+
+static json_t *allowed_ips_json(const struct store_peer *row)
+{
+	char text[BASE_PREFIX_STRLEN];
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < row->n_allowed_ips; i++)
+		json_array_append_new(array,
+		                      json_string(base_prefix_format(&row->allowed_ips[i], text)));
+	return array;
+}
+
+static json_t *declared_json(const struct model *model, const struct peer *peer)
+{
+	if (!peer->row.declared)
+		return json_null();
+	return json_sprintf("%s:%d", model->setup.config->path, peer->line);
+}
+
+/* Monotonic to wall clock; 0 stays 0. */
+static uint64_t wall_of(uint64_t monotonic_ns)
+{
+	return monotonic_ns == 0 ? 0
+	                         : base_time_wall_ns() - (base_time_monotonic_ns() - monotonic_ns);
+}
+
+static json_t *peer_json(const struct model *model, const struct peer *peer)
+{
+	const struct store_peer *row = &peer->row;
+	struct store_peer_state state = peer_state(model->setup.peers, peer);
+	struct abi_peer_counters counters = program_peer_counters(model->setup.program, row->id);
+	uint64_t now_ns = base_time_wall_ns();
+	bool active = state.last_handshake_wall_ns != 0
+	              && now_ns - state.last_handshake_wall_ns < ACTIVE_FOR_NS;
+
+	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
+	                 " s:I, s:I, s:I, s:I, s:I}",
+	                 "name", row->name, "public_key", model__key(row->public_key),
+	                 "preshared_key", row->has_preshared_key, "addresses", addresses_json(row),
+	                 "allowed_ips", allowed_ips_json(row), "keepalive", (int)row->keepalive_s,
+	                 "declared_at", declared_json(model, peer), "created_at",
+	                 model__time(row->created_wall_ns), "endpoint",
+	                 model__endpoint(&state.endpoint), "last_handshake_at",
+	                 model__time(state.last_handshake_wall_ns), "last_seen_at",
+	                 model__time(wall_of(counters.last_rx_ns)), "active", active, "rx_bytes",
+	                 (json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
+	                 "rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
+	                 (json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops);
+}
+
+static const struct peer *find(const struct model *model, const json_t *params,
+                               struct model_error *error)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	const struct peer *peer = peer_find(model->setup.peers, name);
+
+	if (!peer)
+		model__refuse(error, -ENOENT, "not_found", "name", "name: no peer is called \"%s\"",
+		              name);
+	return peer;
+}
+
+/* ---- add ---------------------------------------------------------------------------------------- */
+
+/* Keys of a peer that is being added; wiped at the end. */
+struct keys {
+	bool has_private;
+	bool has_preshared;
+	uint8_t private_key[32];
+	uint8_t public_key[32];
+	uint8_t preshared_key[32];
+};
+
+static int keys_make(const json_t *params, struct keys *keys)
+{
+	const char *public_key = json_string_value(json_object_get(params, "public_key"));
+
+	if (!json_is_true(json_object_get(params, "no_preshared_key"))) {
+		keys->has_preshared = true;
+		randombytes_buf(keys->preshared_key, sizeof(keys->preshared_key));
+	}
+	if (public_key)
+		return base_key_from_base64(keys->public_key, public_key);
+	keys->has_private = true;
+	randombytes_buf(keys->private_key, sizeof(keys->private_key));
+	wg_key_clamp(keys->private_key);
+	wg_key_public(keys->public_key, keys->private_key);
+	return 0;
+}
+
+static uint32_t prefixes_read(const json_t *array, struct base_prefix *out)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(array) && n < PREFIXES_MAX; i++)
+		if (base_prefix_parse(json_string_value(json_array_get(array, i)), &out[n]) == 0)
+			n++;
+	return n;
+}
+
+/* A service that was stored before its peer finds it now. The peer is there either way. */
+static void publish_again(struct model *model)
+{
+	struct model_error why = {0};
+
+	if (model__services_publish(model, &why) < 0)
+		log_err("model", "services not published: %s", why.text);
+}
+
+int model__peer_add(struct model *model, const json_t *params, json_t **result,
+                    struct model_error *error)
+{
+	struct base_prefix ips[PREFIXES_MAX];
+	struct keys keys = {0};
+	struct peer_request request = {
+		.name = json_string_value(json_object_get(params, "name")),
+		.public_key = keys.public_key,
+		.ips = ips,
+		.n_ips = prefixes_read(json_object_get(params, "allowed_ips"), ips),
+		.keepalive_s = (uint16_t)json_integer_value(json_object_get(params, "keepalive")),
+	};
+	struct peer_error why = {0};
+	const struct peer *peer = NULL;
+	int err = keys_make(params, &keys);
+
+	if (err == 0) {
+		request.preshared_key = keys.has_preshared ? keys.preshared_key : NULL;
+		err = peer_add(model->setup.peers, &request, &peer, &why);
+		if (err < 0)
+			model__refuse_peer(error, err, &why);
+	}
+	if (err == 0) {
+		publish_again(model);
+		*result = json_pack("{s:o, s:o}", "peer", peer_json(model, peer), "config",
+		                    model__quick(model, peer,
+		                                 keys.has_private ? keys.private_key : NULL,
+		                                 request.preshared_key));
+	}
+	base_wipe(&keys, sizeof(keys));
+	return err;
+}
+
+/* ---- the others --------------------------------------------------------------------------------- */
+
+int model__peer_list(struct model *model, const json_t *params, json_t **result,
+                     struct model_error *error)
+{
+	const json_t *limit_arg = json_object_get(params, "limit");
+	const char *cursor = json_string_value(json_object_get(params, "cursor"));
+	json_int_t limit = limit_arg ? json_integer_value(limit_arg) : LIMIT_DEFAULT;
+	const struct peer *peer = peer_after(model->setup.peers, cursor ? cursor : "");
+	const char *last = NULL;
+	json_t *array = json_array();
+
+	(void)error;
+	for (; peer && limit > 0; limit--) {
+		json_array_append_new(array, peer_json(model, peer));
+		last = peer->row.name;
+		peer = peer_after(model->setup.peers, last);
+	}
+	*result = json_pack("{s:o, s:s?}", "peers", array, "next", peer ? last : NULL);
+	return 0;
+}
+
+int model__peer_show(struct model *model, const json_t *params, json_t **result,
+                     struct model_error *error)
+{
+	const struct peer *peer = find(model, params, error);
+
+	if (!peer)
+		return -ENOENT;
+	*result = json_pack("{s:o}", "peer", peer_json(model, peer));
+	return 0;
+}
+
+int model__peer_remove(struct model *model, const json_t *params, json_t **result,
+                       struct model_error *error)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	char service[CONFIG_NAME_LEN];
+	struct peer_error why = {0};
+	int err;
+
+	if (!find(model, params, error))
+		return -ENOENT;
+	err = model__services_of_peer(model, name, service);
+	if (err < 0)
+		return model__refuse(error, err, "failed", NULL, "store: %s",
+		                     store_error(model->setup.store));
+	if (err == 1)
+		return model__refuse(error, -EBUSY, "in_use", "name",
+		                     "name: service \"%s\" points to peer \"%s\"; remove the "
+		                     "service first",
+		                     service, name);
+	err = peer_remove(model->setup.peers, name, &why);
+	if (err < 0)
+		return model__refuse_peer(error, err, &why);
+	*result = json_pack("{s:s}", "name", name);
+	return 0;
+}
+
+int model__peer_config(struct model *model, const json_t *params, json_t **result,
+                       struct model_error *error)
+{
+	const struct peer *peer = find(model, params, error);
+
+	if (!peer)
+		return -ENOENT;
+	*result = json_pack("{s:o}", "config", model__quick(model, peer, NULL, NULL));
+	return 0;
+}

@@ -1,0 +1,107 @@
+/* A peer's file for wg-quick. Built in one fixed buffer, which is wiped: it can hold keys. */
+#include "base_bytes.h"
+#include "base_text.h"
+#include "model_method.h"
+#include "session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KEEPALIVE_S 25 /* holds NAT bindings of 30 s and more open */
+
+struct text {
+	char buf[4096];
+	size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(text->buf + text->len, sizeof(text->buf) - text->len, format, args);
+	va_end(args);
+	if (len > 0)
+		text->len += (size_t)len;
+	if (text->len >= sizeof(text->buf)) /* cannot be: the longest fields sum up to less */
+		text->len = sizeof(text->buf) - 1;
+}
+
+/* A key, or its placeholder, which wg refuses: nobody runs it by mistake. */
+static void append_key(struct text *text, const char *name, const uint8_t *key,
+                       const char *placeholder)
+{
+	char base64[BASE_KEY_BASE64_LEN];
+
+	if (!key) {
+		append(text, "%s = %s\n", name, placeholder);
+		return;
+	}
+	base_key_to_base64(base64, key);
+	append(text, "%s = %s\n", name, base64);
+	base_wipe(base64, sizeof(base64));
+}
+
+static void append_interface(struct text *text, const struct config *config,
+                             const struct peer *peer, const uint8_t *private_key)
+{
+	char ip[BASE_IP_STRLEN];
+
+	append(text, "[Interface]\n");
+	append(text, "# weir peer: %s\n", peer->row.name);
+	if (!private_key)
+		append(text, "# The hub does not know the private key: put it here, it belongs to\n"
+		             "# the public key that the peer was added with.\n");
+	append_key(text, "PrivateKey", private_key, "<private-key>");
+	append(text, "Address = ");
+	for (uint32_t i = 0; i < peer->row.n_addresses; i++)
+		append(text, "%s%s/%zu", i ? ", " : "", base_ip_format(&peer->row.addresses[i], ip),
+		       base_ip_len(peer->row.addresses[i].family) * 8);
+	append(text, "\nMTU = %u\n", config->tunnel_mtu);
+}
+
+static void append_hub(struct text *text, const struct model *model, const struct peer *peer,
+                       const uint8_t *preshared_key)
+{
+	const struct config *config = model->setup.config;
+	char endpoint[MODEL_ENDPOINT_LEN];
+	char prefix[BASE_PREFIX_STRLEN];
+
+	append(text, "\n[Peer]\n");
+	append_key(text, "PublicKey", session_public_key(model->setup.session), "");
+	if (peer->row.has_preshared_key && !preshared_key)
+		append(text, "# The hub does not read the preshared key back: it was printed when\n"
+		             "# the peer was added.\n");
+	if (peer->row.has_preshared_key)
+		append_key(text, "PresharedKey", preshared_key, "<preshared-key>");
+	if (model__hub_endpoint(config, endpoint))
+		append(text, "Endpoint = %s\n", endpoint);
+	else
+		append(text,
+		       "# The hub does not know how it is reached (hub.endpoint): complete this.\n"
+		       "# Endpoint = <host>:%u\n",
+		       config->listen_port);
+	append(text, "AllowedIPs = ");
+	for (uint32_t i = 0; i < config->n_tunnel; i++) {
+		struct base_prefix net = config->tunnel[i];
+
+		base_prefix_mask(&net);
+		append(text, "%s%s", i ? ", " : "", base_prefix_format(&net, prefix));
+	}
+	append(text, "\nPersistentKeepalive = %d\n", KEEPALIVE_S);
+}
+
+json_t *model__quick(const struct model *model, const struct peer *peer, const uint8_t *private_key,
+                     const uint8_t *preshared_key)
+{
+	struct text text = {.len = 0};
+	json_t *json;
+
+	append_interface(&text, model->setup.config, peer, private_key);
+	append_hub(&text, model, peer, preshared_key);
+	json = json_stringn(text.buf, text.len);
+	base_wipe(&text, sizeof(text));
+	return json;
+}

@@ -1,0 +1,60 @@
+/* Times, keys and endpoints as replies show them. */
+#include "base_bytes.h"
+#include "base_text.h"
+#include "base_time.h"
+#include "model_method.h"
+
+#include <stdio.h>
+#include <time.h>
+
+json_t *model__time(uint64_t wall_ns)
+{
+	time_t seconds = (time_t)(wall_ns / BASE_NS_PER_S);
+	char text[64];
+	struct tm tm;
+	size_t len;
+
+	if (wall_ns == 0)
+		return json_null();
+	gmtime_r(&seconds, &tm);
+	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + len, sizeof(text) - len, ".%03uZ",
+	         (unsigned int)(wall_ns / BASE_NS_PER_MS % 1000));
+	return json_string(text);
+}
+
+json_t *model__key(const uint8_t key[static 32])
+{
+	char text[BASE_KEY_BASE64_LEN];
+
+	base_key_to_base64(text, key);
+	return json_string(text);
+}
+
+json_t *model__endpoint(const struct base_endpoint *endpoint)
+{
+	char text[BASE_ENDPOINT_STRLEN];
+
+	if (endpoint->port == 0)
+		return json_null();
+	return json_string(base_endpoint_format(endpoint, text));
+}
+
+bool model__hub_endpoint(const struct config *config, char out[static MODEL_ENDPOINT_LEN])
+{
+	if (config->endpoint[0] != '\0') {
+		snprintf(out, MODEL_ENDPOINT_LEN, "%s", config->endpoint);
+		return true;
+	}
+	for (uint32_t i = 0; i < config->n_ports; i++) {
+		if (config->ports[i].n_addresses == 0)
+			continue;
+
+		struct base_endpoint endpoint = {.ip = config->ports[i].addresses[0].ip,
+		                                 .port = config->listen_port};
+
+		base_endpoint_format(&endpoint, out);
+		return true;
+	}
+	return false;
+}

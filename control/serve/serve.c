@@ -1,0 +1,382 @@
+/* Lines in, lines out, without ever waiting: a client that is slow, silent or talks nonsense costs
+ * a bounded buffer and nobody else's time. */
+#include "serve.h"
+
+#include "base_bytes.h"
+#include "base_log.h"
+#include "base_time.h"
+#include "model.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LINE_LEN_MAX    (64 * 1024)
+#define OUTPUT_LEN_MAX  (256 * 1024) /* beyond, no further request is read until it drains */
+#define CONNECTIONS_MAX 64
+#define TURN_MAX        8 /* requests of one client before others have their turn */
+
+static const struct timeval idle_timeout = {600, 0};
+static const struct timeval write_timeout = {30, 0};
+
+struct connection {
+	struct serve *serve;
+	struct bufferevent *bev;
+	bool is_closing; /* once what was written is out */
+	bool is_at_end;  /* the client has shut its side down, and still reads */
+	LIST_ENTRY(connection) link;
+};
+
+struct serve {
+	struct model *model;
+	struct evconnlistener *listener;
+	LIST_HEAD(, connection) connections;
+	unsigned int n_connections;
+	struct base_log_limit limit;
+};
+
+/* ---- listening ---------------------------------------------------------------------------------- */
+
+/* True when somebody accepts connections on the socket file. */
+static bool is_alive(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return true; /* not known: do not take it away */
+	r = connect(fd, (const struct sockaddr *)address, sizeof(*address));
+	/* EAGAIN: its queue is full, so it is alive */
+	r = r == 0 || errno != ECONNREFUSED;
+	close(fd);
+	return r;
+}
+
+/* Remove a socket file that nobody listens on. */
+static int clear_path(const struct sockaddr_un *address)
+{
+	struct stat st;
+
+	if (lstat(address->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	if (is_alive(address))
+		return -EADDRINUSE;
+	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int refuse(char *error, size_t len, const char *path, int err)
+{
+	const char *why = err == -EADDRINUSE ? "a hub is already running here (it answers)"
+	                  : err == -EEXIST   ? "is there and is not a socket"
+	                                     : strerror(-err);
+
+	snprintf(error, len, "%s: control socket: %s", path, why);
+	return err;
+}
+
+int serve_listen(const char *path, char *error, size_t error_len)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	mode_t umask_before;
+	int err;
+	int fd;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return refuse(error, error_len, path, -ENAMETOOLONG);
+	memcpy(address.sun_path, path, strlen(path));
+	err = clear_path(&address);
+	if (err < 0)
+		return refuse(error, error_len, path, err);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return refuse(error, error_len, path, -errno);
+	umask_before = umask(0177);
+	err = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	umask(umask_before);
+	if (err == 0 && listen(fd, CONNECTIONS_MAX) < 0)
+		err = -errno;
+	if (err < 0) {
+		close(fd);
+		return refuse(error, error_len, path, err);
+	}
+	return fd;
+}
+
+/* ---- answering ---------------------------------------------------------------------------------- */
+
+static void connection_free(struct connection *connection)
+{
+	LIST_REMOVE(connection, link);
+	connection->serve->n_connections--;
+	bufferevent_free(connection->bev); /* closes the socket */
+	free(connection);
+}
+
+static void wipe_and_free(const void *data, size_t len, void *arg)
+{
+	(void)data;
+	base_wipe(arg, len);
+	free(arg);
+}
+
+/* Queue one line. json is taken over. The text can hold a private key: the buffer that libevent
+ * writes from is our own, and is wiped when it is done with. */
+static int send_json(struct connection *connection, json_t *json)
+{
+	struct evbuffer *output = bufferevent_get_output(connection->bev);
+	size_t len = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0;
+	char *text = len > 0 ? malloc(len + 1) : NULL;
+
+	if (!text) {
+		json_decref(json);
+		return -ENOMEM;
+	}
+	json_dumpb(json, text, len, JSON_COMPACT);
+	json_decref(json);
+	text[len] = '\n';
+	if (evbuffer_add_reference(output, text, len + 1, wipe_and_free, text) < 0) {
+		wipe_and_free(text, len + 1, text);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Tell why and close. */
+static void send_last(struct connection *connection, const char *code, const char *message)
+{
+	json_t *json = json_pack("{s:n, s:{s:s, s:s, s:n}}", "id", "error", "code", code, "message",
+	                         message, "field");
+
+	connection->is_closing = true;
+	bufferevent_disable(connection->bev, EV_READ);
+	/* Without memory for the reason, the close alone has to say it. */
+	if (send_json(connection, json) < 0)
+		log_err("serve", "no memory for an answer");
+}
+
+/* What a request may hold, or NULL when it is right. */
+static const char *request_wrong(const json_t *request)
+{
+	const json_t *id = json_object_get(request, "id");
+	size_t n = (id != NULL) + (json_object_get(request, "method") != NULL)
+	           + (json_object_get(request, "params") != NULL);
+
+	if (!json_is_object(request))
+		return "a request is an object with method, params and id";
+	if (!json_is_string(json_object_get(request, "method")))
+		return "method is missing, must be a string";
+	if (id && !json_is_string(id) && !json_is_integer(id) && !json_is_null(id))
+		return "id must be a string, an integer or null";
+	if (n != json_object_size(request))
+		return "a request has no members but method, params and id";
+	return NULL;
+}
+
+static void answer(struct connection *connection, json_t *request)
+{
+	json_t *id = json_object_get(request, "id");
+	json_t *params = json_object_get(request, "params");
+	json_t *result = NULL;
+	json_t *error = NULL;
+	json_t *reply;
+	int err = model_call(connection->serve->model,
+	                     json_string_value(json_object_get(request, "method")), params, &result,
+	                     &error);
+
+	reply = err < 0 ? json_pack("{s:O?, s:o}", "id", id, "error", error)
+	                : json_pack("{s:O?, s:o}", "id", id, "result", result);
+	if (send_json(connection, reply) < 0)
+		send_last(connection, "failed", "not enough memory");
+}
+
+static void take_line(struct connection *connection, const char *line, size_t len)
+{
+	char message[256];
+	json_error_t where;
+	json_t *request;
+	const char *wrong;
+
+	if (len == 0)
+		return;
+	request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
+	if (!request) {
+		snprintf(message, sizeof(message), "not JSON: %s", where.text);
+		send_last(connection, "bad_request", message);
+		return;
+	}
+	wrong = request_wrong(request);
+	if (wrong)
+		send_last(connection, "bad_request", wrong);
+	else
+		answer(connection, request);
+	json_decref(request);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	struct connection *connection = arg;
+	struct evbuffer *input = bufferevent_get_input(bev);
+
+	for (int i = 0; !connection->is_closing; i++) {
+		size_t len = 0;
+		char *line;
+
+		if (evbuffer_get_length(bufferevent_get_output(bev)) > OUTPUT_LEN_MAX) {
+			bufferevent_disable(bev, EV_READ); /* on_write() goes on */
+			return;
+		}
+		if (i == TURN_MAX) {
+			bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+			return;
+		}
+		line = evbuffer_readln(input, &len, EVBUFFER_EOL_LF);
+		if (!line)
+			break;
+		take_line(connection, line, len);
+		free(line);
+	}
+	if (!connection->is_closing && evbuffer_get_length(input) > LINE_LEN_MAX)
+		send_last(connection, "bad_request", "line is longer than 65536 bytes");
+	if (!connection->is_at_end)
+		return;
+	connection->is_closing = true;
+	if (evbuffer_get_length(bufferevent_get_output(bev)) == 0)
+		connection_free(connection);
+}
+
+/* All that was queued is out. */
+static void on_write(struct bufferevent *bev, void *arg)
+{
+	struct connection *connection = arg;
+
+	if (connection->is_closing) {
+		connection_free(connection);
+		return;
+	}
+	if (!(bufferevent_get_enabled(bev) & EV_READ)) {
+		bufferevent_enable(bev, EV_READ);
+		bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+	}
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct connection *connection = arg;
+
+	if ((what & BEV_EVENT_EOF) && !connection->is_closing) {
+		connection->is_at_end = true;
+		on_read(bev, connection);
+	} else if (!(what & BEV_EVENT_EOF)) { /* error or time-out */
+		connection_free(connection);
+	}
+}
+
+/* ---- accepting ---------------------------------------------------------------------------------- */
+
+static bool is_allowed(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return false;
+	return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static void log_limited(struct serve *serve, const char *message)
+{
+	uint32_t suppressed;
+
+	if (base_log_limit_pass(&serve->limit, base_time_monotonic_ns(), &suppressed))
+		log_warn("serve", "%s suppressed=%u", message, suppressed);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int len, void *arg)
+{
+	struct serve *serve = arg;
+	struct connection *connection = NULL;
+	struct bufferevent *bev = NULL;
+
+	(void)address;
+	(void)len;
+	if (serve->n_connections < CONNECTIONS_MAX)
+		connection = calloc(1, sizeof(*connection));
+	if (connection)
+		bev = bufferevent_socket_new(evconnlistener_get_base(listener), fd,
+		                             BEV_OPT_CLOSE_ON_FREE);
+	if (!bev) {
+		log_limited(serve, serve->n_connections < CONNECTIONS_MAX
+		                           ? "no memory for a client"
+		                           : "too many clients at once");
+		free(connection);
+		close(fd);
+		return;
+	}
+	connection->serve = serve;
+	connection->bev = bev;
+	LIST_INSERT_HEAD(&serve->connections, connection, link);
+	serve->n_connections++;
+	bufferevent_setcb(bev, on_read, on_write, on_event, connection);
+	bufferevent_setwatermark(bev, EV_READ, 0, LINE_LEN_MAX + 1);
+	bufferevent_set_timeouts(bev, &idle_timeout, &write_timeout);
+	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	if (!is_allowed(fd)) {
+		log_limited(serve, "client refused: neither root nor the user of weir");
+		send_last(connection, "not_allowed", "only root and the user of weir may do this");
+	}
+}
+
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	char message[128];
+
+	(void)listener;
+	snprintf(message, sizeof(message), "client not accepted: %s", strerror(errno));
+	log_limited(arg, message);
+}
+
+int serve_create(struct event_base *base, int fd, struct model *model, struct serve **out)
+{
+	struct serve *serve = calloc(1, sizeof(*serve));
+
+	if (!serve)
+		return -ENOMEM;
+	serve->model = model;
+	LIST_INIT(&serve->connections);
+	/* backlog 0: serve_listen() has called listen() */
+	serve->listener = evconnlistener_new(base, on_accept, serve,
+	                                     LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (!serve->listener) {
+		free(serve);
+		return -ENOMEM;
+	}
+	evconnlistener_set_error_cb(serve->listener, on_accept_error);
+	*out = serve;
+	return 0;
+}
+
+void serve_destroy(struct serve *serve)
+{
+	struct connection *connection;
+
+	if (!serve)
+		return;
+	evconnlistener_free(serve->listener);
+	while ((connection = LIST_FIRST(&serve->connections)) != NULL)
+		connection_free(connection);
+	free(serve);
+}
