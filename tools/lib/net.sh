@@ -5,6 +5,7 @@
 
 net_tag=${net_tag:-w$$}
 net_dir=${net_dir:-$(mktemp -d "/tmp/weir-$net_tag.XXXXXX")}
+chmod 755 "$net_dir" # control, an ordinary user, keeps its store below; files in it are private
 net_namespaces=()
 net_pids=()
 
