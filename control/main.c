@@ -11,8 +11,10 @@
 #include "edge.h"
 #include "kernel.h"
 #include "main_file.h"
+#include "model.h"
 #include "peer.h"
 #include "program.h"
+#include "serve.h"
 #include "session.h"
 #include "store.h"
 #include "wg_cookie.h"
@@ -49,6 +51,9 @@ struct control {
 	struct edge *edge; /* NULL = the configuration has none */
 	struct store *store;
 	struct peer_table *peers;
+	int serve_fd; /* control socket, until serve has it; -1 = none */
+	struct model *model;
+	struct serve *serve;
 };
 
 /* ---- events of the dataplane -------------------------------------------------------------------- */
@@ -257,6 +262,16 @@ static int store_make(struct control *control)
 	return r == 0 ? 0 : fail(r, error);
 }
 
+/* First of all sockets: a second start is told so before it touches anything. */
+static int serve_socket_make(struct control *control)
+{
+	char path[CONFIG_PATH_LEN], error[ERROR_LEN];
+
+	snprintf(path, sizeof(path), "%s/control.sock", control->config->run_dir);
+	control->serve_fd = serve_listen(path, error, sizeof(error));
+	return control->serve_fd >= 0 ? 0 : fail(control->serve_fd, error);
+}
+
 static int start_as_root(struct control *control)
 {
 	char error[ERROR_LEN];
@@ -271,7 +286,9 @@ static int start_as_root(struct control *control)
 	                  sizeof(error));
 	if (r != 0)
 		return fail(r, error);
-	r = program_make(control);
+	r = serve_socket_make(control);
+	if (r == 0)
+		r = program_make(control);
 	if (r == 0)
 		r = store_make(control);
 	if (r == 0)
@@ -342,6 +359,30 @@ static int hub_set(const struct control *control)
 	return program_hub_set(control->program, &hub);
 }
 
+static int serve_make(struct control *control)
+{
+	const struct model_setup setup = {
+		.base = control->base,
+		.config = control->config,
+		.store = control->store,
+		.peers = control->peers,
+		.session = control->sessions,
+		.program = control->program,
+		.edge = control->edge,
+	};
+	char error[ERROR_LEN];
+	int r;
+
+	r = model_create(&setup, &control->model, error, sizeof(error));
+	if (r != 0)
+		return fail(r, error);
+	r = serve_create(control->base, control->serve_fd, control->model, &control->serve);
+	if (r != 0)
+		return fail(r, "control socket: out of memory");
+	control->serve_fd = -1;
+	return 0;
+}
+
 static int start_as_user(struct control *control)
 {
 	char error[ERROR_LEN];
@@ -361,6 +402,8 @@ static int start_as_user(struct control *control)
 	if (r == 0)
 		r = program_start(control->program,
 		                  control->devices_made ? &control->devices : NULL);
+	if (r == 0)
+		r = serve_make(control);
 	return r;
 }
 
@@ -393,6 +436,10 @@ static int loop_make(struct control *control)
 /* Reverse order of making. A dataplane that runs goes on, and with it the guard on its interfaces. */
 static void control_end(struct control *control, bool started)
 {
+	serve_destroy(control->serve);
+	model_destroy(control->model);
+	if (control->serve_fd >= 0)
+		close(control->serve_fd);
 	if (control->edge != NULL)
 		edge_destroy(control->edge);
 	kernel_mirror_destroy(control->kernel);
@@ -517,7 +564,7 @@ int main(int argc, char **argv)
 {
 	uint64_t begin_ns = base_time_monotonic_ns();
 	struct arguments arguments = {0};
-	struct control control = {0};
+	struct control control = {.serve_fd = -1};
 	char error[ERROR_LEN];
 	int r;
 
