@@ -267,6 +267,9 @@ static void take_record(struct worker *w, struct path_burst *b, const struct abi
 	union worker_cmd cmd;
 	int rc = -EINVAL;
 
+	/* What a worker left that was killed while it gave the record back. */
+	if (record->type == ABI_CMD_NONE)
+		return;
 	if (record->type < ABI_N_CMD_TYPES && record->len == payload_len[record->type]) {
 		memcpy(&cmd, record->payload, record->len);
 		rc = apply(w, b, record->type, &cmd);
@@ -291,14 +294,17 @@ static bool answer_barrier(struct worker *w)
 	return true;
 }
 
+/* A command leaves the ring after it was applied: a worker killed in between finds it again, and
+ * applying it twice does no harm. */
 uint32_t worker__cmd_poll(struct worker *w, struct path_burst *b)
 {
 	struct abi_record record;
 	uint32_t n = 0;
 
 	while (n < WORKER_CMD_MAX && answer_barrier(w)
-	       && abi_ring_pop(&w->cmd_ring, &record) == 1) {
+	       && abi_ring_peek(&w->cmd_ring, &record) == 1) {
 		take_record(w, b, &record);
+		abi_ring_free(&w->cmd_ring);
 		n++;
 	}
 	(void)answer_barrier(w);
