@@ -203,6 +203,9 @@ static ssize_t log_line(void *cookie, const char *text, size_t len)
 	int n = len > 0 && text[len - 1] == '\n' ? (int)len - 1 : (int)len;
 
 	(void)cookie;
+	/* Said of each size that the machine could have, whether or not it is wanted. */
+	if (memmem(text, len, "hugepages reported", strlen("hugepages reported")) != NULL)
+		level = (int)RTE_LOG_INFO;
 	if (level <= (int)RTE_LOG_ERR)
 		log_err("eal", "%.*s", n, text);
 	else if (level == (int)RTE_LOG_WARNING)
