@@ -22,10 +22,12 @@ static const struct aead_backend_ops *const backend_ops[AEAD_N_BACKENDS] = {
 	[AEAD_BACKEND_AUTO] = NULL,
 	[AEAD_BACKEND_IPSEC_MB] = &aead_ipsec_mb_ops,
 	[AEAD_BACKEND_SODIUM] = &aead_sodium_ops,
+	[AEAD_BACKEND_AVX512] = &aead_avx512_ops,
 };
 
 /* What AUTO tries, fastest first. The last one runs on every CPU. */
 static const struct aead_backend_ops *const auto_order[] = {
+	&aead_avx512_ops,
 	&aead_ipsec_mb_ops,
 	&aead_sodium_ops,
 };

@@ -4,7 +4,7 @@
  * None of them has both WireGuard's nonce (4 zero bytes first) and no additional data, so they go
  * through aead__seal_extra() and aead__open_extra(): the backends' own code, with nonce and
  * additional data given. argv[1]: the JSON file; that it is missing is a failure. */
-#include "aead_backend.h"
+#include "aead_each.h"
 #include "base_bytes.h"
 #include "test.h"
 
@@ -200,40 +200,21 @@ static void file_holds_valid_and_invalid_vectors(void **state)
 	assert_int_equal(n_valid, 256);
 }
 
-static int create_ipsec_mb(void **state)
-{
-	return aead_create(AEAD_BACKEND_IPSEC_MB, (struct aead **)state);
-}
-
-static int create_sodium(void **state)
-{
-	return aead_create(AEAD_BACKEND_SODIUM, (struct aead **)state);
-}
-
-static int destroy(void **state)
-{
-	aead_destroy(*state);
-	return 0;
-}
-
-/* clang-format off */
-#define EACH_BACKEND(test)                                                                         \
-	{ #test " (ipsec-mb)", test, create_ipsec_mb, destroy, NULL },                             \
-	{ #test " (sodium)", test, create_sodium, destroy, NULL }
-/* clang-format on */
-
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(file_holds_valid_and_invalid_vectors),
-		EACH_BACKEND(all_vectors_are_sealed_in_bursts_of_1_to_64),
-		EACH_BACKEND(all_vectors_are_judged_in_bursts_of_1_to_64),
+	const struct CMUnitTest of_each[] = {
+		cmocka_unit_test(all_vectors_are_sealed_in_bursts_of_1_to_64),
+		cmocka_unit_test(all_vectors_are_judged_in_bursts_of_1_to_64),
 	};
+	static struct aead_each tests;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: test_wycheproof_aead FILE\n");
 		return 2;
 	}
 	path = argv[1];
-	return cmocka_run_group_tests(tests, load, NULL);
+	aead_each_add_one(
+		&tests, (struct CMUnitTest)cmocka_unit_test(file_holds_valid_and_invalid_vectors));
+	aead_each_add(&tests, of_each, BASE_ARRAY_LEN(of_each));
+	return _cmocka_run_group_tests("wycheproof_aead", tests.test, tests.n, load, NULL);
 }

@@ -1,0 +1,78 @@
+/* The multi-packet backend for CPUs with AVX-512, IFMA and VBMI2: 16 ChaCha20 blocks and 8 Poly1305
+ * packets at once. */
+#include "aead_avx512_chacha.h"
+#include "aead_avx512_poly.h"
+#include "aead_multi.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct aead_multi_kernel kernel = {
+	.n_lanes = 16,
+	.n_short = 8,
+	.run_blocks = 16,
+	.group = 8,
+	.lanes = aead__avx512_chacha_lanes16,
+	.lanes_short = aead__avx512_chacha_lanes8,
+	.run = aead__avx512_chacha_run,
+	.poly = aead__avx512_poly,
+	.poly_extra = aead__avx512_poly_extra,
+};
+
+/* __builtin_cpu_supports() also asks whether the operating system saves the registers. */
+static bool cpu_can(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+	       && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+	       && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi2")
+	       && __builtin_cpu_supports("bmi2");
+}
+
+static void avx512_destroy(void *context)
+{
+	base_wipe(context, sizeof(struct aead_multi));
+	free(context);
+}
+
+static int avx512_create(void **context, char label[static AEAD_LABEL_LEN])
+{
+	struct aead_multi *multi;
+
+	if (!cpu_can())
+		return -ENOTSUP;
+	multi = aligned_alloc(64, sizeof(*multi));
+	if (multi == NULL)
+		return -ENOMEM;
+	memset(multi, 0, sizeof(*multi));
+	snprintf(label, AEAD_LABEL_LEN, "avx512 multi-packet");
+	*context = multi;
+	return 0;
+}
+
+static void avx512_seal(void *context, struct aead_op *ops, const struct aead_extra *extra,
+                        unsigned int n)
+{
+	if (extra == NULL)
+		aead_multi_seal((struct aead_multi *)context, &kernel, ops, NULL, n);
+	else
+		aead_multi_seal((struct aead_multi *)context, &kernel, ops, extra, n);
+}
+
+static void avx512_open(void *context, struct aead_op *ops, const struct aead_extra *extra,
+                        unsigned int n)
+{
+	if (extra == NULL)
+		aead_multi_open((struct aead_multi *)context, &kernel, ops, NULL, n);
+	else
+		aead_multi_open((struct aead_multi *)context, &kernel, ops, extra, n);
+}
+
+const struct aead_backend_ops aead_avx512_ops = {
+	.name = "avx512",
+	.create = avx512_create,
+	.destroy = avx512_destroy,
+	.seal = avx512_seal,
+	.open = avx512_open,
+};

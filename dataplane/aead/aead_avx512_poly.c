@@ -1,0 +1,524 @@
+/* Numbers mod 2^130 - 5 are held in three limbs of 44, 44 and 42 bits, in radix 2^44, so that IFMA
+ * (52 x 52 bits, low and high half of the product added to 64 bits) has 8 bits to spare for sums.
+ *
+ * A message is a row of steps of 64 bytes (four blocks), and each packet is moved to the right so that
+ * its last block, the two lengths, is the last block of the last step. Before its first block a
+ * shorter packet has blocks without bytes and without the bit 2^128: they add nothing to an
+ * accumulator that is still 0. So all lanes end together, and none needs to be held back.
+ *
+ * Horner's rule, four blocks at a time where it pays for the powers:
+ * h = (h + m0) r^4 + m1 r^3 + m2 r^2 + m3 r, with one carry for the four.
+ *
+ * Bounds. Limbs of r and its powers: < 2^44, 2^44 + 2^16, 2^42; of h the same; of a block 2^44, 2^44,
+ * 2^41. So a factor is < 2^45, 20 times a limb < 2^49, and neither is cut to 52 bits. A sum of 12 low
+ * halves is < 2^56, one of 12 high halves < 2^46.
+ *
+ * Nothing branches on or is indexed by keys, accumulators or bytes of a message; lengths are public. */
+#include "aead_avx512_poly.h"
+
+#include "base_bytes.h"
+
+#include <immintrin.h>
+
+#define BLOCK_LEN   16 /* Poly1305 */
+#define STEP_LEN    64
+#define STEP_BLOCKS 4
+
+#define MASK_44 ((UINT64_C(1) << 44) - 1)
+#define MASK_42 ((UINT64_C(1) << 42) - 1)
+#define PAD_BIT (UINT64_C(1) << 40) /* 2^128 in the third limb */
+
+/* Groups whose longest packet has at most this many blocks go block by block: to compute r^2 .. r^4
+ * costs about as much as three blocks. */
+#define SHORT_BLOCKS 8U
+
+struct number {
+	__m512i limb[3];
+};
+
+/* A factor: limbs, and the upper two times 20, for what comes over 2^132 (5 times 2^2). */
+struct factor {
+	__m512i limb[3];
+	__m512i times_20[2];
+};
+
+/* Column sums of a product before the carry: low[i] in units of 2^(44 i), high[i] of 2^(44 i + 52). */
+struct product {
+	__m512i low[3];
+	__m512i high[3];
+};
+
+#define splat(v) _mm512_set1_epi64((long long)(v))
+
+static inline __attribute__((always_inline)) void product_clear(struct product *sum)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		sum->low[i] = sum->high[i] = _mm512_setzero_si512();
+}
+
+#define MULTIPLY_ADD(column, a, b)                                                                 \
+	do {                                                                                       \
+		sum->low[column] = _mm512_madd52lo_epu64(sum->low[column], a, b);                  \
+		sum->high[column] = _mm512_madd52hi_epu64(sum->high[column], a, b);                \
+	} while (0)
+
+/* sum += a f */
+static inline __attribute__((always_inline)) void
+product_add(struct product *sum, const struct number *a, const struct factor *f)
+{
+	MULTIPLY_ADD(0, a->limb[0], f->limb[0]);
+	MULTIPLY_ADD(1, a->limb[0], f->limb[1]);
+	MULTIPLY_ADD(2, a->limb[0], f->limb[2]);
+	MULTIPLY_ADD(0, a->limb[1], f->times_20[1]);
+	MULTIPLY_ADD(1, a->limb[1], f->limb[0]);
+	MULTIPLY_ADD(2, a->limb[1], f->limb[1]);
+	MULTIPLY_ADD(0, a->limb[2], f->times_20[0]);
+	MULTIPLY_ADD(1, a->limb[2], f->times_20[1]);
+	MULTIPLY_ADD(2, a->limb[2], f->limb[0]);
+}
+
+static inline __attribute__((always_inline)) struct number product_carry(const struct product *sum)
+{
+	const __m512i mask_44 = splat(MASK_44);
+	const __m512i mask_42 = splat(MASK_42);
+	__m512i d0 = sum->low[0];
+	__m512i d1 = _mm512_add_epi64(sum->low[1], _mm512_slli_epi64(sum->high[0], 8));
+	__m512i d2 = _mm512_add_epi64(sum->low[2], _mm512_slli_epi64(sum->high[1], 8));
+	__m512i over; /* in units of 2^130 */
+	struct number h;
+
+	d1 = _mm512_add_epi64(d1, _mm512_srli_epi64(d0, 44));
+	d2 = _mm512_add_epi64(d2, _mm512_srli_epi64(d1, 44));
+	over = _mm512_add_epi64(_mm512_slli_epi64(sum->high[2], 10), _mm512_srli_epi64(d2, 42));
+	d0 = _mm512_add_epi64(_mm512_and_si512(d0, mask_44),
+	                      _mm512_add_epi64(over, _mm512_slli_epi64(over, 2)));
+	h.limb[0] = _mm512_and_si512(d0, mask_44);
+	h.limb[1] = _mm512_add_epi64(_mm512_and_si512(d1, mask_44), _mm512_srli_epi64(d0, 44));
+	h.limb[2] = _mm512_and_si512(d2, mask_42);
+	return h;
+}
+
+static inline __attribute__((always_inline)) struct factor make_factor(const struct number *a)
+{
+	struct factor f = {.limb = {a->limb[0], a->limb[1], a->limb[2]}};
+
+	for (unsigned int i = 0; i < 2; i++)
+		f.times_20[i] = _mm512_add_epi64(_mm512_slli_epi64(a->limb[i + 1], 4),
+		                                 _mm512_slli_epi64(a->limb[i + 1], 2));
+	return f;
+}
+
+static inline __attribute__((always_inline)) struct number add(const struct number *a,
+                                                               const struct number *b)
+{
+	return (struct number){.limb = {_mm512_add_epi64(a->limb[0], b->limb[0]),
+	                                _mm512_add_epi64(a->limb[1], b->limb[1]),
+	                                _mm512_add_epi64(a->limb[2], b->limb[2])}};
+}
+
+static inline __attribute__((always_inline)) struct number multiply(const struct number *a,
+                                                                    const struct factor *f)
+{
+	struct product sum;
+
+	product_clear(&sum);
+	product_add(&sum, a, f);
+	return product_carry(&sum);
+}
+
+/* 128 bits of each lane, and pad_bit (2^128 or 0) over them. */
+static inline __attribute__((always_inline)) struct number make_number(__m512i low, __m512i high,
+                                                                       __m512i pad_bit)
+{
+	const __m512i mask_44 = splat(MASK_44);
+	struct number m;
+
+	m.limb[0] = _mm512_and_si512(low, mask_44);
+	m.limb[1] = _mm512_and_si512(_mm512_shrdi_epi64(low, high, 44), mask_44);
+	m.limb[2] = _mm512_or_si512(_mm512_srli_epi64(high, 24), pad_bit);
+	return m;
+}
+
+/* A row a packet in, a 64-bit word of all packets a vector out. */
+static inline __attribute__((always_inline)) void transpose(__m512i v[8])
+{
+	__m512i a0 = _mm512_unpacklo_epi64(v[0], v[1]);
+	__m512i a1 = _mm512_unpackhi_epi64(v[0], v[1]);
+	__m512i a2 = _mm512_unpacklo_epi64(v[2], v[3]);
+	__m512i a3 = _mm512_unpackhi_epi64(v[2], v[3]);
+	__m512i a4 = _mm512_unpacklo_epi64(v[4], v[5]);
+	__m512i a5 = _mm512_unpackhi_epi64(v[4], v[5]);
+	__m512i a6 = _mm512_unpacklo_epi64(v[6], v[7]);
+	__m512i a7 = _mm512_unpackhi_epi64(v[6], v[7]);
+	__m512i b0 = _mm512_shuffle_i64x2(a0, a2, 0x44);
+	__m512i b1 = _mm512_shuffle_i64x2(a1, a3, 0x44);
+	__m512i b2 = _mm512_shuffle_i64x2(a0, a2, 0xee);
+	__m512i b3 = _mm512_shuffle_i64x2(a1, a3, 0xee);
+	__m512i b4 = _mm512_shuffle_i64x2(a4, a6, 0x44);
+	__m512i b5 = _mm512_shuffle_i64x2(a5, a7, 0x44);
+	__m512i b6 = _mm512_shuffle_i64x2(a4, a6, 0xee);
+	__m512i b7 = _mm512_shuffle_i64x2(a5, a7, 0xee);
+
+	v[0] = _mm512_shuffle_i64x2(b0, b4, 0x88);
+	v[1] = _mm512_shuffle_i64x2(b1, b5, 0x88);
+	v[2] = _mm512_shuffle_i64x2(b0, b4, 0xdd);
+	v[3] = _mm512_shuffle_i64x2(b1, b5, 0xdd);
+	v[4] = _mm512_shuffle_i64x2(b2, b6, 0x88);
+	v[5] = _mm512_shuffle_i64x2(b3, b7, 0x88);
+	v[6] = _mm512_shuffle_i64x2(b2, b6, 0xdd);
+	v[7] = _mm512_shuffle_i64x2(b3, b7, 0xdd);
+}
+
+/* What a group computes with. */
+struct mac {
+	const struct aead_mac_group *group;
+	int start[AEAD_GROUP_MAX]; /* of step 0 in data[i]: before it, or in it */
+	unsigned int n_steps;
+	unsigned int n_blocks; /* of the longest */
+	unsigned int n_ragged; /* first steps in which some lane lacks a block */
+	__m512i lead;          /* blocks that a lane lacks at the start */
+	__m512i len;
+	__m512i aad_len;
+	__m512i s_low, s_high;
+	struct factor r;
+};
+
+static inline unsigned int count_blocks(size_t len)
+{
+	return (unsigned int)((len + BLOCK_LEN - 1) / BLOCK_LEN);
+}
+
+static inline size_t aad_len_of(const struct aead_mac_group *group, unsigned int i)
+{
+	return group->extra[i] == NULL ? 0 : group->extra[i]->aad_len;
+}
+
+static inline __attribute__((always_inline)) void
+mac_layout(struct mac *mac, const struct aead_mac_group *group, bool extra)
+{
+	_Alignas(64) uint64_t n_blocks[AEAD_GROUP_MAX];
+	_Alignas(64) uint64_t len[AEAD_GROUP_MAX];
+	_Alignas(64) uint64_t aad_len[AEAD_GROUP_MAX] = {0};
+	unsigned int longest = 0;
+	unsigned int shortest = UINT32_MAX;
+
+	mac->group = group;
+	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++) {
+		unsigned int n = count_blocks(group->len[i]) + 1;
+
+		if (extra) {
+			aad_len[i] = aad_len_of(group, i);
+			n += count_blocks(aad_len[i]);
+		}
+		len[i] = group->len[i];
+		n_blocks[i] = n;
+		longest = n > longest ? n : longest;
+		shortest = n < shortest ? n : shortest;
+	}
+	mac->n_blocks = longest;
+	mac->n_steps = (longest + STEP_BLOCKS - 1) / STEP_BLOCKS;
+	mac->n_ragged = mac->n_steps - shortest / STEP_BLOCKS;
+	mac->lead = _mm512_sub_epi64(splat(mac->n_steps * STEP_BLOCKS),
+	                             _mm512_load_si512(n_blocks));
+	mac->len = _mm512_load_si512(len);
+	mac->aad_len = _mm512_load_si512(aad_len);
+	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++)
+		mac->start[i] = BLOCK_LEN
+		                * ((int)count_blocks(group->len[i]) + 1
+		                   - STEP_BLOCKS * (int)mac->n_steps);
+}
+
+/* r with the bits cleared that RFC 8439 2.5 clears, and s. */
+static inline __attribute__((always_inline)) void mac_load_keys(struct mac *mac, const uint8_t *otk)
+{
+	const __m512i low_index = _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13);
+	const __m512i high_index = _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15);
+	__m512i a = _mm512_loadu_si512(otk);
+	__m512i b = _mm512_loadu_si512(otk + 64);
+	__m512i c = _mm512_loadu_si512(otk + 128);
+	__m512i d = _mm512_loadu_si512(otk + 192);
+	__m512i r_first = _mm512_permutex2var_epi64(a, low_index, b); /* r low, r high of 0-3 */
+	__m512i r_last = _mm512_permutex2var_epi64(c, low_index, d);
+	__m512i s_first = _mm512_permutex2var_epi64(a, high_index, b);
+	__m512i s_last = _mm512_permutex2var_epi64(c, high_index, d);
+	__m512i r_low = _mm512_shuffle_i64x2(r_first, r_last, 0x44);
+	__m512i r_high = _mm512_shuffle_i64x2(r_first, r_last, 0xee);
+	struct number r;
+
+	mac->s_low = _mm512_shuffle_i64x2(s_first, s_last, 0x44);
+	mac->s_high = _mm512_shuffle_i64x2(s_first, s_last, 0xee);
+	r_low = _mm512_and_si512(r_low, splat(UINT64_C(0x0ffffffc0fffffff)));
+	r_high = _mm512_and_si512(r_high, splat(UINT64_C(0x0ffffffc0ffffffc)));
+	r = make_number(r_low, r_high, _mm512_setzero_si512());
+	mac->r = make_factor(&r);
+}
+
+/* Bytes [from, to) of 64, either end perhaps outside. */
+static inline __mmask64 byte_mask(int from, int to)
+{
+	uint64_t below_to = _bzhi_u64(~UINT64_C(0), (unsigned int)(to < 0 ? 0 : to > 64 ? 64 : to));
+	uint64_t below_from = _bzhi_u64(~UINT64_C(0), (unsigned int)(from < 0    ? 0
+	                                                             : from > 64 ? 64
+	                                                                         : from));
+
+	return below_to & ~below_from;
+}
+
+/* Row of a packet at a step, only those of its bytes that are there; nothing else is read, and an
+ * address is formed only where there are some. */
+static inline __m512i load_part(const uint8_t *data, uint32_t len, int at)
+{
+	__mmask64 mask = byte_mask(-at, (int)len - at);
+
+	return _mm512_maskz_loadu_epi8(mask, mask == 0 ? data : data + at);
+}
+
+/* With additional data before, padded to a whole block. Rare, so byte by byte is good enough. */
+static __m512i load_part_extra(const struct aead_mac_group *group, unsigned int i, int at)
+{
+	_Alignas(64) uint8_t row[STEP_LEN] = {0};
+	size_t aad_len = aad_len_of(group, i);
+	int aad_start = -(int)(count_blocks(aad_len) * BLOCK_LEN);
+
+	for (int j = 0; j < STEP_LEN; j++) {
+		int from_aad = at + j - aad_start;
+
+		if (at + j >= 0 && at + j < (int)group->len[i])
+			row[j] = group->data[i][at + j];
+		else if (from_aad >= 0 && (size_t)from_aad < aad_len)
+			row[j] = group->extra[i]->aad[from_aad];
+	}
+	return _mm512_load_si512(row);
+}
+
+static inline __attribute__((always_inline)) void
+load_rows(const struct mac *mac, unsigned int step, bool extra, __m512i v[8])
+{
+	const struct aead_mac_group *group = mac->group;
+	int offset = (int)(step * STEP_LEN);
+
+	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++)
+		v[i] = extra ? load_part_extra(group, i, mac->start[i] + offset)
+		             : load_part(group->data[i], group->len[i], mac->start[i] + offset);
+	transpose(v);
+}
+
+/* The 2^128 over block j of a step, for the lanes that have that block. */
+static inline __m512i pad_bits(const struct mac *mac, unsigned int step, unsigned int j)
+{
+	__mmask8 has = _mm512_cmple_epu64_mask(mac->lead, splat(step * STEP_BLOCKS + j));
+
+	return _mm512_maskz_mov_epi64(has, splat(PAD_BIT));
+}
+
+/* h = (h + m) r */
+static inline __attribute__((always_inline)) void
+absorb_block(struct number *h, const struct number *m, const struct factor *r)
+{
+	struct number sum = add(h, m);
+
+	*h = multiply(&sum, r);
+}
+
+/* Last of its kind: block 3 of the last step is the lengths, in all lanes. */
+static inline __attribute__((always_inline)) void put_lengths(const struct mac *mac, __m512i v[8])
+{
+	v[6] = mac->aad_len;
+	v[7] = mac->len;
+}
+
+static inline __attribute__((always_inline)) struct number absorb_short(const struct mac *mac,
+                                                                        bool extra)
+{
+	struct number h = {
+		.limb = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+	unsigned int j = mac->n_steps * STEP_BLOCKS - mac->n_blocks;
+
+	for (unsigned int step = 0; step < mac->n_steps; step++) {
+		_Alignas(64) __m512i v[8];
+
+		load_rows(mac, step, extra, v);
+		if (step == mac->n_steps - 1)
+			put_lengths(mac, v);
+		for (; j < STEP_BLOCKS; j++) {
+			struct number m = make_number(v[2 * j], v[2 * j + 1],
+			                              pad_bits(mac, step, j));
+
+			absorb_block(&h, &m, &mac->r);
+		}
+		j = 0;
+	}
+	return h;
+}
+
+struct powers {
+	struct factor r2, r3, r4;
+};
+
+static inline __attribute__((always_inline)) void make_powers(struct powers *powers,
+                                                              const struct factor *r)
+{
+	struct number r1 = {.limb = {r->limb[0], r->limb[1], r->limb[2]}};
+	struct number r2 = multiply(&r1, r);
+	struct number r3, r4;
+
+	powers->r2 = make_factor(&r2);
+	r3 = multiply(&r1, &powers->r2);
+	r4 = multiply(&r2, &powers->r2);
+	powers->r3 = make_factor(&r3);
+	powers->r4 = make_factor(&r4);
+}
+
+/* h = (h + m0) r^4 + m1 r^3 + m2 r^2 + m3 r; what does not wait for h goes first. */
+static inline __attribute__((always_inline)) void absorb_step(struct number *h, const __m512i v[8],
+                                                              const __m512i pad[4],
+                                                              const struct factor *r,
+                                                              const struct powers *powers)
+{
+	struct number m0 = make_number(v[0], v[1], pad[0]);
+	struct number m1 = make_number(v[2], v[3], pad[1]);
+	struct number m2 = make_number(v[4], v[5], pad[2]);
+	struct number m3 = make_number(v[6], v[7], pad[3]);
+	struct product sum;
+
+	product_clear(&sum);
+	product_add(&sum, &m3, r);
+	product_add(&sum, &m2, &powers->r2);
+	product_add(&sum, &m1, &powers->r3);
+	m0 = add(h, &m0);
+	product_add(&sum, &m0, &powers->r4);
+	*h = product_carry(&sum);
+}
+
+static inline __attribute__((always_inline)) void absorb_ragged(struct number *h,
+                                                                const struct mac *mac,
+                                                                const struct powers *powers,
+                                                                unsigned int step, bool extra)
+{
+	__m512i pad[STEP_BLOCKS];
+	__m512i v[8];
+
+	load_rows(mac, step, extra, v);
+	if (step == mac->n_steps - 1)
+		put_lengths(mac, v);
+	for (unsigned int j = 0; j < STEP_BLOCKS; j++)
+		pad[j] = pad_bits(mac, step, j);
+	absorb_step(h, v, pad, &mac->r, powers);
+}
+
+/* Steps in which every lane has all its 64 bytes. */
+static inline __attribute__((always_inline)) void absorb_whole(struct number *h,
+                                                               const struct mac *mac,
+                                                               const struct powers *powers,
+                                                               unsigned int first, unsigned int end)
+{
+	const __m512i pad[STEP_BLOCKS] = {splat(PAD_BIT), splat(PAD_BIT), splat(PAD_BIT),
+	                                  splat(PAD_BIT)};
+	const uint8_t *row[AEAD_GROUP_MAX];
+
+	if (first >= end)
+		return;
+	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++)
+		row[i] = mac->group->data[i] + (mac->start[i] + (int)(first * STEP_LEN));
+	for (size_t at = 0; at < (size_t)(end - first) * STEP_LEN; at += STEP_LEN) {
+		__m512i v[8] = {
+			_mm512_loadu_si512(row[0] + at), _mm512_loadu_si512(row[1] + at),
+			_mm512_loadu_si512(row[2] + at), _mm512_loadu_si512(row[3] + at),
+			_mm512_loadu_si512(row[4] + at), _mm512_loadu_si512(row[5] + at),
+			_mm512_loadu_si512(row[6] + at), _mm512_loadu_si512(row[7] + at),
+		};
+
+		transpose(v);
+		absorb_step(h, v, pad, &mac->r, powers);
+	}
+}
+
+static inline __attribute__((always_inline)) struct number absorb_long(const struct mac *mac,
+                                                                       bool extra)
+{
+	unsigned int n_ragged = extra ? mac->n_steps - 1 : mac->n_ragged;
+	struct number h = {
+		.limb = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+	struct powers powers;
+
+	if (n_ragged > mac->n_steps - 1)
+		n_ragged = mac->n_steps - 1;
+	make_powers(&powers, &mac->r);
+	for (unsigned int step = 0; step < n_ragged; step++)
+		absorb_ragged(&h, mac, &powers, step, extra);
+	absorb_whole(&h, mac, &powers, n_ragged, mac->n_steps - 1);
+	absorb_ragged(&h, mac, &powers, mac->n_steps - 1, extra);
+	return h;
+}
+
+/* The one representation below 2^130 - 5, then + s mod 2^128. */
+static inline __attribute__((always_inline)) void store_tags(const struct mac *mac, struct number h,
+                                                             uint8_t tag[][AEAD_TAG_LEN])
+{
+	const __m512i mask_44 = splat(MASK_44);
+	const __m512i mask_42 = splat(MASK_42);
+	__m512i d0 = h.limb[0], d1 = h.limb[1], d2 = h.limb[2];
+	__m512i g0, g1, g2, carry, low, high;
+	__mmask8 below, wraps;
+
+	/* limbs below their widths: limb 1 may be over 44 bits, after it limb 2 over 42, ... */
+	d2 = _mm512_add_epi64(d2, _mm512_srli_epi64(d1, 44));
+	d1 = _mm512_and_si512(d1, mask_44);
+	carry = _mm512_srli_epi64(d2, 42);
+	d2 = _mm512_and_si512(d2, mask_42);
+	d0 = _mm512_add_epi64(d0, _mm512_add_epi64(carry, _mm512_slli_epi64(carry, 2)));
+	d1 = _mm512_add_epi64(d1, _mm512_srli_epi64(d0, 44));
+	d0 = _mm512_and_si512(d0, mask_44);
+	d2 = _mm512_add_epi64(d2, _mm512_srli_epi64(d1, 44));
+	d1 = _mm512_and_si512(d1, mask_44);
+	/* g = h + 5 - 2^130 is the answer unless it is negative */
+	g0 = _mm512_add_epi64(d0, splat(5));
+	g1 = _mm512_add_epi64(d1, _mm512_srli_epi64(g0, 44));
+	g0 = _mm512_and_si512(g0, mask_44);
+	g2 = _mm512_add_epi64(d2, _mm512_srli_epi64(g1, 44));
+	g1 = _mm512_and_si512(g1, mask_44);
+	below = _mm512_cmple_epu64_mask(g2, mask_42);
+	g2 = _mm512_and_si512(g2, mask_42);
+	d0 = _mm512_mask_mov_epi64(g0, below, d0);
+	d1 = _mm512_mask_mov_epi64(g1, below, d1);
+	d2 = _mm512_mask_mov_epi64(g2, below, d2);
+
+	low = _mm512_or_si512(d0, _mm512_slli_epi64(d1, 44));
+	high = _mm512_or_si512(_mm512_srli_epi64(d1, 20), _mm512_slli_epi64(d2, 24));
+	low = _mm512_add_epi64(low, mac->s_low);
+	wraps = _mm512_cmplt_epu64_mask(low, mac->s_low);
+	high = _mm512_add_epi64(high, mac->s_high);
+	high = _mm512_mask_add_epi64(high, wraps, high, splat(1));
+	_mm512_store_si512(tag, _mm512_permutex2var_epi64(
+					low, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), high));
+	_mm512_store_si512(tag + 4,
+	                   _mm512_permutex2var_epi64(
+				   low, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), high));
+}
+
+static inline __attribute__((always_inline)) void run(struct aead_mac_group *group,
+                                                      const uint8_t *otk, bool extra)
+{
+	struct mac mac;
+	struct number h;
+
+	mac_layout(&mac, group, extra);
+	mac_load_keys(&mac, otk);
+	if (mac.n_blocks <= SHORT_BLOCKS)
+		h = absorb_short(&mac, extra);
+	else
+		h = absorb_long(&mac, extra);
+	store_tags(&mac, h, group->tag);
+}
+
+void aead__avx512_poly(struct aead_mac_group *group,
+                       const uint8_t otk[static AEAD_GROUP_MAX * AEAD_OTK_LEN])
+{
+	run(group, otk, false);
+}
+
+void aead__avx512_poly_extra(struct aead_mac_group *group,
+                             const uint8_t otk[static AEAD_GROUP_MAX * AEAD_OTK_LEN])
+{
+	run(group, otk, true);
+}

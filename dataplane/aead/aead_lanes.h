@@ -1,0 +1,37 @@
+/* What the multi-packet backends fill and their kernels work off: ChaCha20 blocks of any packets
+ * side by side, and Poly1305 over up to 8 packets side by side. Private to aead_multi.h and the
+ * kernels aead_avx512_*.c, aead_avx2_*.c. */
+#ifndef AEAD_LANES_H
+#define AEAD_LANES_H
+
+#include "aead_backend.h"
+
+#define AEAD_QUEUE_MAX   128 /* ChaCha20 blocks planned ahead; a multiple of all kernels' lanes */
+#define AEAD_GROUP_MAX   8   /* packets of one call of Poly1305 */
+#define AEAD_BLOCK_LEN   64  /* ChaCha20 */
+#define AEAD_OTK_LEN     32  /* one-time key of Poly1305: r, then s */
+#define AEAD_STREAM_BITS 6   /* log2(AEAD_BLOCK_LEN) */
+
+/* Keystream block number counter[i] under key[i] and nonce[i] is to be XORed over data[i][len[i]],
+ * len <= 64, in place. A queue, filled well ahead of the kernels: a vector load of words that were
+ * just stored one by one waits until all stores before them are in the cache. */
+struct aead_lanes {
+	const uint8_t *key[AEAD_QUEUE_MAX];
+	uint8_t *data[AEAD_QUEUE_MAX];
+	_Alignas(64) uint32_t len[AEAD_QUEUE_MAX];
+	_Alignas(64) uint32_t counter[AEAD_QUEUE_MAX];
+	_Alignas(64) uint32_t nonce[3][AEAD_QUEUE_MAX]; /* words of the nonce, by lane */
+};
+
+/* Packets to authenticate together, each data[i][len[i]] with the one-time key otk[i]. Lanes from
+ * n on have len 0, any valid data and are computed for nothing. extra: NULL, or extra[i] whose
+ * additional data goes before. */
+struct aead_mac_group {
+	const uint8_t *data[AEAD_GROUP_MAX];
+	uint32_t len[AEAD_GROUP_MAX];
+	const struct aead_extra *extra[AEAD_GROUP_MAX];
+	unsigned int n;
+	_Alignas(64) uint8_t tag[AEAD_GROUP_MAX][AEAD_TAG_LEN]; /* out */
+};
+
+#endif

@@ -1,0 +1,252 @@
+/* Seal and open a burst with kernels that work on many packets at once: which block of which packet
+ * goes into which lane. Included by aead_avx512.c and aead_avx2.c, which pass their kernels as a
+ * constant, so that no call is indirect.
+ *
+ * Seal: block 0 of all packets (the one-time keys of Poly1305) and then all blocks of all payloads
+ * run through the lanes as one stream, only the last call of which may be short; stretches of whole
+ * runs of one packet take the kernel that broadcasts one key. Then the tags, AEAD_GROUP_MAX packets
+ * at once, in order of length, so that lanes finish together.
+ * Open: block 0 of all packets, tags, and then the payloads of those packets only whose tag fits: the
+ * buffer of a forged packet stays as it came.
+ *
+ * Secrets: one-time keys are wiped at the end of each burst (they have to be zero at the start of the
+ * next one anyway). What kernels leave in vector registers and in their stack frames is not: their
+ * next call overwrites it. */
+#ifndef AEAD_MULTI_H
+#define AEAD_MULTI_H
+
+#include "aead_lanes.h"
+#include "base_bytes.h"
+
+struct aead_multi_kernel {
+	unsigned int n_lanes;    /* ChaCha20 blocks a call */
+	unsigned int n_short;    /* a shorter call for the end of a stream; 0 = none */
+	unsigned int run_blocks; /* consecutive blocks of one packet in a run */
+	unsigned int group;      /* packets a call of Poly1305, <= AEAD_GROUP_MAX */
+	void (*lanes)(const struct aead_lanes *lanes, unsigned int first);
+	void (*lanes_short)(const struct aead_lanes *lanes, unsigned int first);
+	void (*run)(const uint8_t *key, const uint32_t *nonce, uint32_t counter, uint8_t *data,
+	            size_t n_runs);
+	void (*poly)(struct aead_mac_group *group, const uint8_t *otk);
+	void (*poly_extra)(struct aead_mac_group *group, const uint8_t *otk);
+};
+
+/* A context's scratch, a thread's own. */
+struct aead_multi {
+	struct aead_lanes lanes;
+	unsigned int n_lanes; /* filled */
+	struct aead_mac_group group;
+	/* of the packet of each rank; zero between bursts */
+	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_OTK_LEN];
+	_Alignas(64) uint16_t sort_key[AEAD_BURST_MAX];
+	_Alignas(64) uint8_t order[AEAD_BURST_MAX]; /* packet of a rank, longest first */
+};
+
+#define AEAD_MULTI_INLINE static inline __attribute__((always_inline))
+
+/* A rank is the number of packets that come before; with n <= 64 counting is faster than sorting, for
+ * there is nothing to mispredict. */
+AEAD_MULTI_INLINE void aead_multi_sort(struct aead_multi *multi, const struct aead_op *ops,
+                                       unsigned int n)
+{
+	bool equal = true;
+
+	for (unsigned int i = 0; i < n; i++)
+		equal = equal && ops[i].len == ops[0].len;
+	if (equal) {
+		for (unsigned int i = 0; i < n; i++)
+			multi->order[i] = (uint8_t)i;
+		return;
+	}
+	/* 10 bits of blocks, 6 of place: no two are equal */
+	_Static_assert((AEAD_LEN_MAX + 15) / 16 < 1 << 10, "blocks fit");
+	for (unsigned int i = 0; i < n; i++)
+		multi->sort_key[i] = (uint16_t)((ops[i].len + 15) / 16 << 6 | i);
+	for (unsigned int i = n; i < AEAD_BURST_MAX; i++)
+		multi->sort_key[i] = 0;
+	for (unsigned int i = 0; i < n; i++) {
+		uint16_t mine = multi->sort_key[i];
+		uint16_t rank = 0;
+
+		for (unsigned int j = 0; j < AEAD_BURST_MAX; j++)
+			rank = (uint16_t)(rank + (multi->sort_key[j] > mine));
+		multi->order[rank] = (uint8_t)i;
+	}
+}
+
+/* Work off all lanes that are filled. */
+AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
+                                        const struct aead_multi_kernel *kernel)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+	unsigned int n = multi->n_lanes;
+	unsigned int first = 0;
+
+	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes)
+		kernel->lanes(lanes, first);
+	multi->n_lanes = 0;
+	if (first == n)
+		return;
+	for (unsigned int i = n; i < first + kernel->n_lanes; i++) {
+		lanes->key[i] = lanes->key[first];
+		lanes->data[i] = lanes->data[first];
+		lanes->len[i] = 0;
+	}
+	if (n - first <= kernel->n_short)
+		kernel->lanes_short(lanes, first);
+	else
+		kernel->lanes(lanes, first);
+}
+
+AEAD_MULTI_INLINE void aead_multi_push(struct aead_multi *multi,
+                                       const struct aead_multi_kernel *kernel,
+                                       const struct aead_op *op, uint32_t nonce_head,
+                                       uint32_t counter, uint8_t *data, uint32_t len)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+	unsigned int i = multi->n_lanes;
+
+	lanes->key[i] = op->key;
+	lanes->data[i] = data;
+	lanes->len[i] = len;
+	lanes->counter[i] = counter;
+	lanes->nonce[0][i] = nonce_head;
+	lanes->nonce[1][i] = (uint32_t)op->counter;
+	lanes->nonce[2][i] = (uint32_t)(op->counter >> 32);
+	multi->n_lanes = i + 1;
+	if (i + 1 == AEAD_QUEUE_MAX)
+		aead_multi_flush(multi, kernel);
+}
+
+AEAD_MULTI_INLINE uint32_t aead_multi_nonce_head(const struct aead_extra *extra, unsigned int i)
+{
+	return extra == NULL ? 0 : base_load_le32(extra[i].nonce_head);
+}
+
+/* Block 0 of each packet: zeros XORed with it become the one-time key. */
+AEAD_MULTI_INLINE void aead_multi_push_keys(struct aead_multi *multi,
+                                            const struct aead_multi_kernel *kernel,
+                                            const struct aead_op *ops,
+                                            const struct aead_extra *extra, unsigned int n)
+{
+	for (unsigned int rank = 0; rank < n; rank++) {
+		unsigned int i = multi->order[rank];
+
+		aead_multi_push(multi, kernel, &ops[i], aead_multi_nonce_head(extra, i), 0,
+		                multi->otk[rank], AEAD_OTK_LEN);
+	}
+}
+
+/* All blocks of a payload, from block 1 on. */
+AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
+                                               const struct aead_multi_kernel *kernel,
+                                               const struct aead_op *op, uint32_t nonce_head)
+{
+	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
+	uint32_t n_runs = op->len / run_len;
+	uint32_t counter = 1;
+	uint32_t at = 0;
+
+	if (n_runs != 0) {
+		const uint32_t nonce[3] = {nonce_head, (uint32_t)op->counter,
+		                           (uint32_t)(op->counter >> 32)};
+
+		kernel->run(op->key, nonce, counter, op->data, n_runs);
+		counter += n_runs * kernel->run_blocks;
+		at = n_runs * run_len;
+	}
+	for (; at < op->len; at += AEAD_BLOCK_LEN) {
+		uint32_t left = op->len - at;
+
+		aead_multi_push(multi, kernel, op, nonce_head, counter++, op->data + at,
+		                left < AEAD_BLOCK_LEN ? left : AEAD_BLOCK_LEN);
+	}
+}
+
+/* Tags of ranks [rank, rank + the group's size), as far as there are such. */
+AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
+                                               const struct aead_multi_kernel *kernel,
+                                               const struct aead_op *ops,
+                                               const struct aead_extra *extra, unsigned int rank,
+                                               unsigned int n)
+{
+	struct aead_mac_group *group = &multi->group;
+	unsigned int n_here = n - rank < kernel->group ? n - rank : kernel->group;
+
+	for (unsigned int j = 0; j < kernel->group; j++) {
+		unsigned int i = multi->order[j < n_here ? rank + j : rank];
+
+		group->data[j] = ops[i].data;
+		group->len[j] = j < n_here ? ops[i].len : 0;
+		if (extra != NULL)
+			group->extra[j] = j < n_here ? &extra[i] : NULL;
+	}
+	group->n = n_here;
+	if (extra == NULL)
+		kernel->poly(group, multi->otk[rank]);
+	else
+		kernel->poly_extra(group, multi->otk[rank]);
+}
+
+AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
+                                       const struct aead_multi_kernel *kernel, struct aead_op *ops,
+                                       const struct aead_extra *extra, unsigned int n)
+{
+	aead_multi_sort(multi, ops, n);
+	aead_multi_push_keys(multi, kernel, ops, extra, n);
+	for (unsigned int rank = 0; rank < n; rank++) {
+		unsigned int i = multi->order[rank];
+
+		aead_multi_push_payload(multi, kernel, &ops[i], aead_multi_nonce_head(extra, i));
+	}
+	aead_multi_flush(multi, kernel);
+	for (unsigned int rank = 0; rank < n; rank += kernel->group) {
+		aead_multi_authenticate(multi, kernel, ops, extra, rank, n);
+		for (unsigned int j = 0; j < multi->group.n; j++) {
+			struct aead_op *op = &ops[multi->order[rank + j]];
+
+			memcpy(op->data + op->len, multi->group.tag[j], AEAD_TAG_LEN);
+			op->verdict = AEAD_OK;
+		}
+	}
+	base_wipe(multi->otk, n * sizeof(multi->otk[0]));
+}
+
+/* No branch on the tags; the verdict is public. */
+AEAD_MULTI_INLINE bool aead_multi_tag_fits(const uint8_t *a, const uint8_t *b)
+{
+	uint64_t diff = (base_load_le64(a) ^ base_load_le64(b))
+	                | (base_load_le64(a + 8) ^ base_load_le64(b + 8));
+
+	return diff == 0;
+}
+
+AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
+                                       const struct aead_multi_kernel *kernel, struct aead_op *ops,
+                                       const struct aead_extra *extra, unsigned int n)
+{
+	aead_multi_sort(multi, ops, n);
+	aead_multi_push_keys(multi, kernel, ops, extra, n);
+	aead_multi_flush(multi, kernel);
+	for (unsigned int rank = 0; rank < n; rank += kernel->group) {
+		aead_multi_authenticate(multi, kernel, ops, extra, rank, n);
+		for (unsigned int j = 0; j < multi->group.n; j++) {
+			struct aead_op *op = &ops[multi->order[rank + j]];
+
+			op->verdict = aead_multi_tag_fits(op->data + op->len, multi->group.tag[j])
+			                      ? AEAD_OK
+			                      : AEAD_FORGED;
+		}
+	}
+	for (unsigned int rank = 0; rank < n; rank++) {
+		unsigned int i = multi->order[rank];
+
+		if (ops[i].verdict == AEAD_OK)
+			aead_multi_push_payload(multi, kernel, &ops[i],
+			                        aead_multi_nonce_head(extra, i));
+	}
+	aead_multi_flush(multi, kernel);
+	base_wipe(multi->otk, n * sizeof(multi->otk[0]));
+}
+
+#endif
