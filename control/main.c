@@ -29,10 +29,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ERROR_LEN        512
+#define N_DESCRIPTORS    65536
 #define ADOPT_TIMEOUT_MS 1500 /* a living dataplane tries to connect every 100 ms */
 
 struct control {
@@ -480,10 +482,25 @@ static int control_run(struct control *control, uint64_t begin_ns)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Each connection of the edge takes two descriptors; the usual limit of 1024 is soon reached. */
+static void descriptors_allow_many(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= N_DESCRIPTORS)
+		return;
+	if (limit.rlim_max < N_DESCRIPTORS && geteuid() == 0)
+		limit.rlim_max = N_DESCRIPTORS;
+	limit.rlim_cur = limit.rlim_max < N_DESCRIPTORS ? limit.rlim_max : N_DESCRIPTORS;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		log_warn("control", "limit of descriptors stays as it is err=%s", strerror(errno));
+}
+
 /* Before anything is opened or any thread is made, so that it holds for all. */
 static void process_prepare(void)
 {
 	umask(077);
+	descriptors_allow_many();
 	signal(SIGPIPE, SIG_IGN);
 	/* A terminal that goes away does not end a daemon. */
 	signal(SIGHUP, SIG_IGN);
@@ -496,15 +513,18 @@ static void process_prepare(void)
 struct arguments {
 	const char *config_path;
 	bool check;
+	bool cleanup;
 	bool has_log_level;
 	enum base_log_level log_level;
 };
 
 static void usage(FILE *out)
 {
-	fputs("usage: weir-control -c FILE [--check] [--log-level LEVEL]\n"
+	fputs("usage: weir-control -c FILE [--check | --cleanup] [--log-level LEVEL]\n"
 	      "  -c, --config FILE   configuration (weir.conf(5))\n"
 	      "      --check         read the configuration, say whether it is good, and end\n"
+	      "      --cleanup       remove what an ended hub left in the kernel (the guard on its\n"
+	      "                      interfaces, which needs root), and end\n"
 	      "      --log-level L   err, warn, info or debug, instead of the configuration's\n"
 	      "  -h, --help          this text\n"
 	      "  -V, --version       version\n"
@@ -516,9 +536,13 @@ static void usage(FILE *out)
 static int arguments_read(int argc, char **argv, struct arguments *out)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},    {"check", no_argument, NULL, 'k'},
-		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 'k'},
+		{"cleanup", no_argument, NULL, 'u'},
+		{"log-level", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -529,6 +553,9 @@ static int arguments_read(int argc, char **argv, struct arguments *out)
 			break;
 		case 'k':
 			out->check = true;
+			break;
+		case 'u':
+			out->cleanup = true;
 			break;
 		case 'l':
 			if (base_log_level_parse(optarg, &out->log_level) != 0) {
@@ -560,6 +587,20 @@ static int arguments_read(int argc, char **argv, struct arguments *out)
 	return 2;
 }
 
+/* Takes config. */
+static int cleanup(struct config *config)
+{
+	bool lives = if_nametoindex(config->tunnel_device) != 0;
+
+	if (lives)
+		log_err("control", "%s is there, so a hub still runs: end it first",
+		        config->tunnel_device);
+	else
+		kernel_devices_destroy(config);
+	config_unload(config);
+	return lives ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t begin_ns = base_time_monotonic_ns();
@@ -585,6 +626,8 @@ int main(int argc, char **argv)
 	}
 	base_log_init("weir-control",
 	              arguments.has_log_level ? arguments.log_level : control.config->log_level);
+	if (arguments.cleanup)
+		return cleanup(control.config);
 	process_prepare();
 	return control_run(&control, begin_ns);
 }

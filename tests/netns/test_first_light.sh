@@ -39,7 +39,7 @@ download() {
 check "five megabytes arrive unchanged" download
 redirect() {
 	is "$(browser -o /dev/null -w '%{http_code} %{redirect_url}' http://www.example.test/a?b=c)" \
-		"308 https://www.example.test/a?b=c"
+		"301 https://www.example.test/a?b=c"
 }
 check "port 80 redirects to HTTPS" redirect
 removed() { ! browser -k -f https://www.example.test/; }
