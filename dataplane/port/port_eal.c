@@ -34,7 +34,7 @@
 
 uint32_t port_eal_n_mbufs(const struct abi_setup *setup)
 {
-	uint32_t n_rings = setup->n_workers * 2048U; /* both directions to the kernel */
+	uint32_t n_rings = setup->n_workers * 3072U; /* both directions to the kernel */
 	uint32_t n_ports = 0;
 	uint32_t n = PORT_EAL_MBUFS_DEFAULT + 1;
 
@@ -43,7 +43,7 @@ uint32_t port_eal_n_mbufs(const struct abi_setup *setup)
 	/* A NIC's receive and transmit queues hold buffers; af_packet copies. */
 	for (uint32_t i = 0; i < setup->n_ports; i++)
 		n_ports += setup->ports[i].driver != ABI_DRIVER_AF_PACKET;
-	while (n < 2 * n_rings + setup->n_workers * n_ports * 2048U)
+	while (n < n_rings * 4 / 3 + setup->n_workers * n_ports * 2048U)
 		n *= 2;
 	return n - 1;
 }
