@@ -295,7 +295,10 @@ end both.
 A reason not to start
 .Pq wrong configuration, missing interface, port taken
 ends it at once with exit status 1 and the reason on standard error; nothing is left running.
-When the supervisor itself is killed, both processes end with it.
+When the supervisor itself is killed, both processes and the traffic go on, and the next
+.Nm
+.Cm run
+takes them over.
 .Fl \\-check
 reads the file, says whether it is good, and starts nothing.
 """

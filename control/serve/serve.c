@@ -164,7 +164,8 @@ static void send_last(struct connection *connection, const char *code, const cha
 	bufferevent_disable(connection->bev, EV_READ);
 	/* Without memory for the reason, the close alone has to say it. */
 	if (send_json(connection, json) < 0)
-		log_err("serve", "no memory for an answer");
+		bufferevent_trigger(connection->bev, EV_WRITE,
+		                    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
 /* What a request may hold, or NULL when it is right. */

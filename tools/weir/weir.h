@@ -1,0 +1,56 @@
+/* What the files of the weir command share. */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include "weir_grammar.h"
+
+#include <jansson.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define WEIR_SOCKET_DEFAULT "/run/weir/control.sock"
+
+enum weir_exit {
+	WEIR_DONE = 0,
+	WEIR_REFUSED = 1, /* with a reason on standard error */
+	WEIR_USAGE = 2,
+	WEIR_UNREACHABLE = 3,
+};
+
+/* A command line, taken apart. */
+struct weir_line {
+	const char *socket; /* -s, or NULL */
+	bool json;          /* -o json */
+	bool help;
+	bool version;
+	const struct weir_command *command; /* NULL = none */
+	const char *words[2];               /* that were read before a command was known */
+	json_t *params;                     /* object, owned */
+	char error[320];                    /* why it is wrong, with WEIR_USAGE */
+};
+
+/* weir_line.c: read a command line. Returns WEIR_DONE or WEIR_USAGE; caller: weir_line_fini(). */
+int weir_line_read(int argc, char **argv, struct weir_line *out);
+void weir_line_fini(struct weir_line *line);
+
+/* weir_client.c: ask the hub. Returns WEIR_DONE with *result, WEIR_REFUSED or WEIR_USAGE with
+ * *error (the reply's), WEIR_UNREACHABLE with a line in why. Caller: json_decref(). */
+int weir_ask(const char *socket_path, const char *method, json_t *params, json_t **result,
+             json_t **error, char *why, size_t why_len);
+/* The same for a method that comes in pages: all of them, unless params has a limit. */
+int weir_ask_pages(const char *socket_path, const struct weir_command *command, json_t *params,
+                   json_t **result, json_t **error, char *why, size_t why_len);
+
+/* weir_show.c: print a result for people. */
+void weir_show(const struct weir_command *command, const json_t *result);
+
+/* weir_help.c */
+void weir_help(void);                   /* all commands */
+void weir_help_group(const char *word); /* those that begin so */
+void weir_help_command(const struct weir_command *command);
+
+/* weir_run.c: the supervisor. argv[0] is "run". Returns the exit code. */
+int weir_run(int argc, char **argv);
+
+#endif

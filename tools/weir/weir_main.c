@@ -1,0 +1,137 @@
+/* weir: the command line of a hub. What commands there are comes from methods.json; only `run`, the
+ * supervisor, is written here. */
+#include "weir.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The hub speaks of the argument by its name in the request; say it as it was typed. */
+static void print_refusal(const struct weir_command *command, const json_t *error)
+{
+	const char *message = json_string_value(json_object_get(error, "message"));
+	const char *field = json_string_value(json_object_get(error, "field"));
+	size_t len = field ? strlen(field) : 0;
+
+	if (!message)
+		message = "refused without a reason";
+	for (size_t i = 0; len > 0 && i < command->n_arguments; i++) {
+		const struct weir_argument *argument = &command->arguments[i];
+
+		if (strcmp(argument->name, field) != 0 || strncmp(message, field, len) != 0)
+			continue;
+		fprintf(stderr, "weir: %s%s\n",
+		        argument->option ? argument->option : argument->value, message + len);
+		return;
+	}
+	fprintf(stderr, "weir: %s\n", message);
+}
+
+static void print_json(const json_t *json, FILE *out)
+{
+	json_dumpf(json, out, JSON_INDENT(2));
+	fputc('\n', out);
+}
+
+static int fail_usage(const struct weir_line *line)
+{
+	fprintf(stderr, "weir: %s\n", line->error);
+	if (line->command)
+		fprintf(stderr, "usage: weir %s\n", line->command->usage);
+	else
+		fprintf(stderr, "weir help%s%s lists the commands\n", line->words[0] ? " " : "",
+		        line->words[0] ? line->words[0] : "");
+	return WEIR_USAGE;
+}
+
+static const char *socket_of(const struct weir_line *line)
+{
+	const char *environment = getenv("WEIR_SOCKET");
+
+	if (line->socket)
+		return line->socket;
+	return environment && *environment != '\0' ? environment : WEIR_SOCKET_DEFAULT;
+}
+
+static int ask(const struct weir_line *line)
+{
+	json_t *result = NULL;
+	json_t *error = NULL;
+	char why[320];
+	int r = line->command->pages ? weir_ask_pages(socket_of(line), line->command, line->params,
+	                                              &result, &error, why, sizeof(why))
+	                             : weir_ask(socket_of(line), line->command->method,
+	                                        line->params, &result, &error, why, sizeof(why));
+
+	if (r == WEIR_UNREACHABLE && line->json)
+		error = json_pack("{s:s, s:s, s:n}", "code", "unreachable", "message", why,
+		                  "field");
+	if (r == WEIR_DONE && line->json)
+		print_json(result, stdout);
+	else if (r == WEIR_DONE)
+		weir_show(line->command, result);
+	else if (line->json)
+		print_json(error, stderr);
+	else if (r == WEIR_UNREACHABLE)
+		fprintf(stderr, "weir: %s\n", why);
+	else
+		print_refusal(line->command, error);
+	json_decref(result);
+	json_decref(error);
+	if (r == WEIR_DONE && (fflush(stdout) != 0 || ferror(stdout))) {
+		perror("weir: standard output");
+		return WEIR_REFUSED;
+	}
+	return r;
+}
+
+static int help(const struct weir_line *line)
+{
+	if (line->command)
+		weir_help_command(line->command);
+	else if (line->words[0])
+		weir_help_group(line->words[0]);
+	else
+		weir_help();
+	return WEIR_DONE;
+}
+
+static int run_line(int argc, char **argv)
+{
+	struct weir_line line;
+	int r = weir_line_read(argc, argv, &line);
+
+	if (r != WEIR_DONE)
+		fail_usage(&line);
+	else if (line.version)
+		puts("weir " WEIR_VERSION);
+	else if (line.help)
+		r = help(&line);
+	else
+		r = ask(&line);
+	weir_line_fini(&line);
+	return r;
+}
+
+/* "weir help peer add" is "weir peer add --help". */
+static int run_help(int argc, char **argv)
+{
+	static char option[] = "--help";
+	static char run[] = "run";
+	char *line[5] = {argv[0], argc > 2 ? argv[2] : option, argc > 3 ? argv[3] : option, option,
+	                 NULL};
+	char *run_line_argv[] = {run, option, NULL};
+
+	if (argc == 3 && strcmp(argv[2], "run") == 0)
+		return weir_run(2, run_line_argv);
+	return run_line(argc > 4 ? 4 : argc < 3 ? 2 : argc, line);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "run") == 0)
+		return weir_run(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "help") == 0)
+		return run_help(argc, argv);
+	return run_line(argc, argv);
+}
