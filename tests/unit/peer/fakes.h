@@ -1,8 +1,9 @@
-/* A session and a program that only remember, for the tests of what stands above them. Include
- * once in a test file. */
+/* A session, a program and an edge that only remember, for the tests of what stands above them.
+ * Include once in a test file. */
 #ifndef FAKES_H
 #define FAKES_H
 
+#include "edge.h"
 #include "program.h"
 #include "session.h"
 
@@ -32,6 +33,13 @@ static struct {
 	uint32_t route_peer[FAKE_ROUTES];
 	uint32_t n_routes;
 	int route_err;
+	bool ready;
+	/* edge */
+	struct edge_service service[FAKE_PEERS];
+	char pem[FAKE_PEERS][4096];
+	size_t n_services;
+	uint32_t n_edge_sets;
+	int edge_err;
 } fake;
 
 static const uint8_t fake_hub_key[32] = {9, 9, 9};
@@ -124,6 +132,87 @@ int program_route_put(struct program *program, const struct base_prefix *prefix,
 	fake.route[fake.n_routes] = *prefix;
 	fake.route_peer[fake.n_routes++] = peer;
 	return 0;
+}
+
+/* Readings that tell each other apart. */
+bool program_is_attached(const struct program *program)
+{
+	(void)program;
+	return fake.ready;
+}
+
+bool program_dataplane_ready(const struct program *program)
+{
+	(void)program;
+	return fake.ready;
+}
+
+uint32_t program_dataplane_pid(const struct program *program)
+{
+	(void)program;
+	return fake.ready ? 4711 : 0;
+}
+
+uint64_t program_counter(const struct program *program, enum abi_counter counter)
+{
+	(void)program;
+	return counter == ABI_COUNTER_RX_WAN ? 1000 : counter == ABI_COUNTER_DROP_REPLAY ? 3 : 0;
+}
+
+uint64_t program_worker_counter(const struct program *program, uint32_t worker,
+                                enum abi_counter counter)
+{
+	(void)program;
+	return counter == ABI_COUNTER_RX_WAN ? 500 + worker : 0;
+}
+
+struct abi_peer_counters program_peer_counters(const struct program *program, uint32_t peer)
+{
+	struct abi_peer_counters counters = {
+		.rx_packets = 1, .rx_bytes = 148 + peer, .tx_packets = 2, .tx_bytes = 2048};
+
+	(void)program;
+	return counters;
+}
+
+struct abi_worker_status program_worker_status(const struct program *program, uint32_t worker)
+{
+	struct abi_worker_status status = {.n_sessions = worker + 1, .busy_ns = 1, .idle_ns = 3};
+
+	(void)program;
+	return status;
+}
+
+struct abi_port_status program_port_status(const struct program *program, uint32_t port)
+{
+	struct abi_port_status status = {
+		.mac = {2, 0, 0, 0, 0, (uint8_t)port}, .mtu = 1500, .up = 1};
+
+	(void)program;
+	return status;
+}
+
+int edge_services_set(struct edge *edge, const struct edge_service *services,
+                      const char *const *certificate_pems, size_t n)
+{
+	(void)edge;
+	if (fake.edge_err < 0)
+		return fake.edge_err;
+	fake.n_edge_sets++;
+	fake.n_services = n;
+	for (size_t i = 0; i < n; i++) {
+		fake.service[i] = services[i];
+		strncpy(fake.pem[i], certificate_pems[i], sizeof(fake.pem[i]) - 1);
+	}
+	return 0;
+}
+
+struct edge_counters edge_counters(const struct edge *edge)
+{
+	struct edge_counters counters = {.requests = 7};
+
+	(void)edge;
+	return counters;
 }
 
 /* The peer that has the route, or UINT32_MAX. */
