@@ -1,0 +1,473 @@
+#!/usr/bin/env python3
+"""The control socket and the weir command against a hub without packets (hub.c). Prints TAP.
+
+usage: test_api.py api_hub weir generate.py methods.json weir.bash
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+HUB, WEIR, GENERATE, METHODS, COMPLETION = sys.argv[1:6]
+KEY = "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
+CONF = """
+hub: { tunnel = [ "10.77.0.1/24", "fd77::1/64" ]; endpoint = "vpn.example.org:51820"; };
+dataplane: { max_peers = 32; };
+ports: ( { name = "wan0"; driver = "vdev"; device = "net_null0"; } );
+control: { run_dir = "%(dir)s"; store = "%(dir)s/store/weir.db"; };
+edge: { https = [ "127.0.0.1:443" ]; };
+peers: ( { name = "branch"; public_key = "v8aYBD+pwWb90iRS53SJ4udFyC+dqHWR6lAUWYaxLNA="; } );
+"""
+
+
+class Hub:
+    """One hub in a directory of its own; started again on the same store by restart()."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="weir-test-api-")
+        self.conf = os.path.join(self.dir, "weir.conf")
+        self.socket = os.path.join(self.dir, "control.sock")
+        with open(self.conf, "w", encoding="utf-8") as file:
+            file.write(CONF % {"dir": self.dir})
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([HUB, self.conf], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "listening\n", "hub did not start"
+
+    def kill(self, number):
+        self.process.send_signal(number)
+        code = self.process.wait(10)
+        self.process.stdout.close()
+        return code
+
+    def restart(self):
+        self.kill(signal.SIGKILL)
+        self.start()
+
+    def end(self):
+        code = self.kill(signal.SIGTERM)
+        shutil.rmtree(self.dir)
+        return code
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(10)
+        client.connect(self.socket)
+        return client
+
+    def weir(self, *words, env=None):
+        return subprocess.run([WEIR, "-s", self.socket, *words], capture_output=True, text=True,
+                              timeout=30, env=env, check=False)
+
+    def ok(self, *words):
+        run = self.weir(*words)
+        assert run.returncode == 0, f"{words}: {run.returncode} {run.stderr}"
+        return run.stdout
+
+    def json(self, *words):
+        return json.loads(self.ok("-o", "json", *words))
+
+    def refused(self, code, text, *words):
+        run = self.weir(*words)
+        assert run.returncode == code, f"{words}: exit {run.returncode}, expected {code}: {run.stderr}"
+        assert text in run.stderr, f"{words}: {run.stderr!r} does not say {text!r}"
+        assert run.stdout == "", f"{words}: printed {run.stdout!r}"
+
+
+def lines(client):
+    return client.makefile("r", encoding="utf-8")
+
+
+def ask(client, reader, request):
+    client.sendall(request if isinstance(request, bytes) else (json.dumps(request) + "\n").encode())
+    return json.loads(reader.readline())
+
+
+def resident_kb(hub):
+    with open(f"/proc/{hub.process.pid}/status", encoding="utf-8") as file:
+        return int(next(line.split()[1] for line in file if line.startswith("VmRSS")))
+
+
+# ---- the socket ----------------------------------------------------------------------------------
+
+def replies_carry_the_id_of_their_request(hub):
+    with hub.connect() as client, lines(client) as reader:
+        for ident in (1, "x", None, 2**53):
+            reply = ask(client, reader, {"id": ident, "method": "status"})
+            assert reply["id"] == ident and "result" in reply, reply
+        reply = ask(client, reader, {"method": "status"})
+        assert reply["id"] is None, reply
+
+
+def many_requests_in_one_write_are_answered_in_order(hub):
+    with hub.connect() as client, lines(client) as reader:
+        n = 300
+        text = "".join(json.dumps({"id": i, "method": "peer.list"}) + "\n" for i in range(n))
+        sender = threading.Thread(target=client.sendall, args=(text.encode(),))
+        sender.start()
+        for i in range(n):
+            assert json.loads(reader.readline())["id"] == i
+        sender.join()
+
+
+def a_request_in_single_bytes_is_answered(hub):
+    with hub.connect() as client, lines(client) as reader:
+        for byte in b'{"id":7,"method":"status"}\n':
+            client.sendall(bytes([byte]))
+        assert json.loads(reader.readline())["id"] == 7
+
+
+def a_client_that_shuts_down_its_side_still_gets_its_answers(hub):
+    with hub.connect() as client, lines(client) as reader:
+        client.sendall(b'{"id":1,"method":"status"}\n' * 40)
+        client.shutdown(socket.SHUT_WR)
+        assert len(reader.readlines()) == 40
+
+
+def garbage_is_told_so_and_closed(hub):
+    cases = [(b"hello\n", "not JSON"), (b"[]\n", "a request is an object"),
+             (b'{"method":1}\n', "method is missing"), (b'{"id":1}\n', "method is missing"),
+             (b'{"id":[],"method":"status"}\n', "id must be"),
+             (b'{"id":1.5,"method":"status"}\n', "id must be"),
+             (b'{"id":1,"method":"status","x":1}\n', "no members but"),
+             (b'{"id":1,"id":2,"method":"status"}\n', "not JSON"),
+             (b'{"id":1,"method":"\xff"}\n', "not JSON"),
+             (b'{"id":1,"method":"a\\u0000b"}\n', "not JSON"),
+             (b"[" * 60000 + b"\n", "not JSON"),
+             (b"x" * 70000, "longer than 65536")]
+    for text, expected in cases:
+        with hub.connect() as client, lines(client) as reader:
+            try:
+                client.sendall(text)
+            except BrokenPipeError:
+                pass
+            reply = json.loads(reader.readline())
+            assert reply["error"]["code"] == "bad_request", reply
+            assert expected in reply["error"]["message"], reply
+            try:
+                assert reader.readline() == "", "not closed"
+            except ConnectionResetError:
+                pass
+    hub.ok("status")
+
+
+def refusals_leave_the_connection_open(hub):
+    with hub.connect() as client, lines(client) as reader:
+        reply = ask(client, reader, {"id": 1, "method": "nonsense"})
+        assert reply["error"] == {"code": "unknown_method", "field": None,
+                                  "message": 'there is no method "nonsense"'}, reply
+        reply = ask(client, reader, {"id": 2, "method": "peer.show", "params": {"name": 5}})
+        assert reply["error"]["code"] == "bad_argument" and reply["error"]["field"] == "name"
+        reply = ask(client, reader, {"id": 3, "method": "status", "params": None})
+        assert reply["error"]["code"] == "bad_argument", reply
+        assert "result" in ask(client, reader, {"id": 4, "method": "status"})
+
+
+def slow_and_silent_clients_hold_nobody_up(hub):
+    before = resident_kb(hub)
+    slow = [hub.connect() for _ in range(20)]
+    for i, client in enumerate(slow):
+        client.sendall(b'{"id":1,"meth' if i % 2 else b"")
+    # one that asks and never reads: its answers fill the socket, then its buffer, then it waits
+    greedy = hub.connect()
+    greedy.setblocking(False)
+    try:
+        for _ in range(2000):
+            greedy.send(b'{"id":1,"method":"counters"}\n' * 50)
+    except BlockingIOError:
+        pass
+    hub.ok("status")
+    grown = resident_kb(hub) - before
+    assert grown < 16 * 1024, f"{grown} kB more"
+    for client in slow + [greedy]:
+        client.close()
+
+
+def more_clients_than_allowed_are_closed_not_queued(hub):
+    clients = [hub.connect() for _ in range(64)]
+    for client in clients:  # all are accepted before the next comes
+        assert ask(client, lines(client), {"method": "status"})["id"] is None
+    with hub.connect() as extra:
+        assert extra.recv(1) == b""
+    for client in clients:
+        client.close()
+
+
+def the_socket_is_for_its_owner_only(hub):
+    assert os.stat(hub.socket).st_mode & 0o777 == 0o600
+    if os.getuid() != 0:
+        return
+    os.chmod(hub.socket, 0o666)  # even if it were opened up: credentials are checked
+    os.chmod(hub.dir, 0o755)
+    run = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                          WEIR, "-s", hub.socket, "status"], capture_output=True, text=True,
+                         timeout=30, check=False)
+    assert run.returncode == 1 and "only root" in run.stderr, run
+
+
+def a_second_hub_on_the_socket_is_refused_and_the_first_goes_on(hub):
+    run = subprocess.run([HUB, hub.conf], capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 1, run
+    assert f"{hub.socket}: control socket: a hub is already running here" in run.stderr, run
+    hub.ok("status")
+
+
+def a_stale_socket_file_is_replaced(hub):
+    hub.kill(signal.SIGKILL)
+    assert os.path.exists(hub.socket)
+    hub.start()
+    hub.ok("status")
+
+
+def a_file_in_the_sockets_place_is_left_alone(hub):
+    hub.kill(signal.SIGTERM)
+    os.unlink(hub.socket)
+    with open(hub.socket, "w", encoding="utf-8") as file:
+        file.write("mine")
+    run = subprocess.run([HUB, hub.conf], capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 1 and "is not a socket" in run.stderr, run
+    os.unlink(hub.socket)
+    hub.start()
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+def peers_are_added_listed_shown_and_removed(hub):
+    text = hub.ok("peer", "add", "laptop", "--public-key", KEY, "--keepalive", "25")
+    assert text.startswith("[Interface]\n") and "PrivateKey = <private-key>" in text, text
+    assert "PresharedKey = " in text and "<preshared-key>" not in text
+    text = hub.ok("peer", "add", "phone")
+    assert "<private-key>" not in text
+    names = [peer["name"] for peer in hub.json("peer", "list")["peers"]]
+    assert names == ["branch", "laptop", "phone"], names
+    table = hub.ok("peer", "list").splitlines()
+    assert table[0].split() == ["NAME", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RX", "TX"]
+    assert table[2].startswith("laptop  10.77.0.3, fd77::3") and "never" in table[2], table
+    peer = hub.json("peer", "show", "laptop")["peer"]
+    assert peer["public_key"] == KEY and peer["keepalive"] == 25 and peer["preshared_key"] is True
+    assert peer["declared_at"] is None
+    assert hub.json("peer", "show", "branch")["peer"]["declared_at"] == f"{hub.conf}:7"
+    assert KEY in hub.ok("peer", "show", "laptop")
+    assert hub.ok("peer", "remove", "laptop") == "removed laptop\n"
+    hub.refused(1, 'no peer is called "laptop"', "peer", "show", "laptop")
+    hub.refused(1, f"declared in {hub.conf}:7", "peer", "remove", "branch")
+
+
+def acknowledged_peers_survive_kill_9(hub):
+    for i in range(10):
+        hub.ok("peer", "add", f"p{i}")
+        if i % 3 == 0:
+            hub.restart()
+    hub.restart()
+    names = [peer["name"] for peer in hub.json("peer", "list")["peers"]]
+    assert names == ["branch"] + [f"p{i}" for i in range(10)], names
+    hub.ok("peer", "remove", "p4")
+    hub.restart()
+    hub.refused(1, "no peer", "peer", "show", "p4")
+
+
+def concurrent_adds_give_everybody_another_address(hub):
+    def add(i):
+        for k in range(3):
+            hub.ok("peer", "add", f"t{i}-{k}")
+    threads = [threading.Thread(target=add, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    peers = hub.json("peer", "list")["peers"]
+    addresses = [address for peer in peers for address in peer["addresses"]]
+    assert len(peers) == 19 and len(set(addresses)) == 38, peers
+
+
+def services_are_published_and_taken_back(hub):
+    hub.ok("peer", "add", "home")
+    text = hub.ok("service", "add", "blog", "--host", "blog.example.org", "--target", "home:8080")
+    assert text == ("published https://blog.example.org/ -> home:8080 (10.77.0.3), "
+                    "certificate self-signed\n"), text
+    service = hub.json("service", "list")["services"][0]
+    assert service["target"] == "home:8080" and service["state"] == "published"
+    assert "https://blog.example.org/" in hub.ok("service", "list")
+    hub.refused(1, 'service "blog" points to peer "home"', "peer", "remove", "home")
+    hub.refused(1, "--host: blog.example.org belongs to service \"blog\"",
+                "service", "add", "b", "--host", "BLOG.example.org", "--target", "home:1")
+    hub.ok("service", "remove", "blog")
+    assert hub.ok("service", "list") == "no services\n"
+
+
+def status_and_counters_read_well(hub):
+    status = hub.json("status")
+    assert status["control"]["pid"] == hub.process.pid and status["dataplane"]["pid"] == 4711
+    assert "dataplane   pid 4711, ready" in hub.ok("status")
+    counters = hub.json("counters")
+    assert counters["counters"]["rx_wan"] == 1000 and counters["edge"]["requests"] == 7
+    text = hub.ok("counters", "--nonzero")
+    assert "drop_replay" in text and "drop_auth" not in text
+    assert hub.json("counters", "--worker", "0")["counters"]["rx_wan"] == 500
+
+
+def wrong_usage_is_exit_2_and_names_the_argument(hub):
+    cases = [((), "which command?"), (("pear",), 'no command "pear"'), (("peer",), "peer what?"),
+             (("peer", "ad"), 'no command "peer ad"'),
+             (("peer", "add"), "NAME is missing, must be 1 to 63"),
+             (("peer", "add", "A"), 'NAME is "A", must be 1 to 63'),
+             (("peer", "add", "a", "b"), '"b" is one argument too many'),
+             (("peer", "add", "a", "--public-key"), "--public-key needs a value"),
+             (("peer", "add", "a", "--public-key", "x"), "--public-key is a text of 1 characters"),
+             (("peer", "add", "a", "--keepalive", "70000"),
+              "--keepalive is 70000, must be 0 to 65535 seconds (0 turns it off)"),
+             (("peer", "add", "a", "--keepalive", "1m"), '--keepalive is "1m", must be'),
+             (("peer", "add", "a", "--keepalive="), '--keepalive is "", must be'),
+             (("peer", "add", "a", "--keepalive", "1", "--keepalive", "2"), "given twice"),
+             (("peer", "add", "a", "--allowed-ips", "10.0.0.1/8"),
+              '--allowed-ips has "10.0.0.1/8", must be up to 32 networks'),
+             (("peer", "add", "a", "--frob"), "peer.add has no option --frob"),
+             (("peer", "add", "a", "--no-preshared-key=1"), "takes no value"),
+             (("service", "add", "a", "--target", "b:1"), "--host is missing"),
+             (("service", "add", "a", "--host", "x y", "--target", "b:1"), '--host is "x y"'),
+             (("-o", "xml", "status"), '-o is "xml", must be text or json'),
+             (("--frob",), "no option --frob")]
+    for words, text in cases:
+        hub.refused(2, text, *words)
+
+
+def options_may_stand_anywhere_in_every_spelling(hub):
+    for words in (("-ojson", "peer", "list"), ("peer", "-o", "json", "list"),
+                  ("peer", "list", "--output=json"), ("peer", "list", "--limit=1", "-ojson"),
+                  ("peer", "list", "--limit", "1", "--output", "json")):
+        assert json.loads(hub.ok(*words))["peers"][0]["name"] == "branch", words
+    run = subprocess.run([WEIR, "status"], capture_output=True, text=True, timeout=30, check=False,
+                         env={**os.environ, "WEIR_SOCKET": hub.socket})
+    assert run.returncode == 0, run
+
+
+def errors_are_json_on_request(hub):
+    run = hub.weir("-o", "json", "peer", "show", "nobody")
+    assert run.returncode == 1 and run.stdout == ""
+    assert json.loads(run.stderr)["code"] == "not_found", run.stderr
+    run = subprocess.run([WEIR, "-s", hub.dir + "/none", "-o", "json", "status"],
+                         capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 3 and json.loads(run.stderr)["code"] == "unreachable"
+
+
+def a_hub_that_is_not_there_is_exit_3(hub):
+    for path, text in ((hub.dir + "/none", "there is no socket"), (hub.conf, "no hub answers"),
+                       ("/" + "x" * 200, "path is too long")):
+        run = subprocess.run([WEIR, "-s", path, "status"], capture_output=True, text=True,
+                             timeout=30, check=False)
+        assert run.returncode == 3 and "no hub answers at" in run.stderr and text in run.stderr, run
+    # somebody else's socket: takes the question and hangs up
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(hub.dir + "/other.sock")
+        server.listen()
+        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread.start()
+        run = subprocess.run([WEIR, "-s", hub.dir + "/other.sock", "status"], capture_output=True,
+                             text=True, timeout=30, check=False)
+        thread.join()
+        assert run.returncode == 3, run
+
+
+def help_is_there_for_every_command(hub):
+    with open(METHODS, encoding="utf-8") as file:
+        methods = json.load(file)["methods"]
+    text = hub.ok("--help")
+    for method in methods:
+        words = method["name"].split(".")
+        assert " ".join(words) in text, method["name"]
+        page = hub.ok(*words, "--help")
+        assert page == subprocess.run([WEIR, "help", *words], capture_output=True, text=True,
+                                      check=True).stdout
+        for argument in method["arguments"]:
+            assert argument["help"].split()[0] in page, (method["name"], argument["name"])
+    assert subprocess.run([WEIR, "--version"], capture_output=True, text=True,
+                          check=True).stdout.startswith("weir 0.")
+
+
+def a_full_disk_for_the_answer_is_an_error(hub):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        run = subprocess.run([WEIR, "-s", hub.socket, "status"], stdout=full,
+                             stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert run.returncode == 1 and "standard output" in run.stderr, run
+
+
+def long_lists_come_whole(hub):
+    for i in range(31):
+        hub.ok("peer", "add", f"p{i:02d}")
+    assert len(hub.json("peer", "list")["peers"]) == 32
+    page = hub.json("peer", "list", "--limit", "5")
+    assert len(page["peers"]) == 5 and page["next"] == "p03", page
+    page = hub.json("peer", "list", "--limit", "5", "--cursor", "p28")
+    assert [peer["name"] for peer in page["peers"]] == ["p29", "p30"] and page["next"] is None
+    hub.refused(1, "all 32 peers are taken", "peer", "add", "one-more")
+
+
+# ---- what is generated ---------------------------------------------------------------------------
+
+def completion_knows_commands_options_and_names(hub):
+    script = f"""
+        source {COMPLETION}
+        weir() {{ {WEIR} "$@"; }}
+        try() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _weir; echo "${{COMPREPLY[*]}}"; }}
+        try weir p; try weir peer ''; try weir peer add x --k
+        export WEIR_SOCKET={hub.socket}; try weir peer remove b
+        try weir -s {hub.socket} peer show b; try weir -o ''; try weir service remove ''
+    """
+    out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30,
+                         check=True).stdout.splitlines()
+    assert out == ["peer", "add list show remove config", "--keepalive", "branch", "branch",
+                   "text json", "-o -h"], out
+
+
+def a_broken_description_is_refused(hub):
+    with open(METHODS, encoding="utf-8") as file:
+        good = json.load(file)
+    path = os.path.join(hub.dir, "methods.json")
+
+    def refused(change, text):
+        methods = json.loads(json.dumps(good))
+        change(methods["methods"])
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(methods, file)
+        run = subprocess.run([sys.executable, GENERATE, "dispatch", path, hub.dir + "/out.c"],
+                             capture_output=True, text=True, check=False)
+        assert run.returncode == 1 and text in run.stderr, run
+
+    refused(lambda m: m.append(m[0]), "bad or double name")
+    refused(lambda m: m[1]["arguments"][0].update(type="colour"), "bad name or type")
+    refused(lambda m: m[1]["arguments"][3].pop("max"), "an integer needs min and max")
+    refused(lambda m: m[1]["arguments"].reverse(), "positional arguments come first")
+    refused(lambda m: m[1].update(frob=1), "unknown ['frob']")
+
+
+TESTS = [value for name, value in list(globals().items())
+         if callable(value) and "_" in name and value.__code__.co_varnames[:1] == ("hub",)]
+
+
+def main():
+    failed = 0
+    print(f"1..{len(TESTS)}")
+    for n, test in enumerate(TESTS, 1):
+        hub = Hub()
+        try:
+            test(hub)
+            code = hub.end()
+            assert code == 0, f"hub ended with {code}"
+            print(f"ok {n} - {test.__name__}", flush=True)
+        except Exception as error:  # pylint: disable=broad-except
+            failed += 1
+            print(f"not ok {n} - {test.__name__}", flush=True)
+            print(f"#   {type(error).__name__}: {error}", flush=True)
+            if hub.process.poll() is None:
+                hub.kill(signal.SIGKILL)
+            shutil.rmtree(hub.dir, ignore_errors=True)
+    sys.exit(1 if failed else 0)
+
+
+main()
