@@ -10,7 +10,7 @@
 # Every WAN link is IPv4 and IPv6 (2001:db8:N::/64). nat masquerades IPv4 and forgets UDP flows soon.
 
 lab_build=${WEIR_BUILD:-$top/build}
-lab_weir=$lab_build/tools/weir/weir
+lab_weir=$lab_build/tools/weir
 lab_run=$net_dir/run
 lab_conf=$net_dir/weir.conf
 

@@ -24,28 +24,27 @@ void run_child_init(struct run_child *child, const char *program)
 	child->backoff_ns = BACKOFF_MIN_NS;
 }
 
-int run_child_find(const char *folder, const char *program, char *path, size_t size)
+int run_child_find(const char *folder, const char *program, char path[static PATH_MAX])
 {
+	char candidates[3][PATH_MAX];
 	char self[PATH_MAX / 2];
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
 
 	if (len < 0) {
 		perror("weir: /proc/self/exe");
 		return -1;
 	}
 	self[len] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	snprintf(path, size, "%s/%s", self, program);
-	if (access(path, X_OK) == 0)
+	*strrchr(self, '/') = '\0';
+	snprintf(candidates[0], PATH_MAX, "%s/%s", self, program);
+	snprintf(candidates[1], PATH_MAX, "%s/../%s/%s", self, folder, program);
+	snprintf(candidates[2], PATH_MAX, "%s/%s", WEIR_SBINDIR, program);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(candidates); i++) {
+		if (access(candidates[i], X_OK) < 0)
+			continue;
+		memcpy(path, candidates[i], PATH_MAX);
 		return 0;
-	snprintf(path, size, "%s/../%s/%s", self, folder, program);
-	if (access(path, X_OK) == 0)
-		return 0;
-	snprintf(path, size, "%s/%s", WEIR_SBINDIR, program);
-	if (access(path, X_OK) == 0)
-		return 0;
+	}
 	fprintf(stderr, "weir: %s is neither in %s nor in %s\n", program, self, WEIR_SBINDIR);
 	return -1;
 }

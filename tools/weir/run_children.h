@@ -24,7 +24,7 @@ void run_child_init(struct run_child *child, const char *program);
 
 /* Where a program is: beside this one, in the build tree (../folder), or installed. Returns 0 or -1
  * with a line on standard error. */
-int run_child_find(const char *folder, const char *program, char *path, size_t size);
+int run_child_find(const char *folder, const char *program, char path[static PATH_MAX]);
 
 /* Start it. Returns 0 or -1 with a line on standard error. */
 int run_child_start(struct run_child *child, char *const argv[], uint64_t now_ns);

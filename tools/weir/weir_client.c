@@ -140,10 +140,11 @@ int weir_ask(const char *socket_path, const char *method, json_t *params, json_t
 		free(text);
 		return r;
 	}
-	if (write_all(fd, text, strlen(text)) && write_all(fd, "\n", 1))
-		line = read_line(fd, &len, &reason);
-	else
+	/* A hub that refuses a client says so and closes, perhaps before the question is out: its
+	 * answer is there to be read all the same. */
+	if (!write_all(fd, text, strlen(text)) || !write_all(fd, "\n", 1))
 		reason = strerror(errno);
+	line = read_line(fd, &len, &reason);
 	close(fd);
 	free(text);
 	if (!line)

@@ -53,30 +53,29 @@ struct run {
 
 /* ---- before anything is started ----------------------------------------------------------------- */
 
-/* Let weir-control judge the file: the reason goes to standard error. */
-static int check_config(const struct run *run, bool quiet)
+/* Run weir-control on the file for one of its short jobs (--check, --cleanup), and wait for it. What
+ * it has to say goes to standard error. Returns 0 when it ended with 0. */
+static int run_control(const struct run *run, const char *job, bool quiet)
 {
-	char path[PATH_MAX];
-	char *argv[] = {path, (char[]){"-c"}, (char *)(uintptr_t)run->config_path,
-	                (char[]){"--check"}, NULL};
+	char *argv[] = {(char *)(uintptr_t)run->children[CONTROL].path, (char[]){"-c"},
+	                (char *)(uintptr_t)run->config_path, (char *)(uintptr_t)job, NULL};
 	int status = 0;
-	pid_t pid;
+	pid_t pid = fork();
 
-	if (run_child_find("control", "weir-control", path, sizeof(path)) < 0)
-		return -1;
-	pid = fork();
 	if (pid == 0) {
 		if (quiet && !freopen("/dev/null", "w", stdout))
 			_exit(1);
-		execv(path, argv);
-		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
+		execv(argv[0], argv);
+		fprintf(stderr, "weir: %s: %s\n", argv[0], strerror(errno));
 		_exit(1);
 	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	if (pid < 0) {
+		fprintf(stderr, "weir: %s: %s\n", argv[0], strerror(errno));
+		return -1;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (pid < 0)
-		fprintf(stderr, "weir: %s: %s\n", path, strerror(errno));
-	return pid > 0 && status == 0 ? 0 : -1;
+	return status == 0 ? 0 : -1;
 }
 
 /* The two values that the supervisor needs of a file that weir-control found good. */
@@ -321,6 +320,9 @@ static int supervise(struct run *run)
 	take_over(run);
 	while (!is_over(run))
 		turn(run);
+	/* Control is no longer root when it ends, and leaves what only root can remove. */
+	if (run->is_ready || run->probe.has_answered)
+		run_control(run, "--cleanup", true);
 	run_probe_fini(&run->probe);
 	if (ftruncate(run->lock_fd, 0) < 0)
 		perror("weir: run.lock");
@@ -349,9 +351,7 @@ static int find_programs(struct run *run)
 
 	for (int i = 0; i < N_CHILDREN; i++) {
 		run_child_init(&run->children[i], programs[i]);
-		if (run_child_find(folders[i], programs[i], run->children[i].path,
-		                   sizeof(run->children[i].path))
-		    < 0)
+		if (run_child_find(folders[i], programs[i], run->children[i].path) < 0)
 			return -1;
 	}
 	return 0;
@@ -383,7 +383,7 @@ int weir_run(int argc, char **argv)
 		usage(stderr);
 		return WEIR_USAGE;
 	}
-	if (find_programs(&run) < 0 || check_config(&run, !check) < 0)
+	if (find_programs(&run) < 0 || run_control(&run, "--check", !check) < 0)
 		return WEIR_REFUSED;
 	if (check)
 		return WEIR_DONE;
