@@ -489,9 +489,15 @@ static void descriptors_allow_many(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= N_DESCRIPTORS)
 		return;
-	if (limit.rlim_max < N_DESCRIPTORS && geteuid() == 0)
-		limit.rlim_max = N_DESCRIPTORS;
-	limit.rlim_cur = limit.rlim_max < N_DESCRIPTORS ? limit.rlim_max : N_DESCRIPTORS;
+	limit.rlim_cur = N_DESCRIPTORS;
+	if (limit.rlim_max < N_DESCRIPTORS) {
+		const struct rlimit raised = {N_DESCRIPTORS, N_DESCRIPTORS};
+
+		/* Root may, if it has CAP_SYS_RESOURCE; else take what there is. */
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return;
+		limit.rlim_cur = limit.rlim_max;
+	}
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		log_warn("control", "limit of descriptors stays as it is err=%s", strerror(errno));
 }

@@ -132,28 +132,30 @@ static int command_initiate_bad_mac1(struct rawpeer *peer, const char *arg)
 	return send_datagram(peer, peer->initiation, WG_INITIATION_LEN);
 }
 
+/* Become the holder of a private key, towards the same hub. */
+static int become(struct rawpeer *peer, const struct wg_noise_identity *identity)
+{
+	struct wg_noise_peer hub = peer->hub;
+
+	peer->identity = *identity;
+	if (wg_noise_peer_init(&peer->hub, identity, hub.public_key, hub.preshared_key) < 0)
+		return fail("the keys do not fit");
+	return 0;
+}
+
 /* An initiation by a key that the hub does not know. */
 static int command_initiate_stranger(struct rawpeer *peer, const char *arg)
 {
-	struct wg_noise_identity known = peer->identity;
+	struct wg_noise_identity known = peer->identity, stranger;
 	uint8_t private_key[WG_KEY_LEN];
-	int ret;
 
-	(void)arg;
 	randombytes_buf(private_key, sizeof(private_key));
 	wg_key_clamp(private_key);
-	wg_noise_identity_init(&peer->identity, private_key);
-	if (wg_noise_peer_init(&peer->hub, &peer->identity, peer->hub.public_key,
-	                       peer->hub.preshared_key)
-	    < 0)
-		return fail("cannot make a stranger");
-	ret = command_initiate(peer, NULL);
-	peer->identity = known;
-	if (wg_noise_peer_init(&peer->hub, &peer->identity, peer->hub.public_key,
-	                       peer->hub.preshared_key)
-	    < 0)
-		return fail("cannot become oneself again");
-	return ret;
+	wg_noise_identity_init(&stranger, private_key);
+	return become(peer, &stranger) < 0 || command_initiate(peer, arg) < 0
+	                       || become(peer, &known) < 0
+	               ? -1
+	               : 0;
 }
 
 static int command_replay_initiation(struct rawpeer *peer, const char *arg)

@@ -30,17 +30,18 @@ tap_exit() {
 trap tap_exit EXIT
 trap 'exit 130' INT TERM
 
-# check NAME COMMAND...: one test case; the command's output is shown when it fails.
+# check NAME COMMAND...: one test case; the command's output is shown when it fails. The command
+# runs in this shell, not in a subshell, so that what it starts and makes is known to the clean-up.
 check() {
-	local name=$1 output
+	local name=$1
 	shift
 	tap_n=$((tap_n + 1))
-	if output=$("$@" 2>&1); then
+	if "$@" >"$net_dir/check.out" 2>&1; then
 		echo "ok $tap_n - $name"
 	else
 		tap_failed=$((tap_failed + 1))
 		echo "not ok $tap_n - $name"
-		printf '%s\n' "$output" | tail -n 20 | sed 's/^/#   /'
+		tail -n 20 "$net_dir/check.out" | sed 's/^/#   /'
 		return 1
 	fi
 }

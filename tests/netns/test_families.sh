@@ -22,9 +22,9 @@ net_exec office wg set "$office_device" peer "$hub_key" endpoint "203.0.113.2:51
 check "and back to IPv4" net_wait 5 pings office 10.77.0.3 1
 
 # The client's own address changes; the hub must follow without a handshake.
+net_ip office addr flush dev eth0 scope global
 net_ip office addr add 198.51.100.77/24 dev eth0
-net_ip office addr del 198.51.100.2/24 dev eth0
-net_ip office route replace default via 198.51.100.1
+net_ip office route add default via 198.51.100.1
 check "office roams to another address" net_wait 5 pings office 10.77.0.3 1
 roamed() { lab_cli -o json peer show office | grep -q '198.51.100.77'; }
 check "hub knows the new address" net_wait 5 roamed
@@ -39,7 +39,7 @@ check "NAT gives the flow another port" rebind
 check "home is reached again after its next packet" eval 'net_wait 5 pings home 10.77.0.1 1 && net_wait 5 pings office 10.77.0.3 1'
 
 net_spawn home "$net_dir/iperf.log" iperf3 -s
-net_wait 5 grep -q listening "$net_dir/iperf.log"
+net_wait 5 net_listening home 5201
 check "eight TCP flows over two workers" net_exec office iperf3 -c 10.77.0.3 -P 8 -t 2
 check "packets were handed between workers" eval '[ "$(lab_counter to_handoff)" -gt 0 ]'
 check "nothing lost between workers" eval 'is "$(lab_counter drop_handoff_full)" 0'

@@ -17,7 +17,7 @@ check "home reaches office over IPv6 inside" pings home fd77::2 20
 check "large packets up to the tunnel MTU pass" pings_of_size office 10.77.0.3 1392
 
 net_spawn home "$net_dir/iperf.log" iperf3 -s -B 10.77.0.3
-net_wait 5 grep -q listening "$net_dir/iperf.log"
+net_wait 5 net_listening home 5201
 check "TCP through the hub, both ways" net_exec office iperf3 -c 10.77.0.3 -t 2 --bidir
 check "UDP through the hub" net_exec office iperf3 -c 10.77.0.3 -u -b 20M -l 1300 -t 2
 
@@ -25,7 +25,7 @@ mkdir -p "$net_dir/www"
 echo "hello from behind NAT" >"$net_dir/www/index.html"
 head -c 5000000 /dev/urandom >"$net_dir/www/big.bin"
 net_spawn home "$net_dir/www.log" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
-net_wait 5 grep -q 'Serving HTTP' "$net_dir/www.log"
+net_wait 5 net_listening home 8080
 check "service is published" lab_cli service add home-web --host www.example.test --target home:8080
 browser() {
 	net_exec internet curl -sS --max-time 10 --resolve www.example.test:443:203.0.113.2 \

@@ -86,6 +86,9 @@ net_wait() {
 	done
 }
 
+# net_listening NAME PORT: somebody listens on this TCP port. For net_wait.
+net_listening() { net_exec "$1" ss -Hltn "sport = :$2" | grep -q .; }
+
 net_cleanup() {
 	local pid ns
 	for pid in "${net_pids[@]}"; do net_end "$pid"; done
