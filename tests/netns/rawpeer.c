@@ -182,7 +182,8 @@ static int command_response(struct rawpeer *peer, const char *arg)
 
 /* ---- data ------------------------------------------------------------------------------------------ */
 
-static int send_data(struct rawpeer *peer, const uint8_t *inner, size_t len)
+/* Seal inner as the next data message, into peer->last_data. */
+static int make_data(struct rawpeer *peer, const uint8_t *inner, size_t len)
 {
 	uint8_t nonce[12] = {0};
 	uint8_t *msg = peer->last_data;
@@ -201,7 +202,28 @@ static int send_data(struct rawpeer *peer, const uint8_t *inner, size_t len)
 	                                          msg + WG_DATA_HEADER_LEN, padded, NULL, 0, NULL,
 	                                          nonce, peer->keys.send);
 	peer->last_data_len = WG_DATA_HEADER_LEN + padded + WG_TAG_LEN;
-	return send_datagram(peer, msg, peer->last_data_len);
+	return 0;
+}
+
+static int send_data(struct rawpeer *peer, const uint8_t *inner, size_t len)
+{
+	if (make_data(peer, inner, len) < 0)
+		return -1;
+	return send_datagram(peer, peer->last_data, peer->last_data_len);
+}
+
+/* arg: offset of a byte to flip in a fresh data message of 32 payload bytes. */
+static int command_send_flipped(struct rawpeer *peer, const char *arg)
+{
+	const uint8_t inner[32] = {0x45};
+	size_t offset = strtoul(arg, NULL, 10);
+
+	if (make_data(peer, inner, sizeof(inner)) < 0)
+		return -1;
+	if (offset >= peer->last_data_len)
+		return fail("offset must be below 64");
+	peer->last_data[offset] ^= 0x40;
+	return send_datagram(peer, peer->last_data, peer->last_data_len);
 }
 
 static int command_keepalive(struct rawpeer *peer, const char *arg)
@@ -424,6 +446,7 @@ static const struct {
 	{"response", command_response, false},
 	{"keepalive", command_keepalive, false},
 	{"send", command_send, true},
+	{"send-flipped", command_send_flipped, true},
 	{"ping", command_ping, true},
 	{"ping-long", command_ping_long, true},
 	{"expect-reply", command_expect_reply, false},

@@ -56,7 +56,11 @@ check "response to nothing" only drop_wg_mac1 silent junk "2 92"
 check "cookie reply to nothing" only hs_refused_no_handshake silent junk "3 64"
 check "index of no session" only drop_unknown_index silent junk "4 32"
 
-check "payload changed on the way" only drop_auth silent handshake ping "$me $hub" expect-reply replay-flipped 20
+check "payload changed on the way" only drop_auth silent handshake send-flipped 20
+check "tag changed on the way" only drop_auth silent handshake send-flipped 63
+check "counter changed on the way" only drop_auth silent handshake send-flipped 9
+check "receiver index changed on the way" only drop_unknown_index silent handshake send-flipped 7
+check "replayed and changed" only drop_replay silent handshake keepalive silence 50 replay-flipped 20
 check "replayed data" only drop_replay silent handshake keepalive replay-data
 check "inner source of another peer" only drop_inner_source silent handshake ping "10.77.0.2 $hub"
 check "inner source of nobody" only drop_inner_source silent handshake ping "192.0.2.77 $hub"
