@@ -169,13 +169,44 @@ static inline __attribute__((always_inline)) void transpose(__m512i v[8])
 	v[7] = _mm512_shuffle_i64x2(b3, b7, 0xdd);
 }
 
-/* What a group computes with. */
+/* The same, straight from eight addresses. Half rows of two packets share a vector, which saves the
+ * third exchange: shuffles have fewer ports than everything else here. */
+static inline __attribute__((always_inline)) __m512i load_halves(const uint8_t *a, const uint8_t *b)
+{
+	__m256i low = _mm256_loadu_si256((const __m256i *)(const void *)a);
+	__m256i high = _mm256_loadu_si256((const __m256i *)(const void *)b);
+
+	return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+static inline __attribute__((always_inline)) void load_transposed(const uint8_t *const row[8],
+                                                                  size_t at, __m512i v[8])
+{
+	for (unsigned int half = 0; half < 2; half++, at += 32, v += 4) {
+		__m512i a = load_halves(row[0] + at, row[2] + at);
+		__m512i b = load_halves(row[1] + at, row[3] + at);
+		__m512i c = load_halves(row[4] + at, row[6] + at);
+		__m512i d = load_halves(row[5] + at, row[7] + at);
+		__m512i ab_even = _mm512_unpacklo_epi64(a, b);
+		__m512i ab_odd = _mm512_unpackhi_epi64(a, b);
+		__m512i cd_even = _mm512_unpacklo_epi64(c, d);
+		__m512i cd_odd = _mm512_unpackhi_epi64(c, d);
+
+		v[0] = _mm512_shuffle_i64x2(ab_even, cd_even, 0x88);
+		v[1] = _mm512_shuffle_i64x2(ab_odd, cd_odd, 0x88);
+		v[2] = _mm512_shuffle_i64x2(ab_even, cd_even, 0xdd);
+		v[3] = _mm512_shuffle_i64x2(ab_odd, cd_odd, 0xdd);
+	}
+}
+
+/* What a group computes with. Vectors have a packet a lane. */
 struct mac {
-	const struct aead_mac_group *group;
-	int start[AEAD_GROUP_MAX]; /* of step 0 in data[i]: before it, or in it */
+	const struct aead_macs *macs;
+	unsigned int first;
 	unsigned int n_steps;
 	unsigned int n_blocks; /* of the longest */
 	unsigned int n_ragged; /* first steps in which some lane lacks a block */
+	__m512i start;         /* of step 0 in the payload: before it, or in it; bytes, signed */
 	__m512i lead;          /* blocks that a lane lacks at the start */
 	__m512i len;
 	__m512i aad_len;
@@ -183,49 +214,47 @@ struct mac {
 	struct factor r;
 };
 
-static inline unsigned int count_blocks(size_t len)
+static inline size_t aad_len_of(const struct mac *mac, unsigned int i)
 {
-	return (unsigned int)((len + BLOCK_LEN - 1) / BLOCK_LEN);
+	const struct aead_extra *extra = mac->macs->extra[mac->first + i];
+
+	return extra == NULL ? 0 : extra->aad_len;
 }
 
-static inline size_t aad_len_of(const struct aead_mac_group *group, unsigned int i)
+static inline __m512i count_blocks(__m512i len)
 {
-	return group->extra[i] == NULL ? 0 : group->extra[i]->aad_len;
+	return _mm512_srli_epi64(_mm512_add_epi64(len, splat(BLOCK_LEN - 1)), 4);
+}
+
+static inline __m512i load_aad_lens(const struct mac *mac)
+{
+	_Alignas(64) uint64_t aad_len[AEAD_AVX512_GROUP];
+
+	for (unsigned int i = 0; i < AEAD_AVX512_GROUP; i++)
+		aad_len[i] = aad_len_of(mac, i);
+	return _mm512_load_si512(aad_len);
 }
 
 static inline __attribute__((always_inline)) void
-mac_layout(struct mac *mac, const struct aead_mac_group *group, bool extra)
+mac_layout(struct mac *mac, const struct aead_macs *macs, unsigned int first, bool extra)
 {
-	_Alignas(64) uint64_t n_blocks[AEAD_GROUP_MAX];
-	_Alignas(64) uint64_t len[AEAD_GROUP_MAX];
-	_Alignas(64) uint64_t aad_len[AEAD_GROUP_MAX] = {0};
-	unsigned int longest = 0;
-	unsigned int shortest = UINT32_MAX;
+	__m256i lens = _mm256_load_si256((const __m256i *)(const void *)&macs->len[first]);
+	__m512i n_data, n_all;
+	unsigned int shortest;
 
-	mac->group = group;
-	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++) {
-		unsigned int n = count_blocks(group->len[i]) + 1;
-
-		if (extra) {
-			aad_len[i] = aad_len_of(group, i);
-			n += count_blocks(aad_len[i]);
-		}
-		len[i] = group->len[i];
-		n_blocks[i] = n;
-		longest = n > longest ? n : longest;
-		shortest = n < shortest ? n : shortest;
-	}
-	mac->n_blocks = longest;
-	mac->n_steps = (longest + STEP_BLOCKS - 1) / STEP_BLOCKS;
+	mac->macs = macs;
+	mac->first = first;
+	mac->len = _mm512_cvtepu32_epi64(lens);
+	mac->aad_len = extra ? load_aad_lens(mac) : _mm512_setzero_si512();
+	n_data = _mm512_add_epi64(count_blocks(mac->len), splat(1));
+	n_all = _mm512_add_epi64(n_data, count_blocks(mac->aad_len));
+	mac->n_blocks = (unsigned int)_mm512_reduce_max_epu64(n_all);
+	shortest = (unsigned int)_mm512_reduce_min_epu64(n_all);
+	mac->n_steps = (mac->n_blocks + STEP_BLOCKS - 1) / STEP_BLOCKS;
 	mac->n_ragged = mac->n_steps - shortest / STEP_BLOCKS;
-	mac->lead = _mm512_sub_epi64(splat(mac->n_steps * STEP_BLOCKS),
-	                             _mm512_load_si512(n_blocks));
-	mac->len = _mm512_load_si512(len);
-	mac->aad_len = _mm512_load_si512(aad_len);
-	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++)
-		mac->start[i] = BLOCK_LEN
-		                * ((int)count_blocks(group->len[i]) + 1
-		                   - STEP_BLOCKS * (int)mac->n_steps);
+	mac->lead = _mm512_sub_epi64(splat(mac->n_steps * STEP_BLOCKS), n_all);
+	mac->start = _mm512_slli_epi64(_mm512_sub_epi64(n_data, splat(mac->n_steps * STEP_BLOCKS)),
+	                               4);
 }
 
 /* r with the bits cleared that RFC 8439 2.5 clears, and s. */
@@ -253,54 +282,80 @@ static inline __attribute__((always_inline)) void mac_load_keys(struct mac *mac,
 	mac->r = make_factor(&r);
 }
 
-/* Bytes [from, to) of 64, either end perhaps outside. */
-static inline __mmask64 byte_mask(int from, int to)
+/* Which of the 64 bytes from at on (signed, in each lane) lie in [0, len): a bit each. Shifts by 64
+ * and more give 0. */
+static inline __m512i byte_masks(__m512i at, __m512i len)
 {
-	uint64_t below_to = _bzhi_u64(~UINT64_C(0), (unsigned int)(to < 0 ? 0 : to > 64 ? 64 : to));
-	uint64_t below_from = _bzhi_u64(~UINT64_C(0), (unsigned int)(from < 0    ? 0
-	                                                             : from > 64 ? 64
-	                                                                         : from));
+	const __m512i zero = _mm512_setzero_si512();
+	const __m512i ones = _mm512_set1_epi64(-1);
+	__m512i n_before = _mm512_max_epi64(_mm512_sub_epi64(zero, at), zero);
+	__m512i n_behind = _mm512_max_epi64(
+		_mm512_sub_epi64(_mm512_add_epi64(at, splat(STEP_LEN)), len), zero);
 
-	return below_to & ~below_from;
+	return _mm512_and_si512(_mm512_sllv_epi64(ones, n_before),
+	                        _mm512_srlv_epi64(ones, n_behind));
 }
 
-/* Row of a packet at a step, only those of its bytes that are there; nothing else is read, and an
- * address is formed only where there are some. */
-static inline __m512i load_part(const uint8_t *data, uint32_t len, int at)
+/* A step's row of each packet, only those of its bytes that are there. Nothing else is read, and a
+ * lane without any reads its first byte's address under an empty mask, not one far away. */
+static inline __attribute__((always_inline)) void load_parts(const struct mac *mac, __m512i at,
+                                                             __m512i v[8])
 {
-	__mmask64 mask = byte_mask(-at, (int)len - at);
+	_Alignas(64) uint64_t mask[AEAD_AVX512_GROUP];
+	_Alignas(64) const uint8_t *row[AEAD_AVX512_GROUP];
+	__m512i masks = byte_masks(at, mac->len);
+	__m512i data = _mm512_loadu_si512(&mac->macs->data[mac->first]);
 
-	return _mm512_maskz_loadu_epi8(mask, mask == 0 ? data : data + at);
+	at = _mm512_maskz_mov_epi64(_mm512_test_epi64_mask(masks, masks), at);
+	_mm512_store_si512(mask, masks);
+	_mm512_store_si512(row, _mm512_add_epi64(data, at));
+	for (unsigned int i = 0; i < AEAD_AVX512_GROUP; i++)
+		v[i] = _mm512_maskz_loadu_epi8(mask[i], row[i]);
 }
 
 /* With additional data before, padded to a whole block. Rare, so byte by byte is good enough. */
-static __m512i load_part_extra(const struct aead_mac_group *group, unsigned int i, int at)
+static __m512i load_part_extra(const struct mac *mac, unsigned int i, int64_t at)
 {
 	_Alignas(64) uint8_t row[STEP_LEN] = {0};
-	size_t aad_len = aad_len_of(group, i);
-	int aad_start = -(int)(count_blocks(aad_len) * BLOCK_LEN);
+	const uint8_t *data = mac->macs->data[mac->first + i];
+	int64_t len = mac->macs->len[mac->first + i];
+	int64_t aad_len = (int64_t)aad_len_of(mac, i);
+	int64_t aad_start = -((aad_len + BLOCK_LEN - 1) / BLOCK_LEN * BLOCK_LEN);
 
-	for (int j = 0; j < STEP_LEN; j++) {
-		int from_aad = at + j - aad_start;
-
-		if (at + j >= 0 && at + j < (int)group->len[i])
-			row[j] = group->data[i][at + j];
-		else if (from_aad >= 0 && (size_t)from_aad < aad_len)
-			row[j] = group->extra[i]->aad[from_aad];
+	for (unsigned int j = 0; j < STEP_LEN; j++, at++) {
+		if (at >= 0 && at < len)
+			row[j] = data[at];
+		else if (at < 0 && at >= aad_start && at - aad_start < aad_len)
+			row[j] = mac->macs->extra[mac->first + i]->aad[at - aad_start];
 	}
 	return _mm512_load_si512(row);
 }
 
+static inline __attribute__((always_inline)) void load_parts_extra(const struct mac *mac,
+                                                                   __m512i at, __m512i v[8])
+{
+	_Alignas(64) int64_t start[AEAD_AVX512_GROUP];
+
+	_mm512_store_si512(start, at);
+	for (unsigned int i = 0; i < AEAD_AVX512_GROUP; i++)
+		v[i] = load_part_extra(mac, i, start[i]);
+}
+
+/* Ends of messages: the row of each packet at a step, transposed, with the lengths as last block. */
 static inline __attribute__((always_inline)) void
 load_rows(const struct mac *mac, unsigned int step, bool extra, __m512i v[8])
 {
-	const struct aead_mac_group *group = mac->group;
-	int offset = (int)(step * STEP_LEN);
+	__m512i at = _mm512_add_epi64(mac->start, splat(step * STEP_LEN));
 
-	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++)
-		v[i] = extra ? load_part_extra(group, i, mac->start[i] + offset)
-		             : load_part(group->data[i], group->len[i], mac->start[i] + offset);
+	if (extra)
+		load_parts_extra(mac, at, v);
+	else
+		load_parts(mac, at, v);
 	transpose(v);
+	if (step == mac->n_steps - 1) {
+		v[6] = mac->aad_len;
+		v[7] = mac->len;
+	}
 }
 
 /* The 2^128 over block j of a step, for the lanes that have that block. */
@@ -320,13 +375,6 @@ absorb_block(struct number *h, const struct number *m, const struct factor *r)
 	*h = multiply(&sum, r);
 }
 
-/* Last of its kind: block 3 of the last step is the lengths, in all lanes. */
-static inline __attribute__((always_inline)) void put_lengths(const struct mac *mac, __m512i v[8])
-{
-	v[6] = mac->aad_len;
-	v[7] = mac->len;
-}
-
 static inline __attribute__((always_inline)) struct number absorb_short(const struct mac *mac,
                                                                         bool extra)
 {
@@ -338,8 +386,6 @@ static inline __attribute__((always_inline)) struct number absorb_short(const st
 		_Alignas(64) __m512i v[8];
 
 		load_rows(mac, step, extra, v);
-		if (step == mac->n_steps - 1)
-			put_lengths(mac, v);
 		for (; j < STEP_BLOCKS; j++) {
 			struct number m = make_number(v[2 * j], v[2 * j + 1],
 			                              pad_bits(mac, step, j));
@@ -399,8 +445,6 @@ static inline __attribute__((always_inline)) void absorb_ragged(struct number *h
 	__m512i v[8];
 
 	load_rows(mac, step, extra, v);
-	if (step == mac->n_steps - 1)
-		put_lengths(mac, v);
 	for (unsigned int j = 0; j < STEP_BLOCKS; j++)
 		pad[j] = pad_bits(mac, step, j);
 	absorb_step(h, v, pad, &mac->r, powers);
@@ -414,21 +458,14 @@ static inline __attribute__((always_inline)) void absorb_whole(struct number *h,
 {
 	const __m512i pad[STEP_BLOCKS] = {splat(PAD_BIT), splat(PAD_BIT), splat(PAD_BIT),
 	                                  splat(PAD_BIT)};
-	const uint8_t *row[AEAD_GROUP_MAX];
+	const uint8_t *row[AEAD_AVX512_GROUP];
+	__m512i data = _mm512_loadu_si512(&mac->macs->data[mac->first]);
 
-	if (first >= end)
-		return;
-	for (unsigned int i = 0; i < AEAD_GROUP_MAX; i++)
-		row[i] = mac->group->data[i] + (mac->start[i] + (int)(first * STEP_LEN));
-	for (size_t at = 0; at < (size_t)(end - first) * STEP_LEN; at += STEP_LEN) {
-		__m512i v[8] = {
-			_mm512_loadu_si512(row[0] + at), _mm512_loadu_si512(row[1] + at),
-			_mm512_loadu_si512(row[2] + at), _mm512_loadu_si512(row[3] + at),
-			_mm512_loadu_si512(row[4] + at), _mm512_loadu_si512(row[5] + at),
-			_mm512_loadu_si512(row[6] + at), _mm512_loadu_si512(row[7] + at),
-		};
+	_mm512_storeu_si512(row, _mm512_add_epi64(data, mac->start));
+	for (unsigned int step = first; step < end; step++) {
+		__m512i v[8];
 
-		transpose(v);
+		load_transposed(row, (size_t)step * STEP_LEN, v);
 		absorb_step(h, v, pad, &mac->r, powers);
 	}
 }
@@ -496,29 +533,27 @@ static inline __attribute__((always_inline)) void store_tags(const struct mac *m
 				   low, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), high));
 }
 
-static inline __attribute__((always_inline)) void run(struct aead_mac_group *group,
-                                                      const uint8_t *otk, bool extra)
+static inline __attribute__((always_inline)) void run(struct aead_macs *macs, unsigned int first,
+                                                      bool extra)
 {
 	struct mac mac;
 	struct number h;
 
-	mac_layout(&mac, group, extra);
-	mac_load_keys(&mac, otk);
+	mac_layout(&mac, macs, first, extra);
+	mac_load_keys(&mac, macs->otk[first]);
 	if (mac.n_blocks <= SHORT_BLOCKS)
 		h = absorb_short(&mac, extra);
 	else
 		h = absorb_long(&mac, extra);
-	store_tags(&mac, h, group->tag);
+	store_tags(&mac, h, &macs->tag[first]);
 }
 
-void aead__avx512_poly(struct aead_mac_group *group,
-                       const uint8_t otk[static AEAD_GROUP_MAX * AEAD_OTK_LEN])
+void aead__avx512_poly(struct aead_macs *macs, unsigned int first)
 {
-	run(group, otk, false);
+	run(macs, first, false);
 }
 
-void aead__avx512_poly_extra(struct aead_mac_group *group,
-                             const uint8_t otk[static AEAD_GROUP_MAX * AEAD_OTK_LEN])
+void aead__avx512_poly_extra(struct aead_macs *macs, unsigned int first)
 {
-	run(group, otk, true);
+	run(macs, first, true);
 }

@@ -23,15 +23,15 @@ struct aead_lanes {
 	_Alignas(64) uint32_t nonce[3][AEAD_QUEUE_MAX]; /* words of the nonce, by lane */
 };
 
-/* Packets to authenticate together, each data[i][len[i]] with the one-time key otk[i]. Lanes from
- * n on have len 0, any valid data and are computed for nothing. extra: NULL, or extra[i] whose
- * additional data goes before. */
-struct aead_mac_group {
-	const uint8_t *data[AEAD_GROUP_MAX];
-	uint32_t len[AEAD_GROUP_MAX];
-	const struct aead_extra *extra[AEAD_GROUP_MAX];
-	unsigned int n;
-	_Alignas(64) uint8_t tag[AEAD_GROUP_MAX][AEAD_TAG_LEN]; /* out */
+/* Packets of a burst to authenticate, by rank: longest first, so that neighbours are of like length.
+ * Behind the last one the arrays are filled up to a whole group with packets of len 0 at any valid
+ * address, which are computed for nothing. */
+struct aead_macs {
+	const uint8_t *data[AEAD_BURST_MAX];
+	_Alignas(64) uint32_t len[AEAD_BURST_MAX];
+	const struct aead_extra *extra[AEAD_BURST_MAX]; /* each NULL or with additional data */
+	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_OTK_LEN];
+	_Alignas(64) uint8_t tag[AEAD_BURST_MAX][AEAD_TAG_LEN]; /* out */
 };
 
 #endif

@@ -27,17 +27,15 @@ struct aead_multi_kernel {
 	void (*lanes_short)(const struct aead_lanes *lanes, unsigned int first);
 	void (*run)(const uint8_t *key, const uint32_t *nonce, uint32_t counter, uint8_t *data,
 	            size_t n_runs);
-	void (*poly)(struct aead_mac_group *group, const uint8_t *otk);
-	void (*poly_extra)(struct aead_mac_group *group, const uint8_t *otk);
+	void (*poly)(struct aead_macs *macs, unsigned int first);
+	void (*poly_extra)(struct aead_macs *macs, unsigned int first);
 };
 
 /* A context's scratch, a thread's own. */
 struct aead_multi {
 	struct aead_lanes lanes;
-	unsigned int n_lanes; /* filled */
-	struct aead_mac_group group;
-	/* of the packet of each rank; zero between bursts */
-	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_OTK_LEN];
+	unsigned int n_lanes;  /* filled */
+	struct aead_macs macs; /* one-time keys are zero between bursts */
 	_Alignas(64) uint16_t sort_key[AEAD_BURST_MAX];
 	_Alignas(64) uint8_t order[AEAD_BURST_MAX]; /* packet of a rank, longest first */
 };
@@ -133,7 +131,7 @@ AEAD_MULTI_INLINE void aead_multi_push_keys(struct aead_multi *multi,
 		unsigned int i = multi->order[rank];
 
 		aead_multi_push(multi, kernel, &ops[i], aead_multi_nonce_head(extra, i), 0,
-		                multi->otk[rank], AEAD_OTK_LEN);
+		                multi->macs.otk[rank], AEAD_OTK_LEN);
 	}
 }
 
@@ -163,36 +161,47 @@ AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
 	}
 }
 
-/* Tags of ranks [rank, rank + the group's size), as far as there are such. */
+/* Packets by rank. Well before their tags are wanted, for the reason that struct aead_lanes gives. */
+AEAD_MULTI_INLINE void aead_multi_rank(struct aead_multi *multi,
+                                       const struct aead_multi_kernel *kernel,
+                                       const struct aead_op *ops, const struct aead_extra *extra,
+                                       unsigned int n)
+{
+	struct aead_macs *macs = &multi->macs;
+
+	aead_multi_sort(multi, ops, n);
+	for (unsigned int rank = 0; rank < n; rank++) {
+		unsigned int i = multi->order[rank];
+
+		macs->data[rank] = ops[i].data;
+		macs->len[rank] = ops[i].len;
+		if (extra != NULL)
+			macs->extra[rank] = &extra[i];
+	}
+	for (unsigned int rank = n; rank % kernel->group != 0; rank++) {
+		macs->data[rank] = ops[0].data;
+		macs->len[rank] = 0;
+		macs->extra[rank] = NULL;
+	}
+}
+
 AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
                                                const struct aead_multi_kernel *kernel,
-                                               const struct aead_op *ops,
-                                               const struct aead_extra *extra, unsigned int rank,
-                                               unsigned int n)
+                                               const struct aead_extra *extra, unsigned int n)
 {
-	struct aead_mac_group *group = &multi->group;
-	unsigned int n_here = n - rank < kernel->group ? n - rank : kernel->group;
-
-	for (unsigned int j = 0; j < kernel->group; j++) {
-		unsigned int i = multi->order[j < n_here ? rank + j : rank];
-
-		group->data[j] = ops[i].data;
-		group->len[j] = j < n_here ? ops[i].len : 0;
-		if (extra != NULL)
-			group->extra[j] = j < n_here ? &extra[i] : NULL;
+	for (unsigned int rank = 0; rank < n; rank += kernel->group) {
+		if (extra == NULL)
+			kernel->poly(&multi->macs, rank);
+		else
+			kernel->poly_extra(&multi->macs, rank);
 	}
-	group->n = n_here;
-	if (extra == NULL)
-		kernel->poly(group, multi->otk[rank]);
-	else
-		kernel->poly_extra(group, multi->otk[rank]);
 }
 
 AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
                                        const struct aead_extra *extra, unsigned int n)
 {
-	aead_multi_sort(multi, ops, n);
+	aead_multi_rank(multi, kernel, ops, extra, n);
 	aead_multi_push_keys(multi, kernel, ops, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
@@ -200,16 +209,14 @@ AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
 		aead_multi_push_payload(multi, kernel, &ops[i], aead_multi_nonce_head(extra, i));
 	}
 	aead_multi_flush(multi, kernel);
-	for (unsigned int rank = 0; rank < n; rank += kernel->group) {
-		aead_multi_authenticate(multi, kernel, ops, extra, rank, n);
-		for (unsigned int j = 0; j < multi->group.n; j++) {
-			struct aead_op *op = &ops[multi->order[rank + j]];
+	aead_multi_authenticate(multi, kernel, extra, n);
+	for (unsigned int rank = 0; rank < n; rank++) {
+		struct aead_op *op = &ops[multi->order[rank]];
 
-			memcpy(op->data + op->len, multi->group.tag[j], AEAD_TAG_LEN);
-			op->verdict = AEAD_OK;
-		}
+		memcpy(op->data + op->len, multi->macs.tag[rank], AEAD_TAG_LEN);
+		op->verdict = AEAD_OK;
 	}
-	base_wipe(multi->otk, n * sizeof(multi->otk[0]));
+	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
 }
 
 /* No branch on the tags; the verdict is public. */
@@ -225,18 +232,16 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
                                        const struct aead_extra *extra, unsigned int n)
 {
-	aead_multi_sort(multi, ops, n);
+	aead_multi_rank(multi, kernel, ops, extra, n);
 	aead_multi_push_keys(multi, kernel, ops, extra, n);
 	aead_multi_flush(multi, kernel);
-	for (unsigned int rank = 0; rank < n; rank += kernel->group) {
-		aead_multi_authenticate(multi, kernel, ops, extra, rank, n);
-		for (unsigned int j = 0; j < multi->group.n; j++) {
-			struct aead_op *op = &ops[multi->order[rank + j]];
+	aead_multi_authenticate(multi, kernel, extra, n);
+	for (unsigned int rank = 0; rank < n; rank++) {
+		struct aead_op *op = &ops[multi->order[rank]];
 
-			op->verdict = aead_multi_tag_fits(op->data + op->len, multi->group.tag[j])
-			                      ? AEAD_OK
-			                      : AEAD_FORGED;
-		}
+		op->verdict = aead_multi_tag_fits(op->data + op->len, multi->macs.tag[rank])
+		                      ? AEAD_OK
+		                      : AEAD_FORGED;
 	}
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
@@ -246,7 +251,7 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
 			                        aead_multi_nonce_head(extra, i));
 	}
 	aead_multi_flush(multi, kernel);
-	base_wipe(multi->otk, n * sizeof(multi->otk[0]));
+	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
 }
 
 #endif
