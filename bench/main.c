@@ -23,7 +23,7 @@ static const char usage[] =
 	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256)\n"
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
 	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420)\n"
-	"  --backend NAME     auto, avx512, ipsec-mb or sodium (default auto)\n"
+	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto)\n"
 	"  --json             one JSON object on stdout instead of the table\n"
 	"  --help             this text\n"
 	"\n"
@@ -95,7 +95,7 @@ static int parse_option(const char *option, const char *value, struct bench_opti
 	if (strcmp(option, "--size") == 0)
 		return parse_sizes(value, options->size_wanted);
 	if (aead_backend_parse(value, &options->backend) != 0)
-		return refuse(option, value, "auto, avx512, ipsec-mb or sodium");
+		return refuse(option, value, "auto, avx512, avx2, ipsec-mb or sodium");
 	return 0;
 }
 

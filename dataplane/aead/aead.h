@@ -34,6 +34,7 @@ enum aead_backend {
 	AEAD_BACKEND_IPSEC_MB = 1,
 	AEAD_BACKEND_SODIUM = 2,
 	AEAD_BACKEND_AVX512 = 3, /* multi-packet, needs IFMA and VBMI2 */
+	AEAD_BACKEND_AVX2 = 4,   /* multi-packet */
 	AEAD_N_BACKENDS
 };
 
@@ -50,7 +51,7 @@ void aead_destroy(struct aead *aead); /* NULL is fine; wipes key material */
  * aead_destroy(). */
 const char *aead_name(const struct aead *aead);
 
-/* Name in configuration ("auto", "avx512", "ipsec-mb", "sodium") to backend; returns 0 or -EINVAL. */
+/* Name in configuration ("auto", "avx512", "avx2", "ipsec-mb", "sodium") to backend; returns 0 or -EINVAL. */
 int aead_backend_parse(const char *text, enum aead_backend *out)
 	__attribute__((warn_unused_result));
 

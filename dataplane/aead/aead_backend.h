@@ -36,6 +36,7 @@ struct aead_backend_ops {
 	             unsigned int n);
 };
 
+extern const struct aead_backend_ops aead_avx2_ops;
 extern const struct aead_backend_ops aead_avx512_ops;
 extern const struct aead_backend_ops aead_ipsec_mb_ops;
 extern const struct aead_backend_ops aead_sodium_ops;

@@ -219,13 +219,21 @@ AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
 	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
 }
 
+/* A test that watches secrets (tests/unit/aead/constant_time.c) is told here what is none. */
+#ifndef AEAD_MULTI_PUBLIC
+#define AEAD_MULTI_PUBLIC(p, len)
+#endif
+
 /* No branch on the tags; the verdict is public. */
-AEAD_MULTI_INLINE bool aead_multi_tag_fits(const uint8_t *a, const uint8_t *b)
+AEAD_MULTI_INLINE uint32_t aead_multi_verdict(const uint8_t *a, const uint8_t *b)
 {
 	uint64_t diff = (base_load_le64(a) ^ base_load_le64(b))
 	                | (base_load_le64(a + 8) ^ base_load_le64(b + 8));
+	uint32_t differs = (uint32_t)((diff | (0 - diff)) >> 63);
 
-	return diff == 0;
+	_Static_assert(AEAD_OK == 0 && AEAD_FORGED == 1, "the verdict is whether they differ");
+	AEAD_MULTI_PUBLIC(&differs, sizeof(differs));
+	return differs;
 }
 
 AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
@@ -239,9 +247,7 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
 	for (unsigned int rank = 0; rank < n; rank++) {
 		struct aead_op *op = &ops[multi->order[rank]];
 
-		op->verdict = aead_multi_tag_fits(op->data + op->len, multi->macs.tag[rank])
-		                      ? AEAD_OK
-		                      : AEAD_FORGED;
+		op->verdict = aead_multi_verdict(op->data + op->len, multi->macs.tag[rank]);
 	}
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];

@@ -1,0 +1,74 @@
+/* The multi-packet backend for CPUs with AVX2: 8 ChaCha20 blocks and 4 Poly1305 packets
+ * at once. */
+#include "aead_avx2_chacha.h"
+#include "aead_avx2_poly.h"
+#include "aead_multi.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct aead_multi_kernel kernel = {
+	.n_lanes = 8,
+	.n_short = 0,
+	.run_blocks = 8,
+	.group = AEAD_AVX2_GROUP,
+	.lanes = aead__avx2_chacha_lanes8,
+	.run = aead__avx2_chacha_run,
+	.poly = aead__avx2_poly,
+	.poly_extra = aead__avx2_poly_extra,
+};
+
+/* __builtin_cpu_supports() also asks whether the operating system saves the registers. */
+static bool cpu_can(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+}
+
+static void avx2_destroy(void *context)
+{
+	base_wipe(context, sizeof(struct aead_multi));
+	free(context);
+}
+
+static int avx2_create(void **context, char label[static AEAD_LABEL_LEN])
+{
+	struct aead_multi *multi;
+
+	if (!cpu_can())
+		return -ENOTSUP;
+	multi = aligned_alloc(64, sizeof(*multi));
+	if (multi == NULL)
+		return -ENOMEM;
+	memset(multi, 0, sizeof(*multi));
+	snprintf(label, AEAD_LABEL_LEN, "avx2 multi-packet");
+	*context = multi;
+	return 0;
+}
+
+static void avx2_seal(void *context, struct aead_op *ops, const struct aead_extra *extra,
+                      unsigned int n)
+{
+	if (extra == NULL)
+		aead_multi_seal((struct aead_multi *)context, &kernel, ops, NULL, n);
+	else
+		aead_multi_seal((struct aead_multi *)context, &kernel, ops, extra, n);
+}
+
+static void avx2_open(void *context, struct aead_op *ops, const struct aead_extra *extra,
+                      unsigned int n)
+{
+	if (extra == NULL)
+		aead_multi_open((struct aead_multi *)context, &kernel, ops, NULL, n);
+	else
+		aead_multi_open((struct aead_multi *)context, &kernel, ops, extra, n);
+}
+
+const struct aead_backend_ops aead_avx2_ops = {
+	.name = "avx2",
+	.create = avx2_create,
+	.destroy = avx2_destroy,
+	.seal = avx2_seal,
+	.open = avx2_open,
+};
