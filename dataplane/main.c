@@ -44,7 +44,9 @@
 #define RIVAL_PERIOD_NS (50 * BASE_NS_PER_MS)
 
 _Static_assert((int)AEAD_BACKEND_IPSEC_MB == (int)ABI_AEAD_IPSEC_MB
-                       && (int)AEAD_BACKEND_SODIUM == (int)ABI_AEAD_SODIUM,
+                       && (int)AEAD_BACKEND_SODIUM == (int)ABI_AEAD_SODIUM
+                       && (int)AEAD_BACKEND_AVX512 == (int)ABI_AEAD_AVX512
+                       && (int)AEAD_BACKEND_AVX2 == (int)ABI_AEAD_AVX2,
                "the set-up's choice is passed on as it is");
 
 struct arguments {

@@ -294,9 +294,9 @@ static int read_aead(const struct config_key *key, config_setting_t *setting, vo
                      config_setting_t **bad)
 {
 	static const char *const names[] = {
-		[ABI_AEAD_AUTO] = "auto",
-		[ABI_AEAD_IPSEC_MB] = "ipsec-mb",
-		[ABI_AEAD_SODIUM] = "sodium",
+		[ABI_AEAD_AUTO] = "auto",     [ABI_AEAD_IPSEC_MB] = "ipsec-mb",
+		[ABI_AEAD_SODIUM] = "sodium", [ABI_AEAD_AVX512] = "avx512",
+		[ABI_AEAD_AVX2] = "avx2",
 	};
 
 	(void)bad;
@@ -525,7 +525,8 @@ static const struct config_key dataplane_keys[] = {
          RANGE(0, 1023)},
 	{"idle", "\"busy\" or \"adaptive:MICROSECONDS\" (1 to 10000)", read_idle,
          AT(config, idle_cap_us)},
-	{"aead", "\"auto\", \"ipsec-mb\" or \"sodium\"", read_aead, AT(config, aead)},
+	{"aead", "\"auto\", \"avx512\", \"avx2\", \"ipsec-mb\" or \"sodium\"", read_aead,
+         AT(config, aead)},
 	{"mbufs", "0 (chosen for you) to 4194304 packet buffers", read_u32, AT(config, n_mbufs),
          RANGE(0, 1 << 22)},
 	{"hugepages", "true or false", read_bool, AT(config, use_hugepages)},

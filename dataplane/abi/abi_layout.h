@@ -73,6 +73,8 @@ enum abi_aead { /* in abi_setup.aead */
 	        ABI_AEAD_AUTO = 0,
 	        ABI_AEAD_IPSEC_MB = 1,
 	        ABI_AEAD_SODIUM = 2,
+	        ABI_AEAD_AVX512 = 3,
+	        ABI_AEAD_AVX2 = 4,
 };
 
 struct abi_port_setup {     /* written by control before the first attach, then constant */

@@ -72,6 +72,28 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	config_unload(config);
 }
 
+static void every_aead_can_be_named(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t aead;
+	} names[] = {
+		{GOOD "dataplane: { aead = \"auto\"; };\n", ABI_AEAD_AUTO},
+		{GOOD "dataplane: { aead = \"avx512\"; };\n", ABI_AEAD_AVX512},
+		{GOOD "dataplane: { aead = \"avx2\"; };\n", ABI_AEAD_AVX2},
+		{GOOD "dataplane: { aead = \"ipsec-mb\"; };\n", ABI_AEAD_IPSEC_MB},
+		{GOOD "dataplane: { aead = \"sodium\"; };\n", ABI_AEAD_SODIUM},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
+		struct config *config = load_good(names[i].text);
+
+		assert_int_equal(config->aead, names[i].aead);
+		config_unload(config);
+	}
+}
+
 static void every_key_arrives_in_its_field(void **state)
 {
 	struct base_prefix prefix;
@@ -235,7 +257,8 @@ static const struct {
          "3: dataplane: idle is \"adaptive:0\", must be \"busy\" or \"adaptive:MICROSECONDS\" (1 to "
          "10000)"},
 	{GOOD "dataplane: { aead = \"aes\"; };\n",
-         "3: dataplane: aead is \"aes\", must be \"auto\", \"ipsec-mb\" or \"sodium\""},
+         "3: dataplane: aead is \"aes\", must be \"auto\", \"avx512\", \"avx2\", \"ipsec-mb\" or "
+         "\"sodium\""},
 	{GOOD "dataplane: { mbufs = -1; };\n",
          "3: dataplane: mbufs is -1, must be 0 (chosen for you) to 4194304 packet buffers"},
 	{GOOD "dataplane: { hugepages = \"yes\"; };\n",
@@ -497,6 +520,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(smallest_file_gets_the_documented_defaults),
+		cmocka_unit_test(every_aead_can_be_named),
 		cmocka_unit_test(every_key_arrives_in_its_field),
 		cmocka_unit_test(every_wrong_value_is_refused_with_its_sentence),
 		cmocka_unit_test(preshared_key_files_that_others_read_are_refused),
