@@ -459,7 +459,10 @@ static void random_messages_never_answer(void **state)
 	}
 	lab_settle();
 	assert_int_equal(hub->n_out, 0);
-	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_MALFORMED], n_refused);
+	/* A flipped type and a random length may make a cookie reply, which has no mac1. */
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_MALFORMED]
+	                         + hub->counters[ABI_COUNTER_HS_REFUSED_NO_HANDSHAKE],
+	                 n_refused);
 }
 
 int main(void)

@@ -225,23 +225,34 @@ static void a_connection_outlives_its_map(void **state)
 	pair_close(&p);
 }
 
+/* Where the certificate begins in a PEM text of key and certificate. */
+static const char *certificate_in(const char *pem)
+{
+	const char *found = pem ? strstr(pem, "-----BEGIN CERT") : NULL;
+
+	if (!found) {
+		fail_msg("no certificate in the PEM text");
+		abort();
+	}
+	return found;
+}
+
 static void map_refuses_what_does_not_load(void **state)
 {
 	char *a = pem_of("a.example");
 	char *b = pem_of("b.example");
 	char *mixed = NULL;
 	char *key_only = NULL;
+	const char *cert_a = certificate_in(a);
 	const char *hosts[] = {"a.example", "a.example"};
 	char error[256];
 	struct tls_map *m = NULL;
 
 	(void)state;
 	/* The key of one and the certificate of the other. */
-	assert_true(asprintf(&mixed, "%.*s%s", (int)(strstr(a, "-----BEGIN CERT") - a), a,
-	                     strstr(b, "-----BEGIN CERT"))
-	            > 0);
-	assert_true(asprintf(&key_only, "%.*s", (int)(strstr(a, "-----BEGIN CERT") - a), a) > 0);
-	const char *bad[] = {"", "garbage", mixed, key_only, strstr(a, "-----BEGIN CERT")};
+	assert_true(asprintf(&mixed, "%.*s%s", (int)(cert_a - a), a, certificate_in(b)) > 0);
+	key_only = strndup(a, (size_t)(cert_a - a));
+	const char *bad[] = {"", "garbage", mixed, key_only, cert_a};
 
 	for (size_t i = 0; i < 5; i++) {
 		assert_int_equal(tls_map_create(hosts, &bad[i], 1, &m, error, sizeof(error)),
