@@ -258,14 +258,15 @@ mac_layout(struct mac *mac, const struct aead_macs *macs, unsigned int first, bo
 }
 
 /* r with the bits cleared that RFC 8439 2.5 clears, and s. */
-static inline __attribute__((always_inline)) void mac_load_keys(struct mac *mac, const uint8_t *otk)
+static inline __attribute__((always_inline)) void
+mac_load_keys(struct mac *mac, const uint8_t (*otk)[AEAD_BLOCK_LEN])
 {
 	const __m512i low_index = _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13);
 	const __m512i high_index = _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15);
-	__m512i a = _mm512_loadu_si512(otk);
-	__m512i b = _mm512_loadu_si512(otk + 64);
-	__m512i c = _mm512_loadu_si512(otk + 128);
-	__m512i d = _mm512_loadu_si512(otk + 192);
+	__m512i a = load_halves(otk[0], otk[1]);
+	__m512i b = load_halves(otk[2], otk[3]);
+	__m512i c = load_halves(otk[4], otk[5]);
+	__m512i d = load_halves(otk[6], otk[7]);
 	__m512i r_first = _mm512_permutex2var_epi64(a, low_index, b); /* r low, r high of 0-3 */
 	__m512i r_last = _mm512_permutex2var_epi64(c, low_index, d);
 	__m512i s_first = _mm512_permutex2var_epi64(a, high_index, b);
@@ -540,7 +541,7 @@ static inline __attribute__((always_inline)) void run(struct aead_macs *macs, un
 	struct number h;
 
 	mac_layout(&mac, macs, first, extra);
-	mac_load_keys(&mac, macs->otk[first]);
+	mac_load_keys(&mac, &macs->otk[first]);
 	if (mac.n_blocks <= SHORT_BLOCKS)
 		h = absorb_short(&mac, extra);
 	else

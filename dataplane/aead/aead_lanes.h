@@ -30,7 +30,10 @@ struct aead_macs {
 	const uint8_t *data[AEAD_BURST_MAX];
 	_Alignas(64) uint32_t len[AEAD_BURST_MAX];
 	const struct aead_extra *extra[AEAD_BURST_MAX]; /* each NULL or with additional data */
-	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_OTK_LEN];
+	/* The first AEAD_OTK_LEN bytes of each. A line apart: the kernels load whole rows under a mask, and a
+	 * load that touches a masked store before it, if only by bytes that both leave out, waits until that
+	 * is in the cache. */
+	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_BLOCK_LEN];
 	_Alignas(64) uint8_t tag[AEAD_BURST_MAX][AEAD_TAG_LEN]; /* out */
 };
 
