@@ -72,17 +72,19 @@ AEAD_MULTI_INLINE void aead_multi_sort(struct aead_multi *multi, const struct ae
 	}
 }
 
-/* Work off all lanes that are filled. */
+/* Work off what is queued. *n_queued: lanes filled; a variable of the caller, so that it can stay in a
+ * register. */
 AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
-                                        const struct aead_multi_kernel *kernel)
+                                        const struct aead_multi_kernel *kernel,
+                                        unsigned int *n_queued)
 {
 	struct aead_lanes *lanes = &multi->lanes;
-	unsigned int n = multi->n_lanes;
+	unsigned int n = *n_queued;
 	unsigned int first = 0;
 
 	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes)
 		kernel->lanes(lanes, first);
-	multi->n_lanes = 0;
+	*n_queued = 0;
 	if (first == n)
 		return;
 	for (unsigned int i = n; i < first + kernel->n_lanes; i++) {
@@ -98,11 +100,12 @@ AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
 
 AEAD_MULTI_INLINE void aead_multi_push(struct aead_multi *multi,
                                        const struct aead_multi_kernel *kernel,
-                                       const struct aead_op *op, uint32_t nonce_head,
-                                       uint32_t counter, uint8_t *data, uint32_t len)
+                                       unsigned int *n_queued, const struct aead_op *op,
+                                       uint32_t nonce_head, uint32_t counter, uint8_t *data,
+                                       uint32_t len)
 {
 	struct aead_lanes *lanes = &multi->lanes;
-	unsigned int i = multi->n_lanes;
+	unsigned int i = *n_queued;
 
 	lanes->key[i] = op->key;
 	lanes->data[i] = data;
@@ -111,9 +114,9 @@ AEAD_MULTI_INLINE void aead_multi_push(struct aead_multi *multi,
 	lanes->nonce[0][i] = nonce_head;
 	lanes->nonce[1][i] = (uint32_t)op->counter;
 	lanes->nonce[2][i] = (uint32_t)(op->counter >> 32);
-	multi->n_lanes = i + 1;
+	*n_queued = i + 1;
 	if (i + 1 == AEAD_QUEUE_MAX)
-		aead_multi_flush(multi, kernel);
+		aead_multi_flush(multi, kernel, n_queued);
 }
 
 AEAD_MULTI_INLINE uint32_t aead_multi_nonce_head(const struct aead_extra *extra, unsigned int i)
@@ -124,21 +127,22 @@ AEAD_MULTI_INLINE uint32_t aead_multi_nonce_head(const struct aead_extra *extra,
 /* Block 0 of each packet: zeros XORed with it become the one-time key. */
 AEAD_MULTI_INLINE void aead_multi_push_keys(struct aead_multi *multi,
                                             const struct aead_multi_kernel *kernel,
-                                            const struct aead_op *ops,
+                                            unsigned int *n_queued, const struct aead_op *ops,
                                             const struct aead_extra *extra, unsigned int n)
 {
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
 
-		aead_multi_push(multi, kernel, &ops[i], aead_multi_nonce_head(extra, i), 0,
-		                multi->macs.otk[rank], AEAD_OTK_LEN);
+		aead_multi_push(multi, kernel, n_queued, &ops[i], aead_multi_nonce_head(extra, i),
+		                0, multi->macs.otk[rank], AEAD_OTK_LEN);
 	}
 }
 
 /* All blocks of a payload, from block 1 on. */
 AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
                                                const struct aead_multi_kernel *kernel,
-                                               const struct aead_op *op, uint32_t nonce_head)
+                                               unsigned int *n_queued, const struct aead_op *op,
+                                               uint32_t nonce_head)
 {
 	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
 	uint32_t n_runs = op->len / run_len;
@@ -156,7 +160,7 @@ AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
 	for (; at < op->len; at += AEAD_BLOCK_LEN) {
 		uint32_t left = op->len - at;
 
-		aead_multi_push(multi, kernel, op, nonce_head, counter++, op->data + at,
+		aead_multi_push(multi, kernel, n_queued, op, nonce_head, counter++, op->data + at,
 		                left < AEAD_BLOCK_LEN ? left : AEAD_BLOCK_LEN);
 	}
 }
@@ -201,14 +205,17 @@ AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
                                        const struct aead_extra *extra, unsigned int n)
 {
+	unsigned int n_queued = 0;
+
 	aead_multi_rank(multi, kernel, ops, extra, n);
-	aead_multi_push_keys(multi, kernel, ops, extra, n);
+	aead_multi_push_keys(multi, kernel, &n_queued, ops, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
 
-		aead_multi_push_payload(multi, kernel, &ops[i], aead_multi_nonce_head(extra, i));
+		aead_multi_push_payload(multi, kernel, &n_queued, &ops[i],
+		                        aead_multi_nonce_head(extra, i));
 	}
-	aead_multi_flush(multi, kernel);
+	aead_multi_flush(multi, kernel, &n_queued);
 	aead_multi_authenticate(multi, kernel, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		struct aead_op *op = &ops[multi->order[rank]];
@@ -240,9 +247,11 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
                                        const struct aead_extra *extra, unsigned int n)
 {
+	unsigned int n_queued = 0;
+
 	aead_multi_rank(multi, kernel, ops, extra, n);
-	aead_multi_push_keys(multi, kernel, ops, extra, n);
-	aead_multi_flush(multi, kernel);
+	aead_multi_push_keys(multi, kernel, &n_queued, ops, extra, n);
+	aead_multi_flush(multi, kernel, &n_queued);
 	aead_multi_authenticate(multi, kernel, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		struct aead_op *op = &ops[multi->order[rank]];
@@ -253,10 +262,10 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
 		unsigned int i = multi->order[rank];
 
 		if (ops[i].verdict == AEAD_OK)
-			aead_multi_push_payload(multi, kernel, &ops[i],
+			aead_multi_push_payload(multi, kernel, &n_queued, &ops[i],
 			                        aead_multi_nonce_head(extra, i));
 	}
-	aead_multi_flush(multi, kernel);
+	aead_multi_flush(multi, kernel, &n_queued);
 	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
 }
 
