@@ -451,6 +451,31 @@ static inline __attribute__((always_inline)) void absorb_ragged(struct number *h
 	absorb_step(h, v, pad, &mac->r, powers);
 }
 
+/* A step in which each lane has all its 64 bytes or none. Returns false, and has done nothing, if some
+ * packet begins within it. */
+static inline __attribute__((always_inline)) bool absorb_all_or_none(struct number *h,
+                                                                     const struct mac *mac,
+                                                                     const struct powers *powers,
+                                                                     unsigned int step)
+{
+	_Alignas(64) static const uint8_t none[STEP_LEN];
+	_Alignas(64) const uint8_t *row[AEAD_AVX512_GROUP];
+	__m512i at = _mm512_add_epi64(mac->start, splat(step * STEP_LEN));
+	__m512i data = _mm512_loadu_si512(&mac->macs->data[mac->first]);
+	__mmask8 has_all = _mm512_cmpge_epi64_mask(at, _mm512_setzero_si512());
+	__mmask8 has_none = _mm512_cmple_epi64_mask(at, _mm512_set1_epi64(-STEP_LEN));
+	__m512i pad_bit = _mm512_maskz_mov_epi64(has_all, splat(PAD_BIT));
+	const __m512i pad[STEP_BLOCKS] = {pad_bit, pad_bit, pad_bit, pad_bit};
+	__m512i v[8];
+
+	if ((has_all | has_none) != 0xff)
+		return false;
+	_mm512_store_si512(row, _mm512_mask_add_epi64(splat((uintptr_t)none), has_all, data, at));
+	load_transposed(row, 0, v);
+	absorb_step(h, v, pad, &mac->r, powers);
+	return true;
+}
+
 /* Steps in which every lane has all its 64 bytes. */
 static inline __attribute__((always_inline)) void absorb_whole(struct number *h,
                                                                const struct mac *mac,
@@ -482,8 +507,10 @@ static inline __attribute__((always_inline)) struct number absorb_long(const str
 	if (n_ragged > mac->n_steps - 1)
 		n_ragged = mac->n_steps - 1;
 	make_powers(&powers, &mac->r);
-	for (unsigned int step = 0; step < n_ragged; step++)
-		absorb_ragged(&h, mac, &powers, step, extra);
+	for (unsigned int step = 0; step < n_ragged; step++) {
+		if (extra || !absorb_all_or_none(&h, mac, &powers, step))
+			absorb_ragged(&h, mac, &powers, step, extra);
+	}
 	absorb_whole(&h, mac, &powers, n_ragged, mac->n_steps - 1);
 	absorb_ragged(&h, mac, &powers, mac->n_steps - 1, extra);
 	return h;

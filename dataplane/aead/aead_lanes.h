@@ -24,8 +24,8 @@ struct aead_lanes {
 };
 
 /* Packets of a burst to authenticate, by rank: longest first, so that neighbours are of like length.
- * Behind the last one the arrays are filled up to a whole group with packets of len 0 at any valid
- * address, which are computed for nothing. */
+ * Behind the last one the arrays are filled up to a whole group with copies of it, which are computed
+ * for nothing: of the same length, so that they hold nobody up. */
 struct aead_macs {
 	const uint8_t *data[AEAD_BURST_MAX];
 	_Alignas(64) uint32_t len[AEAD_BURST_MAX];

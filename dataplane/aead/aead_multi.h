@@ -183,9 +183,9 @@ AEAD_MULTI_INLINE void aead_multi_rank(struct aead_multi *multi,
 			macs->extra[rank] = &extra[i];
 	}
 	for (unsigned int rank = n; rank % kernel->group != 0; rank++) {
-		macs->data[rank] = ops[0].data;
-		macs->len[rank] = 0;
-		macs->extra[rank] = NULL;
+		macs->data[rank] = macs->data[n - 1];
+		macs->len[rank] = macs->len[n - 1];
+		macs->extra[rank] = extra == NULL ? NULL : macs->extra[n - 1];
 	}
 }
 
