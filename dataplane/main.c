@@ -13,6 +13,7 @@
 #include "port_eal.h"
 #include "port_eth.h"
 #include "port_exception.h"
+#include "port_wake.h"
 #include "worker.h"
 
 #include <rte_errno.h>
@@ -369,11 +370,14 @@ static int make_worker(struct dataplane *dp, uint32_t id)
 		.control_wake_fd = dp->fds.control_wake,
 		.aead = (enum aead_backend)dp->region.setup.aead,
 	};
-	int r;
+	int r, fd;
 
 	for (uint32_t i = 0; i < setup.n_ports; i++) {
 		setup.ethdev[i] = dp->ports[i].id;
 		setup.queue[i] = (uint16_t)id;
+		fd = port_wake_fd(&dp->ports[i], id, dp->region.n_workers);
+		if (fd >= 0)
+			setup.wake_fds[setup.n_wake_fds++] = fd;
 	}
 	for (uint32_t i = 0; i < dp->region.n_workers; i++) {
 		setup.mesh_in[i] = dp->mesh[i][id];

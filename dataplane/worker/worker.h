@@ -30,6 +30,10 @@ struct worker_setup {
 	struct rte_ring *mesh_in[ABI_WORKERS_MAX];  /* from worker i, SPSC, NULL for i == id */
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX]; /* to worker i */
 	int control_wake_fd;                        /* eventfd, borrowed; -1 in tests */
+	/* Descriptors that poll readable when one of our queues holds frames (port_wake.h), borrowed:
+	 * an idle worker sleeps on them. None: it naps. */
+	int wake_fds[ABI_PORTS_MAX];
+	uint32_t n_wake_fds;
 	enum aead_backend aead;
 };
 

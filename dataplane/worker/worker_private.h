@@ -7,6 +7,7 @@
 #include "state_timer.h"
 #include "worker.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,7 +38,9 @@ struct worker {
 	uint64_t idle_ns;
 	uint64_t longest_loop_ns;
 	uint32_t idle_cap_us;
-	uint32_t n_empty; /* turns without work in a row */
+	uint32_t n_empty;                  /* turns without work in a row */
+	struct pollfd wake[ABI_PORTS_MAX]; /* [setup.n_wake_fds] */
+	bool woke_in_vain;                 /* a port woke us and had nothing */
 };
 
 /* Commands applied in one turn at most, so that a long sync does not hold up packets. */
