@@ -13,6 +13,7 @@ lab_build=${WEIR_BUILD:-$top/build}
 lab_weir=$lab_build/tools/weir
 lab_run=$net_dir/run
 lab_conf=$net_dir/weir.conf
+LAB_WRAP=()
 
 lab_wire() { # lab_wire NS IF ROUTER_IF V4_NET V6_NET: one leg of the internet
 	net_link internet "$3" "$1" "$2" || return 1
@@ -83,9 +84,10 @@ EOF
 }
 
 # lab_hub_start: start weir in the hub namespace; returns when it is ready. lab_hub_pid is the supervisor.
+# LAB_WRAP (an array) goes in front of the command.
 lab_hub_start() {
 	: >"$net_dir/hub.log"
-	net_spawn hub "$net_dir/hub.log" "$lab_weir" run -c "$lab_conf"
+	net_spawn hub "$net_dir/hub.log" "${LAB_WRAP[@]}" "$lab_weir" run -c "$lab_conf"
 	lab_hub_pid=$net_pid
 	net_wait "${1:-10}" grep -q '^weir: ready' "$net_dir/hub.log" || {
 		echo "# weir did not become ready:" >&2
