@@ -83,12 +83,14 @@ setup_hugepages_release() {
 	echo $((total - added)) >"$file"
 }
 
-# setup_build DIR CC [meson options]: configure once, build.
+# setup_build DIR CC [meson options]: configure once, build. setup_targets (an array) names what to
+# build; empty = everything.
+setup_targets=()
 setup_build() {
 	local dir=$1 cc=$2
 	shift 2
 	if [ ! -f "$dir/build.ninja" ]; then
 		setup_step "configuring $(basename "$dir")" env CC="$cc" meson setup "$dir" "$top" "$@" || return 1
 	fi
-	setup_step "building $(basename "$dir") with $cc" ninja -C "$dir"
+	setup_step "building $(basename "$dir") with $cc" ninja -C "$dir" "${setup_targets[@]}"
 }
