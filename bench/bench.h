@@ -18,6 +18,7 @@
 #define BENCH_ROUNDS_MIN     100U
 #define BENCH_ROUNDS_MAX     100000U
 #define BENCH_ROUNDS_DEFAULT 121U
+#define BENCH_BURST_MAX      64U
 #define BENCH_PEERS_MAX      4096U
 #define BENCH_PEERS_DEFAULT  256U
 
@@ -26,6 +27,7 @@ enum bench_direction { BENCH_SEAL = 0, BENCH_OPEN = 1, BENCH_N_DIRECTIONS };
 struct bench_options {
 	unsigned int rounds;
 	unsigned int peers;
+	unsigned int burst; /* of aead; path has bursts of BENCH_BURST */
 	enum aead_backend backend;
 	bool json;
 	bool size_wanted[BENCH_N_SIZES];

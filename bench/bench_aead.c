@@ -27,6 +27,7 @@ struct aead_bench {
 	uint8_t *pool;
 	struct peer *peers;
 	unsigned int n_peers;
+	unsigned int burst;
 	uint64_t counter; /* no nonce twice, as in life */
 	struct aead_op ops[BENCH_PACKETS];
 };
@@ -65,6 +66,7 @@ static int init(struct aead_bench *bench, const struct bench_options *options)
 	}
 	bench->pool = map_pool();
 	bench->n_peers = options->peers;
+	bench->burst = options->burst;
 	bench->peers = aligned_alloc(64, options->peers * sizeof(*bench->peers));
 	if (bench->pool == NULL || bench->peers == NULL) {
 		fprintf(stderr, "weir-bench: no memory\n");
@@ -111,15 +113,23 @@ static bool all_ok(struct aead_bench *bench)
 	return true;
 }
 
+/* 256 may leave a shorter burst at the end. */
+static unsigned int burst_at(const struct aead_bench *bench, unsigned int i)
+{
+	return BENCH_PACKETS - i < bench->burst ? BENCH_PACKETS - i : bench->burst;
+}
+
 static uint64_t time_own(struct aead_bench *bench, enum bench_direction direction)
 {
 	uint64_t start = bench_tsc();
 
-	for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST) {
+	for (unsigned int i = 0; i < BENCH_PACKETS; i += bench->burst) {
+		unsigned int n = burst_at(bench, i);
+
 		if (direction == BENCH_SEAL)
-			aead_seal(bench->aead, &bench->ops[i], BENCH_BURST);
+			aead_seal(bench->aead, &bench->ops[i], n);
 		else
-			aead_open(bench->aead, &bench->ops[i], BENCH_BURST);
+			aead_open(bench->aead, &bench->ops[i], n);
 	}
 	return bench_tsc() - start;
 }
@@ -128,11 +138,13 @@ static uint64_t time_reference(struct aead_bench *bench, enum bench_direction di
 {
 	uint64_t start = bench_tsc();
 
-	for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST) {
+	for (unsigned int i = 0; i < BENCH_PACKETS; i += bench->burst) {
+		unsigned int n = burst_at(bench, i);
+
 		if (direction == BENCH_SEAL)
-			bench_reference_seal(bench->reference, &bench->ops[i], BENCH_BURST);
+			bench_reference_seal(bench->reference, &bench->ops[i], n);
 		else
-			bench_reference_open(bench->reference, &bench->ops[i], BENCH_BURST);
+			bench_reference_open(bench->reference, &bench->ops[i], n);
 	}
 	return bench_tsc() - start;
 }

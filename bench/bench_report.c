@@ -100,7 +100,7 @@ static void print_head(const struct bench_run *run)
 	printf("backend    %s\n", run->backend);
 	printf("reference  ipsec-mb job API, one job a packet, in turn in the same round\n");
 	printf("runs       %u rounds of %u packets in bursts of %u, keys of %u peer%s\n\n",
-	       options->rounds, BENCH_PACKETS, BENCH_BURST, options->peers,
+	       options->rounds, BENCH_PACKETS, options->burst, options->peers,
 	       options->peers == 1 ? "" : "s");
 	printf("TSC cycles a packet; ratio = own / reference, of the minima and of the medians\n\n");
 	printf(" size  dir    median      min      max   ref med  ref min   ratio  (med)   Gbit/s\n");

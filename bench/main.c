@@ -21,6 +21,7 @@ static const char usage[] =
 	"\n"
 	"  --rounds N         rounds of 256 packets a size; 100 to 100000 (default 121)\n"
 	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256)\n"
+	"  --burst N          packets a burst of aead; 1 to 64 (default 32)\n"
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
 	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420)\n"
 	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto)\n"
@@ -92,6 +93,8 @@ static int parse_option(const char *option, const char *value, struct bench_opti
 		                    &options->rounds);
 	if (strcmp(option, "--peers") == 0)
 		return parse_number(option, value, 1, BENCH_PEERS_MAX, &options->peers);
+	if (strcmp(option, "--burst") == 0)
+		return parse_number(option, value, 1, BENCH_BURST_MAX, &options->burst);
 	if (strcmp(option, "--size") == 0)
 		return parse_sizes(value, options->size_wanted);
 	if (aead_backend_parse(value, &options->backend) != 0)
@@ -102,7 +105,8 @@ static int parse_option(const char *option, const char *value, struct bench_opti
 static bool takes_value(const char *option)
 {
 	return strcmp(option, "--rounds") == 0 || strcmp(option, "--peers") == 0
-	       || strcmp(option, "--size") == 0 || strcmp(option, "--backend") == 0;
+	       || strcmp(option, "--burst") == 0 || strcmp(option, "--size") == 0
+	       || strcmp(option, "--backend") == 0;
 }
 
 /* argv from the first behind the subcommand. "--name value" and "--name=value" are both taken. */
@@ -121,7 +125,7 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
 		}
 		if (!takes_value(option)) {
 			fprintf(stderr,
-			        "weir-bench: unknown argument \"%s\"; taken are --rounds, --peers, --size, --backend, --json, --help\n",
+			        "weir-bench: unknown argument \"%s\"; taken are --rounds, --peers, --burst, --size, --backend, --json, --help\n",
 			        argv[i]);
 			return -EINVAL;
 		}
@@ -160,6 +164,7 @@ int main(int argc, char **argv)
 	struct bench_options options = {
 		.rounds = BENCH_ROUNDS_DEFAULT,
 		.peers = BENCH_PEERS_DEFAULT,
+		.burst = BENCH_BURST,
 		.backend = AEAD_BACKEND_AUTO,
 	};
 	const struct subcommand *subcommand;
@@ -183,6 +188,10 @@ int main(int argc, char **argv)
 		options.size_wanted[i] = true;
 	if (parse_options(argc - 2, argv + 2, &options) != 0)
 		return EXIT_USAGE;
+	if (subcommand->run != bench_aead && options.burst != BENCH_BURST) {
+		fprintf(stderr, "weir-bench: --burst is for aead only\n");
+		return EXIT_USAGE;
+	}
 	cpu = bench_machine_pin();
 	if (cpu < 0) {
 		fprintf(stderr, "weir-bench: cannot pin to one CPU: %s\n", strerror(-cpu));

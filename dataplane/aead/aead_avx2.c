@@ -12,7 +12,17 @@ static const struct aead_multi_kernel kernel = {
 	.n_lanes = 8,
 	.n_short = 0,
 	.run_blocks = 8,
-	.group = AEAD_AVX2_GROUP,
+	.costs =
+		{
+			.n_group = AEAD_AVX2_GROUP,
+			.block = 66,
+			.blocks_min = 8,
+			.group = 330,
+			.group_block = 85,
+			.open = 300,
+			.one = 490,
+			.one_block = 86,
+		},
 	.lanes = aead__avx2_chacha_lanes8,
 	.run = aead__avx2_chacha_run,
 	.poly = aead__avx2_poly,
@@ -28,12 +38,17 @@ static bool cpu_can(void)
 
 static void avx2_destroy(void *context)
 {
-	base_wipe(context, sizeof(struct aead_multi));
-	free(context);
+	struct aead_multi *multi = (struct aead_multi *)context;
+
+	if (multi->helper != NULL)
+		aead_ipsec_mb_ops.destroy(multi->helper);
+	base_wipe(multi, sizeof(*multi));
+	free(multi);
 }
 
 static int avx2_create(void **context, char label[static AEAD_LABEL_LEN])
 {
+	char helper_label[AEAD_LABEL_LEN];
 	struct aead_multi *multi;
 
 	if (!cpu_can())
@@ -42,7 +57,10 @@ static int avx2_create(void **context, char label[static AEAD_LABEL_LEN])
 	if (multi == NULL)
 		return -ENOMEM;
 	memset(multi, 0, sizeof(*multi));
-	snprintf(label, AEAD_LABEL_LEN, "avx2 multi-packet");
+	if (aead_ipsec_mb_ops.create(&multi->helper, helper_label) != 0)
+		multi->helper = NULL; /* it only helps */
+	snprintf(label, AEAD_LABEL_LEN, "avx2 multi-packet%s",
+	         multi->helper == NULL ? "" : " + ipsec-mb");
 	*context = multi;
 	return 0;
 }

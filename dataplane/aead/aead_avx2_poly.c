@@ -194,9 +194,8 @@ INLINE void mac_layout(struct mac *mac, const struct aead_macs *macs, unsigned i
 /* r with the bits cleared that RFC 8439 2.5 clears, and r^2. */
 INLINE void mac_load_keys(struct mac *mac)
 {
-	const uint8_t *otk = mac->macs->otk[mac->first];
-	__m256i word[4] = {load(otk), load(otk + AEAD_OTK_LEN), load(otk + 2 * AEAD_OTK_LEN),
-	                   load(otk + 3 * AEAD_OTK_LEN)};
+	const uint8_t(*otk)[AEAD_BLOCK_LEN] = &mac->macs->otk[mac->first];
+	__m256i word[4] = {load(otk[0]), load(otk[1]), load(otk[2]), load(otk[3])};
 	struct number r;
 
 	transpose(word);

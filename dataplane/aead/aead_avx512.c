@@ -12,7 +12,17 @@ static const struct aead_multi_kernel kernel = {
 	.n_lanes = 16,
 	.n_short = 8,
 	.run_blocks = 16,
-	.group = AEAD_AVX512_GROUP,
+	.costs =
+		{
+			.n_group = AEAD_AVX512_GROUP,
+			.block = 31,
+			.blocks_min = 11,
+			.group = 450,
+			.group_block = 75,
+			.open = 400,
+			.one = 340,
+			.one_block = 45,
+		},
 	.lanes = aead__avx512_chacha_lanes16,
 	.lanes_short = aead__avx512_chacha_lanes8,
 	.run = aead__avx512_chacha_run,
@@ -32,12 +42,17 @@ static bool cpu_can(void)
 
 static void avx512_destroy(void *context)
 {
-	base_wipe(context, sizeof(struct aead_multi));
-	free(context);
+	struct aead_multi *multi = (struct aead_multi *)context;
+
+	if (multi->helper != NULL)
+		aead_ipsec_mb_ops.destroy(multi->helper);
+	base_wipe(multi, sizeof(*multi));
+	free(multi);
 }
 
 static int avx512_create(void **context, char label[static AEAD_LABEL_LEN])
 {
+	char helper_label[AEAD_LABEL_LEN];
 	struct aead_multi *multi;
 
 	if (!cpu_can())
@@ -46,7 +61,10 @@ static int avx512_create(void **context, char label[static AEAD_LABEL_LEN])
 	if (multi == NULL)
 		return -ENOMEM;
 	memset(multi, 0, sizeof(*multi));
-	snprintf(label, AEAD_LABEL_LEN, "avx512 multi-packet");
+	if (aead_ipsec_mb_ops.create(&multi->helper, helper_label) != 0)
+		multi->helper = NULL; /* it only helps */
+	snprintf(label, AEAD_LABEL_LEN, "avx512 multi-packet%s",
+	         multi->helper == NULL ? "" : " + ipsec-mb");
 	*context = multi;
 	return 0;
 }

@@ -258,14 +258,15 @@ mac_layout(struct mac *mac, const struct aead_macs *macs, unsigned int first, bo
 }
 
 /* r with the bits cleared that RFC 8439 2.5 clears, and s. */
-static inline __attribute__((always_inline)) void mac_load_keys(struct mac *mac, const uint8_t *otk)
+static inline __attribute__((always_inline)) void
+mac_load_keys(struct mac *mac, const uint8_t (*otk)[AEAD_BLOCK_LEN])
 {
 	const __m512i low_index = _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13);
 	const __m512i high_index = _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15);
-	__m512i a = _mm512_loadu_si512(otk);
-	__m512i b = _mm512_loadu_si512(otk + 64);
-	__m512i c = _mm512_loadu_si512(otk + 128);
-	__m512i d = _mm512_loadu_si512(otk + 192);
+	__m512i a = load_halves(otk[0], otk[1]);
+	__m512i b = load_halves(otk[2], otk[3]);
+	__m512i c = load_halves(otk[4], otk[5]);
+	__m512i d = load_halves(otk[6], otk[7]);
 	__m512i r_first = _mm512_permutex2var_epi64(a, low_index, b); /* r low, r high of 0-3 */
 	__m512i r_last = _mm512_permutex2var_epi64(c, low_index, d);
 	__m512i s_first = _mm512_permutex2var_epi64(a, high_index, b);
@@ -450,6 +451,31 @@ static inline __attribute__((always_inline)) void absorb_ragged(struct number *h
 	absorb_step(h, v, pad, &mac->r, powers);
 }
 
+/* A step in which each lane has all its 64 bytes or none. Returns false, and has done nothing, if some
+ * packet begins within it. */
+static inline __attribute__((always_inline)) bool absorb_all_or_none(struct number *h,
+                                                                     const struct mac *mac,
+                                                                     const struct powers *powers,
+                                                                     unsigned int step)
+{
+	_Alignas(64) static const uint8_t none[STEP_LEN];
+	_Alignas(64) const uint8_t *row[AEAD_AVX512_GROUP];
+	__m512i at = _mm512_add_epi64(mac->start, splat(step * STEP_LEN));
+	__m512i data = _mm512_loadu_si512(&mac->macs->data[mac->first]);
+	__mmask8 has_all = _mm512_cmpge_epi64_mask(at, _mm512_setzero_si512());
+	__mmask8 has_none = _mm512_cmple_epi64_mask(at, _mm512_set1_epi64(-STEP_LEN));
+	__m512i pad_bit = _mm512_maskz_mov_epi64(has_all, splat(PAD_BIT));
+	const __m512i pad[STEP_BLOCKS] = {pad_bit, pad_bit, pad_bit, pad_bit};
+	__m512i v[8];
+
+	if ((has_all | has_none) != 0xff)
+		return false;
+	_mm512_store_si512(row, _mm512_mask_add_epi64(splat((uintptr_t)none), has_all, data, at));
+	load_transposed(row, 0, v);
+	absorb_step(h, v, pad, &mac->r, powers);
+	return true;
+}
+
 /* Steps in which every lane has all its 64 bytes. */
 static inline __attribute__((always_inline)) void absorb_whole(struct number *h,
                                                                const struct mac *mac,
@@ -481,8 +507,10 @@ static inline __attribute__((always_inline)) struct number absorb_long(const str
 	if (n_ragged > mac->n_steps - 1)
 		n_ragged = mac->n_steps - 1;
 	make_powers(&powers, &mac->r);
-	for (unsigned int step = 0; step < n_ragged; step++)
-		absorb_ragged(&h, mac, &powers, step, extra);
+	for (unsigned int step = 0; step < n_ragged; step++) {
+		if (extra || !absorb_all_or_none(&h, mac, &powers, step))
+			absorb_ragged(&h, mac, &powers, step, extra);
+	}
 	absorb_whole(&h, mac, &powers, n_ragged, mac->n_steps - 1);
 	absorb_ragged(&h, mac, &powers, mac->n_steps - 1, extra);
 	return h;
@@ -540,7 +568,7 @@ static inline __attribute__((always_inline)) void run(struct aead_macs *macs, un
 	struct number h;
 
 	mac_layout(&mac, macs, first, extra);
-	mac_load_keys(&mac, macs->otk[first]);
+	mac_load_keys(&mac, &macs->otk[first]);
 	if (mac.n_blocks <= SHORT_BLOCKS)
 		h = absorb_short(&mac, extra);
 	else

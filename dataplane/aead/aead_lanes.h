@@ -24,13 +24,16 @@ struct aead_lanes {
 };
 
 /* Packets of a burst to authenticate, by rank: longest first, so that neighbours are of like length.
- * Behind the last one the arrays are filled up to a whole group with packets of len 0 at any valid
- * address, which are computed for nothing. */
+ * Behind the last one the arrays are filled up to a whole group with copies of it, which are computed
+ * for nothing: of the same length, so that they hold nobody up. */
 struct aead_macs {
 	const uint8_t *data[AEAD_BURST_MAX];
 	_Alignas(64) uint32_t len[AEAD_BURST_MAX];
 	const struct aead_extra *extra[AEAD_BURST_MAX]; /* each NULL or with additional data */
-	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_OTK_LEN];
+	/* The first AEAD_OTK_LEN bytes of each. A line apart: the kernels load whole rows under a mask, and a
+	 * load that touches a masked store before it, if only by bytes that both leave out, waits until that
+	 * is in the cache. */
+	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_BLOCK_LEN];
 	_Alignas(64) uint8_t tag[AEAD_BURST_MAX][AEAD_TAG_LEN]; /* out */
 };
 
