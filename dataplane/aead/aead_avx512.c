@@ -1,5 +1,12 @@
 /* The multi-packet backend for CPUs with AVX-512, IFMA and VBMI2: 16 ChaCha20 blocks and 8 Poly1305
- * packets at once. */
+ * packets at once.
+ *
+ * Constant time, by review of 2026-11 (valgrind, which watches the AVX2 backend, knows no AVX-512): all
+ * loads and stores go to addresses made of data pointers, lengths and ranks; all shuffles have constant
+ * indexes; masks of loads and stores are made of lengths. Masks made of secrets are two, both in
+ * store_tags() of aead_avx512_poly.c (whether h reaches 2^130 - 5, whether a sum wraps), and select or
+ * add within a register. Additions, shifts, rotations and IFMA products take the same time for all
+ * operands. The verdict is computed without a branch; what is done upon it is public. */
 #include "aead_avx512_chacha.h"
 #include "aead_avx512_poly.h"
 #include "aead_multi.h"

@@ -2,9 +2,10 @@
  * (52 x 52 bits, low and high half of the product added to 64 bits) has 8 bits to spare for sums.
  *
  * A message is a row of steps of 64 bytes (four blocks), and each packet is moved to the right so that
- * its last block, the two lengths, is the last block of the last step. Before its first block a
- * shorter packet has blocks without bytes and without the bit 2^128: they add nothing to an
- * accumulator that is still 0. So all lanes end together, and none needs to be held back.
+ * its last block, the two lengths, is the last block of the last step (of short packets, comes after
+ * it). Before its first block a shorter packet has blocks without bytes and without the bit 2^128: they
+ * add nothing to an accumulator that is still 0. So all lanes end together, and none needs to be held
+ * back.
  *
  * Horner's rule, four blocks at a time where it pays for the powers:
  * h = (h + m0) r^4 + m1 r^3 + m2 r^2 + m3 r, with one carry for the four.
@@ -28,8 +29,9 @@
 #define MASK_42 ((UINT64_C(1) << 42) - 1)
 #define PAD_BIT (UINT64_C(1) << 40) /* 2^128 in the third limb */
 
-/* Groups whose longest packet has at most this many blocks go block by block: to compute r^2 .. r^4
- * costs about as much as three blocks. */
+/* Groups whose longest packet has at most this many blocks before the lengths go block by block: to
+ * compute r^2 .. r^4 costs about as much as three blocks. There the lengths come after the last step, so
+ * that 64 bytes are one step. */
 #define SHORT_BLOCKS 8U
 
 struct number {
@@ -205,6 +207,7 @@ struct mac {
 	unsigned int first;
 	unsigned int n_steps;
 	unsigned int n_blocks; /* of the longest */
+	bool is_short;         /* block by block, and the lengths after the last step */
 	unsigned int n_ragged; /* first steps in which some lane lacks a block */
 	__m512i start;         /* of step 0 in the payload: before it, or in it; bytes, signed */
 	__m512i lead;          /* blocks that a lane lacks at the start */
@@ -240,17 +243,25 @@ mac_layout(struct mac *mac, const struct aead_macs *macs, unsigned int first, bo
 {
 	__m256i lens = _mm256_load_si256((const __m256i *)(const void *)&macs->len[first]);
 	__m512i n_data, n_all;
-	unsigned int shortest;
+	unsigned int longest, shortest;
 
 	mac->macs = macs;
 	mac->first = first;
 	mac->len = _mm512_cvtepu32_epi64(lens);
 	mac->aad_len = extra ? load_aad_lens(mac) : _mm512_setzero_si512();
-	n_data = _mm512_add_epi64(count_blocks(mac->len), splat(1));
+	n_data = count_blocks(mac->len);
 	n_all = _mm512_add_epi64(n_data, count_blocks(mac->aad_len));
-	mac->n_blocks = (unsigned int)_mm512_reduce_max_epu64(n_all);
+	longest = (unsigned int)_mm512_reduce_max_epu64(n_all);
 	shortest = (unsigned int)_mm512_reduce_min_epu64(n_all);
-	mac->n_steps = (mac->n_blocks + STEP_BLOCKS - 1) / STEP_BLOCKS;
+	mac->is_short = longest <= SHORT_BLOCKS;
+	if (!mac->is_short) {
+		n_data = _mm512_add_epi64(n_data, splat(1));
+		n_all = _mm512_add_epi64(n_all, splat(1));
+		longest++;
+		shortest++;
+	}
+	mac->n_blocks = longest;
+	mac->n_steps = (longest + STEP_BLOCKS - 1) / STEP_BLOCKS;
 	mac->n_ragged = mac->n_steps - shortest / STEP_BLOCKS;
 	mac->lead = _mm512_sub_epi64(splat(mac->n_steps * STEP_BLOCKS), n_all);
 	mac->start = _mm512_slli_epi64(_mm512_sub_epi64(n_data, splat(mac->n_steps * STEP_BLOCKS)),
@@ -342,7 +353,8 @@ static inline __attribute__((always_inline)) void load_parts_extra(const struct 
 		v[i] = load_part_extra(mac, i, start[i]);
 }
 
-/* Ends of messages: the row of each packet at a step, transposed, with the lengths as last block. */
+/* Ends of messages: the row of each packet at a step, transposed; the lengths are the last
+ * block, unless they come apart. */
 static inline __attribute__((always_inline)) void
 load_rows(const struct mac *mac, unsigned int step, bool extra, __m512i v[8])
 {
@@ -353,7 +365,7 @@ load_rows(const struct mac *mac, unsigned int step, bool extra, __m512i v[8])
 	else
 		load_parts(mac, at, v);
 	transpose(v);
-	if (step == mac->n_steps - 1) {
+	if (!mac->is_short && step == mac->n_steps - 1) {
 		v[6] = mac->aad_len;
 		v[7] = mac->len;
 	}
@@ -381,6 +393,7 @@ static inline __attribute__((always_inline)) struct number absorb_short(const st
 {
 	struct number h = {
 		.limb = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+	struct number lengths;
 	unsigned int j = mac->n_steps * STEP_BLOCKS - mac->n_blocks;
 
 	for (unsigned int step = 0; step < mac->n_steps; step++) {
@@ -395,6 +408,8 @@ static inline __attribute__((always_inline)) struct number absorb_short(const st
 		}
 		j = 0;
 	}
+	lengths = make_number(mac->aad_len, mac->len, splat(PAD_BIT));
+	absorb_block(&h, &lengths, &mac->r);
 	return h;
 }
 
@@ -569,7 +584,7 @@ static inline __attribute__((always_inline)) void run(struct aead_macs *macs, un
 
 	mac_layout(&mac, macs, first, extra);
 	mac_load_keys(&mac, &macs->otk[first]);
-	if (mac.n_blocks <= SHORT_BLOCKS)
+	if (mac.is_short)
 		h = absorb_short(&mac, extra);
 	else
 		h = absorb_long(&mac, extra);
