@@ -437,18 +437,19 @@ static inline __attribute__((always_inline)) void absorb_step(struct number *h, 
                                                               const struct factor *r,
                                                               const struct powers *powers)
 {
-	struct number m0 = make_number(v[0], v[1], pad[0]);
-	struct number m1 = make_number(v[2], v[3], pad[1]);
-	struct number m2 = make_number(v[4], v[5], pad[2]);
-	struct number m3 = make_number(v[6], v[7], pad[3]);
+	struct number m;
 	struct product sum;
 
 	product_clear(&sum);
-	product_add(&sum, &m3, r);
-	product_add(&sum, &m2, &powers->r2);
-	product_add(&sum, &m1, &powers->r3);
-	m0 = add(h, &m0);
-	product_add(&sum, &m0, &powers->r4);
+	m = make_number(v[6], v[7], pad[3]);
+	product_add(&sum, &m, r);
+	m = make_number(v[4], v[5], pad[2]);
+	product_add(&sum, &m, &powers->r2);
+	m = make_number(v[2], v[3], pad[1]);
+	product_add(&sum, &m, &powers->r3);
+	m = make_number(v[0], v[1], pad[0]);
+	m = add(h, &m);
+	product_add(&sum, &m, &powers->r4);
 	*h = product_carry(&sum);
 }
 
