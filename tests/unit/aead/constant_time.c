@@ -10,7 +10,7 @@
 
 #define AEAD_MULTI_PUBLIC(p, len) (void)VALGRIND_MAKE_MEM_DEFINED(p, len)
 #define aead_avx2_ops             watched_avx2_ops
-#include "../../../dataplane/aead/aead_avx2.c"
+#include "aead_avx2.c"
 #undef aead_avx2_ops
 
 #define N_PACKETS 37U
