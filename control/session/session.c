@@ -183,9 +183,9 @@ static int tables_alloc(struct session_table *table, uint32_t n_peers)
 	table->peers = calloc(n_peers, sizeof(struct session_peer *));
 	table->buckets = calloc(n_buckets, sizeof(struct session_peer *));
 	table->heap.at = calloc(n_peers, sizeof(struct session_peer *));
-	table->disowned = calloc(n_peers, sizeof(*table->disowned));
+	table->disowned_ns = calloc(n_peers, sizeof(*table->disowned_ns));
 	if (table->peers == NULL || table->buckets == NULL || table->heap.at == NULL
-	    || table->disowned == NULL)
+	    || table->disowned_ns == NULL)
 		return -ENOMEM;
 	return session__slots_init(&table->slots, program_n_workers(table->program),
 	                           program_n_slots(table->program));
@@ -194,7 +194,7 @@ static int tables_alloc(struct session_table *table, uint32_t n_peers)
 static void tables_free(struct session_table *table)
 {
 	session__slots_fini(&table->slots);
-	free(table->disowned);
+	free(table->disowned_ns);
 	free(table->heap.at);
 	free(table->buckets);
 	free(table->peers);
@@ -428,6 +428,9 @@ void session_peer_drop(struct session_table *table, uint32_t id)
 
 	if (peer == NULL)
 		return;
+	/* What retires its sessions is lost when the dataplane is not there to take it: whoever gets
+	 * the id next must not inherit them from the region. */
+	session_peer_disown(table, id);
 	session__keys_retire(table, peer, wg_keypair_clear(&peer->ring));
 	session__abandon(table, peer);
 	session__heap_set(&table->heap, peer, WG_TIMER_NEVER);
@@ -440,7 +443,7 @@ void session_peer_drop(struct session_table *table, uint32_t id)
 void session_peer_disown(struct session_table *table, uint32_t id)
 {
 	assert(id < table->n_peers);
-	table->disowned[id] = true;
+	table->disowned_ns[id] = session__now(table);
 }
 
 int session_peer_info(const struct session_table *table, uint32_t id, struct session_peer_info *out)
@@ -642,7 +645,6 @@ void session_attached(struct session_table *table, bool resumed)
 	session__slots_reset(&table->slots);
 	if (resumed)
 		session__keys_read_back(table, now_ns);
-	memset(table->disowned, 0, table->n_peers * sizeof(*table->disowned));
 	session__slots_refill(&table->slots);
 	if (!resumed)
 		initiate_to_all(table, now_ns);

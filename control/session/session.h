@@ -32,8 +32,8 @@ int session_peer_put(struct session_table *table, uint32_t peer,
 /* Forget a peer: handshakes under way are cancelled, sessions retired, keys wiped. */
 void session_peer_drop(struct session_table *table, uint32_t peer);
 
-/* While control was away this peer's id was another's, or its keys were others: sessions that a
- * resumed dataplane still has under the id are retired at the next attach, not taken over. */
+/* Until now this peer's id was another's, or its keys were others: sessions that a resumed dataplane
+ * still has of that time are retired when it attaches, not taken over. */
 void session_peer_disown(struct session_table *table, uint32_t peer);
 
 struct session_peer_info {

@@ -174,7 +174,7 @@ static bool ring_place(struct session_table *table, struct session_peer *peer,
 	struct wg_keypair pair = {found->index, found->initiator, found->birth_ns};
 	struct wg_keypair_ring *ring = &peer->ring;
 
-	if (table->disowned[peer->id])
+	if (found->birth_ns <= table->disowned_ns[peer->id])
 		return false;
 	if (found->birth_ns > now_ns || now_ns - found->birth_ns >= WG_REJECT_AFTER_TIME_NS)
 		return false;

@@ -218,7 +218,7 @@ struct session_table {
 	struct session_heap heap;
 	struct session_peer **peers; /* [n_peers], NULL = not known */
 	uint32_t n_peers;
-	bool *disowned;                /* [n_peers], until the next attach */
+	uint64_t *disowned_ns;         /* [n_peers], sessions of the id until then are not its */
 	struct session_peer **buckets; /* by public key, [bucket_mask + 1] */
 	uint32_t bucket_mask;
 	struct base_siphash_key hash_key;

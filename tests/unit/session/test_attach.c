@@ -182,9 +182,31 @@ static void sessions_of_an_earlier_holder_of_the_id_are_retired(void **state)
 	assert_int_equal(lab_info(hub, 0).endpoint.port, 0);
 	assert_true(was_retired(theirs->index));
 	assert_int_equal(lab_info(hub, 1).current_index, mine->index);
-	/* Once: what the peer has made since is its own. */
+	/* What the peer has made since is its own. */
+	lab_now_ns += LAB_S;
+	theirs->birth_ns = lab_now_ns;
 	session_attached(hub->table, true);
 	assert_int_equal(lab_info(hub, 0).current_index, theirs->index);
+}
+
+static void id_given_again_while_there_is_no_dataplane_inherits_nothing(void **state)
+{
+	struct abi_session *theirs;
+
+	(void)state;
+	put_peers(1, false);
+	theirs = region_add(1, 0, ABI_ROLE_RESPONDER, LAB_S, true);
+	session_attached(hub->table, true);
+	assert_int_equal(lab_info(hub, 0).current_index, theirs->index);
+	session_detached(hub->table);
+	session_peer_drop(hub->table, 0);
+	assert_int_equal(session_peer_put(hub->table, 0, key_of(200), NULL, NULL, NULL), 0);
+	/* The region has not changed: nobody was there to retire anything. */
+	hub->n_retires_unknown = 0;
+	session_attached(hub->table, true);
+	assert_int_equal(lab_info(hub, 0).current_index, 0);
+	assert_int_equal(lab_info(hub, 0).endpoint.port, 0);
+	assert_true(was_retired(theirs->index));
 }
 
 static void nonsense_in_the_region_is_passed_over(void **state)
@@ -230,6 +252,7 @@ int main(void)
 		lab_test(handshake_cut_by_a_new_dataplane_begins_again),
 		lab_test(sessions_are_read_back),
 		lab_test(sessions_of_an_earlier_holder_of_the_id_are_retired),
+		lab_test(id_given_again_while_there_is_no_dataplane_inherits_nothing),
 		lab_test(nonsense_in_the_region_is_passed_over),
 		lab_test(new_indexes_avoid_the_slots_read_back),
 	};
