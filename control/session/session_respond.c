@@ -31,16 +31,17 @@ static void refuse(struct session_table *table, struct session_job *job, enum ab
 	session__jobs_put(&table->jobs, job);
 }
 
-/* The initiation is the peer's and new: whatever it was sent from is where the peer is now. */
+/* The initiation is the peer's and new: whatever it was sent from is where the peer is now. Told even
+ * when nothing moved: its timestamp must outlive us, or who recorded it could send it again after a
+ * restart and draw the peer's traffic to itself. */
 static void peer_heard(struct session_table *table, struct session_peer *peer,
                        const struct session_source *source)
 {
 	bool moved = !base_endpoint_equal(&peer->source.remote, &source->remote);
 
 	peer->source = *source;
-	if (!moved)
-		return;
-	session__keys_redirect(table, peer);
+	if (moved)
+		session__keys_redirect(table, peer);
 	session__changed(table, peer);
 }
 

@@ -386,6 +386,22 @@ static void stored_timestamp_refuses_a_recorded_initiation(void **state)
 	assert_int_equal(lab.hub[1].n_out, 0);
 }
 
+static void accepted_initiation_is_told_before_it_is_confirmed(void **state)
+{
+	uint32_t n_before;
+
+	(void)state;
+	lab_know(NULL);
+	lab_handshake();
+	lab_pass(10 * LAB_S);
+	n_before = lab.hub[1].n_changes;
+	session_rekey_due(lab.hub[0].table, LAB_PEER,
+	                  lab_info(&lab.hub[0], LAB_PEER).current_index);
+	lab_settle();
+	lab_carry(&lab.hub[0], &lab.hub[1]);
+	assert_int_equal(lab.hub[1].n_changes, n_before + 1);
+}
+
 static void peer_put_refuses_what_cannot_be(void **state)
 {
 	static const uint8_t zero[32], one[32] = {1};
@@ -625,6 +641,7 @@ int main(void)
 		lab_test(timestamps_grow_when_the_clock_steps_back),
 		lab_test(timestamps_grow_over_a_restart_with_the_clock_stepped_back),
 		lab_test(stored_timestamp_refuses_a_recorded_initiation),
+		lab_test(accepted_initiation_is_told_before_it_is_confirmed),
 		lab_test(peer_put_refuses_what_cannot_be),
 		lab_test(dropped_peer_leaves_nothing),
 		lab_test(peer_dropped_before_it_is_looked_up_is_unknown),
