@@ -210,7 +210,7 @@ static struct base_ip via_ip(const struct nlattr *attribute)
 	return (struct base_ip){0};
 }
 
-/* Of several ways the first by a TAP of ours: workers take one next hop a prefix. */
+/* Of several ways the first by a TAP of ours that is up: workers take one next hop a prefix. */
 static struct way way_first(const struct kernel *kernel, uint8_t family,
                             const struct nlattr *multipath)
 {
@@ -222,7 +222,8 @@ static struct way way_first(const struct kernel *kernel, uint8_t family,
 		void *attributes = RTNH_DATA(hop);
 		struct nlattr *attr;
 
-		if (way.port >= PORT_TUNNEL)
+		if (way.port >= PORT_TUNNEL
+		    || (hop->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) != 0)
 			continue;
 		mnl_attr_for_each_payload(attributes, hop->rtnh_len - sizeof(*hop))
 		{

@@ -238,6 +238,23 @@ static void multipath_route_takes_its_first_way(void **state)
 	loop_until(route_by(&lab.program, "203.0.113.0/24", "192.0.2.7"));
 }
 
+static void multipath_route_leaves_out_ways_that_are_down(void **state)
+{
+	(void)state;
+	assert_int_equal(shell("ip addr add 172.31.0.1/24 dev world0 && "
+	                       "ip route add 203.0.113.0/24 nexthop via 192.0.2.7 dev weir-wan "
+	                       "nexthop via 172.31.0.2 dev world0"),
+	                 0);
+	loop_until(route_by(&lab.program, "203.0.113.0/24", "192.0.2.7"));
+	/* The kernel keeps the route, with one way marked dead. */
+	assert_int_equal(
+		shell("ip link set weir-wan down && ip route show 203.0.113.0/24 | grep -q dead"),
+		0);
+	loop_until(route_held(&lab.program, "203.0.113.0/24") == NULL);
+	assert_int_equal(shell("ip link set weir-wan up"), 0);
+	loop_until(route_by(&lab.program, "203.0.113.0/24", "192.0.2.7"));
+}
+
 static void neighbours_follow_ip_neigh(void **state)
 {
 	(void)state;
@@ -409,6 +426,7 @@ int main(void)
 		lab_test(routes_follow_ip_route),
 		lab_test(route_that_leaves_our_taps_is_dropped),
 		lab_test(multipath_route_takes_its_first_way),
+		lab_test(multipath_route_leaves_out_ways_that_are_down),
 		lab_test(neighbours_follow_ip_neigh),
 		lab_test(routes_and_addresses_go_with_the_device),
 		lab_test(lost_messages_lead_to_a_fresh_look),
