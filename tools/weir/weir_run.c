@@ -47,6 +47,7 @@ struct run {
 	struct run_probe probe;
 	bool is_ready;
 	bool is_stopping;
+	bool has_started;    /* control, at least once: it may have left something */
 	uint64_t kill_at_ns; /* while stopping */
 	int exit_code;
 };
@@ -54,8 +55,9 @@ struct run {
 /* ---- before anything is started ----------------------------------------------------------------- */
 
 /* Run weir-control on the file for one of its short jobs (--check, --cleanup), and wait for it. What
- * it has to say goes to standard error. Returns 0 when it ended with 0. */
-static int run_control(const struct run *run, const char *job, bool quiet)
+ * it has to say goes to standard error. quiet: 1 without what it prints, 2 without errors too.
+ * Returns 0 when it ended with 0. */
+static int run_control(const struct run *run, const char *job, int quiet)
 {
 	char *argv[] = {(char *)(uintptr_t)run->children[CONTROL].path, (char[]){"-c"},
 	                (char *)(uintptr_t)run->config_path, (char *)(uintptr_t)job, NULL};
@@ -63,7 +65,9 @@ static int run_control(const struct run *run, const char *job, bool quiet)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (quiet && !freopen("/dev/null", "w", stdout))
+		if (quiet >= 1 && !freopen("/dev/null", "w", stdout))
+			_exit(1);
+		if (quiet >= 2 && !freopen("/dev/null", "w", stderr))
 			_exit(1);
 		execv(argv[0], argv);
 		fprintf(stderr, "weir: %s: %s\n", argv[0], strerror(errno));
@@ -155,9 +159,11 @@ static void take_over(struct run *run)
 		int pid = 0;
 
 		if (sscanf(line, "%d %llu", &pid, &ticks) == 2 && pid > 0
-		    && run_child_adopt(&run->children[i], pid, ticks) == 0)
+		    && run_child_adopt(&run->children[i], pid, ticks) == 0) {
 			fprintf(stderr, "weir: took over %s (pid %d)\n", run->children[i].program,
 			        pid);
+			run->has_started |= i == CONTROL;
+		}
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
@@ -180,6 +186,7 @@ static int start(struct run *run, int i)
 	snprintf(config, sizeof(config), "%s", run->config_path);
 	r = run_child_start(&run->children[i], i == CONTROL ? control : dataplane,
 	                    base_time_monotonic_ns());
+	run->has_started |= i == CONTROL;
 	note_children(run);
 	return r;
 }
@@ -275,7 +282,7 @@ static void turn(struct run *run)
 {
 	struct pollfd fds[2 + N_CHILDREN] = {
 		{.fd = run->signal_fd, .events = POLLIN},
-		{.fd = run->probe.fd, .events = POLLIN},
+		{.fd = run->is_stopping ? -1 : run->probe.fd, .events = POLLIN},
 	};
 	uint64_t now_ns = base_time_monotonic_ns();
 	struct signalfd_siginfo info;
@@ -320,9 +327,13 @@ static int supervise(struct run *run)
 	take_over(run);
 	while (!is_over(run))
 		turn(run);
-	/* Control is no longer root when it ends, and leaves what only root can remove. */
+	/* Control is no longer root when it ends, or refuses late, and leaves what only root can
+	 * remove. Before it answered, it may have refused because another hub runs, of which it has
+	 * told already, and which the clean-up leaves alone. */
 	if (run->is_ready || run->probe.has_answered)
-		run_control(run, "--cleanup", true);
+		run_control(run, "--cleanup", 1);
+	else if (run->has_started)
+		run_control(run, "--cleanup", 2);
 	run_probe_fini(&run->probe);
 	if (ftruncate(run->lock_fd, 0) < 0)
 		perror("weir: run.lock");
@@ -383,7 +394,7 @@ int weir_run(int argc, char **argv)
 		usage(stderr);
 		return WEIR_USAGE;
 	}
-	if (find_programs(&run) < 0 || run_control(&run, "--check", !check) < 0)
+	if (find_programs(&run) < 0 || run_control(&run, "--check", check ? 0 : 1) < 0)
 		return WEIR_REFUSED;
 	if (check)
 		return WEIR_DONE;
