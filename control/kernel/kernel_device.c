@@ -213,11 +213,17 @@ static int raw_take(struct maker *maker, const struct config_port *port, struct 
 	if (r == -EPERM)
 		return fail_errno(maker, port->device, "set the nftables guard", r);
 	raw->guarded = r == 0;
-	if (r != 0)
+	if (r == 0) {
+		r = kernel__guard_note(maker->config->run_dir, port->device);
+		if (r != 0)
+			return fail_errno(maker, maker->config->run_dir, "write the list of guards",
+			                  r);
+	} else {
 		log_warn("kernel",
 		         "no nftables netdev tables here: the kernel may answer beside weir on "
 		         "interface=%s; leave it without addresses",
 		         port->device);
+	}
 	r = link_set(maker, if_nametoindex(port->device), true, NULL, 0, 0);
 	if (r != 0)
 		return fail_errno(maker, port->device, "bring it up", r);
@@ -456,6 +462,10 @@ int kernel_devices_create(const struct config *config, struct abi_fds *fds, char
 		goto err_socket;
 	}
 	r = check_all(&maker);
+	/* Interfaces that an earlier configuration named get the kernel back. */
+	if (r == 0 && kernel__guard_clear_noted(config->run_dir) != 0)
+		log_warn("kernel", "guards of an earlier start are left in place: "
+		                   "see nft list tables netdev");
 	if (r == 0)
 		r = make_all(&maker);
 	if (r != 0) {
@@ -471,6 +481,11 @@ err_socket:
 
 void kernel_devices_destroy(const struct config *config)
 {
+	/* Unprivileged, the list cannot be read; what is told below holds for it too. */
+	int r = kernel__guard_clear_noted(config->run_dir);
+
+	if (r != 0 && r != -EACCES && r != -EPERM)
+		log_warn("kernel", "guards not removed: %s", strerror(-r));
 	for (uint32_t i = 0; i < config->n_ports; i++) {
 		const struct config_port *port = &config->ports[i];
 

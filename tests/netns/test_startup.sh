@@ -48,6 +48,15 @@ LAB_EXTRA="peers: ( { name = \"clash\"; public_key = \"$(wg genkey | wg pubkey)\
 check "a peer of the file that clashes with a stored one" refused 1 '"clash"' weir_run "$lab_conf"
 check "nothing is left behind" net_wait 3 nothing_left
 LAB_EXTRA='' lab_hub_conf
+# The file names another interface by the time the hub ends.
+changed_meanwhile() {
+	lab_hub_start && net_exec hub nft list table netdev weir_wan0 >/dev/null || return 1
+	sed -i 's/device = "wan0"/device = "wan1"/' "$lab_conf"
+	net_end "$lab_hub_pid"
+	net_wait 3 nothing_left
+}
+check "the interface is given back though the file names another now" changed_meanwhile
+lab_hub_conf
 
 no_hugepages() {
 	LAB_DATAPLANE='hugepages = false;' lab_hub_conf && lab_hub_start && lab_client office || return 1

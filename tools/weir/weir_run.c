@@ -330,10 +330,15 @@ static int supervise(struct run *run)
 	/* Control is no longer root when it ends, or refuses late, and leaves what only root can
 	 * remove. Before it answered, it may have refused because another hub runs, of which it has
 	 * told already, and which the clean-up leaves alone. */
-	if (run->is_ready || run->probe.has_answered)
-		run_control(run, "--cleanup", 1);
-	else if (run->has_started)
+	if (run->is_ready || run->probe.has_answered) {
+		if (run_control(run, "--cleanup", 1) < 0)
+			fprintf(stderr,
+			        "weir: the guard on the interfaces is left in place: remove it "
+			        "with weir-control -c %s --cleanup\n",
+			        run->config_path);
+	} else if (run->has_started) {
 		run_control(run, "--cleanup", 2);
+	}
 	run_probe_fini(&run->probe);
 	if (ftruncate(run->lock_fd, 0) < 0)
 		perror("weir: run.lock");
