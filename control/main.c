@@ -33,9 +33,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ERROR_LEN        512
-#define N_DESCRIPTORS    65536
-#define ADOPT_TIMEOUT_MS 1500 /* a living dataplane tries to connect every 100 ms */
+#define ERROR_LEN         512
+#define N_DESCRIPTORS     65536
+#define N_DESCRIPTORS_OWN 256  /* not for the edge's connections */
+#define ADOPT_TIMEOUT_MS  1500 /* a living dataplane tries to connect every 100 ms */
 
 struct control {
 	struct config *config;
@@ -235,6 +236,23 @@ static uint32_t edge_threads(const struct config *config)
 	return n_cpus < EDGE_THREADS_MAX ? (uint32_t)n_cpus : EDGE_THREADS_MAX;
 }
 
+/* Connections of one thread, so that a flood of clients leaves descriptors for the dataplane that comes
+ * back and for the CLI. 0 = the edge's own limit. */
+static uint32_t edge_connections(uint32_t n_threads)
+{
+	struct rlimit limit;
+	rlim_t n;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return 0;
+	n = limit.rlim_cur > 2 * N_DESCRIPTORS_OWN ? limit.rlim_cur - N_DESCRIPTORS_OWN
+	                                           : limit.rlim_cur / 2;
+	n /= 2 * n_threads; /* client and backend */
+	if (n >= EDGE_CONNECTIONS_MAX)
+		return 0;
+	return n > 0 ? (uint32_t)n : 1;
+}
+
 /* Its addresses are on the TAPs, so it comes after the devices; its ports need root. */
 static int edge_make(struct control *control)
 {
@@ -245,6 +263,7 @@ static int edge_make(struct control *control)
 		.http = config->http,
 		.n_http = config->n_http,
 		.n_threads = edge_threads(config),
+		.limits.connections = edge_connections(edge_threads(config)),
 	};
 	char error[ERROR_LEN];
 	int r;

@@ -39,7 +39,7 @@ static struct edge_limits limits_fill(const struct edge_limits *given)
 		.response_ms = or_default(given->response_ms, 60000),
 		.stall_ms = or_default(given->stall_ms, 300000),
 		.stream_ms = or_default(given->stream_ms, 3600000),
-		.connections = or_default(given->connections, 4096),
+		.connections = or_default(given->connections, EDGE_CONNECTIONS_MAX),
 	};
 }
 

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EDGE_THREADS_MAX 64
+#define EDGE_THREADS_MAX     64
+#define EDGE_CONNECTIONS_MAX 4096 /* of clients, on one thread, unless limits say otherwise */
 
 struct edge;
 

@@ -57,6 +57,25 @@ changed_meanwhile() {
 }
 check "the interface is given back though the file names another now" changed_meanwhile
 lab_hub_conf
+# Where the limit cannot be raised, clients of the edge must not take the last descriptor.
+flood() {
+	LAB_WRAP=(prlimit --nofile=128:128 setpriv --bounding-set=-sys_resource)
+	lab_hub_start || return 1
+	net_spawn internet "$net_dir/flood.log" python3 -c '
+import socket, time
+held = []
+for i in range(300):
+    s = socket.socket(); s.settimeout(2); s.connect(("203.0.113.2", 80)); held.append(s)
+print("held", flush=True); time.sleep(60)'
+	net_wait 10 grep -q held "$net_dir/flood.log" && timeout 3 "$lab_weir" -s "$lab_run/control.sock" status >/dev/null &&
+		kill -9 "$(lab_pid dataplane)" && net_wait 5 eval 'lab_cli status | grep -q "ready"'
+	local ret=$?
+	net_end "$net_pid"
+	net_end "$lab_hub_pid"
+	LAB_WRAP=()
+	return $ret
+}
+check "a flood of clients leaves descriptors to the CLI" flood
 
 no_hugepages() {
 	LAB_DATAPLANE='hugepages = false;' lab_hub_conf && lab_hub_start && lab_client office || return 1
