@@ -57,10 +57,10 @@ int abi_ring_push(struct abi_ring_end *end, uint16_t type, const void *payload, 
 	if (len != 0)
 		memcpy(slot->payload, payload, len);
 	end->head++;
-	if (wake != NULL)
-		*wake = publish_and_ask(end);
-	else
+	if (wake == NULL)
 		__atomic_store_n(&end->ring->head, end->head, __ATOMIC_RELEASE);
+	else if (publish_and_ask(end))
+		*wake = true;
 	return 0;
 }
 

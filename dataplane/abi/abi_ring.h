@@ -26,7 +26,8 @@ struct abi_ring_end abi_ring_end_make(struct abi_ring *ring, struct abi_record *
                                       uint32_t n_slots);
 
 /* Producer: append a record. payload is copied. wake, when not NULL, is set true if the consumer
- * announced that it sleeps: kick its eventfd; NULL for a consumer that polls (the workers).
+ * announced that it sleeps, and else left as it is, so that one kick of its eventfd can follow
+ * several records; NULL for a consumer that polls (the workers).
  * Returns 0, -EAGAIN (full, nothing changed), -EMSGSIZE, -EPROTO when the consumer's tail is
  * impossible (then the ring is dead: the caller detaches). */
 int abi_ring_push(struct abi_ring_end *end, uint16_t type, const void *payload, uint16_t len,
