@@ -277,10 +277,20 @@ static void a_dropped_peer_takes_its_sessions_and_routes_along(void **state)
 	struct base_ip destination = flow_inner_ip(1, BASE_IP_V4);
 	uint32_t len = flow_inner(inner, &source, &destination, 64, 64);
 
+	const struct abi_peer_counters *counters = abi_region_peer_counters(&flow->region, 0, 1);
+	const struct abi_peer_counters none = {0};
+
 	(void)state;
+	flow_rx_data(flow, &mine, NULL, 0);
+	flow_pass(flow, 250 * FLOW_MS);
+	assert_int_equal(counters->rx_packets, 1);
+	flow_rx_data(flow, &mine, NULL, 0); /* not yet published when the peer goes */
+	flow_turn(flow);
 	FLOW_CMD_ALL(flow, ABI_CMD_PEER_DROP, (struct abi_cmd_peer){.peer = 1});
 	FLOW_CMD_ALL(flow, ABI_CMD_PEER_DROP, (struct abi_cmd_peer){.peer = 1});
 	flow_turn(flow);
+	/* The next holder of the number begins at nothing. */
+	assert_memory_equal(counters, &none, sizeof(none));
 	flow_reset(flow);
 	flow_rx_data(flow, &mine, NULL, 0);
 	flow_rx_data(flow, &other, NULL, 0);
