@@ -7,6 +7,7 @@ fail-control, fail-dataplane: exit with this code at the start.
 
 usage: test_run.py weir
 """
+import contextlib
 import os
 import shutil
 import signal
@@ -121,8 +122,8 @@ class Stage:
         try:
             with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
                 return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-        except FileNotFoundError:
-            return False
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # gone before the open, or between open and read
 
     def end(self):
         left = [pid for pid in self.pids() if pid and self.is_alive(pid)]
@@ -131,7 +132,8 @@ class Stage:
                 process.kill()
                 process.wait()
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.dir)
 
 
