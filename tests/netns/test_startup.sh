@@ -34,7 +34,6 @@ check "the first still works" lab_cli status
 check "a peer is added by hand" lab_cli peer add clash --public-key "$(wg genkey | wg pubkey)"
 taken() {
 	net_end "$lab_hub_pid"
-	net_spawn internet "$net_dir/taken.log" true
 	net_spawn hub "$net_dir/taken.log" python3 -c 'import socket,time; s=socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0", 443)); s.listen(); print("bound", flush=True); time.sleep(60)'
 	net_wait 5 grep -q bound "$net_dir/taken.log" && refused 1 ":443" weir_run "$lab_conf"
 	local ret=$?
