@@ -3,8 +3,6 @@
 
 #include "bench_machine.h"
 
-#include <jansson.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,19 +71,38 @@ static json_t *result_json(struct bench_result *result, const char *backend)
 	return object;
 }
 
-static int print_json(struct bench_run *run)
+static json_t *machine_json(void)
 {
-	json_t *root = json_object();
-	json_t *list = json_array();
+	struct bench_machine machine;
+	json_t *object = json_object();
+
+	bench_machine_read(&machine);
+	json_object_set_new(object, "cpu", json_string(machine.cpu));
+	json_object_set_new(object, "tsc_ghz", ratio_of(machine.tsc_ghz, 1));
+	json_object_set_new(object, "clock_ratio", ratio_of(machine.clock_ratio, 1));
+	return object;
+}
+
+int bench_report_json(json_t *root)
+{
 	int err;
 
-	for (unsigned int i = 0; i < run->n_results; i++)
-		json_array_append_new(list, result_json(&run->result[i], run->backend));
-	json_object_set_new(root, "results", list);
+	json_object_set_new(root, "machine", machine_json());
 	err = json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
 	json_decref(root);
 	printf("\n");
 	return err == 0 && fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int print_json(struct bench_run *run)
+{
+	json_t *root = json_object();
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < run->n_results; i++)
+		json_array_append_new(list, result_json(&run->result[i], run->backend));
+	json_object_set_new(root, "results", list);
+	return bench_report_json(root);
 }
 
 static void print_head(const struct bench_run *run)
@@ -157,4 +174,16 @@ static int print_table(struct bench_run *run)
 int bench_report(struct bench_run *run)
 {
 	return run->options->json ? print_json(run) : print_table(run);
+}
+
+int bench_report_machine(const struct bench_options *options)
+{
+	struct bench_machine machine;
+
+	if (options->json)
+		return bench_report_json(json_object());
+	bench_machine_read(&machine);
+	printf("%s, TSC %.2f GHz, core clock now %.2f x TSC\n", machine.cpu, machine.tsc_ghz,
+	       machine.clock_ratio);
+	return fflush(stdout) == 0 ? 0 : 1;
 }

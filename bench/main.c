@@ -3,6 +3,7 @@
 #include "base_bytes.h"
 #include "bench.h"
 #include "bench_machine.h"
+#include "bench_report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,10 +15,11 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
+	"  machine            only what the machine is: CPU, TSC and core clock\n"
 	"\n"
 	"  --rounds N         rounds of 256 packets a size; 100 to 100000 (default 121)\n"
 	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256)\n"
@@ -31,13 +33,14 @@ static const char usage[] =
 	"Figures are TSC cycles a packet, minimum and median, and the ratio to the bare ipsec-mb job\n"
 	"API measured in turn in the same rounds.\n";
 
-#define SUBCOMMANDS "aead or path"
+#define SUBCOMMANDS "aead, path or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
 } subcommands[] = {
 	{"aead", bench_aead},
 	{"path", bench_path},
+	{"machine", bench_report_machine},
 };
 
 static int refuse(const char *option, const char *value, const char *taken)

@@ -42,7 +42,10 @@ def results(subcommand, *arguments):
     done = run(subcommand, "--rounds", "100", "--json", *arguments)
     if done.returncode != 0:
         raise RuntimeError(f"exit {done.returncode}: {done.stderr}")
-    return json.loads(done.stdout)["results"]
+    found = json.loads(done.stdout)
+    if set(found) != {"results", "machine"}:
+        raise RuntimeError(f"the JSON has {sorted(found)}")
+    return found["results"]
 
 
 def shape_problem(found):
@@ -122,6 +125,11 @@ check("unknown backend is refused",
       refusal_problem(["aead", "--backend", "x"], 2, "--backend", "ipsec-mb"))
 check("unknown option is refused", refusal_problem(["aead", "--fast"], 2, '"--fast"', "--rounds"))
 check("option without its value is refused", refusal_problem(["aead", "--size"], 2, "--size"))
+machine = run("machine", "--json")
+check("machine: CPU, TSC and core clock as JSON",
+      None if machine.returncode == 0 and json.loads(machine.stdout)["machine"]["cpu"]
+      and 0.5 < json.loads(machine.stdout)["machine"]["tsc_ghz"] < 10
+      and 0.2 < json.loads(machine.stdout)["machine"]["clock_ratio"] < 10 else machine)
 usage = run("--help")
 check("help names every option",
       None if usage.returncode == 0 and all(
