@@ -35,4 +35,15 @@ static inline uint16_t path_sum_fold(uint32_t sum)
 	return (uint16_t)sum;
 }
 
+/* Is the checksum of an IPv4 header of 20 bytes right? Words in any order sum up to the same. */
+static inline bool path_sum_ok_v4(const uint8_t *ip)
+{
+	uint64_t sum = (uint64_t)base_load_le32(ip) + base_load_le32(ip + 4)
+	               + base_load_le32(ip + 8) + base_load_le32(ip + 12) + base_load_le32(ip + 16);
+
+	sum = (sum & UINT32_MAX) + (sum >> 32); /* at most 33 bits */
+	sum = (sum & 0xffff) + (sum >> 16);     /* 18 */
+	return path_sum_fold((uint32_t)sum) == 0xffff;
+}
+
 #endif

@@ -60,6 +60,8 @@ static const struct bend bends[] = {
 	{"v6 length too large", ABI_COUNTER_DROP_FRAME_TRUNCATED, 6, IP + 4, 0x40, 0, false},
 	{"version 5", ABI_COUNTER_DROP_OUTER_HEADER, 4, IP, 0x55, 0, false},
 	{"v6 version 7", ABI_COUNTER_DROP_OUTER_HEADER, 6, IP, 0x70, 0, false},
+	{"IP length below its header", ABI_COUNTER_DROP_OUTER_HEADER, 4, IP + 3, 10, 0, false},
+	{"IP length below UDP's", ABI_COUNTER_DROP_OUTER_HEADER, 4, IP + 3, 59, 0, false},
 	{"IHL 4", ABI_COUNTER_DROP_OUTER_HEADER, 4, IP, 0x44, 0, false},
 	{"header checksum", ABI_COUNTER_DROP_OUTER_HEADER, 4, IP + 8, 63, 0, true},
 	{"source 0.x", ABI_COUNTER_DROP_OUTER_HEADER, 4, IP + 12, 0, 0, false},
@@ -114,6 +116,31 @@ static void parse_drops_source_port_zero(void **state)
 	flow_rx(flow, 0, 0, frame, len);
 	flow_turn(flow);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_DROP_OUTER_HEADER, 1});
+	flow_destroy(flow);
+}
+
+/* Whatever looks at several fields at once must not overlook one. */
+static void parse_lets_no_flipped_bit_of_the_ipv4_header_pass(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	uint8_t frame[FLOW_FRAME_MAX];
+	uint8_t out[FLOW_FRAME_MAX];
+	uint16_t port;
+
+	(void)state;
+	for (uint32_t bit = 12 * 8; bit < (IP + 20) * 8; bit++) {
+		uint32_t len = good_frame(frame, BASE_IP_V4);
+
+		frame[bit / 8] ^= (uint8_t)(1U << bit % 8);
+		flow_rx(flow, 0, 0, frame, len);
+		flow_turn(flow);
+		while (flow_to_kernel(flow, 0, &port, out) != 0)
+			;
+	}
+	assert_int_equal(flow_counter(flow, ABI_COUNTER_DROP_UNKNOWN_INDEX), 0);
+	flow_rx(flow, 0, 0, frame, good_frame(frame, BASE_IP_V4));
+	flow_turn(flow);
+	assert_int_equal(flow_counter(flow, ABI_COUNTER_DROP_UNKNOWN_INDEX), 1);
 	flow_destroy(flow);
 }
 
@@ -330,6 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_drops_bent_frames_each_under_its_name),
 		cmocka_unit_test(parse_drops_source_port_zero),
+		cmocka_unit_test(parse_lets_no_flipped_bit_of_the_ipv4_header_pass),
 		cmocka_unit_test(parse_drops_chained_frames),
 		cmocka_unit_test(parse_drops_every_wrong_length),
 		cmocka_unit_test(parse_gives_handshakes_to_control_with_their_addresses),
