@@ -122,6 +122,10 @@ typedef int program_session_fn(void *arg, uint32_t worker, uint32_t slot,
                                const struct abi_session *session);
 int program_session_each(struct program *program, program_session_fn *fn, void *arg);
 
+/* The worker at which the packets of this session arrive, which need not be its owner. False when
+ * there is no such session, or nothing came on it yet. */
+bool program_session_arrives_at(const struct program *program, uint32_t index, uint32_t *worker);
+
 /* Geometry: for allocating session slots. Known from program_create() on. */
 uint32_t program_n_workers(const struct program *program);
 uint32_t program_n_slots(const struct program *program);

@@ -86,6 +86,25 @@ uint32_t program_n_slots(const struct program *program)
 	return abi_region_slots(program->setup.n_peers);
 }
 
+bool program_session_arrives_at(const struct program *program, uint32_t index, uint32_t *worker)
+{
+	uint32_t owner = abi_index_worker(index);
+	uint32_t slot = abi_index_slot(index);
+	const struct abi_session *shared;
+	uint32_t arrives_at;
+
+	if (!program->has_region || index == ABI_INDEX_NONE || owner >= program->region.n_workers
+	    || slot >= program->region.n_slots)
+		return false;
+	shared = abi_region_session(&program->region, owner, slot);
+	arrives_at = __atomic_load_n(&shared->arrives_at, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&shared->index, __ATOMIC_ACQUIRE) != index || arrives_at == 0
+	    || arrives_at > program->region.n_workers)
+		return false;
+	*worker = arrives_at - 1;
+	return true;
+}
+
 /* ---- counters and status ----------------------------------------------------------------------- */
 
 static uint64_t load(const uint64_t *shared)

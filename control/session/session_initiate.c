@@ -59,7 +59,8 @@ static struct session_job *initiation_begin(struct session_table *table, struct 
 
 	if (job == NULL)
 		return NULL;
-	job->local_index = session__slots_take(&table->slots, peer->source.worker, peer->id);
+	job->local_index = session__slots_take(
+		&table->slots, session__keys_owner(table, peer, &peer->source), peer->id);
 	if (job->local_index != ABI_INDEX_NONE)
 		return job;
 	session__jobs_put(&table->jobs, job);
@@ -166,8 +167,7 @@ void session__response_in(struct session_table *table, struct session_peer *peer
 static void initiator_finish(struct session_table *table, struct session_peer *peer,
                              struct session_job *job, uint64_t now_ns)
 {
-	/* With the worker on which it came: the next keypair will live where this peer's traffic
-	 * arrives (DESIGN.md section 2, ownership moves at the next rekey). */
+	/* With the worker on which it came: the first guess at the next keypair's owner. */
 	peer->source = job->source;
 	/* The index goes from the handshake to the keypair. */
 	base_wipe(&peer->handshake, sizeof(peer->handshake));

@@ -19,6 +19,17 @@ void session__keys_retire(struct session_table *table, const struct session_peer
 	}
 }
 
+uint32_t session__keys_owner(const struct session_table *table, const struct session_peer *peer,
+                             const struct session_source *source)
+{
+	uint32_t worker;
+
+	if (!base_endpoint_equal(&source->remote, &peer->source.remote)
+	    || !program_session_arrives_at(table->program, peer->ring.current.index, &worker))
+		return source->worker;
+	return worker;
+}
+
 int session__keys_install(struct session_table *table, struct session_peer *peer,
                           const struct session_job *job, uint32_t role, uint64_t now_ns)
 {

@@ -68,6 +68,7 @@ void session__initiation_opened(struct session_table *table, struct session_job 
 {
 	enum wg_noise_verdict verdict = (enum wg_noise_verdict)job->verdict;
 	struct session_peer *peer;
+	uint32_t owner;
 
 	if (verdict != WG_NOISE_OK) {
 		refuse(table, job, ABI_COUNTER_HS_REFUSED_DECRYPT);
@@ -83,8 +84,9 @@ void session__initiation_opened(struct session_table *table, struct session_job 
 		refuse(table, job, counter_of(verdict));
 		return;
 	}
+	owner = session__keys_owner(table, peer, &job->source);
 	peer_heard(table, peer, &job->source);
-	job->local_index = session__slots_take(&table->slots, job->source.worker, peer->id);
+	job->local_index = session__slots_take(&table->slots, owner, peer->id);
 	if (job->local_index == ABI_INDEX_NONE) {
 		refuse(table, job, ABI_COUNTER_HS_REFUSED_NO_SLOT);
 		return;

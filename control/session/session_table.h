@@ -294,6 +294,12 @@ void session__response_consumed(struct session_table *table, struct session_job 
  * the index is free again. */
 int session__keys_install(struct session_table *table, struct session_peer *peer,
                           const struct session_job *job, uint32_t role, uint64_t now_ns);
+/* The worker that shall own peer's next keypair, whose handshake is with source: the one at which the
+ * packets of the current keypair arrive, so that ownership moves with the traffic, at a rekey
+ * (DESIGN.md section 2). When nothing came on that, or the peer is elsewhere now, the one at which
+ * the handshake arrived. */
+uint32_t session__keys_owner(const struct session_table *table, const struct session_peer *peer,
+                             const struct session_source *source);
 /* A session is confirmed in both directions. */
 void session__keys_completed(struct session_table *table, struct session_peer *peer,
                              uint64_t now_ns);

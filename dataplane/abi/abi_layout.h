@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   UINT64_C(0x31524945572e6162) /* "ba.WEIR1" */
-#define ABI_VERSION 1U
+#define ABI_VERSION 2U
 
 #define ABI_LINE          64U
 #define ABI_WORKERS_MAX   16U
@@ -364,7 +364,9 @@ struct abi_session {
 	uint64_t receive_next; /* 1 + highest counter accepted */
 	struct base_endpoint remote;
 	struct base_ip local;
-	uint32_t pad;
+	/* 1 + the worker at which most of the last packets arrived, as the NIC or the kernel spread
+	 * them; 0 = none came yet. Control gives the peer's next keypair to it. */
+	uint32_t arrives_at;
 	uint8_t receive_key[32];
 	uint8_t send_key[32];
 	uint64_t last_receive_ns; /* authenticated, any packet */

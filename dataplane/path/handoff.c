@@ -37,5 +37,6 @@ void handoff_receive(struct state *st, struct rte_mbuf *const mbufs[], uint32_t 
 		p->data += label->offset;
 		p->len = label->len;
 		p->peer = label->peer;
+		p->handed_by = (uint8_t)(label->from + 1);
 	}
 }

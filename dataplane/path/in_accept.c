@@ -52,6 +52,10 @@ static void learn(struct state *st, struct path_pkt *p, uint64_t next)
 	}
 	session->last_receive_ns = st->now_ns;
 	session->rx_packets++;
+	if (unlikely(p->handed_by != 0)) {
+		session->rx_handed++;
+		session->handed_by = p->handed_by;
+	}
 	session->rx_bytes += p->len + WG_DATA_MIN_LEN;
 	wg_timers_any_received(&session->timers, st->now_ns);
 	if (unlikely(st->now_ns >= session->receive_soft_ns))

@@ -23,10 +23,11 @@ struct path_pkt {
 	                                  out_route to out_wrap: where it goes out */
 	uint64_t counter;              /* of the message */
 	uint32_t len;
-	uint32_t peer;  /* out_route: the receiver, ABI_PEER_NONE = to be found by address */
-	uint8_t to_hub; /* policy: the inner destination is the hub itself */
-	uint8_t ecn;    /* out_seal: ECN bits for the outer header */
-	uint8_t pad[6];
+	uint32_t peer;     /* out_route: the receiver, ABI_PEER_NONE = to be found by address */
+	uint8_t to_hub;    /* policy: the inner destination is the hub itself */
+	uint8_t ecn;       /* out_seal: ECN bits for the outer header */
+	uint8_t handed_by; /* 1 + the worker at which it arrived; 0 = here */
+	uint8_t pad[5];
 };
 _Static_assert(sizeof(struct path_pkt) == 48, "");
 
@@ -47,6 +48,7 @@ struct path_label {
 	uint32_t peer;
 	uint32_t offset; /* of data from the mbuf's data */
 	uint32_t len;
+	uint32_t from; /* worker */
 };
 _Static_assert(sizeof(struct path_label) <= PORT_LINK_PRIV_LEN, "label fits the private area");
 
@@ -113,6 +115,7 @@ static inline void path_hand_to(struct state *st, uint32_t worker, const struct 
 		.peer = p->peer,
 		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
 		.len = p->len,
+		.from = st->id,
 	};
 	path_aside(&st->to_worker[worker], p->mbuf);
 }
@@ -127,6 +130,7 @@ static inline struct path_pkt *path_append(struct path_burst *b, struct rte_mbuf
 	p->len = mbuf->data_len;
 	p->peer = ABI_PEER_NONE;
 	p->session = NULL;
+	p->handed_by = 0;
 	return p;
 }
 

@@ -346,13 +346,25 @@ void state_session_after_receive(struct state *st, struct state_session *session
 	set_soft_times(session);
 }
 
+/* Where did most of the packets since the last time arrive? Few packets are as good as many: they
+ * tell where the next will come, and that is what control wants to know. */
+static uint32_t arrival_of(const struct state *st, const struct state_session *session)
+{
+	return session->rx_handed > session->rx_packets / 2 ? session->handed_by : st->id + 1;
+}
+
 void state_session_publish(struct state *st, struct state_session *session)
 {
 	struct abi_session *mirror = mirror_of(st, session);
 	struct abi_peer_counters *counters = &st->peer_counters[session->peer];
 
 	if (session->rx_packets != 0 || session->drops != 0) {
+		uint32_t arrives_at = arrival_of(st, session);
+
 		mirror->last_receive_ns = session->last_receive_ns;
+		if (mirror->arrives_at != arrives_at)
+			__atomic_store_n(&mirror->arrives_at, arrives_at, __ATOMIC_RELAXED);
+		session->rx_handed = 0;
 		if (session->last_receive_ns > counters->last_rx_ns)
 			counters->last_rx_ns = session->last_receive_ns;
 		counters->rx_packets += session->rx_packets;

@@ -51,7 +51,8 @@ struct state_session {
 	uint64_t last_send_ns;
 	uint64_t tx_packets; /* since last published */
 	uint64_t tx_bytes;
-	uint64_t pad2;
+	uint32_t rx_handed; /* of rx_packets: those that another worker handed us */
+	uint32_t handed_by; /* 1 + that worker, the last one */
 	/* line 3, send */
 	uint8_t send_key[32];
 	uint64_t send_counter; /* next to be used */

@@ -11,15 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define N_WORKERS 2U
-#define N_PORTS   2U
-#define N_MBUFS   4095U
-#define RING_LEN  1024U
+#define N_PORTS  2U
+#define N_MBUFS  4095U
+#define RING_LEN 1024U
 
 static struct rte_mempool *pool;
 static uint16_t ethdevs[N_PORTS];
-static struct rte_ring *rx_rings[N_PORTS][N_WORKERS];
-static struct rte_ring *tx_rings[N_PORTS][N_WORKERS];
+static struct rte_ring *rx_rings[N_PORTS][FLOW_N_WORKERS];
+static struct rte_ring *tx_rings[N_PORTS][FLOW_N_WORKERS];
 
 static const uint8_t gateway_mac[6] = {0x02, 0xfe, 0, 0, 0, 1};
 
@@ -42,16 +41,18 @@ static void start_port(uint32_t port)
 	char name[16];
 	int id;
 
-	for (uint32_t i = 0; i < N_WORKERS; i++) {
+	for (uint32_t i = 0; i < FLOW_N_WORKERS; i++) {
 		rx_rings[port][i] = make_ring("rx", port, i, RING_LEN);
 		tx_rings[port][i] = make_ring("tx", port, i, RING_LEN);
 	}
 	snprintf(name, sizeof(name), "flow%u", port);
-	id = rte_eth_from_rings(name, rx_rings[port], N_WORKERS, tx_rings[port], N_WORKERS, 0);
+	id = rte_eth_from_rings(name, rx_rings[port], FLOW_N_WORKERS, tx_rings[port],
+	                        FLOW_N_WORKERS, 0);
 	assert_true(id >= 0);
 	ethdevs[port] = (uint16_t)id;
-	assert_int_equal(rte_eth_dev_configure(ethdevs[port], N_WORKERS, N_WORKERS, &conf), 0);
-	for (uint16_t i = 0; i < N_WORKERS; i++) {
+	assert_int_equal(
+		rte_eth_dev_configure(ethdevs[port], FLOW_N_WORKERS, FLOW_N_WORKERS, &conf), 0);
+	for (uint16_t i = 0; i < FLOW_N_WORKERS; i++) {
 		assert_int_equal(rte_eth_rx_queue_setup(ethdevs[port], i, 256, 0, NULL, pool), 0);
 		assert_int_equal(rte_eth_tx_queue_setup(ethdevs[port], i, 256, 0, NULL), 0);
 	}
@@ -115,11 +116,13 @@ static void make_setups(struct flow *flow)
 			setup->queue[j] = (uint16_t)i;
 		}
 	}
-	if (flow->options.n_workers == 2) {
-		flow->setups[0].mesh_out[1] = make_ring("mesh", 0, 1, len);
-		flow->setups[1].mesh_out[0] = make_ring("mesh", 1, 0, len);
-		flow->setups[1].mesh_in[0] = flow->setups[0].mesh_out[1];
-		flow->setups[0].mesh_in[1] = flow->setups[1].mesh_out[0];
+	for (uint32_t i = 0; i < flow->options.n_workers; i++) {
+		for (uint32_t j = 0; j < flow->options.n_workers; j++) {
+			if (i == j)
+				continue;
+			flow->setups[i].mesh_out[j] = make_ring("mesh", i, j, len);
+			flow->setups[j].mesh_in[i] = flow->setups[i].mesh_out[j];
+		}
 	}
 }
 
@@ -209,14 +212,15 @@ void flow_destroy(struct flow *flow)
 	for (uint32_t i = 0; i < flow->options.n_workers; i++)
 		worker_destroy(flow->workers[i]);
 	worker_shared_destroy(flow->shared);
-	for (uint32_t i = 0; i < N_WORKERS; i++) {
+	for (uint32_t i = 0; i < FLOW_N_WORKERS; i++) {
 		for (uint32_t j = 0; j < N_PORTS; j++) {
 			drain(rx_rings[j][i], false);
 			drain(tx_rings[j][i], false);
 		}
 		drain(flow->link[i].to_kernel, true);
 		drain(flow->link[i].from_kernel, true);
-		drain(flow->setups[i].mesh_out[1 - i], true);
+		for (uint32_t j = 0; j < FLOW_N_WORKERS; j++)
+			drain(flow->setups[i].mesh_out[j], true);
 	}
 	abi_region_fini(&flow->region);
 	free(flow);
@@ -313,8 +317,8 @@ struct flow_session flow_session_make(uint32_t worker, uint32_t slot, uint32_t p
 
 	session.index = abi_index_make(worker, slot, 0xa5000000U + (slot << 24));
 	session.remote_index = 0x11000000U + peer * 256 + slot;
-	memset(session.to_hub, (int)(slot * 2 + worker * 128), sizeof(session.to_hub));
-	memset(session.from_hub, (int)(slot * 2 + worker * 128 + 1), sizeof(session.from_hub));
+	memset(session.to_hub, (int)(slot * 2 + worker * 64), sizeof(session.to_hub));
+	memset(session.from_hub, (int)(slot * 2 + worker * 64 + 1), sizeof(session.from_hub));
 	if (family == BASE_IP_V4)
 		snprintf(text, sizeof(text), "198.51.100.%u:%u", peer, 40000 + peer);
 	else
@@ -689,7 +693,7 @@ void flow_expect_data(struct flow *flow, const struct flow_session *session, uin
 
 void flow_expect_silence(struct flow *flow)
 {
-	for (uint32_t i = 0; i < N_WORKERS; i++) {
+	for (uint32_t i = 0; i < FLOW_N_WORKERS; i++) {
 		for (uint32_t j = 0; j < N_PORTS; j++)
 			assert_int_equal(rte_ring_count(tx_rings[j][i]), 0);
 		if (flow->link[i].to_kernel)

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #define FLOW_N_PEERS   16U
+#define FLOW_N_WORKERS 4U /* at most */
 #define FLOW_FRAME_MAX 2048U
 #define FLOW_MTU       1500U
 #define FLOW_TUN_MTU   1420U
@@ -44,11 +45,11 @@ struct flow {
 	struct flow_options options;
 	struct abi_region region;
 	struct worker_shared *shared;
-	struct worker_setup setups[2];
-	struct worker *workers[2];
-	struct abi_ring_end cmd[2];
-	struct abi_ring_end event[2];
-	struct port_link link[2];
+	struct worker_setup setups[FLOW_N_WORKERS];
+	struct worker *workers[FLOW_N_WORKERS];
+	struct abi_ring_end cmd[FLOW_N_WORKERS];
+	struct abi_ring_end event[FLOW_N_WORKERS];
+	struct port_link link[FLOW_N_WORKERS];
 	_Atomic uint32_t exception_sleeps;
 	uint64_t now_ns;
 	uint64_t before[ABI_N_COUNTERS]; /* at the last flow_expect() */

@@ -1,4 +1,4 @@
-/* Two workers: packets that came to the wrong one, in order and to the packet; sessions that change
+/* Two to four workers: packets that came to the wrong one, in order and to the packet; sessions that change
  * their owner; commands and syncs. */
 #include "base_bytes.h"
 #include "flow.h"
@@ -22,10 +22,10 @@ static uint32_t rx_at(struct flow *flow, uint32_t worker, struct flow_session *f
 
 #define N 200U
 
-/* Owners of the two sessions, and where the frames arrive. */
+/* Owners of the two sessions, and where the frames arrive; 4 workers. */
 static void forward(uint32_t from_owner, uint32_t to_owner, uint32_t arrival, uint32_t n_handoffs)
 {
-	struct flow *flow = flow_create(&two);
+	struct flow *flow = flow_create(&(struct flow_options){.n_workers = 4});
 	struct flow_session from = flow_session(flow, from_owner, 1, 1, BASE_IP_V4);
 	struct flow_session to = flow_session(flow, to_owner, 2, 2, BASE_IP_V6);
 	static uint8_t inner[N][FLOW_FRAME_MAX];
@@ -57,6 +57,9 @@ static void packets_find_the_owners_of_both_sessions_in_order(void **state)
 	forward(0, 1, 1, 2); /* both */
 	forward(1, 0, 1, 1);
 	forward(1, 1, 0, 1);
+	forward(3, 2, 0, 2);
+	forward(2, 3, 3, 2);
+	forward(0, 3, 0, 1);
 }
 
 static void packets_of_the_kernel_find_the_owner(void **state)
@@ -110,6 +113,111 @@ static void a_roaming_peer_is_followed_through_the_wrong_worker(void **state)
 	flow_turn(flow);
 	flow_expect_event(flow, 0, ABI_EVENT_ENDPOINT_MOVED, &event, sizeof(event));
 	assert_true(base_endpoint_equal(&event.remote, &from.endpoint));
+	flow_destroy(flow);
+}
+
+/* n packets of peer from, which arrive at worker, to peer to; all of them get through, in order. */
+static void pass_through(struct flow *flow, uint32_t worker, struct flow_session *from,
+                         const struct flow_session *to, uint64_t counter, uint32_t n)
+{
+	static uint8_t inner[64][FLOW_FRAME_MAX];
+	uint32_t len[64];
+
+	for (uint32_t i = 0; i < n; i++)
+		len[i] = rx_at(flow, worker, from, to->peer, i, inner[i]);
+	flow_turn(flow);
+	for (uint32_t i = 0; i < n; i++) {
+		flow_hop(inner[i]);
+		flow_expect_data(flow, to, counter + i, inner[i], len[i]);
+	}
+}
+
+static uint32_t arrives_at(const struct flow *flow, const struct flow_session *session)
+{
+	return abi_region_session(&flow->region, session->worker, abi_index_slot(session->index))
+	        ->arrives_at;
+}
+
+/* The region says where most of the last packets came from: to control, which gives the next session
+ * to that worker. */
+static void the_region_tells_at_which_worker_a_session_arrives(void **state)
+{
+	struct flow *flow = flow_create(&(struct flow_options){.n_workers = 4});
+	struct flow_session from = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	struct flow_session to = flow_session(flow, 1, 2, 2, BASE_IP_V4);
+	uint8_t frame[FLOW_FRAME_MAX] = {0};
+
+	(void)state;
+	assert_int_equal(arrives_at(flow, &from), 0); /* not known */
+	pass_through(flow, 0, &from, &to, 0, 3);
+	flow_pass(flow, 250 * FLOW_MS);
+	assert_int_equal(arrives_at(flow, &from), 1);
+	/* 5 of 9 through worker 2 */
+	pass_through(flow, 0, &from, &to, 3, 4);
+	pass_through(flow, 2, &from, &to, 7, 5);
+	flow_pass(flow, 250 * FLOW_MS);
+	assert_int_equal(arrives_at(flow, &from), 3);
+	/* 4 of 9: no longer */
+	pass_through(flow, 2, &from, &to, 12, 4);
+	pass_through(flow, 0, &from, &to, 16, 5);
+	flow_pass(flow, 250 * FLOW_MS);
+	assert_int_equal(arrives_at(flow, &from), 1);
+	/* Silence changes nothing, and what is forged does not count. */
+	flow_pass(flow, 250 * FLOW_MS);
+	for (uint32_t i = 0; i < 10; i++) {
+		uint32_t n = flow_seal_at(&from, from.counter + i, frame + 100, frame, 0);
+
+		frame[100 + n - 1] ^= 1;
+		flow_rx(flow, 3, 0, frame + 1000,
+		        flow_frame_to_hub(frame + 1000, &from.endpoint, frame + 100, n));
+	}
+	flow_pass(flow, 250 * FLOW_MS);
+	assert_int_equal(arrives_at(flow, &from), 1);
+	/* A session that only sends has no say. */
+	assert_int_equal(arrives_at(flow, &to), 0);
+	flow_destroy(flow);
+}
+
+/* What control makes of it, at the next rekey. */
+static struct flow_session rekey(struct flow *flow, const struct flow_session *old, uint32_t slot)
+{
+	struct abi_cmd_session retire = {.index = old->index, .peer = old->peer};
+	struct flow_session fresh;
+
+	fresh = flow_session_make(arrives_at(flow, old) - 1, slot, old->peer, BASE_IP_V4);
+	flow_pass(flow, FLOW_S);
+	flow_session_install(flow, &fresh, ABI_ROLE_INITIATOR, 0);
+	flow_turn(flow);
+	FLOW_CMD(flow, old->worker, ABI_CMD_SESSION_RETIRE, retire);
+	flow_turn(flow);
+	return fresh;
+}
+
+static void handoff_stops_when_the_owner_has_moved(void **state)
+{
+	struct flow *flow = flow_create(&(struct flow_options){.n_workers = 3});
+	struct flow_session from = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	struct flow_session to = flow_session(flow, 0, 2, 2, BASE_IP_V4);
+
+	(void)state;
+	/* Both peers' packets arrive at worker 2, both sessions are worker 0's. */
+	pass_through(flow, 2, &from, &to, 0, 60);
+	pass_through(flow, 2, &to, &from, 0, 60);
+	flow_pass(flow, 250 * FLOW_MS);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 120}, {ABI_COUNTER_OPENED, 120},
+	            {ABI_COUNTER_TO_HANDOFF, 120}, {ABI_COUNTER_RX_HANDOFF, 120},
+	            {ABI_COUNTER_FORWARDED, 120}, {ABI_COUNTER_SEALED, 120},
+	            {ABI_COUNTER_TX_WAN, 120});
+	from = rekey(flow, &from, 5);
+	to = rekey(flow, &to, 6);
+	assert_int_equal(from.worker, 2);
+	assert_int_equal(to.worker, 2);
+	flow_reset(flow);
+	pass_through(flow, 2, &from, &to, 0, 60);
+	pass_through(flow, 2, &to, &from, 0, 60);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 120}, {ABI_COUNTER_OPENED, 120},
+	            {ABI_COUNTER_FORWARDED, 120}, {ABI_COUNTER_SEALED, 120},
+	            {ABI_COUNTER_TX_WAN, 120});
 	flow_destroy(flow);
 }
 
@@ -435,6 +543,8 @@ int main(void)
 		cmocka_unit_test(packets_of_the_kernel_find_the_owner),
 		cmocka_unit_test(a_full_mesh_ring_drops),
 		cmocka_unit_test(a_roaming_peer_is_followed_through_the_wrong_worker),
+		cmocka_unit_test(the_region_tells_at_which_worker_a_session_arrives),
+		cmocka_unit_test(handoff_stops_when_the_owner_has_moved),
 		cmocka_unit_test(ownership_moves_with_the_next_session),
 		cmocka_unit_test(an_index_of_a_worker_that_is_not_there_is_refused),
 		cmocka_unit_test(barriers_are_answered_after_what_came_before),

@@ -187,7 +187,7 @@ static const struct line lines[] = {
 	FIELD(abi_session, receive_next),
 	FIELD(abi_session, remote),
 	FIELD(abi_session, local),
-	FIELD(abi_session, pad),
+	FIELD(abi_session, arrives_at),
 	FIELD(abi_session, receive_key),
 	FIELD(abi_session, send_key),
 	FIELD(abi_session, last_receive_ns),

@@ -48,6 +48,8 @@ struct program {
 	int result; /* of commands */
 	struct abi_session region[8];
 	uint32_t n_region;
+	uint32_t
+		arrives_at; /* 1 + the worker that packets of any keypair arrive at, 0 = none came */
 	struct base_endpoint address;
 	uint32_t n_changes;
 	uint8_t mark[12];
@@ -69,11 +71,11 @@ uint32_t program_n_slots(const struct program *program)
 	return program->n_slots;
 }
 
-static inline struct lab_keys *lab_keys_find(struct program *program, uint32_t index)
+static inline struct lab_keys *lab_keys_find(const struct program *program, uint32_t index)
 {
 	for (uint32_t i = program->n_keys; i-- > 0;)
 		if (program->keys[i].install.index == index)
-			return &program->keys[i];
+			return (struct lab_keys *)(uintptr_t)&program->keys[i];
 	return NULL;
 }
 
@@ -152,6 +154,14 @@ int program_session_each(struct program *program, program_session_fn *fn, void *
 			return r;
 	}
 	return 0;
+}
+
+bool program_session_arrives_at(const struct program *program, uint32_t index, uint32_t *worker)
+{
+	if (program->arrives_at == 0 || lab_keys_find(program, index) == NULL)
+		return false;
+	*worker = program->arrives_at - 1;
+	return true;
 }
 
 /* Keypairs that workers still hold. */

@@ -236,6 +236,39 @@ static void next_keypair_is_where_the_traffic_arrives(void **state)
 	assert_int_equal(abi_index_worker(lab_info(&lab.hub[0], LAB_PEER).current_index), 1);
 }
 
+/* Handshakes all come to worker 1; the data to worker 0, as the region says. */
+static void next_keypair_follows_the_data_and_not_the_handshake(void **state)
+{
+	uint32_t current;
+
+	(void)state;
+	lab_know(NULL);
+	lab_handshake();
+	lab_pass(10 * LAB_S);
+	lab.hub[0].arrives_at = 1;
+	lab.hub[1].arrives_at = 1;
+	current = lab_info(&lab.hub[0], LAB_PEER).current_index;
+	session_rekey_due(lab.hub[0].table, LAB_PEER, current);
+	lab_pump();
+	assert_int_equal(abi_index_worker(lab_info(&lab.hub[0], LAB_PEER).current_index), 0);
+	assert_int_equal(abi_index_worker(lab_info(&lab.hub[1], LAB_PEER).current_index), 0);
+}
+
+/* A client that calls from elsewhere sends its data from there too. */
+static void next_keypair_of_a_peer_that_moved_is_where_it_called(void **state)
+{
+	(void)state;
+	lab_know(NULL);
+	lab_handshake();
+	lab_pass(10 * LAB_S);
+	lab.hub[1].arrives_at = 1;
+	lab.hub[0].address = lab_endpoint("198.51.100.9:9");
+	session_rekey_due(lab.hub[0].table, LAB_PEER,
+	                  lab_info(&lab.hub[0], LAB_PEER).current_index);
+	lab_pump();
+	assert_int_equal(abi_index_worker(lab_info(&lab.hub[1], LAB_PEER).current_index), 1);
+}
+
 static void many_rekeys_leave_no_slot_behind(void **state)
 {
 	(void)state;
@@ -634,6 +667,8 @@ int main(void)
 		lab_test(peer_without_endpoint_is_not_called),
 		lab_test(rekey_rotates_and_retires_the_oldest),
 		lab_test(next_keypair_is_where_the_traffic_arrives),
+		lab_test(next_keypair_follows_the_data_and_not_the_handshake),
+		lab_test(next_keypair_of_a_peer_that_moved_is_where_it_called),
 		lab_test(many_rekeys_leave_no_slot_behind),
 		lab_test(keypairs_go_after_180_seconds),
 		lab_test(unconfirmed_session_goes_too),
