@@ -2,28 +2,37 @@
 #include "path.h"
 #include "wg_message.h"
 
-void in_open(struct state *st, struct path_burst *b)
+void in_open_begin(struct path_burst *b, struct aead_op *ops)
 {
-	uint32_t n = 0;
-
-	if (b->n == 0)
-		return;
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct path_pkt *p = &b->pkt[i];
 
 		p->data += WG_DATA_HEADER_LEN;
 		p->len -= WG_DATA_MIN_LEN;
-		st->ops[i] = (struct aead_op){.data = p->data,
-		                              .key = p->session->receive_key,
-		                              .counter = p->counter,
-		                              .len = p->len};
+		ops[i] = (struct aead_op){.data = p->data,
+		                          .key = p->session->receive_key,
+		                          .counter = p->counter,
+		                          .len = p->len};
 	}
-	aead_open(st->aead, st->ops, b->n);
+}
+
+void in_open_end(struct state *st, struct path_burst *b, const struct aead_op *ops)
+{
+	uint32_t n = 0;
+
 	for (uint32_t i = 0; i < b->n; i++)
 		path_judge(st, b, i,
-		           likely(st->ops[i].verdict == AEAD_OK) ? PATH_KEEP
-		                                                 : ABI_COUNTER_DROP_AUTH,
+		           likely(ops[i].verdict == AEAD_OK) ? PATH_KEEP : ABI_COUNTER_DROP_AUTH,
 		           &n);
 	state_count(st, ABI_COUNTER_OPENED, n);
 	b->n = n;
+}
+
+void in_open(struct state *st, struct path_burst *b)
+{
+	if (b->n == 0)
+		return;
+	in_open_begin(b, st->ops);
+	aead_open(st->aead, st->ops, b->n);
+	in_open_end(st, b, st->ops);
 }

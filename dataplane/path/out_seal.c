@@ -79,22 +79,32 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 	return PATH_KEEP;
 }
 
-void out_seal(struct state *st, struct path_burst *b)
+void out_seal_begin(struct state *st, struct path_burst *b, struct aead_op *ops)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, prepare(st, &b->pkt[i], &st->ops[n]), &n);
+		path_judge(st, b, i, prepare(st, &b->pkt[i], &ops[n]), &n);
 	b->n = n;
-	if (n == 0)
-		return;
-	aead_seal(st->aead, st->ops, n);
-	n = 0;
+}
+
+void out_seal_end(struct state *st, struct path_burst *b, const struct aead_op *ops)
+{
+	uint32_t n = 0;
+
 	for (uint32_t i = 0; i < b->n; i++)
 		path_judge(st, b, i,
-		           likely(st->ops[i].verdict == AEAD_OK) ? PATH_KEEP
-		                                                 : ABI_COUNTER_DROP_AUTH,
+		           likely(ops[i].verdict == AEAD_OK) ? PATH_KEEP : ABI_COUNTER_DROP_AUTH,
 		           &n);
 	state_count(st, ABI_COUNTER_SEALED, n);
 	b->n = n;
+}
+
+void out_seal(struct state *st, struct path_burst *b)
+{
+	out_seal_begin(st, b, st->ops);
+	if (b->n == 0)
+		return;
+	aead_seal(st->aead, st->ops, b->n);
+	out_seal_end(st, b, st->ops);
 }

@@ -18,6 +18,11 @@ void in_session(struct state *st, struct path_burst *b);
 /* Verify and decrypt the whole burst at once. */
 void in_open(struct state *st, struct path_burst *b);
 
+/* The two halves of in_open, around the cipher, which may run elsewhere (dataplane/assist): what to
+ * open, and what came of it. ops[b->n]; between the two the burst stays as it is. */
+void in_open_begin(struct path_burst *b, struct aead_op *ops);
+void in_open_end(struct state *st, struct path_burst *b, const struct aead_op *ops);
+
 /* What only an authenticated packet may do: enter the replay window, confirm the session, move the
  * endpoint, run the timers. Then check the inner packet: header, length, source. */
 void in_accept(struct state *st, struct path_burst *b);
@@ -38,6 +43,10 @@ void out_route(struct state *st, struct path_burst *b);
 
 /* Take counters, pad, and encrypt the whole burst at once. Empty packets are keepalives. */
 void out_seal(struct state *st, struct path_burst *b);
+
+/* The two halves of out_seal, likewise. ops[PATH_BURST_MAX], of which begin fills b->n. */
+void out_seal_begin(struct state *st, struct path_burst *b, struct aead_op *ops);
+void out_seal_end(struct state *st, struct path_burst *b, const struct aead_op *ops);
 
 /* Write the outer headers; mbuf->port = WAN port to send on. */
 void out_wrap(struct state *st, struct path_burst *b);
