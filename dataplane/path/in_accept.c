@@ -5,50 +5,53 @@
 #include "path_inner.h"
 #include "wg_message.h"
 
-#define ECN_CE 3U
+#define ECN_CE  3U
+#define UDP_LEN 8U
 
-/* Did the packet come from where the session's last newest one came from? Compared as it lies in the
- * headers, which in_open left in front of the payload. */
-static bool is_same_place(const struct state_heard *heard, const struct path_pkt *p,
-                          const uint8_t *ip, const uint8_t *udp)
+/* Where the packet came from, as struct state_session has it. */
+static inline struct state_heard where_from(const struct path_pkt *p, const uint8_t *ip,
+                                            const uint8_t *udp)
 {
-	if (ip[0] >> 4 != heard->version || p->mbuf->port != heard->port
-	    || memcmp(udp, heard->source_port, sizeof(heard->source_port)) != 0)
-		return false;
-	if (likely(heard->version == 4))
-		return memcmp(ip + 12, heard->addresses, 8) == 0;
-	return memcmp(ip + 8, heard->addresses, 32) == 0;
+	return (struct state_heard){.source_port = {udp[0], udp[1]},
+	                            .version = ip[0] >> 4,
+	                            .port = (uint8_t)p->mbuf->port};
 }
 
-static void follow_peer(struct state *st, struct path_pkt *p, const uint8_t *ip, const uint8_t *udp)
+/* Only the newest packet moves the endpoint: one that was delayed, or kept and sent again by somebody
+ * else, does not. The outer header lies in front of the payload, where in_open left it. */
+static void follow_endpoint(struct state *st, const struct path_pkt *p)
 {
-	struct state_heard heard = {.version = ip[0] >> 4, .port = (uint8_t)p->mbuf->port};
+	struct state_session *session = p->session;
+	const uint8_t *ip = path_outer_ip(p);
+	struct state_heard heard = where_from(p, ip, p->data - WG_DATA_HEADER_LEN - UDP_LEN);
 
-	if (heard.version == 4)
-		memcpy(heard.addresses, ip + 12, 8);
-	else
-		memcpy(heard.addresses, ip + 8, 32);
-	memcpy(heard.source_port, udp, sizeof(heard.source_port));
-	if (state_session_move(st, p->session, &heard))
+	if (likely(heard.version == 4)) {
+		if (likely(memcmp(&heard, &session->heard, sizeof(heard)) == 0
+		           && memcmp(ip + 12, session->heard_v4, STATE_HEARD_V4) == 0))
+			return;
+		ip += 12;
+	} else {
+		if (likely(memcmp(&heard, &session->heard, sizeof(heard)) == 0
+		           && memcmp(ip + 8, session->heard_v6, STATE_HEARD_V6) == 0))
+			return;
+		ip += 8;
+	}
+	if (state_session_move(st, session, heard, ip))
 		state_count(st, ABI_COUNTER_ENDPOINT_MOVED, 1);
 }
 
 /* The packet is authentic and new: what that means for its session. */
-static void learn(struct state *st, struct path_pkt *p, uint64_t next)
+static inline void learn(struct state *st, struct path_pkt *p)
 {
 	struct state_session *session = p->session;
-	const uint8_t *ip = path_outer_ip(p);
-	const uint8_t *udp = p->data - WG_DATA_HEADER_LEN - 8;
+	uint64_t next = session->window.next;
 
-	if (unlikely(!session->confirmed))
-		state_session_confirm(st, session);
-	/* Only the newest packet moves the endpoint: one that was delayed, or kept and sent again
-	 * by somebody else, does not. */
-	if (next == p->counter + 1) {
-		__atomic_store_n(&st->mirror[session - st->sessions].receive_next, next,
+	if (unlikely(st->now_ns >= session->receive_soft_ns))
+		state_session_after_receive(st, session);
+	if (likely(next == p->counter + 1)) {
+		__atomic_store_n(&st->mirror[abi_index_slot(session->index)].receive_next, next,
 		                 __ATOMIC_RELAXED);
-		if (unlikely(!is_same_place(&session->heard, p, ip, udp)))
-			follow_peer(st, p, ip, udp);
+		follow_endpoint(st, p);
 	}
 	session->last_receive_ns = st->now_ns;
 	session->rx_packets++;
@@ -58,8 +61,6 @@ static void learn(struct state *st, struct path_pkt *p, uint64_t next)
 	}
 	session->rx_bytes += p->len + WG_DATA_MIN_LEN;
 	wg_timers_any_received(&session->timers, st->now_ns);
-	if (unlikely(st->now_ns >= session->receive_soft_ns))
-		state_session_after_receive(st, session);
 }
 
 /* Congestion met by the outer packet is told to the inner one, if it understands (RFC 6040). */
@@ -99,12 +100,11 @@ static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 
 static uint32_t accept_packet(struct state *st, struct path_pkt *p)
 {
-	struct wg_replay *window = &st->replays[p->session - st->sessions].window;
 	uint32_t verdict;
 
-	if (unlikely(!wg_replay_accept(window, p->counter)))
+	if (unlikely(!wg_replay_accept(&p->session->window, p->counter)))
 		return ABI_COUNTER_DROP_REPLAY;
-	learn(st, p, window->next);
+	learn(st, p);
 	if (p->len == 0) {
 		state_count(st, ABI_COUNTER_KEEPALIVE_IN, 1);
 		rte_pktmbuf_free(p->mbuf);

@@ -15,14 +15,11 @@ static void prefetch(const struct state *st, const struct path_pkt *p)
 		return;
 
 	const struct state_session *session = &st->sessions[slot];
-	const struct wg_replay *window = &st->replays[slot].window;
 	uint64_t position = base_load_le64(p->data + WG_DATA_COUNTER) + 1;
 
-	rte_prefetch0(session);
-	rte_prefetch0(&session->heard);
+	rte_prefetch0(&session->index);
 	rte_prefetch0(&session->timers);
-	rte_prefetch0(window);
-	rte_prefetch0(&window->words[position / 64 % WG_REPLAY_WORDS]);
+	rte_prefetch0(&session->window.words[position / 64 % WG_REPLAY_WORDS]);
 	rte_prefetch0(&st->mirror[slot]);
 }
 
@@ -54,7 +51,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	        || !wg_keypair_may_receive(session->birth_ns, p->counter, st->now_ns)))
 		return ABI_COUNTER_DROP_SESSION_EXPIRED;
 	/* A look before the cipher is spent on a replay; what counts is in_accept's. */
-	if (unlikely(!wg_replay_may_accept(&st->replays[slot].window, p->counter)))
+	if (unlikely(!wg_replay_may_accept(&session->window, p->counter)))
 		return ABI_COUNTER_DROP_REPLAY;
 	return PATH_KEEP;
 }

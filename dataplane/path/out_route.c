@@ -34,7 +34,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	p->session = &st->sessions[abi_index_slot(index)];
 	rte_prefetch0(p->session->send_key);
 	rte_prefetch0(&p->session->timers);
-	rte_prefetch0(p->session->header + STATE_HEADER_ROOM / 2);
+	rte_prefetch0(p->session->header + STATE_HEADER_ROOM - 1);
 	return PATH_KEEP;
 }
 

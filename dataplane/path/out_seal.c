@@ -72,7 +72,6 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 	p->len = len + WG_TAG_LEN;
 	p->counter = session->send_counter++;
 	session->last_send_ns = st->now_ns;
-	session->tx_packets++;
 	session->tx_bytes += len + WG_DATA_MIN_LEN;
 	*op = (struct aead_op){
 		.data = p->data, .key = session->send_key, .counter = p->counter, .len = len};

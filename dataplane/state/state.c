@@ -51,10 +51,9 @@ int state_init(struct state *st, const struct state_setup *setup)
 		goto fail;
 	st->routes.table = wg_allowedips_create();
 	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));
-	st->replays = map_table(st->n_slots, sizeof(*st->replays));
 	st->peers = map_table(st->n_peers, sizeof(*st->peers));
 	st->active = map_table(st->n_slots, sizeof(*st->active));
-	if (st->routes.table && st->sessions && st->replays && st->peers && st->active)
+	if (st->routes.table && st->sessions && st->peers && st->active)
 		return 0;
 fail:
 	state_fini(st);
@@ -74,7 +73,6 @@ void state_fini(struct state *st)
 	wg_allowedips_destroy(st->routes.table);
 	wg_allowedips_destroy(st->routes.fresh);
 	unmap_table(st->sessions, st->n_slots, sizeof(*st->sessions));
-	unmap_table(st->replays, st->n_slots, sizeof(*st->replays));
 	unmap_table(st->peers, st->n_peers, sizeof(*st->peers));
 	unmap_table(st->active, st->n_slots, sizeof(*st->active));
 	state_wan_fini(&st->wan);

@@ -53,7 +53,6 @@ struct state {
 	uint64_t now_ns;                /* read once a turn by the worker */
 	uint64_t *counters;             /* in the region: this worker writes, anybody reads */
 	struct state_session *sessions; /* [n_slots] */
-	struct state_replay *replays;   /* [n_slots] */
 	struct abi_session *mirror;     /* [n_slots], in the region: this worker writes */
 	struct state_current *current;  /* [n_peers], shared by all workers */
 	struct state_peer *peers;       /* [n_peers] */

@@ -28,21 +28,35 @@ static uint64_t soft_time(const struct state_session *session, uint64_t rekey_ag
 static void set_soft_times(struct state_session *session)
 {
 	session->send_soft_ns = soft_time(session, WG_REKEY_AFTER_TIME_NS);
-	session->receive_soft_ns = soft_time(
-		session, WG_REJECT_AFTER_TIME_NS - WG_KEEPALIVE_TIMEOUT_NS - WG_REKEY_TIMEOUT_NS);
+	session->receive_soft_ns = 0;
+	if (session->confirmed)
+		session->receive_soft_ns = soft_time(session, WG_REJECT_AFTER_TIME_NS
+		                                                      - WG_KEEPALIVE_TIMEOUT_NS
+		                                                      - WG_REKEY_TIMEOUT_NS);
 }
 
-/* What a packet from the session's endpoint would look like. */
-static struct state_heard heard_of(const struct state_session *session)
+static void set_heard(struct state_session *session, struct state_heard heard,
+                      const uint8_t *addresses)
+{
+	session->heard = heard;
+	if (heard.version == 4)
+		memcpy(session->heard_v4, addresses, sizeof(session->heard_v4));
+	else
+		memcpy(session->heard_v6, addresses, sizeof(session->heard_v6));
+}
+
+/* As if a packet had come from the session's endpoint. */
+static void hear_from_endpoint(struct state_session *session)
 {
 	struct state_heard heard = {.version = session->remote.ip.family,
 	                            .port = (uint8_t)session->port};
+	uint8_t addresses[STATE_HEARD_V6] = {0};
 	size_t len = base_ip_len(heard.version);
 
-	memcpy(heard.addresses, session->remote.ip.bytes, len);
-	memcpy(heard.addresses + len, session->local.bytes, len);
+	memcpy(addresses, session->remote.ip.bytes, len);
+	memcpy(addresses + len, session->local.bytes, len);
 	base_store_be16(heard.source_port, session->remote.port);
-	return heard;
+	set_heard(session, heard, addresses);
 }
 
 static void link_session(struct state *st, struct state_session *session)
@@ -84,7 +98,7 @@ static bool geometry_ok(const struct state *st, uint32_t index, uint32_t peer, u
 /* Common to install and resume: everything that follows from the fields already set. */
 static void start_session(struct state *st, struct state_session *session)
 {
-	session->heard = heard_of(session);
+	hear_from_endpoint(session);
 	set_soft_times(session);
 	wg_timers_data_init(&session->timers, st->peers[session->peer].keepalive_s, st->now_ns);
 	link_session(st, session);
@@ -141,7 +155,7 @@ int state_session_install(struct state *st, const struct abi_cmd_session_install
 	};
 	memcpy(session->receive_key, cmd->receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, cmd->send_key, sizeof(session->send_key));
-	wg_replay_init(&st->replays[slot].window);
+	wg_replay_init(&session->window);
 	write_mirror(st, session);
 	start_session(st, session);
 	return 0;
@@ -194,14 +208,15 @@ void state_session_resume(struct state *st, uint32_t slot)
 		.last_send_ns = mirror.last_send_ns,
 		/* Any counter below the mark may have been used. */
 		.send_counter = mirror.send_reserved,
+		.tx_published = mirror.send_reserved,
 		.send_limit = mirror.send_reserved,
 	};
 	memcpy(session->receive_key, mirror.receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, mirror.send_key, sizeof(session->send_key));
 	if (mirror.receive_next == 0)
-		wg_replay_init(&st->replays[slot].window);
+		wg_replay_init(&session->window);
 	else
-		wg_replay_resume(&st->replays[slot].window, mirror.receive_next);
+		wg_replay_resume(&session->window, mirror.receive_next);
 	start_session(st, session);
 out:
 	base_wipe(&mirror, sizeof(mirror));
@@ -235,16 +250,6 @@ struct state_session *state_session_find(struct state *st, uint32_t index)
 	return &st->sessions[slot];
 }
 
-void state_session_confirm(struct state *st, struct state_session *session)
-{
-	session->confirmed = 1;
-	mirror_of(st, session)->confirmed = 1;
-	if (session->role != ABI_ROLE_RESPONDER)
-		return;
-	state_current_set(&st->current[session->peer], session->index, session->birth_ns);
-	state_event_session(st, session, STATE_EVENT_CONFIRMED);
-}
-
 void state_session_expire(struct state *st, struct state_session *session)
 {
 	bool was_current;
@@ -270,18 +275,18 @@ static void endpoint_changed(struct state *st, struct state_session *session)
 	mirror->port = session->port;
 }
 
-bool state_session_move(struct state *st, struct state_session *session,
-                        const struct state_heard *heard)
+bool state_session_move(struct state *st, struct state_session *session, struct state_heard heard,
+                        const uint8_t *addresses)
 {
-	size_t len = base_ip_len(heard->version);
-	struct base_endpoint remote = {.ip = base_ip_make(heard->version, heard->addresses),
-	                               .port = base_load_be16(heard->source_port)};
+	size_t len = base_ip_len(heard.version);
+	struct base_endpoint remote = {.ip = base_ip_make(heard.version, addresses),
+	                               .port = base_load_be16(heard.source_port)};
 	bool moved = !base_endpoint_equal(&remote, &session->remote);
 
 	session->remote = remote;
-	session->local = base_ip_make(heard->version, heard->addresses + len);
-	session->port = heard->port;
-	session->heard = *heard;
+	session->local = base_ip_make(heard.version, addresses + len);
+	session->port = heard.port;
+	set_heard(session, heard, addresses);
 	endpoint_changed(st, session);
 	state_event_session(st, session, STATE_EVENT_MOVED);
 	return moved;
@@ -298,7 +303,7 @@ int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *
 	session->remote = cmd->remote;
 	session->local = cmd->local;
 	session->port = cmd->port;
-	session->heard = heard_of(session);
+	hear_from_endpoint(session);
 	endpoint_changed(st, session);
 	return 0;
 }
@@ -338,8 +343,21 @@ int state_session_before_send(struct state *st, struct state_session *session)
 	return 0;
 }
 
+/* A responder's session is only now known to be the peer's as well. */
+static void confirm(struct state *st, struct state_session *session)
+{
+	session->confirmed = 1;
+	mirror_of(st, session)->confirmed = 1;
+	if (session->role != ABI_ROLE_RESPONDER)
+		return;
+	state_current_set(&st->current[session->peer], session->index, session->birth_ns);
+	state_event_session(st, session, STATE_EVENT_CONFIRMED);
+}
+
 void state_session_after_receive(struct state *st, struct state_session *session)
 {
+	if (!session->confirmed)
+		confirm(st, session);
 	if (wg_keypair_rekey_after_receive(session->birth_ns, session->role == ABI_ROLE_INITIATOR,
 	                                   st->now_ns))
 		note_rekey(st, session);
@@ -357,6 +375,7 @@ void state_session_publish(struct state *st, struct state_session *session)
 {
 	struct abi_session *mirror = mirror_of(st, session);
 	struct abi_peer_counters *counters = &st->peer_counters[session->peer];
+	uint64_t n_sent = session->send_counter - session->tx_published;
 
 	if (session->rx_packets != 0 || session->drops != 0) {
 		uint32_t arrives_at = arrival_of(st, session);
@@ -374,13 +393,13 @@ void state_session_publish(struct state *st, struct state_session *session)
 		session->rx_bytes = 0;
 		session->drops = 0;
 	}
-	if (session->tx_packets != 0) {
+	if (n_sent != 0) {
 		mirror->last_send_ns = session->last_send_ns;
 		if (session->last_send_ns > counters->last_tx_ns)
 			counters->last_tx_ns = session->last_send_ns;
-		counters->tx_packets += session->tx_packets;
+		counters->tx_packets += n_sent;
 		counters->tx_bytes += session->tx_bytes;
-		session->tx_packets = 0;
+		session->tx_published = session->send_counter;
 		session->tx_bytes = 0;
 	}
 }

@@ -19,41 +19,32 @@ struct state;
 
 /* Where a packet came from, compared for each one: as it lies in the headers. */
 struct state_heard {
-	uint8_t addresses[32]; /* source and destination; IPv4: the first 8 bytes */
 	uint8_t source_port[2];
 	uint8_t version; /* 4, 6 or 0 = nothing heard and nothing told yet */
 	uint8_t port;    /* WAN port */
 };
+_Static_assert(sizeof(struct state_heard) == 4, "one comparison");
 
-/* Room for Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16, at the end of two cache lines. */
-#define STATE_HEADER_ROOM 128U
+#define STATE_HEARD_V4 8U /* bytes of source and destination address */
+#define STATE_HEARD_V6 32U
 
+/* Room for Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16, at the end of a cache line, so that
+ * the last 64 bytes, of which IPv4 needs 58, are a line. */
+#define STATE_HEADER_ROOM 80U
+
+/* A packet on its way in needs lines 6 and 0, a word of the window, and the mirror; on its way out
+ * lines 1, 3 (with IPv6 2) and 0. An odd number of lines, so that the same line of many sessions
+ * spreads over all sets of a cache. */
 struct state_session {
-	/* line 0, receive: read for each packet */
-	uint32_t index; /* 0 = slot is free */
-	uint32_t peer;
-	uint64_t receive_soft_ns; /* from then on the packet looks closer: rekey due or expired */
-	uint8_t receive_key[32];
-	uint32_t events;   /* enum state_event_bit: not yet told to control */
-	uint8_t role;      /* enum abi_role */
-	uint8_t confirmed; /* a packet was authenticated on it */
-	uint8_t expired;   /* 180 s old: keys are wiped */
-	uint8_t pad;
-	uint64_t birth_ns;
-	/* line 1, receive: written for each packet */
-	struct state_heard heard;
-	uint32_t drops; /* authenticated but dropped, since last published */
-	uint64_t last_receive_ns;
-	uint64_t rx_packets; /* since last published */
-	uint64_t rx_bytes;
-	/* line 2, both directions */
+	/* line 0, both directions: written for each packet */
 	struct wg_timers_data timers;
+	uint64_t last_receive_ns;
 	uint64_t last_send_ns;
-	uint64_t tx_packets; /* since last published */
-	uint64_t tx_bytes;
-	uint32_t rx_handed; /* of rx_packets: those that another worker handed us */
-	uint32_t handed_by; /* 1 + that worker, the last one */
-	/* line 3, send */
+	uint32_t rx_packets; /* since last published, which is 20 times a second */
+	uint32_t rx_bytes;
+	uint32_t tx_bytes; /* packets are told by the counter */
+	struct state_heard heard;
+	/* line 1, send */
 	uint8_t send_key[32];
 	uint64_t send_counter; /* next to be used */
 	uint64_t send_limit;   /* counters below it are reserved in the region */
@@ -61,30 +52,49 @@ struct state_session {
 	uint32_t header_of;    /* generation of state_wan the header was made in, 0 = stale */
 	uint8_t header_port;   /* WAN port that the header leaves on */
 	uint8_t header_len;    /* 58 or 78 bytes */
-	uint16_t pad3;
-	/* lines 4 and 5: the outer header, ready but for lengths, sums and counter, at the end */
+	uint16_t pad1;
+	/* line 2 */
+	uint8_t heard_v6[STATE_HEARD_V6];
+	uint64_t birth_ns;
+	uint32_t events;   /* enum state_event_bit: not yet told to control */
+	uint8_t role;      /* enum abi_role */
+	uint8_t confirmed; /* a packet was authenticated on it */
+	uint8_t expired;   /* 180 s old: keys are wiped */
+	uint8_t pad2;
+	/* the rest of line 2, and line 3: the outer header, ready but for lengths, sums and counter, at
+	 * the end */
 	uint8_t header[STATE_HEADER_ROOM];
-	/* line 6, now and then */
+	/* line 4, now and then */
 	struct base_endpoint remote; /* port 0 = not known */
 	struct base_ip local;        /* family NONE = any */
 	uint32_t port;               /* WAN port wanted, UINT32_MAX = by the routes */
 	uint32_t remote_index;
 	uint32_t next_of_peer; /* chain of the peer's sessions, STATE_SLOT_NONE ends it */
 	uint32_t active_at;    /* position in state.active */
-	/* line 7 */
+	uint32_t drops;        /* authenticated but dropped, since last published */
+	/* line 5 */
 	uint64_t rekey_told_ns; /* 0 = never */
-	uint8_t pad7[56];
-} __attribute__((aligned(64)));
-_Static_assert(sizeof(struct state_session) == 512, "eight lines");
-_Static_assert(offsetof(struct state_session, heard) == 64, "line 1");
-_Static_assert(offsetof(struct state_session, timers) == 128, "line 2");
-_Static_assert(offsetof(struct state_session, send_key) == 192, "line 3");
-_Static_assert(offsetof(struct state_session, header) == 256, "line 4");
-_Static_assert(offsetof(struct state_session, remote) == 384, "line 6");
-
-struct state_replay {
+	uint64_t tx_published;  /* send_counter when last published */
+	uint32_t rx_handed;     /* of rx_packets: those that another worker handed us */
+	uint32_t handed_by;     /* 1 + that worker, the last one */
+	uint8_t pad5[40];
+	/* line 6, receive */
+	uint32_t index; /* 0 = slot is free */
+	uint32_t peer;
+	uint64_t receive_soft_ns; /* from then on the packet looks closer: not confirmed (0), rekey
+	                             due or expired */
+	uint8_t receive_key[32];
+	uint8_t heard_v4[STATE_HEARD_V4];
+	/* its first word, the window's top, is the last of line 6; the bits begin line 7 */
 	struct wg_replay window;
 } __attribute__((aligned(64)));
+_Static_assert(sizeof(struct state_session) == 23 * 64, "23 lines");
+_Static_assert(offsetof(struct state_session, send_key) == 64, "line 1");
+_Static_assert(offsetof(struct state_session, heard_v6) == 128, "line 2");
+_Static_assert(offsetof(struct state_session, remote) == 256, "line 4");
+_Static_assert(offsetof(struct state_session, rekey_told_ns) == 320, "line 5");
+_Static_assert(offsetof(struct state_session, index) == 384, "line 6");
+_Static_assert(offsetof(struct state_session, window.words) == 448, "line 7");
 
 /* Make a session. The same one again changes nothing (a command may come twice); another one in the
  * slot is retired first. Returns 0, -EINVAL (index, peer, role or port out of range, not ours),
@@ -102,17 +112,14 @@ void state_session_retire(struct state *st, struct state_session *session);
 /* The session with this index or NULL. */
 struct state_session *state_session_find(struct state *st, uint32_t index);
 
-/* Authenticated for the first time: a responder's session may send from now on, and becomes the
- * peer's current one unless a newer is. */
-void state_session_confirm(struct state *st, struct state_session *session);
-
 /* 180 s old: wipe the keys. The slot stays taken until control retires it. */
 void state_session_expire(struct state *st, struct state_session *session);
 
-/* The peer is at another place now, or sends to another address of ours. heard is what the packet
- * said. Returns true when the remote endpoint changed. */
-bool state_session_move(struct state *st, struct state_session *session,
-                        const struct state_heard *heard);
+/* The peer is at another place now, or sends to another address of ours: heard is what the packet
+ * said, addresses[STATE_HEARD_...] the two in its header. Returns true when the remote endpoint
+ * changed. */
+bool state_session_move(struct state *st, struct state_session *session, struct state_heard heard,
+                        const uint8_t *addresses);
 
 /* Control says where the peer is. Returns 0 or -EINVAL (port out of range). */
 int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *cmd)
@@ -124,7 +131,8 @@ int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *
 int state_session_before_send(struct state *st, struct state_session *session)
 	__attribute__((warn_unused_result));
 
-/* After receiving past receive_soft_ns: note a rekey. */
+/* After receiving past receive_soft_ns: for the first time (a responder's session may send from now
+ * on, and becomes the peer's current one unless a newer is), or note a rekey. */
 void state_session_after_receive(struct state *st, struct state_session *session);
 
 /* Bring the region up to date: times, counters of the peer. */
