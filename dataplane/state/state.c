@@ -49,7 +49,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 	};
 	if (state_wan_init(&st->wan) < 0)
 		goto fail;
-	st->routes.table = wg_allowedips_create();
+	st->routes.table = wg_allowedips_create(NULL);
 	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));
 	st->peers = map_table(st->n_peers, sizeof(*st->peers));
 	st->active = map_table(st->n_slots, sizeof(*st->active));

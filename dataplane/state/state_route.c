@@ -37,7 +37,7 @@ void state_route_remove_peer(struct state *st, uint32_t peer)
 
 int state_route_sync_begin(struct state *st)
 {
-	struct wg_allowedips *fresh = wg_allowedips_create();
+	struct wg_allowedips *fresh = wg_allowedips_create(NULL);
 
 	if (!fresh)
 		return -ENOMEM;

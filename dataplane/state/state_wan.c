@@ -17,7 +17,7 @@ int state_wan_init(struct state_wan *wan)
 	if (!wan->neighbours)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < ABI_PORTS_MAX; i++) {
-		wan->by_port[i] = wg_allowedips_create();
+		wan->by_port[i] = wg_allowedips_create(NULL);
 		if (!wan->by_port[i]) {
 			state_wan_fini(wan);
 			return -ENOMEM;

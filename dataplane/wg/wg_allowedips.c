@@ -1,525 +1,597 @@
-/* Two path-compressed binary tries in one array of nodes.
- *
- * A node stands for a prefix; below it are only longer prefixes that it contains, child[b] those
- * whose next bit is b. A node without a value (a fork) has two children, so there are fewer than
- * 2 * count nodes, and a look-up visits only nodes that lie on the way to the address: each costs
- * one comparison of the whole key, whatever its length.
- *
- * Most prefixes of a hub are single addresses, and most packets are for them: these nodes are found
- * by a hash as well, without walking the trie, and nothing longer can match. Nobody outside chooses
- * what is in the hash, so a chain is never longer than its owner's own prefixes make it.
- *
- * Keys are held as two 64-bit words in host order, an IPv4 address in the upper half of the first,
- * so that one code changes both tries and only the look-ups are written twice. */
-#include "wg_allowedips.h"
-
-#include "base_bytes.h"
+/* Changing and walking the cryptokey routing table: the writer's side of the trie. Its shape, and
+ * what readers may meet meanwhile, are told in wg_allowedips_private.h. */
+#include "wg_allowedips_private.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stdlib.h>
 
-#define NIL          UINT32_MAX
-#define N_NODES_MIN  64U
-#define N_NODES_MAX  (UINT32_C(1) << 30)
-#define NODE_ALIGN   64U /* two nodes to a cache line, none across two */
-#define BITS_MIN     6U  /* slots of the hash */
-#define SLOTS_A_HOST 4U  /* at least: so that most are found in their first slot */
+#define DEPTH_MAX 24U /* nodes from the root to the longest prefix: 128 / 6, and some */
 
-struct key {
-	uint64_t high;
-	uint64_t low;
-};
-
-struct node {
-	struct key key; /* bits behind len are zero */
-	uint32_t child[2];
-	uint32_t value; /* WG_ALLOWEDIPS_NONE: a fork */
-	uint8_t len;
-	uint8_t host; /* enum base_ip_family of a whole address, which is in the hash; else NONE */
-	uint8_t pad[2];
-};
-_Static_assert(sizeof(struct node) == 32, "two nodes to a cache line");
-
-struct wg_allowedips {
-	struct node *nodes;
-	uint32_t root[2]; /* IPv4, IPv6 */
-	uint32_t n_nodes; /* ever used; those given back hang on free */
-	uint32_t n_allocated;
-	uint32_t free; /* list through child[0] */
-	uint32_t n_free;
-	size_t count;
-	uint32_t *slots; /* [1 << bits], node of a host or NIL; open addressing, linear probing */
-	uint32_t bits;
-	uint32_t n_hosts;
-};
-
-/* Number of leading bits that are equal, 0..128. */
-static inline unsigned int common_bits(struct key a, struct key b)
-{
-	uint64_t high = a.high ^ b.high;
-	uint64_t low = a.low ^ b.low;
-
-	if (high != 0)
-		return (unsigned int)__builtin_clzll(high);
-	return low != 0 ? 64U + (unsigned int)__builtin_clzll(low) : 128U;
-}
-
-/* Bit number i counted from the front, i < 128. */
-static inline unsigned int key_bit(struct key key, unsigned int i)
-{
-	return (unsigned int)((i < 64 ? key.high >> (63 - i) : key.low >> (127 - i)) & 1);
-}
-
-static struct key key_mask(struct key key, unsigned int len)
+static struct wg_key key_mask(struct wg_key key, unsigned int len)
 {
 	if (len == 0)
-		return (struct key){0};
+		return (struct wg_key){0};
 	if (len <= 64)
-		return (struct key){.high = key.high & UINT64_MAX << (64 - len)};
-	return (struct key){.high = key.high, .low = key.low & UINT64_MAX << (128 - len)};
+		return (struct wg_key){.high = key.high & UINT64_MAX << (64 - len)};
+	return (struct wg_key){.high = key.high, .low = key.low & UINT64_MAX << (128 - len)};
 }
 
-static bool key_equal(struct key a, struct key b)
-{
-	return a.high == b.high && a.low == b.low;
-}
-
-static struct key key_from_v4(const uint8_t address[static 4])
-{
-	return (struct key){.high = (uint64_t)base_load_be32(address) << 32};
-}
-
-static struct key key_from_v6(const uint8_t address[static 16])
-{
-	return (struct key){.high = base_load_be64(address), .low = base_load_be64(address + 8)};
-}
+/* A prefix and who holds it. */
+struct item {
+	struct wg_key key; /* zero behind len */
+	unsigned int len;
+	uint32_t value;
+};
 
 /* Returns -EINVAL for what is no prefix. */
-static int prefix_to_key(const struct base_prefix *prefix, struct key *key, unsigned int *root)
+static int item_of(const struct base_prefix *prefix, uint32_t value, struct item *item,
+                   unsigned int *root)
 {
 	if (prefix->ip.family == BASE_IP_V4 && prefix->len <= 32) {
-		*key = key_mask(key_from_v4(prefix->ip.bytes), prefix->len);
-		*root = 0;
-		return 0;
-	}
-	if (prefix->ip.family == BASE_IP_V6 && prefix->len <= 128) {
-		*key = key_mask(key_from_v6(prefix->ip.bytes), prefix->len);
-		*root = 1;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-/* ---- hash of hosts ------------------------------------------------------------------------------- */
-
-/* Where the search for key begins. */
-static inline uint32_t host_start(const struct wg_allowedips *table, struct key key)
-{
-	uint64_t mixed = (key.high ^ key.low * UINT64_C(0x9e3779b97f4a7c15))
-	                 * UINT64_C(0xd6e8feb86659fd93);
-
-	return (uint32_t)(mixed >> (64 - table->bits));
-}
-
-static inline uint32_t host_next(const struct wg_allowedips *table, uint32_t slot)
-{
-	return (slot + 1) & ((UINT32_C(1) << table->bits) - 1);
-}
-
-/* Slot of the host with this key, or the free slot where it would be. */
-static inline uint32_t host_slot(const struct wg_allowedips *table, struct key key, uint8_t family)
-{
-	uint32_t slot = host_start(table, key);
-
-	for (; table->slots[slot] != NIL; slot = host_next(table, slot)) {
-		const struct node *node = &table->nodes[table->slots[slot]];
-
-		if (key_equal(node->key, key) && node->host == family)
-			break;
-	}
-	return slot;
-}
-
-static void host_add(struct wg_allowedips *table, uint32_t index)
-{
-	const struct node *node = &table->nodes[index];
-
-	table->slots[host_slot(table, node->key, node->host)] = index;
-	table->n_hosts++;
-}
-
-/* Free the host's slot, and move up those behind that were pushed away from it. */
-static void host_remove(struct wg_allowedips *table, uint32_t index)
-{
-	const struct node *node = &table->nodes[index];
-	uint32_t hole = host_slot(table, node->key, node->host);
-	uint32_t mask = (UINT32_C(1) << table->bits) - 1;
-
-	for (uint32_t slot = host_next(table, hole); table->slots[slot] != NIL;
-	     slot = host_next(table, slot)) {
-		uint32_t start = host_start(table, table->nodes[table->slots[slot]].key);
-
-		if (((slot - start) & mask) < ((slot - hole) & mask))
-			continue; /* it starts behind the hole */
-		table->slots[hole] = table->slots[slot];
-		hole = slot;
-	}
-	table->slots[hole] = NIL;
-	table->n_hosts--;
-}
-
-static int hosts_resize(struct wg_allowedips *table, uint32_t bits)
-{
-	size_t len = sizeof(*table->slots) << bits;
-	uint32_t *old = table->slots;
-	uint32_t n_old = old ? UINT32_C(1) << table->bits : 0;
-	uint32_t *slots = malloc(len);
-
-	if (!slots)
-		return -ENOMEM;
-	memset(slots, 0xff, len); /* NIL */
-	table->slots = slots;
-	table->bits = bits;
-	table->n_hosts = 0;
-	for (uint32_t i = 0; i < n_old; i++)
-		if (old[i] != NIL)
-			host_add(table, old[i]);
-	free(old);
-	return 0;
-}
-
-/* ---- table --------------------------------------------------------------------------------------- */
-
-struct wg_allowedips *wg_allowedips_create(void)
-{
-	struct wg_allowedips *table = calloc(1, sizeof(*table));
-
-	if (!table)
-		return NULL;
-	if (hosts_resize(table, BITS_MIN) < 0) {
-		free(table);
-		return NULL;
-	}
-	table->root[0] = NIL;
-	table->root[1] = NIL;
-	table->free = NIL;
-	return table;
-}
-
-void wg_allowedips_destroy(struct wg_allowedips *table)
-{
-	if (!table)
-		return;
-	free(table->slots);
-	free(table->nodes);
-	free(table);
-}
-
-/* Make sure that n nodes, one of them a host, can be taken without failing. Indices stay valid,
- * pointers do not. */
-static int reserve(struct wg_allowedips *table, uint32_t n)
-{
-	struct node *nodes;
-	uint32_t n_allocated;
-
-	if ((table->n_hosts + UINT64_C(1)) * SLOTS_A_HOST > UINT64_C(1) << table->bits
-	    && hosts_resize(table, table->bits + 1) < 0)
-		return -ENOMEM;
-	if (table->n_free + (table->n_allocated - table->n_nodes) >= n)
-		return 0;
-	if (table->n_allocated >= N_NODES_MAX)
-		return -ENOMEM;
-	n_allocated = table->n_allocated != 0 ? 2 * table->n_allocated : N_NODES_MIN;
-	nodes = aligned_alloc(NODE_ALIGN, n_allocated * sizeof(*nodes));
-	if (!nodes)
-		return -ENOMEM;
-	if (table->nodes)
-		memcpy(nodes, table->nodes, table->n_nodes * sizeof(*nodes));
-	free(table->nodes);
-	table->nodes = nodes;
-	table->n_allocated = n_allocated;
-	return 0;
-}
-
-/* Take a reserved node. family is that of a prefix, BASE_IP_NONE of a fork. */
-static uint32_t node_take(struct wg_allowedips *table, struct key key, unsigned int len,
-                          uint32_t value, uint8_t family)
-{
-	bool is_host = family != BASE_IP_NONE && len == 8 * base_ip_len(family);
-	uint32_t index = table->free;
-
-	if (index != NIL) {
-		table->free = table->nodes[index].child[0];
-		table->n_free--;
+		item->key = wg__key_v4(prefix->ip.bytes);
+		*root = WG_ROOT_V4;
+	} else if (prefix->ip.family == BASE_IP_V6 && prefix->len <= 128) {
+		item->key = wg__key_v6(prefix->ip.bytes);
+		*root = WG_ROOT_V6;
 	} else {
-		index = table->n_nodes++;
+		return -EINVAL;
 	}
-	table->nodes[index] = (struct node){
-		.key = key,
-		.child = {NIL, NIL},
-		.value = value,
-		.len = (uint8_t)len,
-		.host = is_host ? family : BASE_IP_NONE,
-	};
-	if (is_host)
-		host_add(table, index);
-	return index;
+	if (value > WG_ALLOWEDIPS_VALUE_MAX)
+		return -EINVAL;
+	item->key = key_mask(item->key, prefix->len);
+	item->len = prefix->len;
+	item->value = value;
+	return 0;
 }
 
-static void node_give_back(struct wg_allowedips *table, uint32_t index)
+static bool is_host(const struct base_prefix *prefix)
 {
-	if (table->nodes[index].host != BASE_IP_NONE)
-		host_remove(table, index);
-	table->nodes[index].child[0] = table->free;
-	table->free = index;
-	table->n_free++;
+	return prefix->len == 8 * base_ip_len(prefix->ip.family);
 }
 
-/* Put a new leaf where the node at *link does not contain its key: below *link's parent, with what
- * was there as its child or as its neighbour under a fork. */
-static void insert_at(struct wg_allowedips *table, uint32_t *link, struct key key, unsigned int len,
-                      uint32_t value, uint8_t family)
-{
-	uint32_t old = *link;
-	uint32_t leaf = node_take(table, key, len, value, family);
-	unsigned int common;
-	struct key old_key;
-	uint32_t fork;
+/* ---- nodes --------------------------------------------------------------------------------------- */
 
-	*link = leaf;
-	if (old == NIL)
-		return;
-	old_key = table->nodes[old].key;
-	common = common_bits(old_key, key);
-	if (common >= len) {
-		table->nodes[leaf].child[key_bit(old_key, len)] = old;
-		return;
+static unsigned int n_external(const struct wg_node *node)
+{
+	return (unsigned int)__builtin_popcountll(node->external);
+}
+
+static unsigned int n_slots(const struct wg_node *node)
+{
+	return n_external(node) + (unsigned int)__builtin_popcountll(node->internal);
+}
+
+/* Where an item that begins with the node's bits belongs in it. */
+struct place {
+	bool is_internal;
+	unsigned int bit;
+};
+
+static struct place place_of(const struct wg_node *node, struct wg_key key, unsigned int len)
+{
+	unsigned int more = len - node->block.len;
+	unsigned int bits = wg__key_bits(key, node->block.len);
+
+	if (more < WG_STRIDE)
+		return (struct place){true, 1U << more | bits >> (WG_STRIDE - more)};
+	return (struct place){false, bits};
+}
+
+static bool has_slot(const struct wg_node *node, struct place place)
+{
+	return ((place.is_internal ? node->internal : node->external) >> place.bit & 1) != 0;
+}
+
+/* The slot of a place whose bit is set. */
+static uint32_t *slot_of(struct wg_node *node, struct place place)
+{
+	uint64_t bits = place.is_internal ? node->internal : node->external;
+	uint64_t below = (UINT64_C(1) << place.bit) - 1;
+	unsigned int at = place.is_internal ? n_external(node) : 0;
+
+	return &node->slots[at + (unsigned int)__builtin_popcountll(bits & below)];
+}
+
+/* An empty node that begins at bit number at, with room for so many slots. Returns its ref or 0. */
+static uint32_t make_node(struct wg_allowedips *table, struct wg_key key, unsigned int at,
+                          unsigned int n)
+{
+	uint32_t ref = wg__arena_take(table, sizeof(struct wg_node) + n * sizeof(uint32_t));
+
+	if (ref != 0) {
+		wg__node(table, ref)->block.key = key_mask(key, at);
+		wg__node(table, ref)->block.len = (uint8_t)at;
 	}
-	fork = node_take(table, key_mask(key, common), common, WG_ALLOWEDIPS_NONE, BASE_IP_NONE);
-	table->nodes[fork].child[key_bit(old_key, common)] = old;
-	table->nodes[fork].child[key_bit(key, common)] = leaf;
-	*link = fork;
+	return ref;
+}
+
+/* Set the bit of a place that is free and put ref into its slot. The node has room, and readers
+ * cannot reach it yet. */
+static void add_slot(struct wg_node *node, struct place place, uint32_t ref)
+{
+	unsigned int n = n_slots(node);
+	uint32_t *slot;
+
+	*(place.is_internal ? &node->internal : &node->external) |= UINT64_C(1) << place.bit;
+	slot = slot_of(node, place);
+	memmove(slot + 1, slot, (size_t)(&node->slots[n] - slot) * sizeof(*slot));
+	*slot = ref;
+}
+
+/* Call for each slot of a node, in the order of the slots. */
+typedef void slot_fn(void *arg, struct place place, uint32_t *slot);
+static void each_slot(struct wg_node *node, slot_fn *fn, void *arg)
+{
+	uint32_t *slot = node->slots;
+
+	for (uint64_t bits = node->external; bits != 0; bits &= bits - 1)
+		fn(arg, (struct place){false, (unsigned int)__builtin_ctzll(bits)}, slot++);
+	for (uint64_t bits = node->internal; bits != 0; bits &= bits - 1)
+		fn(arg, (struct place){true, (unsigned int)__builtin_ctzll(bits)}, slot++);
+}
+
+static void copy_slot(void *arg, struct place place, uint32_t *slot)
+{
+	if (*slot != WG_REF_NONE)
+		add_slot((struct wg_node *)arg, place, *slot);
+}
+
+/* A copy without holes and with room for n_more slots. Returns its ref or 0. */
+static uint32_t copy_node(struct wg_allowedips *table, struct wg_node *node, unsigned int n_more)
+{
+	uint32_t ref = make_node(table, node->block.key, node->block.len, n_slots(node) + n_more);
+
+	if (ref != 0)
+		each_slot(node, copy_slot, wg__node(table, ref));
+	return ref;
+}
+
+/* ---- inserting ----------------------------------------------------------------------------------- */
+
+/* What to put where an item stands alone and depth bits are decided. Returns 0: no memory. */
+static uint32_t make_alone(struct wg_allowedips *table, const struct item *item, unsigned int depth)
+{
+	uint32_t number;
+	struct wg_leaf *leaf;
+
+	if (item->len == depth)
+		return WG_REF_VALUE | item->value;
+	number = wg__arena_take(table, sizeof(*leaf));
+	if (number == 0)
+		return 0;
+	leaf = wg__leaf(table, number);
+	leaf->block.key = item->key;
+	leaf->block.len = (uint8_t)item->len;
+	leaf->ref = WG_REF_VALUE | item->value;
+	return WG_REF_LEAF | number;
+}
+
+/* What to put into a node at a place for an item. */
+static uint32_t make_part(struct wg_allowedips *table, const struct item *item, struct place place,
+                          unsigned int at)
+{
+	return place.is_internal ? WG_REF_VALUE | item->value
+	                         : make_alone(table, item, at + WG_STRIDE);
+}
+
+/* A copy of the node at *slot with the item in it takes its place. */
+static int insert_into_node(struct wg_allowedips *table, uint32_t *slot, const struct item *item,
+                            struct place place)
+{
+	uint32_t old = *slot;
+	unsigned int at = wg__node(table, old)->block.len;
+	uint32_t fresh = copy_node(table, wg__node(table, old), 1);
+	uint32_t part = fresh != 0 ? make_part(table, item, place, at) : 0;
+
+	if (part == 0) {
+		if (fresh != 0)
+			wg__arena_give_back(table, fresh);
+		return -ENOMEM;
+	}
+	add_slot(wg__node(table, fresh), place, part);
+	wg__ref_store(slot, fresh);
+	wg__arena_retire(table, old);
+	return 0;
+}
+
+/* What stands at *slot (its first old_len bits are old_key's) and the item do not begin with the
+ * same bits, or end too early, to be one below the other: put both under a new node. */
+static int insert_beside(struct wg_allowedips *table, uint32_t *slot, struct wg_key old_key,
+                         unsigned int old_len, const struct item *item)
+{
+	uint32_t old = *slot;
+	unsigned int common = wg__key_common(old_key, item->key);
+	unsigned int at;
+	uint32_t fresh, part, old_part = old;
+	struct place place, old_place;
+
+	common = common < old_len ? common : old_len;
+	common = common < item->len ? common : item->len;
+	at = common / WG_STRIDE * WG_STRIDE;
+	fresh = make_node(table, item->key, at, 2);
+	if (fresh == 0)
+		return -ENOMEM;
+	place = place_of(wg__node(table, fresh), item->key, item->len);
+	old_place = place_of(wg__node(table, fresh), old_key, old_len);
+	part = make_part(table, item, place, at);
+	if (part == 0) {
+		wg__arena_give_back(table, fresh);
+		return -ENOMEM;
+	}
+	/* A leaf that now ends exactly here, or in the node, needs no block any more. */
+	if (old & WG_REF_LEAF && (old_place.is_internal || old_len == at + WG_STRIDE))
+		old_part = wg__leaf(table, old)->ref;
+	add_slot(wg__node(table, fresh), place, part);
+	add_slot(wg__node(table, fresh), old_place, old_part);
+	wg__ref_store(slot, fresh);
+	if (old_part != old)
+		wg__arena_retire(table, old & WG_REF_BLOCK);
+	return 0;
+}
+
+/* Nothing stands at *slot. */
+static int insert_alone(struct wg_allowedips *table, uint32_t *slot, const struct item *item,
+                        unsigned int depth)
+{
+	uint32_t ref = make_alone(table, item, depth);
+
+	if (ref == 0)
+		return -ENOMEM;
+	wg__ref_store(slot, ref);
+	return 0;
+}
+
+/* The slot where exactly this prefix stands, or NULL; path[*n_path], path[DEPTH_MAX] long, gets the
+ * slots of the blocks above it. */
+static uint32_t *find_slot(struct wg_allowedips *table, uint32_t *slot, struct wg_key key,
+                           unsigned int len, uint32_t **path, unsigned int *n_path)
+{
+	unsigned int depth = 0;
+
+	*n_path = 0;
+	while (*slot != WG_REF_NONE) {
+		struct wg_node *node = wg__node(table, *slot);
+		struct place place;
+
+		if (*slot & WG_REF_VALUE)
+			return depth == len ? slot : NULL;
+		if (node->block.len > len || wg__key_common(node->block.key, key) < node->block.len)
+			return NULL;
+		path[(*n_path)++] = slot;
+		if (*slot & WG_REF_LEAF)
+			return node->block.len == len ? &wg__leaf(table, *slot)->ref : NULL;
+		place = place_of(node, key, len);
+		depth = node->block.len + WG_STRIDE;
+		if (!has_slot(node, place))
+			return NULL;
+		slot = slot_of(node, place);
+		if (place.is_internal)
+			return slot;
+	}
+	return NULL;
+}
+
+/* The item's prefix has no holder. */
+static int insert_new(struct wg_allowedips *table, uint32_t *slot, const struct item *item)
+{
+	unsigned int depth = 0;
+
+	for (;;) {
+		struct wg_node *node = wg__node(table, *slot);
+		struct place place;
+		uint32_t *next;
+
+		if (*slot == WG_REF_NONE)
+			return insert_alone(table, slot, item, depth);
+		if (*slot & WG_REF_VALUE)
+			return insert_beside(table, slot, item->key, depth, item);
+		if (*slot & WG_REF_LEAF || node->block.len > item->len
+		    || wg__key_common(node->block.key, item->key) < node->block.len)
+			return insert_beside(table, slot, node->block.key, node->block.len, item);
+		place = place_of(node, item->key, item->len);
+		if (!has_slot(node, place))
+			return insert_into_node(table, slot, item, place);
+		next = slot_of(node, place);
+		if (place.is_internal) {
+			wg__ref_store(next, WG_REF_VALUE | item->value);
+			return 0;
+		}
+		depth = node->block.len + WG_STRIDE;
+		slot = next;
+	}
+}
+
+static int insert(struct wg_allowedips *table, unsigned int root, const struct item *item,
+                  uint32_t *holder)
+{
+	uint32_t *path[DEPTH_MAX];
+	unsigned int n_path;
+	uint32_t *slot = find_slot(table, &table->root[root], item->key, item->len, path, &n_path);
+
+	*holder = WG_ALLOWEDIPS_NONE;
+	if (!slot)
+		return insert_new(table, &table->root[root], item);
+	if (*slot != WG_REF_NONE)
+		*holder = *slot & WG_ALLOWEDIPS_VALUE_MAX;
+	wg__ref_store(slot, WG_REF_VALUE | item->value);
+	return 0;
 }
 
 int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *prefix,
                          uint32_t value, uint32_t *moved_from)
 {
-	struct key key;
+	struct item item;
 	unsigned int root;
-	uint32_t holder = WG_ALLOWEDIPS_NONE;
-	uint32_t *link;
+	uint32_t holder;
+	int rc = item_of(prefix, value, &item, &root);
 
-	if (value == WG_ALLOWEDIPS_NONE || prefix_to_key(prefix, &key, &root) < 0)
-		return -EINVAL;
-	if (reserve(table, 2) < 0)
-		return -ENOMEM;
-
-	link = &table->root[root];
-	while (*link != NIL) {
-		struct node *node = &table->nodes[*link];
-
-		if (node->len > prefix->len || common_bits(node->key, key) < node->len)
-			break;
-		if (node->len == prefix->len) {
-			holder = node->value;
-			node->value = value;
-			goto out;
-		}
-		link = &node->child[key_bit(key, node->len)];
-	}
-	insert_at(table, link, key, prefix->len, value, prefix->ip.family);
-out:
+	wg__arena_reclaim(table);
+	if (rc == 0)
+		rc = is_host(prefix) ? wg__hosts_insert(table, root, item.key, value, &holder)
+		                     : insert(table, root, &item, &holder);
+	if (rc < 0)
+		return rc;
 	if (holder == WG_ALLOWEDIPS_NONE)
 		table->count++;
 	if (moved_from)
 		*moved_from = holder != value ? holder : WG_ALLOWEDIPS_NONE;
+	wg__arena_reclaim(table);
 	return 0;
 }
 
-/* What has to stand in the place of a node after its value or a child went: itself, its only child,
- * or nothing. */
-static uint32_t collapse(struct wg_allowedips *table, uint32_t index)
-{
-	const struct node *node = &table->nodes[index];
-	uint32_t rest;
+/* ---- removing ------------------------------------------------------------------------------------ */
 
-	if (node->value != WG_ALLOWEDIPS_NONE || (node->child[0] != NIL && node->child[1] != NIL))
-		return index;
-	rest = node->child[0] != NIL ? node->child[0] : node->child[1];
-	node_give_back(table, index);
-	return rest;
+struct survey {
+	unsigned int n;
+	struct place place; /* of the last */
+	uint32_t ref;
+};
+
+static void survey_slot(void *arg, struct place place, uint32_t *slot)
+{
+	struct survey *survey = (struct survey *)arg;
+
+	if (*slot == WG_REF_NONE)
+		return;
+	survey->n++;
+	survey->place = place;
+	survey->ref = *slot;
+}
+
+/* The prefix that a node's slot with a value stands for. */
+static struct item item_at(const struct wg_node *node, struct place place, uint32_t ref)
+{
+	unsigned int more = place.is_internal ? 31U - (unsigned int)__builtin_clz(place.bit)
+	                                      : WG_STRIDE;
+	unsigned int len = node->block.len + more;
+	uint64_t bits = place.is_internal ? place.bit ^ 1U << more : place.bit;
+	struct item item = {node->block.key, len, ref & WG_ALLOWEDIPS_VALUE_MAX};
+
+	if (len == 0)
+		return item;
+	if (len <= 64) {
+		item.key.high |= bits << (64 - len);
+	} else {
+		item.key.low |= bits << (128 - len);
+		item.key.high |= len < 64 + more ? bits >> (len - 64) : 0;
+	}
+	return item;
+}
+
+/* What can stand in the place of a node of which one slot is left. Returns 0: no memory. depth: bits
+ * decided where the node stands. */
+static uint32_t make_rest(struct wg_allowedips *table, const struct wg_node *node,
+                          const struct survey *survey, unsigned int depth)
+{
+	struct item item;
+
+	if (!(survey->ref & WG_REF_VALUE))
+		return survey->ref;
+	item = item_at(node, survey->place, survey->ref);
+	return make_alone(table, &item, depth);
+}
+
+/* Let what stands at *slot be as small as it can: no node with holes, none with one slot. Without
+ * memory it stays, holes and all. */
+static void tidy(struct wg_allowedips *table, uint32_t *slot, unsigned int depth)
+{
+	uint32_t old = *slot;
+	struct survey survey = {0};
+	struct wg_node *node = wg__node(table, old);
+	uint32_t rest = WG_REF_NONE;
+
+	if (old == WG_REF_NONE || old & WG_REF_VALUE)
+		return;
+	if (old & WG_REF_LEAF) {
+		if (wg__leaf(table, old)->ref != WG_REF_NONE)
+			return;
+	} else {
+		each_slot(node, survey_slot, &survey);
+		if (survey.n == n_slots(node) && survey.n > 1)
+			return;
+		if (survey.n == 1)
+			rest = make_rest(table, node, &survey, depth);
+		else if (survey.n > 1)
+			rest = copy_node(table, node, 0);
+		if (survey.n != 0 && rest == WG_REF_NONE)
+			return;
+	}
+	wg__ref_store(slot, rest);
+	wg__arena_retire(table, old & WG_REF_BLOCK);
+}
+
+static unsigned int depth_of(const struct wg_allowedips *table, uint32_t *const *path,
+                             unsigned int i)
+{
+	return i == 0 ? 0 : wg__node(table, *path[i - 1])->block.len + WG_STRIDE;
+}
+
+static int remove_item(struct wg_allowedips *table, unsigned int root, const struct item *item)
+{
+	uint32_t *path[DEPTH_MAX];
+	unsigned int n_path;
+	uint32_t *slot = find_slot(table, &table->root[root], item->key, item->len, path, &n_path);
+
+	if (!slot || *slot != (WG_REF_VALUE | item->value))
+		return -ENOENT;
+	wg__ref_store(slot, WG_REF_NONE);
+	/* Upwards: a node that became one slot, or none, changes its parent's slot. */
+	for (unsigned int i = n_path; i-- > 0;)
+		tidy(table, path[i], depth_of(table, path, i));
+	return 0;
 }
 
 int wg_allowedips_remove(struct wg_allowedips *table, const struct base_prefix *prefix,
                          uint32_t value)
 {
-	struct key key;
+	struct item item;
 	unsigned int root;
-	uint32_t *link;
-	uint32_t *parent_link = NULL;
 
-	if (value == WG_ALLOWEDIPS_NONE || prefix_to_key(prefix, &key, &root) < 0)
+	if (item_of(prefix, value, &item, &root) < 0)
 		return -ENOENT;
-	for (link = &table->root[root]; *link != NIL;) {
-		struct node *node = &table->nodes[*link];
-
-		if (node->len >= prefix->len)
-			break;
-		parent_link = link;
-		link = &node->child[key_bit(key, node->len)];
-	}
-	if (*link == NIL)
+	wg__arena_reclaim(table);
+	if ((is_host(prefix) ? wg__hosts_remove(table, root, item.key, value)
+	                     : remove_item(table, root, &item))
+	    < 0)
 		return -ENOENT;
-
-	struct node *node = &table->nodes[*link];
-
-	if (node->len != prefix->len || node->value != value || !key_equal(node->key, key))
-		return -ENOENT;
-	node->value = WG_ALLOWEDIPS_NONE;
 	table->count--;
-	*link = collapse(table, *link);
-	if (parent_link)
-		*parent_link = collapse(table, *parent_link);
+	wg__arena_reclaim(table);
 	return 0;
 }
 
-/* Recursion is bounded: each level is at least one bit longer, so 129 at most. Returns what stands
- * at the place of index afterwards. */
-static uint32_t remove_below(struct wg_allowedips *table, uint32_t index, uint32_t value)
-{
-	struct node *node;
+struct removal {
+	struct wg_allowedips *table;
+	uint32_t value;
+	unsigned int depth; /* bits decided before a slot */
+	size_t n;
+};
 
-	if (index == NIL)
-		return NIL;
-	node = &table->nodes[index];
-	node->child[0] = remove_below(table, node->child[0], value);
-	node->child[1] = remove_below(table, node->child[1], value);
-	if (node->value == value) {
-		node->value = WG_ALLOWEDIPS_NONE;
-		table->count--;
+static void remove_below(void *arg, struct place place, uint32_t *slot);
+
+/* Recursion is bounded: each level is at least 6 bits longer, so 23 at most. */
+static void remove_in_node(struct removal *removal, struct wg_node *node)
+{
+	struct removal below = *removal;
+
+	below.depth = node->block.len + WG_STRIDE;
+	each_slot(node, remove_below, &below);
+	removal->n = below.n;
+}
+
+static void remove_below(void *arg, struct place place, uint32_t *slot)
+{
+	struct removal *removal = (struct removal *)arg;
+	struct wg_allowedips *table = removal->table;
+	uint32_t ref = *slot;
+
+	if (ref == (WG_REF_VALUE | removal->value)) {
+		wg__ref_store(slot, WG_REF_NONE);
+		removal->n++;
 	}
-	return collapse(table, index);
+	if (ref == WG_REF_NONE || ref & WG_REF_VALUE)
+		return;
+	if (ref & WG_REF_LEAF)
+		remove_below(removal, place, &wg__leaf(table, ref)->ref);
+	else
+		remove_in_node(removal, wg__node(table, ref));
+	tidy(table, slot, removal->depth);
 }
 
 size_t wg_allowedips_remove_value(struct wg_allowedips *table, uint32_t value)
 {
-	size_t before = table->count;
+	struct removal removal = {.table = table, .value = value};
 
-	if (value == WG_ALLOWEDIPS_NONE)
+	if (value > WG_ALLOWEDIPS_VALUE_MAX)
 		return 0;
-	table->root[0] = remove_below(table, table->root[0], value);
-	table->root[1] = remove_below(table, table->root[1], value);
-	return before - table->count;
-}
-
-uint32_t wg_allowedips_lookup_v4(const struct wg_allowedips *table, const uint8_t address[static 4])
-{
-	const struct node *nodes = table->nodes;
-	uint32_t key = base_load_be32(address);
-	uint32_t best = WG_ALLOWEDIPS_NONE;
-	uint32_t host = table->slots[host_slot(table, key_from_v4(address), BASE_IP_V4)];
-
-	if (host != NIL)
-		return nodes[host].value;
-	for (uint32_t i = table->root[0]; i != NIL;) {
-		const struct node *node = &nodes[i];
-		uint64_t differ = (uint64_t)key << 32 ^ node->key.high;
-
-		/* The lower half, zero here, gets one bit for clz to find: 32 when all are equal. */
-		if ((unsigned int)__builtin_clzll(differ | UINT32_C(1) << 31) < node->len)
-			break;
-		if (node->value != WG_ALLOWEDIPS_NONE)
-			best = node->value;
-		if (node->len == 32)
-			break;
-		i = node->child[key >> (31 - node->len) & 1];
+	wg__arena_reclaim(table);
+	for (unsigned int root = 0; root < WG_N_ROOTS; root++) {
+		remove_below(&removal, (struct place){0}, &table->root[root]);
+		removal.n += wg__hosts_remove_value(table, root, value);
 	}
-	return best;
+	table->count -= removal.n;
+	wg__arena_reclaim(table);
+	return removal.n;
 }
 
-uint32_t wg_allowedips_lookup_v6(const struct wg_allowedips *table,
-                                 const uint8_t address[static 16])
+/* ---- walking ------------------------------------------------------------------------------------- */
+
+struct each {
+	const struct wg_allowedips *table;
+	wg_allowedips_fn *fn;
+	void *arg;
+	uint8_t family;
+};
+
+static int tell(void *arg, struct wg_key key, unsigned int len, uint32_t value)
 {
-	const struct node *nodes = table->nodes;
-	struct key key = key_from_v6(address);
-	uint32_t best = WG_ALLOWEDIPS_NONE;
-	uint32_t host = table->slots[host_slot(table, key, BASE_IP_V6)];
+	const struct each *each = (const struct each *)arg;
+	struct base_prefix prefix = {.ip.family = each->family, .len = (uint8_t)len};
 
-	if (host != NIL)
-		return nodes[host].value;
-	for (uint32_t i = table->root[1]; i != NIL;) {
-		const struct node *node = &nodes[i];
-
-		if (common_bits(key, node->key) < node->len)
-			break;
-		if (node->value != WG_ALLOWEDIPS_NONE)
-			best = node->value;
-		if (node->len == 128)
-			break;
-		i = node->child[key_bit(key, node->len)];
-	}
-	return best;
-}
-
-uint32_t wg_allowedips_lookup(const struct wg_allowedips *table, const struct base_ip *ip)
-{
-	switch (ip->family) {
-	case BASE_IP_V4:
-		return wg_allowedips_lookup_v4(table, ip->bytes);
-	case BASE_IP_V6:
-		return wg_allowedips_lookup_v6(table, ip->bytes);
-	default:
-		return WG_ALLOWEDIPS_NONE;
-	}
-}
-
-size_t wg_allowedips_count(const struct wg_allowedips *table)
-{
-	return table->count;
-}
-
-size_t wg_allowedips_memory(const struct wg_allowedips *table)
-{
-	return sizeof(*table) + table->n_allocated * sizeof(*table->nodes)
-	       + (sizeof(*table->slots) << table->bits);
-}
-
-static struct base_prefix node_prefix(const struct node *node, uint8_t family)
-{
-	struct base_prefix prefix = {.ip.family = family, .len = node->len};
-
-	if (family == BASE_IP_V4) {
-		base_store_be32(prefix.ip.bytes, (uint32_t)(node->key.high >> 32));
+	if (each->family == BASE_IP_V4) {
+		base_store_be32(prefix.ip.bytes, (uint32_t)(key.high >> 32));
 	} else {
-		base_store_be64(prefix.ip.bytes, node->key.high);
-		base_store_be64(prefix.ip.bytes + 8, node->key.low);
+		base_store_be64(prefix.ip.bytes, key.high);
+		base_store_be64(prefix.ip.bytes + 8, key.low);
 	}
-	return prefix;
+	return each->fn(each->arg, &prefix, value);
 }
 
-/* A prefix before those it contains, lower before higher. Recursion as in remove_below(). */
-static int each_below(const struct wg_allowedips *table, uint32_t index, uint8_t family,
-                      wg_allowedips_fn *fn, void *arg)
+static int tell_host(void *arg, struct wg_key key, uint32_t value)
 {
-	const struct node *node;
-	struct base_prefix prefix;
+	const struct each *each = (const struct each *)arg;
+
+	return tell(arg, key, each->family == BASE_IP_V4 ? 32 : 128, value);
+}
+
+static int each_below(struct each *each, uint32_t ref);
+
+/* The node's own prefixes that begin with heap number i, and what is below: a prefix before those it
+ * contains, lower before higher. */
+static int each_in_node(struct each *each, struct wg_node *node, unsigned int i)
+{
+	struct place place = {i < 64, i < 64 ? i : i - 64};
+	uint32_t ref = has_slot(node, place) ? *slot_of(node, place) : WG_REF_NONE;
 	int stop = 0;
 
-	if (index == NIL)
+	if (ref & WG_REF_VALUE) {
+		struct item item = item_at(node, place, ref);
+
+		stop = tell(each, item.key, item.len, item.value);
+	} else {
+		stop = each_below(each, ref);
+	}
+	if (i >= 64 || stop != 0)
+		return stop;
+	stop = each_in_node(each, node, 2 * i);
+	return stop != 0 ? stop : each_in_node(each, node, 2 * i + 1);
+}
+
+static int each_below(struct each *each, uint32_t ref)
+{
+	if (ref == WG_REF_NONE)
 		return 0;
-	node = &table->nodes[index];
-	prefix = node_prefix(node, family);
-	if (node->value != WG_ALLOWEDIPS_NONE)
-		stop = fn(arg, &prefix, node->value);
-	if (stop == 0)
-		stop = each_below(table, node->child[0], family, fn, arg);
-	return stop != 0 ? stop : each_below(table, node->child[1], family, fn, arg);
+	if (ref & WG_REF_VALUE) /* of no bits, at the root */
+		return tell(each, (struct wg_key){0}, 0, ref & WG_ALLOWEDIPS_VALUE_MAX);
+	if (ref & WG_REF_LEAF) {
+		const struct wg_leaf *leaf = wg__leaf(each->table, ref);
+
+		return leaf->ref == WG_REF_NONE ? 0
+		                                : tell(each, leaf->block.key, leaf->block.len,
+		                                       leaf->ref & WG_ALLOWEDIPS_VALUE_MAX);
+	}
+	return each_in_node(each, wg__node(each->table, ref), 1);
 }
 
 int wg_allowedips_each(const struct wg_allowedips *table, wg_allowedips_fn *fn, void *arg)
 {
-	int stop = each_below(table, table->root[0], BASE_IP_V4, fn, arg);
+	static const uint8_t families[WG_N_ROOTS] = {BASE_IP_V4, BASE_IP_V6};
+	struct each each = {.table = table, .fn = fn, .arg = arg};
+	int stop = 0;
 
-	return stop != 0 ? stop : each_below(table, table->root[1], BASE_IP_V6, fn, arg);
+	for (unsigned int root = 0; root < WG_N_ROOTS && stop == 0; root++) {
+		each.family = families[root];
+		stop = each_below(&each, table->root[root]);
+		if (stop == 0)
+			stop = wg__hosts_each(table->hosts[root], tell_host, &each);
+	}
+	return stop;
 }

@@ -94,7 +94,7 @@ static const struct {
 
 static struct wg_allowedips *make_table(void)
 {
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 
 	assert_non_null(table);
 	for (size_t i = 0; i < BASE_ARRAY_LEN(table_prefixes); i++)
@@ -120,7 +120,7 @@ static void lookup_finds_the_longest_match(void **state)
 
 static void default_routes_are_held_by_family(void **state)
 {
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 
 	(void)state;
 	insert(table, "0.0.0.0/0", 1);
@@ -134,7 +134,7 @@ static void default_routes_are_held_by_family(void **state)
 
 static void empty_table_and_no_family_match_nothing(void **state)
 {
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 	struct base_ip nobody = {0};
 
 	(void)state;
@@ -176,6 +176,8 @@ static void insert_refuses_what_is_no_prefix_and_changes_nothing(void **state)
 
 	(void)state;
 	assert_int_equal(wg_allowedips_insert(table, &p, NONE, &from), -EINVAL);
+	assert_int_equal(wg_allowedips_insert(table, &p, WG_ALLOWEDIPS_VALUE_MAX + 1, &from),
+	                 -EINVAL);
 	p.len = 33;
 	assert_int_equal(wg_allowedips_insert(table, &p, 1, &from), -EINVAL);
 	p = prefix("::/0");
@@ -250,7 +252,7 @@ static int collect(void *arg, const struct base_prefix *p, uint32_t value)
 
 static void each_goes_up_ipv4_first_and_stops_when_told(void **state)
 {
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 	struct collected c = {0};
 
 	(void)state;
@@ -398,6 +400,26 @@ static void compare_lookups(struct test_random *random, const struct wg_allowedi
 	}
 }
 
+static void compare_burst(struct test_random *random, const struct wg_allowedips *table,
+                          const struct naive *naive)
+{
+	enum { N = WG_ALLOWEDIPS_BURST_MAX };
+	struct base_ip ips[N];
+	const uint8_t *addresses[N] = {NULL};
+	uint8_t families[N] = {0};
+	uint32_t values[N];
+	unsigned int n = (unsigned int)test_random_below(random, N + 1);
+
+	for (unsigned int i = 0; i < n; i++) {
+		ips[i] = pick_ip(random, naive);
+		addresses[i] = ips[i].bytes;
+		families[i] = test_random_below(random, 20) == 0 ? 9 : ips[i].family;
+	}
+	wg_allowedips_lookup_burst(table, addresses, families, values, n);
+	for (unsigned int i = 0; i < n; i++)
+		assert_int_equal(values[i], families[i] == 9 ? NONE : naive_lookup(naive, &ips[i]));
+}
+
 struct walk {
 	const struct naive *naive;
 	size_t n;
@@ -429,7 +451,7 @@ static void random_tables_agree_with_a_list(void **state)
 {
 	enum { N_PREFIXES = 2000, N_STEPS = 6000, N_VALUES = 2000 };
 	struct test_random random = test_random_start();
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 	struct naive naive = {.entries = calloc(N_STEPS, sizeof(struct naive_entry))};
 
 	(void)state;
@@ -455,8 +477,10 @@ static void random_tables_agree_with_a_list(void **state)
 			                 naive_remove_value(&naive, value));
 		}
 		compare_lookups(&random, table, &naive, 5);
-		if (i % 500 == 0)
+		if (i % 500 == 0) {
 			compare_all(table, &naive);
+			compare_burst(&random, table, &naive);
+		}
 	}
 	compare_lookups(&random, table, &naive, 5000);
 	for (uint32_t value = 0; value < N_VALUES; value++)
@@ -469,7 +493,7 @@ static void random_tables_agree_with_a_list(void **state)
 
 static void filling_and_emptying_again_and_again_needs_no_more_memory(void **state)
 {
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 
 	(void)state;
 	for (int round = 0; round < 200; round++) {
@@ -495,7 +519,7 @@ static void addresses_that_come_and_go_leave_nothing_behind(void **state)
 {
 	enum { N_ADDRESSES = 4096, N_VALUES = 9, N_STEPS = 300, DEFAULT = 100 };
 	struct test_random random = test_random_start();
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 	static uint32_t expected[N_ADDRESSES];
 
 	(void)state;
@@ -529,7 +553,7 @@ static void addresses_that_come_and_go_leave_nothing_behind(void **state)
 /* Forks go with the prefixes that needed them, one by one too; kept, new places would need new ones. */
 static void removing_one_by_one_gives_every_node_back(void **state)
 {
-	struct wg_allowedips *table = wg_allowedips_create();
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
 	size_t memory = 0;
 
 	(void)state;
