@@ -128,7 +128,7 @@ void session__peer_turn(struct session_table *table, struct session_peer *peer, 
 	session__heap_set(&table->heap, peer, wake_ns);
 }
 
-/* ---- results of the threads --------------------------------------------------------------------- */
+/* ---- to the threads and back --------------------------------------------------------------------- */
 
 struct session_peer *session__job_peer(const struct session_table *table,
                                        const struct session_job *job)
@@ -138,6 +138,23 @@ struct session_peer *session__job_peer(const struct session_table *table,
 	if (peer == NULL || peer->generation != job->generation || table->epoch != job->epoch)
 		return NULL;
 	return peer;
+}
+
+static void jobs_submitted(evutil_socket_t fd, short what, void *arg)
+{
+	struct session_table *table = arg;
+
+	(void)fd;
+	(void)what;
+	session__jobs_flush(&table->jobs);
+}
+
+/* The event runs in this turn of the loop, behind the callbacks that are due before it. */
+void session__submit(struct session_table *table, struct session_job *job)
+{
+	if (table->jobs.n_new == 0)
+		event_active(table->submit_event, EV_TIMEOUT, 0);
+	session__jobs_submit(&table->jobs, job);
 }
 
 static void jobs_finished(evutil_socket_t fd, short what, void *arg)
@@ -204,8 +221,9 @@ static int events_add(struct session_table *table, struct event_base *base)
 {
 	table->done_event = event_new(base, table->jobs.done_fd, EV_READ | EV_PERSIST,
 	                              jobs_finished, table);
+	table->submit_event = event_new(base, -1, 0, jobs_submitted, table);
 	table->timer = evtimer_new(base, timer_fired, table);
-	if (table->done_event == NULL || table->timer == NULL
+	if (table->done_event == NULL || table->submit_event == NULL || table->timer == NULL
 	    || event_add(table->done_event, NULL) != 0)
 		return -ENOMEM;
 	return 0;
@@ -215,6 +233,8 @@ static void events_free(struct session_table *table)
 {
 	if (table->done_event != NULL)
 		event_free(table->done_event);
+	if (table->submit_event != NULL)
+		event_free(table->submit_event);
 	if (table->timer != NULL)
 		event_free(table->timer);
 }

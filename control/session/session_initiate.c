@@ -90,7 +90,7 @@ void session__initiate(struct session_table *table, struct session_peer *peer, u
 	job->noise = peer->noise;
 	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
 	stamp_take(table, job->timestamp);
-	session__jobs_submit(&table->jobs, job);
+	session__submit(table, job);
 }
 
 /* An initiation being made keeps its slot until it comes back from its thread. */
@@ -161,7 +161,7 @@ void session__response_in(struct session_table *table, struct session_peer *peer
 	job->noise = peer->noise;
 	job->opened.handshake = peer->handshake;
 	memcpy(job->message, message, WG_RESPONSE_LEN);
-	session__jobs_submit(&table->jobs, job);
+	session__submit(table, job);
 }
 
 static void initiator_finish(struct session_table *table, struct session_peer *peer,

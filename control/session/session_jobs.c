@@ -21,6 +21,16 @@ static void list_append(struct session_job_list *list, struct session_job *job)
 	list->last = &job->next;
 }
 
+/* The whole of from, behind what to has. */
+static void list_move(struct session_job_list *to, struct session_job_list *from)
+{
+	if (from->first == NULL)
+		return;
+	*to->last = from->first;
+	to->last = from->last;
+	list_init(from);
+}
+
 static struct session_job *list_take(struct session_job_list *list)
 {
 	struct session_job *job = list->first;
@@ -59,36 +69,61 @@ static void job_run(const struct wg_noise_identity *identity, struct session_job
 	}
 }
 
-static struct session_job *next_job(struct session_jobs *jobs)
+/* Take one thread's share of what waits, those of known peers before the others. Returns how many. */
+static uint32_t take_share(struct session_jobs *jobs,
+                           struct session_job *share[static SESSION_SHARE])
 {
-	struct session_job *job = list_take(&jobs->first);
+	uint32_t n_max = jobs->n_waiting / jobs->n_sharing;
+	uint32_t n = 0;
 
-	return job != NULL ? job : list_take(&jobs->ready);
+	if (n_max < 1)
+		n_max = 1;
+	if (n_max > SESSION_SHARE)
+		n_max = SESSION_SHARE;
+	while (n < n_max) {
+		struct session_job *job = list_take(&jobs->first);
+
+		if (job == NULL)
+			job = list_take(&jobs->ready);
+		if (job == NULL)
+			break;
+		share[n++] = job;
+	}
+	jobs->n_waiting -= n;
+	return n;
+}
+
+static void give_back(struct session_jobs *jobs, struct session_job *const share[], uint32_t n)
+{
+	bool kick = jobs->done.first == NULL;
+	uint64_t one = 1;
+
+	for (uint32_t i = 0; i < n; i++)
+		list_append(&jobs->done, share[i]);
+	/* The counter cannot overflow: it is written once for each time the list was empty, and the
+	 * reader empties it. */
+	if (kick && write(jobs->done_fd, &one, sizeof(one)) != sizeof(one))
+		abort();
 }
 
 static void *thread_main(void *arg)
 {
 	struct session_jobs *jobs = arg;
-	uint64_t one = 1;
+	struct session_job *share[SESSION_SHARE];
 
 	pthread_mutex_lock(&jobs->lock);
-	for (;;) {
-		struct session_job *job = NULL;
-		bool kick;
+	while (!jobs->stop) {
+		uint32_t n = take_share(jobs, share);
 
-		while (!jobs->stop && (job = next_job(jobs)) == NULL)
+		if (n == 0) {
 			pthread_cond_wait(&jobs->work, &jobs->lock);
-		if (job == NULL)
-			break;
+			continue;
+		}
 		pthread_mutex_unlock(&jobs->lock);
-		job_run(jobs->identity, job);
+		for (uint32_t i = 0; i < n; i++)
+			job_run(jobs->identity, share[i]);
 		pthread_mutex_lock(&jobs->lock);
-		kick = jobs->done.first == NULL;
-		list_append(&jobs->done, job);
-		/* The counter cannot overflow: it is written once for each time the list was
-		 * empty, and the reader empties it. */
-		if (kick && write(jobs->done_fd, &one, sizeof(one)) != sizeof(one))
-			abort();
+		give_back(jobs, share, n);
 	}
 	pthread_mutex_unlock(&jobs->lock);
 	return NULL;
@@ -127,7 +162,10 @@ int session__jobs_init(struct session_jobs *jobs, const struct wg_noise_identity
 {
 	int r;
 
-	*jobs = (struct session_jobs){.identity = identity};
+	*jobs = (struct session_jobs){.identity = identity, .n_sharing = n_threads};
+	list_init(&jobs->new_ready);
+	list_init(&jobs->new_first);
+	list_init(&jobs->taken);
 	list_init(&jobs->ready);
 	list_init(&jobs->first);
 	list_init(&jobs->done);
@@ -194,18 +232,32 @@ void session__jobs_put(struct session_jobs *jobs, struct session_job *job)
 
 void session__jobs_submit(struct session_jobs *jobs, struct session_job *job)
 {
+	list_append(job->kind == SESSION_JOB_OPEN ? &jobs->new_ready : &jobs->new_first, job);
+	jobs->n_new++;
+}
+
+void session__jobs_flush(struct session_jobs *jobs)
+{
+	if (jobs->n_new == 0)
+		return;
 	pthread_mutex_lock(&jobs->lock);
-	list_append(job->kind == SESSION_JOB_OPEN ? &jobs->ready : &jobs->first, job);
-	pthread_cond_signal(&jobs->work);
+	list_move(&jobs->ready, &jobs->new_ready);
+	list_move(&jobs->first, &jobs->new_first);
+	jobs->n_waiting += jobs->n_new;
+	if (jobs->n_new == 1)
+		pthread_cond_signal(&jobs->work);
+	else
+		pthread_cond_broadcast(&jobs->work);
 	pthread_mutex_unlock(&jobs->lock);
+	jobs->n_new = 0;
 }
 
 struct session_job *session__jobs_done(struct session_jobs *jobs)
 {
-	struct session_job *job;
-
-	pthread_mutex_lock(&jobs->lock);
-	job = list_take(&jobs->done);
-	pthread_mutex_unlock(&jobs->lock);
-	return job;
+	if (jobs->taken.first == NULL) {
+		pthread_mutex_lock(&jobs->lock);
+		list_move(&jobs->taken, &jobs->done);
+		pthread_mutex_unlock(&jobs->lock);
+	}
+	return list_take(&jobs->taken);
 }

@@ -22,7 +22,7 @@ void session__initiation_in(struct session_table *table, const struct session_so
 	job->epoch = table->epoch;
 	job->source = *source;
 	memcpy(job->message, message, WG_INITIATION_LEN);
-	session__jobs_submit(&table->jobs, job);
+	session__submit(table, job);
 }
 
 static void refuse(struct session_table *table, struct session_job *job, enum abi_counter counter)
@@ -97,7 +97,7 @@ void session__initiation_opened(struct session_table *table, struct session_job 
 	job->epoch = table->epoch;
 	job->noise = peer->noise;
 	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
-	session__jobs_submit(&table->jobs, job);
+	session__submit(table, job);
 }
 
 /* Keys first, then the answer: commands of one worker keep their order, so the session is there

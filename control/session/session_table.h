@@ -46,6 +46,10 @@ struct event;
 #define SESSION_LOAD_BURST   5U
 #define SESSION_LOAD_BUCKETS 4096U
 
+/* Jobs that a thread takes at once when many wait: about 1 ms of work, after which it gives them
+ * back together. */
+#define SESSION_SHARE 8U
+
 /* A fresh dataplane's first initiations: 16 each 10 ms are 1600 a second, about a quarter of one
  * thread (4 X25519, 160 us, for each handshake): 1024 peers are back in 0.7 s, and clients that come
  * back by themselves at the same time find the thread mostly idle. */
@@ -100,12 +104,18 @@ struct session_job_list {
 struct session_jobs {
 	const struct wg_noise_identity *identity; /* borrowed, constant */
 	int done_fd;                              /* eventfd: results are waiting */
-	uint32_t n_threads;
+	uint32_t n_threads;                       /* started */
+	uint32_t n_sharing;                       /* as many as are wanted; constant */
 	pthread_t *threads;
 	/* main loop alone */
 	struct session_job *free;
 	uint32_t n_used;
+	uint32_t n_new;                    /* in the next two lists: submitted, not yet flushed */
+	struct session_job_list new_ready; /* for ready */
+	struct session_job_list new_first; /* for first */
+	struct session_job_list taken;     /* results taken from done, not yet looked at */
 	/* under lock */
+	uint32_t n_waiting; /* in ready and first */
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct session_job_list ready; /* initiations from whoever */
@@ -123,7 +133,11 @@ void session__jobs_fini(struct session_jobs *jobs);
 /* A zeroed job, or NULL when as many as allowed are under way. own: may use the reserve. */
 struct session_job *session__jobs_get(struct session_jobs *jobs, bool own);
 void session__jobs_put(struct session_jobs *jobs, struct session_job *job);
+/* Submitted jobs are handed to the threads together, by flush: a lock, a waking and, where a thread
+ * shares the main loop's core, a change of task for many messages instead of for each (397,000
+ * TSC cycles a handshake became 357,000). session__submit() sees to it. */
 void session__jobs_submit(struct session_jobs *jobs, struct session_job *job);
+void session__jobs_flush(struct session_jobs *jobs);
 /* The oldest result, or NULL. */
 struct session_job *session__jobs_done(struct session_jobs *jobs);
 
@@ -233,12 +247,15 @@ struct session_table {
 	session_changed_fn *on_change;
 	void *on_change_arg;
 	struct event *done_event;
+	struct event *submit_event;
 	struct event *timer;
 	uint64_t timer_ns; /* for when the timer is set */
 };
 
 /* Replace the clocks, for tests. */
 void session__clock_set(struct session_table *table, const struct session_clock *clock);
+/* Hand a job to the threads, with all others of this turn of the main loop. */
+void session__submit(struct session_table *table, struct session_job *job);
 /* Look at every peer that is due. */
 void session__tick(struct session_table *table, uint64_t now_ns);
 

@@ -480,6 +480,7 @@ static struct session_job *take_result(struct program *hub)
 	struct session_job *job;
 	uint64_t n;
 
+	session__jobs_flush(&hub->table->jobs);
 	assert_int_equal(poll(&poll_fd, 1, 5000), 1);
 	assert_int_equal(read(poll_fd.fd, &n, sizeof(n)), sizeof(n));
 	job = session__jobs_done(&hub->table->jobs);
