@@ -2,6 +2,7 @@
  * same run. See bench/README.md for the method. */
 #include "base_bytes.h"
 #include "bench.h"
+#include "bench_control.h"
 #include "bench_machine.h"
 #include "bench_report.h"
 
@@ -15,32 +16,56 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path|machine [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|handshake|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
+	"  handshake          a peer's handshake, by the protocol alone and through control\n"
 	"  machine            only what the machine is: CPU, TSC and core clock\n"
 	"\n"
-	"  --rounds N         rounds of 256 packets a size; 100 to 100000 (default 121)\n"
-	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256)\n"
-	"  --burst N          packets a burst of aead; 1 to 64 (default 32)\n"
+	"  --rounds N         rounds of 256 packets a size, or of 64 handshakes; 100 to 100000\n"
+	"                     (default 121)\n"
+	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256); handshake wants\n"
+	"                     64 at least\n"
+	"  --burst N          packets a burst; 1 to 64 (default 32); aead only\n"
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
-	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420)\n"
-	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto)\n"
+	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420); aead and path\n"
+	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto);\n"
+	"                     aead and path\n"
 	"  --json             one JSON object on stdout instead of the table\n"
 	"  --help             this text\n"
 	"\n"
 	"Figures are TSC cycles a packet, minimum and median, and the ratio to the bare ipsec-mb job\n"
 	"API measured in turn in the same rounds.\n";
 
-#define SUBCOMMANDS "aead, path or machine"
+/* Options with a value. */
+enum option {
+	OPTION_ROUNDS = 0,
+	OPTION_PEERS = 1,
+	OPTION_BURST = 2,
+	OPTION_SIZE = 3,
+	OPTION_BACKEND = 4,
+	N_OPTIONS = 5,
+};
+static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers", "--burst", "--size",
+                                                    "--backend"};
+#define OPTION_BIT(option) (1U << (option))
+#define TAKES_PACKETS                                                                              \
+	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
+	 | OPTION_BIT(OPTION_BACKEND))
+
+#define SUBCOMMANDS "aead, path, handshake or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
+	unsigned int takes;     /* OPTION_BIT()s */
+	unsigned int peers_min; /* of --peers */
 } subcommands[] = {
-	{"aead", bench_aead},
-	{"path", bench_path},
-	{"machine", bench_report_machine},
+	{"aead", bench_aead, TAKES_PACKETS | OPTION_BIT(OPTION_BURST), 1},
+	{"path", bench_path, TAKES_PACKETS, 1},
+	{"handshake", bench_handshake, OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS),
+         BENCH_HANDSHAKES},
+	{"machine", bench_report_machine, 0, 1},
 };
 
 static int refuse(const char *option, const char *value, const char *taken)
@@ -89,55 +114,88 @@ static int parse_sizes(const char *value, bool wanted[static BENCH_N_SIZES])
 	}
 }
 
-static int parse_option(const char *option, const char *value, struct bench_options *options)
+static int parse_option(const struct subcommand *subcommand, enum option option, const char *value,
+                        struct bench_options *options)
 {
-	if (strcmp(option, "--rounds") == 0)
-		return parse_number(option, value, BENCH_ROUNDS_MIN, BENCH_ROUNDS_MAX,
+	const char *name = option_names[option];
+
+	switch (option) {
+	case OPTION_ROUNDS:
+		return parse_number(name, value, BENCH_ROUNDS_MIN, BENCH_ROUNDS_MAX,
 		                    &options->rounds);
-	if (strcmp(option, "--peers") == 0)
-		return parse_number(option, value, 1, BENCH_PEERS_MAX, &options->peers);
-	if (strcmp(option, "--burst") == 0)
-		return parse_number(option, value, 1, BENCH_BURST_MAX, &options->burst);
-	if (strcmp(option, "--size") == 0)
+	case OPTION_PEERS:
+		return parse_number(name, value, subcommand->peers_min, BENCH_PEERS_MAX,
+		                    &options->peers);
+	case OPTION_BURST:
+		return parse_number(name, value, 1, BENCH_BURST_MAX, &options->burst);
+	case OPTION_SIZE:
 		return parse_sizes(value, options->size_wanted);
+	case OPTION_BACKEND:
+	case N_OPTIONS:
+		break;
+	}
 	if (aead_backend_parse(value, &options->backend) != 0)
-		return refuse(option, value, "auto, avx512, avx2, ipsec-mb or sodium");
+		return refuse(name, value, "auto, avx512, avx2, ipsec-mb or sodium");
 	return 0;
 }
 
-static bool takes_value(const char *option)
+static enum option find_option(const char *name)
 {
-	return strcmp(option, "--rounds") == 0 || strcmp(option, "--peers") == 0
-	       || strcmp(option, "--burst") == 0 || strcmp(option, "--size") == 0
-	       || strcmp(option, "--backend") == 0;
+	unsigned int i = 0;
+
+	while (i < N_OPTIONS && strcmp(name, option_names[i]) != 0)
+		i++;
+	return (enum option)i;
+}
+
+/* Say which subcommands take the option that this one does not. */
+static int refuse_elsewhere(const struct subcommand *subcommand, enum option option)
+{
+	const char *before = "it is for";
+
+	fprintf(stderr, "weir-bench: %s does not take %s; ", subcommand->name,
+	        option_names[option]);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(subcommands); i++) {
+		if ((subcommands[i].takes & OPTION_BIT(option)) == 0)
+			continue;
+		fprintf(stderr, "%s %s", before, subcommands[i].name);
+		before = " and";
+	}
+	fprintf(stderr, "\n");
+	return -EINVAL;
 }
 
 /* argv from the first behind the subcommand. "--name value" and "--name=value" are both taken. */
-static int parse_options(int argc, char **argv, struct bench_options *options)
+static int parse_options(const struct subcommand *subcommand, int argc, char **argv,
+                         struct bench_options *options)
 {
 	for (int i = 0; i < argc; i++) {
 		size_t len = strcspn(argv[i], "=");
 		const char *value = argv[i][len] == '=' ? argv[i] + len + 1 : NULL;
-		char option[16];
+		char name[16];
+		enum option option;
 		int err;
 
-		snprintf(option, sizeof(option), "%.*s", (int)len, argv[i]);
+		snprintf(name, sizeof(name), "%.*s", (int)len, argv[i]);
 		if (strcmp(argv[i], "--json") == 0) {
 			options->json = true;
 			continue;
 		}
-		if (!takes_value(option)) {
+		option = find_option(name);
+		if (option == N_OPTIONS) {
 			fprintf(stderr,
 			        "weir-bench: unknown argument \"%s\"; taken are --rounds, --peers, --burst, --size, --backend, --json, --help\n",
 			        argv[i]);
 			return -EINVAL;
 		}
+		if ((subcommand->takes & OPTION_BIT(option)) == 0)
+			return refuse_elsewhere(subcommand, option);
 		if (value == NULL && i + 1 == argc) {
 			fprintf(stderr, "weir-bench: %s needs a value; see weir-bench --help\n",
-			        option);
+			        name);
 			return -EINVAL;
 		}
-		err = parse_option(option, value != NULL ? value : argv[++i], options);
+		err = parse_option(subcommand, option, value != NULL ? value : argv[++i], options);
 		if (err != 0)
 			return err;
 	}
@@ -189,12 +247,8 @@ int main(int argc, char **argv)
 	}
 	for (unsigned int i = 0; i < BENCH_N_SIZES; i++)
 		options.size_wanted[i] = true;
-	if (parse_options(argc - 2, argv + 2, &options) != 0)
+	if (parse_options(subcommand, argc - 2, argv + 2, &options) != 0)
 		return EXIT_USAGE;
-	if (subcommand->run != bench_aead && options.burst != BENCH_BURST) {
-		fprintf(stderr, "weir-bench: --burst is for aead only\n");
-		return EXIT_USAGE;
-	}
 	cpu = bench_machine_pin();
 	if (cpu < 0) {
 		fprintf(stderr, "weir-bench: cannot pin to one CPU: %s\n", strerror(-cpu));
