@@ -1,6 +1,7 @@
 /* EAL's arguments, memory, log and threads. */
 #include "port_eal.h"
 
+#include "base_hugepage.h"
 #include "base_log.h"
 #include "port_link.h"
 
@@ -10,7 +11,6 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define MEGABYTE       (UINT64_C(1) << 20)
-#define HUGEPAGES_DIR  "/sys/kernel/mm/hugepages"
 #define CACHE_MBUFS    256U
 #define BUFFER_LEN     2048U
 #define FRAME_OVERHEAD 128U /* Ethernet, VLAN tags, tail room; af_packet's own header */
@@ -150,41 +149,13 @@ static void format_cpus(const cpu_set_t *set, char *out, size_t out_len)
 
 /* ---- hugepages --------------------------------------------------------------------------------- */
 
-/* Bytes in free hugepages of all sizes. */
-static uint64_t hugepages_free(void)
-{
-	DIR *dir = opendir(HUGEPAGES_DIR);
-	struct dirent *entry;
-	uint64_t total = 0;
-
-	if (dir == NULL)
-		return 0;
-	while ((entry = readdir(dir)) != NULL) {
-		unsigned long long page_kb, n;
-		char path[512];
-		FILE *file;
-
-		if (sscanf(entry->d_name, "hugepages-%llukB", &page_kb) != 1)
-			continue;
-		snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/free_hugepages", entry->d_name);
-		file = fopen(path, "re");
-		if (file == NULL)
-			continue;
-		if (fscanf(file, "%llu", &n) == 1)
-			total += n * page_kb * 1024;
-		fclose(file);
-	}
-	closedir(dir);
-	return total;
-}
-
 static int choose_hugepages(const struct abi_setup *setup)
 {
 	uint64_t wanted = memory_len(setup), is_free;
 
 	if (!setup->use_hugepages)
 		return 0;
-	is_free = hugepages_free();
+	is_free = base_hugepage_free_len();
 	if (is_free >= wanted)
 		return 1;
 	log_warn("eal",
