@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# weir-pktgen against a real hub: simulated peers shake hands and send each other traffic through it,
+# over an af_packet port and over a vhost-user port without the kernel between.
+# shellcheck source=tests/netns/tap.sh
+. "$(dirname "$0")/tap.sh"
+pktgen=$lab_build/tools/pktgen/weir-pktgen
+hub_key=""
+
+# hub_conf PORT...: a hub with the peers of the generator; PORT is the port's driver and device.
+hub_conf() {
+	mkdir -p "$lab_run"
+	cat >"$lab_conf" <<CONF
+hub: { private_key_file = "$net_dir/hub.key"; tunnel = [ "10.77.0.1/16" ]; listen_port = 51820; };
+dataplane: { workers = 1; idle = "adaptive:100"; max_peers = 4096; $2 };
+ports: (
+	{ name = "wan0"; $1
+	  addresses = [ "203.0.113.2/24", "2001:db8:1::2/64" ]; gateways = [ "203.0.113.1" ]; }
+);
+control: { run_dir = "$lab_run"; store = "$net_dir/store/weir.db"; };
+CONF
+	"$pktgen" config --peers "$PEERS" >>"$lab_conf"
+}
+
+# generate COMMAND ARGS...: run the generator; its JSON goes to $net_dir/result.json.
+generate() {
+	local command=$1
+	shift
+	net_exec gen "$pktgen" "$command" --hub 203.0.113.2:51820 --source 203.0.113.100/24 \
+		--hub-key "$hub_key" --peers "$PEERS" --idle nap --hugepages no --json --quiet "$@" >"$net_dir/result.json"
+}
+veth() {
+	local command=$1
+	shift
+	generate "$command" --port net_af_packet0,iface=gen0,qdisc_bypass=1,blocksz=65536,framesz=2048,framecnt=1024 "$@"
+}
+
+# holds PYTHON: an expression over the JSON, with t for the first trial and h for the handshakes.
+holds() {
+	python3 - "$1" "$net_dir/result.json" <<'PY'
+import json, sys
+r = json.load(open(sys.argv[2]))
+h = r["handshakes"]
+t = r["trials"][0] if r["trials"] else None
+if not eval(sys.argv[1]):
+    print("does not hold:", sys.argv[1])
+    print(json.dumps(r, indent=1))
+    sys.exit(1)
+PY
+}
+whole='t["sent"] > 1000 and t["lost"] == t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["unsent"] == t["no_session"] == 0'
+
+balance() {
+	lab_cli -o json counters | python3 -c '
+import json, sys
+c = json.load(sys.stdin)["counters"]
+came = sum(c[k] for k in ("rx_wan", "rx_tun", "rx_tap", "rx_handoff", "rx_inject"))
+went = sum(c[k] for k in ("tx_wan", "to_tun", "to_tap", "to_control", "to_handoff", "keepalive_in"))
+drops = sum(v for k, v in c.items() if k.startswith("drop_"))
+print(f"in {came} = out {went} + drops {drops}; difference {came - went - drops}")
+sys.exit(came != went + drops)'
+}
+hub_ready() {
+	lab_hub_start 20 || return 1
+	hub_key=$(net_exec hub wg pubkey <"$net_dir/hub.key")
+}
+
+# ---- through the kernel: af_packet on a veth pair ------------------------------------------------
+
+PEERS=64
+net_ns hub
+net_ns gen
+require "a wire" net_link hub wan0 gen gen0
+hub_conf 'driver = "af_packet"; device = "wan0";' ""
+require "hub with 64 peers from weir-pktgen config" hub_ready
+check "handshakes of all peers" veth handshake
+check "each completes" holds 'h["completed"] == 64 and h["failed"] == h["refused"] == 0 and h["per_second"] > 0'
+check "peer to peer at a modest rate" veth traffic --rate 5000pps --time 2 --pattern ring --flows 2 --size 512
+check "nothing lost, reordered, duplicated or changed" holds "$whole"
+check "and measured" holds 't["latency_us"]["n"] == t["received"] and t["latency_us"]["p50"] > 0 and abs(t["sent_pps"] - 5000) < 500'
+check "both ways, mixed sizes" veth traffic --rate 5000pps --time 1 --pattern pairs --direction both --size imix
+check "nothing lost, reordered, duplicated or changed" holds "$whole"
+check "pings of the hub's own address" veth traffic --rate 1000pps --time 1.5 --pattern hub --size 100
+check "nothing lost, reordered, duplicated or changed" holds "$whole"
+check "the hub's packets are all accounted for" net_wait 3 balance
+check "over IPv6 outside" net_exec gen "$pktgen" traffic --hub '[2001:db8:1::2]:51820' --source 2001:db8:1::100/64 \
+	--hub-key "$hub_key" --peers 64 --idle nap --hugepages no --quiet --rate 2000pps --time 1 \
+	--port net_af_packet0,iface=gen0,framesz=2048 --json
+tap_done
