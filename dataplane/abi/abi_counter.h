@@ -117,7 +117,13 @@
 	X(HS_REFUSED_QUEUE_FULL, INFO, "hs_refused_queue_full",                                    \
 	  "handshake message while the handshake threads' queue was full")                         \
 	X(HS_REFUSED_NO_SLOT, INFO, "hs_refused_no_slot", "no free session slot on the worker")    \
-	X(HS_GAVE_UP, INFO, "hs_gave_up", "handshakes given up after 90 s")
+	X(HS_GAVE_UP, INFO, "hs_gave_up", "handshakes given up after 90 s")                        \
+	/* assist */                                                                               \
+	X(DROP_STOPPED, DROP, "drop_stopped",                                                      \
+	  "packet with another worker when the dataplane ended")                                   \
+	X(ASSIST_ON, INFO, "assist_on", "times that a worker in backlog began to be helped")       \
+	X(ASSIST_BATCHES, INFO, "assist_batches", "bursts given to idle workers for the cipher")   \
+	X(ASSIST_HELPED, INFO, "assist_helped", "bursts of other workers done for the cipher")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

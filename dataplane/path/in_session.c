@@ -43,6 +43,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	if (unlikely(session->index != index))
 		return ABI_COUNTER_DROP_UNKNOWN_INDEX;
 	p->session = session;
+	p->index = index;
 	p->counter = base_load_le64(p->data + WG_DATA_COUNTER);
 	/* Both limits cost one comparison while they are far away. */
 	if (unlikely(st->now_ns >= session->receive_soft_ns

@@ -131,6 +131,7 @@ void inject_keepalives(struct state *st, struct path_burst *b)
 		struct path_pkt *p = path_append(b, mbuf);
 
 		p->session = session;
+		p->index = session->index;
 		p->peer = session->peer;
 		p->len = 0;
 		state_count(st, ABI_COUNTER_RX_INJECT, 1);

@@ -32,6 +32,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	}
 	/* Ours, and in the word: alive (state_current.h). */
 	p->session = &st->sessions[abi_index_slot(index)];
+	p->index = index;
 	rte_prefetch0(p->session->send_key);
 	rte_prefetch0(&p->session->timers);
 	rte_prefetch0(p->session->header + STATE_HEADER_ROOM - 1);

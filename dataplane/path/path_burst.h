@@ -27,7 +27,8 @@ struct path_pkt {
 	uint8_t to_hub;    /* policy: the inner destination is the hub itself */
 	uint8_t ecn;       /* out_seal: ECN bits for the outer header */
 	uint8_t handed_by; /* 1 + the worker at which it arrived; 0 = here */
-	uint8_t pad[5];
+	uint8_t pad;
+	uint32_t index; /* of session, when it was found */
 };
 _Static_assert(sizeof(struct path_pkt) == 48, "");
 

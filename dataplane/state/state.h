@@ -73,6 +73,7 @@ struct state {
 	uint32_t n_active;
 	uint32_t scan_next; /* position in active */
 	uint64_t scan_ns;   /* when the scan was last advanced */
+	uint64_t n_ended;   /* sessions ever retired or expired */
 
 	/* packets and events that wait for the end of the burst */
 	struct state_side to_kernel; /* mbuf->port: PORT_LINK_TUN or a WAN port */

@@ -238,6 +238,7 @@ void state_session_retire(struct state *st, struct state_session *session)
 	state_current_clear(&st->current[session->peer], session->index);
 	unlink_session(st, session);
 	clear_mirror(mirror_of(st, session));
+	st->n_ended++;
 	base_wipe(session, sizeof(*session));
 }
 
@@ -258,6 +259,7 @@ void state_session_expire(struct state *st, struct state_session *session)
 		return;
 	was_current = state_current_clear(&st->current[session->peer], session->index);
 	session->expired = 1;
+	st->n_ended++;
 	wipe_keys(st, session);
 	/* Who asked for a persistent keepalive wants the tunnel up, not only this session. */
 	if (was_current && session->timers.persistent_s != 0)

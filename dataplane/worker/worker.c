@@ -8,13 +8,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int worker_shared_create(uint32_t n_peers, struct worker_shared **out)
 {
-	struct worker_shared *shared = calloc(1, sizeof(*shared));
+	struct worker_shared *shared = aligned_alloc(_Alignof(struct worker_shared),
+	                                             sizeof(*shared));
 
 	if (!shared)
 		return -ENOMEM;
+	memset(shared, 0, sizeof(*shared));
 	shared->n_peers = n_peers;
 	shared->current = calloc(n_peers, sizeof(*shared->current));
 	if (!shared->current) {
@@ -106,9 +109,15 @@ int worker_create(const struct worker_setup *setup, struct worker **out)
 	rc = init_state(w, aead);
 	if (rc < 0)
 		goto fail_aead;
+	rc = assist_init(&w->assist, setup->id, setup->region->n_workers, setup->assist,
+	                 &setup->shared->assist);
+	if (rc < 0)
+		goto fail_state;
 	*out = w;
 	return 0;
 
+fail_state:
+	state_fini(&w->st);
 fail_aead:
 	aead_destroy(aead);
 fail:
@@ -131,6 +140,7 @@ void worker_destroy(struct worker *w)
 	if (!w)
 		return;
 	aead = w->st.aead;
+	assist_fini(&w->assist, &w->st);
 	free_side(&w->st.to_kernel);
 	free_side(&w->st.to_control);
 	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)

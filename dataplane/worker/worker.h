@@ -5,6 +5,7 @@
 
 #include "abi_region.h"
 #include "aead.h"
+#include "assist.h"
 #include "port_link.h"
 
 #include <rte_mempool.h>
@@ -35,6 +36,7 @@ struct worker_setup {
 	int wake_fds[ABI_PORTS_MAX];
 	uint32_t n_wake_fds;
 	enum aead_backend aead;
+	enum assist_mode assist; /* shall others help when we are in backlog? */
 };
 
 /* The array of current sessions by peer, one word a peer, that all workers read and the owner of a
@@ -52,7 +54,8 @@ void worker_destroy(struct worker *worker);
 /* Run until *stop is not 0. Thread: the worker's own, already pinned. */
 void worker_run(struct worker *worker, const _Atomic uint32_t *stop);
 
-/* One turn of the loop, for tests and benches. Returns the number of packets moved. */
+/* One turn of the loop, for tests and benches. Returns the number of packets moved,
+ * and of bursts worked on for other workers. */
 uint32_t worker_turn(struct worker *worker, uint64_t now_ns);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef WORKER_PRIVATE_H
 #define WORKER_PRIVATE_H
 
+#include "assist.h"
 #include "base_log.h"
 #include "path.h"
 #include "state_timer.h"
@@ -14,6 +15,7 @@
 struct worker_shared {
 	uint32_t n_peers;
 	struct state_current *current; /* [n_peers] */
+	struct assist_shared assist;
 };
 
 struct worker {
@@ -21,6 +23,7 @@ struct worker {
 	struct path_burst in;  /* the burst that is on its way in, and on through */
 	struct path_burst out; /* the burst that begins with out_route or later */
 	struct worker_setup setup;
+	struct assist assist;
 	struct abi_ring_end cmd_ring;
 	struct abi_worker_status *status; /* in the region: this worker writes */
 

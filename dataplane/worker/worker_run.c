@@ -13,26 +13,50 @@
 
 #define HEARTBEAT_NS (50 * BASE_NS_PER_MS)
 #define HELD_NS      (10 * BASE_NS_PER_MS)
+#define DRAIN_NS     BASE_NS_PER_S
 #define N_BUSY_POLLS 64U /* empty turns before the first nap */
 
 /* ---- the way of a burst ---- */
 
-/* Ciphertext in, plaintext out. */
-static void go_in(struct state *st, struct path_burst *b)
+/* The cipher: here and now, or as a batch that turn_assist() goes on with; then b is empty. */
+static void open_burst(struct worker *w, struct path_burst *b)
 {
-	in_session(st, b);
-	in_open(st, b);
+	if (unlikely(assist_is_used(&w->assist)))
+		assist_open(&w->assist, &w->st, b);
+	else
+		in_open(&w->st, b);
+}
+
+static void seal_burst(struct worker *w, struct path_burst *b)
+{
+	if (unlikely(assist_is_used(&w->assist)))
+		assist_seal(&w->assist, &w->st, b);
+	else
+		out_seal(&w->st, b);
+}
+
+/* What was opened, on to where it turns round. */
+static void go_on_in(struct state *st, struct path_burst *b)
+{
 	in_accept(st, b);
 	policy(st, b);
 	in_deliver(st, b);
 }
 
-/* Plaintext in, ciphertext out. */
-static void go_out(struct state *st, struct path_burst *b)
+/* Ciphertext in, plaintext out. */
+static void go_in(struct worker *w, struct path_burst *b)
 {
-	out_route(st, b);
-	out_seal(st, b);
-	out_wrap(st, b);
+	in_session(&w->st, b);
+	open_burst(w, b);
+	go_on_in(&w->st, b);
+}
+
+/* Plaintext in, ciphertext out. */
+static void go_out(struct worker *w, struct path_burst *b)
+{
+	out_route(&w->st, b);
+	seal_burst(w, b);
+	out_wrap(&w->st, b);
 }
 
 static void transmit_on(struct worker *w, uint32_t port, struct rte_mbuf **mbufs, uint32_t n)
@@ -92,8 +116,8 @@ static uint32_t turn_wan(struct worker *w, uint32_t port)
 		path_append(b, mbufs[i]);
 	}
 	in_parse(&w->st, b);
-	go_in(&w->st, b);
-	go_out(&w->st, b);
+	go_in(w, b);
+	go_out(w, b);
 	finish(w, b);
 	return n;
 }
@@ -119,7 +143,7 @@ static uint32_t turn_kernel(struct worker *w)
 	inject_frames(&w->st, &w->in);
 	finish(w, &w->in);
 	out_parse(&w->st, &w->out);
-	go_out(&w->st, &w->out);
+	go_out(w, &w->out);
 	finish(w, &w->out);
 	return n;
 }
@@ -135,10 +159,10 @@ static uint32_t turn_mesh(struct worker *w, struct rte_ring *ring)
 	w->in.n = 0;
 	w->out.n = 0;
 	handoff_receive(&w->st, mbufs, n, &w->in, &w->out);
-	go_in(&w->st, &w->in);
-	go_out(&w->st, &w->in);
+	go_in(w, &w->in);
+	go_out(w, &w->in);
 	finish(w, &w->in);
-	go_out(&w->st, &w->out);
+	go_out(w, &w->out);
 	finish(w, &w->out);
 	return n;
 }
@@ -170,9 +194,29 @@ static uint32_t turn_timers(struct worker *w)
 	w->out.n = 0;
 	inject_keepalives(st, &w->out);
 	n = w->out.n;
-	out_seal(st, &w->out);
+	seal_burst(w, &w->out);
 	out_wrap(st, &w->out);
 	finish(w, &w->out);
+	return n;
+}
+
+/* From the cipher, when it ran elsewhere: bursts in the order in which they went there. */
+static uint32_t turn_assist(struct worker *w)
+{
+	struct assist_batch *batch;
+	uint32_t n = 0;
+
+	while ((batch = assist_retire(&w->assist, &w->st)) != NULL) {
+		n += batch->burst.n;
+		if (batch->kind == ASSIST_OPEN) {
+			go_on_in(&w->st, &batch->burst);
+			go_out(w, &batch->burst);
+		} else {
+			out_wrap(&w->st, &batch->burst);
+		}
+		finish(w, &batch->burst);
+		assist_put(&w->assist, batch);
+	}
 	return n;
 }
 
@@ -215,31 +259,68 @@ static void publish_status(struct worker *w)
 	publish_word(&w->status->n_sessions, w->st.n_active);
 }
 
-/* The turn; *n_commands gets the commands applied. */
-static uint32_t turn(struct worker *w, uint64_t now_ns, uint32_t *n_commands)
-{
-	uint32_t n = 0;
+struct turn {
+	uint32_t n;          /* packets moved, ours */
+	uint32_t n_commands; /* applied */
+	uint32_t n_served;   /* bursts of other workers, for the cipher */
+	bool is_full;        /* a source had a whole burst */
+};
 
-	w->st.now_ns = now_ns;
-	w->n_loops++;
-	*n_commands = turn_commands(w);
+static void add_source(struct turn *turn, uint32_t n)
+{
+	turn->n += n;
+	turn->is_full |= n == PATH_BURST_MAX;
+}
+
+static void turn_sources(struct worker *w, struct turn *turn)
+{
+	turn->n_commands = turn_commands(w);
 	for (uint32_t i = 0; i < w->setup.n_ports; i++)
-		n += turn_wan(w, i);
-	n += turn_kernel(w);
+		add_source(turn, turn_wan(w, i));
+	add_source(turn, turn_kernel(w));
 	for (uint32_t i = 0; i < w->st.n_workers; i++)
 		if (w->setup.mesh_in[i])
-			n += turn_mesh(w, w->setup.mesh_in[i]);
-	n += turn_timers(w);
+			add_source(turn, turn_mesh(w, w->setup.mesh_in[i]));
+	turn->n += turn_timers(w);
+}
+
+/* Batches that the sources of one turn may make: one a port, one for the kernel's packets, two for
+ * each other worker's, one for keepalives; and one for what is opened and sealed meanwhile. */
+static uint32_t batches_a_turn(const struct worker *w)
+{
+	return w->setup.n_ports + 2 * (w->st.n_workers - 1) + 3;
+}
+
+/* Returns true when the turn found anything to do. */
+static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
+{
+	uint32_t n_retired = 0;
+
+	*out = (struct turn){0};
+	w->st.now_ns = now_ns;
+	w->n_loops++;
+	out->n_served = assist_serve(&w->assist, &w->st);
+	if (unlikely(assist_is_used(&w->assist)))
+		n_retired = turn_assist(w);
+	/* While helpers lag so far behind, packets wait in front of us, where too many are lost
+	 * before they have cost anything. */
+	if (likely(!assist_is_used(&w->assist)) || assist_has_room(&w->assist, batches_a_turn(w)))
+		turn_sources(w, out);
+	if (unlikely(assist_is_used(&w->assist)))
+		n_retired += turn_assist(w);
+	assist_note_turn(&w->assist, &w->st, out->n, out->is_full);
+	out->n += n_retired;
 	kick_sleepers(w);
 	publish_status(w);
-	return n;
+	return out->n + out->n_commands + out->n_served > 0;
 }
 
 uint32_t worker_turn(struct worker *w, uint64_t now_ns)
 {
-	uint32_t n_commands;
+	struct turn done;
 
-	return turn(w, now_ns, &n_commands);
+	(void)turn(w, now_ns, &done);
+	return done.n + done.n_served;
 }
 
 /* ---- the loop ---- */
@@ -289,10 +370,14 @@ static void rest(struct worker *w)
 	static const uint32_t naps_us[] = {1, 10, 50};
 	uint32_t step = w->n_empty++;
 
+	/* A batch of ours is about to be done, or somebody is about to give us one. */
+	if (w->assist.n_out > 0 || assist_is_wanted(&w->assist))
+		step = 0;
 	if (step < N_BUSY_POLLS || w->idle_cap_us == 0) {
 		rte_pause();
 		return;
 	}
+	assist_note_idle(&w->assist);
 	step -= N_BUSY_POLLS;
 	if (step < BASE_ARRAY_LEN(naps_us) && naps_us[step] < w->idle_cap_us)
 		nap(naps_us[step]);
@@ -315,6 +400,26 @@ static void account(struct worker *w, uint64_t now_ns, bool was_busy)
 		w->longest_loop_ns = took_ns;
 }
 
+/* The last batches: ours come back, and those of others are done, until nobody has any. A mate that
+ * hangs holds this up for a second at most; what it keeps is dropped by worker_destroy(). */
+static void drain(struct worker *w)
+{
+	uint64_t end_ns = base_time_monotonic_ns() + DRAIN_NS;
+
+	assist_stop(&w->assist);
+	while (!assist_is_drained(&w->assist)) {
+		w->st.now_ns = base_time_monotonic_ns();
+		if (w->st.now_ns >= end_ns) {
+			log_warn("worker", "a worker hangs, packets it has are lost worker=%u",
+			         w->setup.id);
+			return;
+		}
+		assist_serve(&w->assist, &w->st);
+		turn_assist(w);
+		rte_pause();
+	}
+}
+
 void worker_run(struct worker *w, const _Atomic uint32_t *stop)
 {
 	bool was_busy = false;
@@ -328,10 +433,10 @@ void worker_run(struct worker *w, const _Atomic uint32_t *stop)
 	w->loop_ns = base_time_monotonic_ns();
 	while (atomic_load_explicit(stop, memory_order_relaxed) == 0) {
 		uint64_t now_ns = base_time_monotonic_ns();
-		uint32_t n_commands;
+		struct turn done;
 
 		account(w, now_ns, was_busy);
-		was_busy = turn(w, now_ns, &n_commands) + n_commands > 0;
+		was_busy = turn(w, now_ns, &done);
 		if (was_busy) {
 			w->n_empty = 0;
 			w->woke_in_vain = false;
@@ -339,4 +444,5 @@ void worker_run(struct worker *w, const _Atomic uint32_t *stop)
 			rest(w);
 		}
 	}
+	drain(w);
 }

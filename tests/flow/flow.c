@@ -110,6 +110,7 @@ static void make_setups(struct flow *flow)
 			.link = flow->options.no_link ? NULL : &flow->link[i],
 			.control_wake_fd = -1,
 			.aead = AEAD_BACKEND_AUTO,
+			.assist = flow->options.assist,
 		};
 		for (uint32_t j = 0; j < setup->n_ports; j++) {
 			setup->ethdev[j] = ethdevs[j];
@@ -208,10 +209,10 @@ void flow_expect_balance(struct flow *flow)
 
 void flow_destroy(struct flow *flow)
 {
-	flow_expect_balance(flow);
 	for (uint32_t i = 0; i < flow->options.n_workers; i++)
 		worker_destroy(flow->workers[i]);
 	worker_shared_destroy(flow->shared);
+	flow_expect_balance(flow);
 	for (uint32_t i = 0; i < FLOW_N_WORKERS; i++) {
 		for (uint32_t j = 0; j < N_PORTS; j++) {
 			drain(rx_rings[j][i], false);

@@ -39,6 +39,7 @@ struct flow_options {
 	bool no_link;           /* no exception thread */
 	uint32_t link_ring_len; /* 0 = 1024 */
 	uint32_t mesh_ring_len; /* 0 = 1024 */
+	enum assist_mode assist;
 };
 
 struct flow {
@@ -71,7 +72,7 @@ struct flow_session {
 int flow_start(void **state);
 
 struct flow *flow_create(const struct flow_options *options);
-/* Asserts the balance of every worker and that no packet buffer was lost. */
+/* Asserts the balance of every worker after its end and that no packet buffer was lost. */
 void flow_destroy(struct flow *flow);
 
 /* Destroy all workers without retiring anything, as kill -9 would, and make them again. */
