@@ -49,14 +49,15 @@ lab_up() {
 		net.netfilter.nf_conntrack_udp_timeout_stream="${LAB_NAT_UDP_TIMEOUT:-30}" 2>/dev/null || true
 }
 
-# lab_hub_conf: write the configuration; LAB_WORKERS, LAB_EXTRA (more text) change it.
+# lab_hub_conf: write the configuration; LAB_WORKERS, LAB_TUNNEL_BITS, LAB_EXTRA (more text) and the
+# like change it.
 lab_hub_conf() {
 	mkdir -p "$lab_run"
 	cat >"$lab_conf" <<EOF
 hub: {
 	listen_port = 51820;
 	private_key_file = "$net_dir/hub.key";
-	tunnel = [ "10.77.0.1/24", "fd77::1/64" ];
+	tunnel = [ "10.77.0.1/${LAB_TUNNEL_BITS:-24}", "fd77::1/64" ];
 	endpoint = "203.0.113.2:51820";
 	${LAB_HUB:-}
 };
@@ -124,3 +125,76 @@ lab_pid() { # lab_pid control|dataplane: of the running hub, from weir status
 }
 
 lab_rss_kb() { awk '/^VmRSS/ {print $2}' "/proc/$1/status"; }
+
+# lab_iperf_mbit NS ADDRESS SECONDS: TCP goodput of one stream, whole Mbit/s.
+lab_iperf_mbit() {
+	net_exec "$1" iperf3 -J -c "$2" -t "$3" >"$net_dir/iperf.json" || return 1
+	python3 -c 'import json,sys; print(round(json.load(open(sys.argv[1]))["end"]["sum_received"]["bits_per_second"]/1e6))' "$net_dir/iperf.json"
+}
+
+# ---- what weir is compared with ------------------------------------------------------------------
+
+lab_private_keys() { # PREFIX NAME...: $net_dir/PREFIX-NAME.key, readable for us alone
+	local prefix=$1 name
+	shift
+	for name in "$@"; do (umask 077 && wg genkey >"$net_dir/$prefix-$name.key") || return 1; done
+}
+
+lab_public_key() { wg pubkey <"$net_dir/$1.key"; } # PREFIX-NAME
+
+lab_peer() { # PREFIX-NAME ALLOWED_IPS [ENDPOINT]: a [Peer] section
+	printf '[Peer]\nPublicKey = %s\nAllowedIPs = %s\n' "$(lab_public_key "$1")" "$2"
+	[ $# -lt 3 ] || printf 'Endpoint = %s\nPersistentKeepalive = 25\n' "$3"
+}
+
+lab_interface() { # PREFIX-NAME [PORT]: an [Interface] section
+	printf '[Interface]\nPrivateKey = %s\n' "$(cat "$net_dir/$1.key")"
+	[ $# -lt 2 ] || printf 'ListenPort = %s\n' "$2"
+}
+
+# lab_reference_hub: the same two clients and the same machine, but wireguard-go as the hub: a second
+# device at each client, a hub in a namespace beside ours. home is 10.78.0.3 then.
+lab_reference_hub() {
+	net_ns refhub && lab_wire refhub eth0 ref0 192.0.99 2001:db8:4 &&
+		lab_leaf_address refhub eth0 192.0.99 2001:db8:4 || return 1
+	net_exec refhub sysctl -qw net.ipv4.ip_forward=1
+	lab_private_keys ref refhub office home || return 1
+	(
+		umask 077
+		{
+			lab_interface ref-refhub 51820
+			lab_peer ref-office 10.78.0.2/32
+			lab_peer ref-home 10.78.0.3/32
+		} >"$net_dir/ref-refhub.conf"
+		for ns in office home; do
+			{
+				lab_interface "ref-$ns"
+				lab_peer ref-refhub 10.78.0.0/24 192.0.99.2:51820
+			} >"$net_dir/ref-$ns.conf"
+		done
+	) || return 1
+	net_wg_up refhub refh 1420 "$net_dir/ref-refhub.conf" 10.78.0.1/24 &&
+		net_wg_up office refo 1420 "$net_dir/ref-office.conf" 10.78.0.2/24 &&
+		net_wg_up home refm 1420 "$net_dir/ref-home.conf" 10.78.0.3/24 &&
+		net_wait 5 net_exec office ping -q -c 1 -W 1 10.78.0.3
+}
+
+# lab_direct: office and home joined without any hub, which is the least that two wireguard-go clients
+# cost. home, behind NAT, calls; it is 10.79.0.3 then.
+lab_direct() {
+	lab_private_keys direct office home || return 1
+	(
+		umask 077
+		{
+			lab_interface direct-office 51830
+			lab_peer direct-home 10.79.0.3/32
+		} >"$net_dir/direct-office.conf"
+		{
+			lab_interface direct-home
+			lab_peer direct-office 10.79.0.2/32 198.51.100.2:51830
+		} >"$net_dir/direct-home.conf"
+	) || return 1
+	net_wg_up office diro 1420 "$net_dir/direct-office.conf" 10.79.0.2/24 &&
+		net_wg_up home dirm 1420 "$net_dir/direct-home.conf" 10.79.0.3/24 &&
+		net_wait 5 net_exec home ping -q -c 1 -W 1 10.79.0.2
+}
