@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from tap import check, done
+
 PROGRAM, SUBCOMMANDS = sys.argv[1], sys.argv[2:]
 SIZES = [64, 128, 256, 512, 1024, 1280, 1420, "imix"]
 
@@ -22,20 +24,6 @@ BOUNDS = {
 HANDSHAKE_LINES = [("x25519", "libsodium"), ("x25519_base", "libsodium"), ("x25519", "OpenSSL"),
                    ("x25519_base", "OpenSSL"), ("protocol", "libsodium"), ("control", "libsodium")]
 HANDSHAKE_BOUNDS = {"protocol": 1.25, "control": 1.27}
-
-failed = 0
-n = 0
-
-
-def check(name, problem):
-    """One TAP line; problem is None or says what is wrong."""
-    global n, failed
-    n += 1
-    print(f"{'ok' if problem is None else 'not ok'} {n} - {name}", flush=True)
-    if problem is not None:
-        failed = 1
-        for line in str(problem).splitlines():
-            print(f"#   {line}")
 
 
 def run(*arguments):
@@ -175,5 +163,4 @@ check("help names every option",
       None if usage.returncode == 0 and all(
           o in usage.stdout for o in ("--rounds", "--peers", "--burst", "--size", "--backend", "--json"))
       else usage)
-print(f"1..{n}")
-sys.exit(failed)
+done()

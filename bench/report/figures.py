@@ -1,0 +1,195 @@
+"""From the JSON of the parts to figures beside their bounds: the same rows for the table in the
+terminal and for the page. Bounds are the project's own (the design's table, the lines under it, and
+the demo's promise to be no slower than wireguard-go); a figure without one has none here."""
+
+import json
+import os
+import statistics
+from dataclasses import dataclass
+
+TITLES = {
+    "aead": "AEAD by backend, size and burst",
+    "path": "The path through a worker, by station",
+    "peers": "Cost per packet by number of peers",
+    "network": "End to end over af_packet, beside a wireguard-go hub",
+    "memory": "Memory of dataplane and control",
+}
+# One direction of the path at 256 peers: size -> (cycles, ratio to the ipsec-mb job API).
+PATH_BOUNDS = {64: (200, 0.60), 512: (540, 0.72), 1420: (1200, 0.92), "imix": (520, 0.92)}
+WITHOUT_AEAD = 100  # cycles, at 4096 peers
+AEAD_STATIONS = ("out_seal", "in_open")
+DIRECTIONS = ("seal", "open")
+# What reading a result of another version ends in; said in the table and the page.
+SHAPE_ERRORS = (KeyError, IndexError, TypeError, ValueError, StopIteration)
+
+
+@dataclass
+class Figure:
+    part: str
+    name: str
+    value: float = None        # None: not measured, and why is in note
+    unit: str = ""
+    bound: float = None
+    at_least: bool = False     # the bound is a least value, not a greatest
+    note: str = ""
+
+    @property
+    def verdict(self):
+        if self.value is None:
+            return "not run"
+        if self.bound is None:
+            return ""
+        return "met" if self.used <= 1 else "missed"
+
+    @property
+    def used(self):
+        """The share of the bound that the figure uses up: at most 1 when it is met."""
+        if self.at_least:
+            return self.bound / self.value if self.value > 0 else float("inf")
+        return self.value / self.bound
+
+
+def load(folder):
+    """{part: its JSON}; a part without a file is one that was not run."""
+    found = {}
+    for name, title in TITLES.items():
+        try:
+            with open(os.path.join(folder, name + ".json"), encoding="utf-8") as file:
+                found[name] = json.load(file)
+        except FileNotFoundError:
+            found[name] = {"part": name, "title": title, "status": "not run",
+                           "reason": "left out of this run", "runs": []}
+    return found
+
+
+def size_name(size):
+    return "IMIX" if size == "imix" else f"{size} B"
+
+
+def runs(part, **arguments):
+    """The steps of a part that ran, with these arguments."""
+    return [run for run in part["runs"] if run["status"] == "ok"
+            and all(run["arguments"].get(key) == value for key, value in arguments.items())]
+
+
+def output(part, **arguments):
+    """What the first such step printed, or None."""
+    found = runs(part, **arguments)
+    return found[0]["output"] if found else None
+
+
+def rows_of(part, **arguments):
+    """{(size, direction): row} of a step that printed weir-bench's results."""
+    found = output(part, **arguments)
+    return {(row["size"], row["direction"]): row for row in found["results"]} if found else {}
+
+
+def why_not(part):
+    """Why a part has no figure, in words."""
+    reasons = [run["reason"] for run in part["runs"] if run["status"] != "ok"]
+    return part.get("reason") or "; ".join(dict.fromkeys(reasons)) or "the figure is not in its result"
+
+
+def aead_figures(part):
+    rows = rows_of(part, burst=32, backend="avx512") or rows_of(part, burst=32, backend="avx2")
+    return [Figure("aead", f"{row['backend'].split()[0]}, {size_name(size)}, {direction}: ratio to ipsec-mb",
+                   row["ratio"])
+            for (size, direction), row in rows.items() if size in PATH_BOUNDS]
+
+
+def without_aead(row):
+    return sum(cycles for name, cycles in row["stations"].items() if name not in AEAD_STATIONS)
+
+
+def path_figures(part):
+    found = []
+    rows, many = rows_of(part, peers=256), rows_of(part, peers=4096)
+    for size, (cycles, ratio) in PATH_BOUNDS.items():
+        for direction in DIRECTIONS:
+            row = rows.get((size, direction))
+            name = f"path, {size_name(size)}, {direction}"
+            if row is None:
+                found.append(Figure("path", name, bound=ratio, note=why_not(part)))
+                continue
+            found.append(Figure("path", name + ": cycles a packet", row["cycles_min"], "cycles", cycles))
+            found.append(Figure("path", name + ": ratio to ipsec-mb", row["ratio"], "", ratio))
+    for direction in DIRECTIONS:
+        row = many.get((64, direction))
+        found.append(Figure("path", f"beside the AEAD, 4096 peers, 64 B, {direction}",
+                            round(without_aead(row), 1) if row else None, "cycles", WITHOUT_AEAD,
+                            note="" if row else why_not(part)))
+    return found
+
+
+def peers_figures(part):
+    few, many = rows_of(part, peers=256), rows_of(part, peers=4096)
+    return [Figure("peers", f"4096 peers against 256, 64 B, {direction}",
+                   round(many[64, direction]["cycles_min"] / few[64, direction]["cycles_min"], 3), "x")
+            for direction in DIRECTIONS if (64, direction) in few and (64, direction) in many]
+
+
+def network_figures(part):
+    found = output(part)
+    names = ("TCP: weir / wireguard-go hub, median of the rounds", "ping through weir / through the wireguard-go hub",
+             "ping through weir", "ping, the two clients without a hub")
+    if found is None:
+        return [Figure("network", names[0], bound=1.0, at_least=True, note=why_not(part))]
+    pairs = list(zip(found["tcp"]["weir"], found["tcp"]["wireguard-go"]))
+    ping = {via: statistics.median(r["median"] for r in rounds) for via, rounds in found["ping"].items()}
+    return [Figure("network", names[0], round(statistics.median(a / b for a, b in pairs), 2), "x", 1.0, True),
+            Figure("network", "TCP through weir, median", statistics.median(a for a, _ in pairs), "Mbit/s"),
+            Figure("network", names[1], round(ping["weir"] / ping["wireguard-go"], 2), "x", 1.0),
+            Figure("network", names[2], round(ping["weir"], 3), "ms"),
+            Figure("network", names[3], round(ping["direct"], 3), "ms")]
+
+
+def memory_figures(part):
+    found = output(part)
+    if found is None:
+        return [Figure("memory", "idle, both processes", note=why_not(part))]
+    grown = {name: (found["full"][name]["rss"] - found["room"][name]["rss"]) * 1024 / found["peers"]
+             for name in ("dataplane", "control")}
+    return [Figure("memory", "dataplane, idle", round(found["idle"]["dataplane"]["rss"] / 1024, 1), "MB", 120),
+            Figure("memory", "control, idle", round(found["idle"]["control"]["rss"] / 1024, 1), "MB", 40),
+            Figure("memory", f"dataplane, a peer more (of {found['peers']} without a session)",
+                   round(grown["dataplane"]), "bytes", 2048),
+            Figure("memory", f"control, a peer more (of {found['peers']})", round(grown["control"]), "bytes")]
+
+
+MAKERS = {"aead": aead_figures, "path": path_figures, "peers": peers_figures,
+          "network": network_figures, "memory": memory_figures}
+
+
+def figures(results):
+    """All figures of all parts, in order. A part that says nothing is one row with the reason."""
+    found = []
+    for name in TITLES:
+        part = results[name]
+        try:
+            made = MAKERS[name](part)
+        except SHAPE_ERRORS as problem:
+            made = [Figure(name, part["title"], note=f"its result has another shape: {problem!r}")]
+        found += made or [Figure(name, part["title"], note=why_not(part))]
+    return found
+
+
+def show(value):
+    return "-" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def bound_text(figure):
+    if figure.bound is None:
+        return ""
+    return (">= " if figure.at_least else "<= ") + show(figure.bound)
+
+
+def text_table(results):
+    """For the terminal."""
+    lines = [f"{'part':<9} {'figure':<66} {'value':>9} {'unit':<7} {'bound':<9} verdict", "-" * 112]
+    rows = figures(results)
+    for row in rows:
+        lines.append(f"{row.part:<9} {row.name:<66} {show(row.value):>9} {row.unit:<7} "
+                     f"{bound_text(row):<9} {row.verdict}{': ' + row.note if row.note else ''}".rstrip())
+    count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("met", "missed", "not run")}
+    lines.append("\n" + ", ".join(f"{n} {verdict}" for verdict, n in count.items()))
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""From the JSON of one part to its plots: a list of (SVG, table) each, where a table is a header and
+rows, shown under the plot for those who want the numbers. What a plot is made of is in chart.py."""
+
+import chart
+import figures
+from figures import AEAD_STATIONS, DIRECTIONS, PATH_BOUNDS, output, rows_of, runs, size_name
+
+WAY = {"seal": "out (seal)", "open": "in (open)"}
+
+
+def _sizes(rows):
+    return list(dict.fromkeys(size for size, _ in rows))
+
+
+def aead(part):
+    backends = {run["arguments"]["backend"]: rows_of(part, **run["arguments"])
+                for run in runs(part, burst=32)}
+    backends = {name: rows for name, rows in backends.items() if rows}
+    plots = []
+    for direction in DIRECTIONS:
+        if not backends:
+            break
+        sizes = _sizes(next(iter(backends.values())))
+        series = [(name, {size: rows[size, direction]["cycles_min"] for size in sizes})
+                  for name, rows in backends.items()]
+        plots.append((chart.lines(
+            f"AEAD, {direction}: cycles a packet by size and backend",
+            "Minimum TSC cycles a packet, bursts of 32 of mixed keys; lower is better.",
+            [(size, size_name(size)) for size in sizes], "size of the packet", "TSC cycles a packet (min)", series, apart=("imix",)),
+            (["backend"] + [size_name(size) for size in sizes],
+             [[name] + [points[size] for size in sizes] for name, points in series])))
+    return plots + _aead_bursts(part)
+
+
+def _aead_bursts(part):
+    by_burst = {run["arguments"]["burst"]: rows_of(part, **run["arguments"])
+                for run in runs(part, backend="auto")}
+    # auto is the fastest backend that there is, which was measured with bursts of 32
+    backend = next(iter(by_burst.values()), {}).get((64, "seal"), {}).get("backend", "").split()[:1]
+    if not backend:
+        return []
+    by_burst[32] = rows_of(part, burst=32, backend=backend[0])
+    bursts = sorted(by_burst)
+    sizes = [size for size in PATH_BOUNDS if all((size, "seal") in by_burst[b] for b in bursts)]
+    series = [(size_name(size), {b: by_burst[b][size, "seal"]["ratio"] for b in bursts}) for size in sizes]
+    return [(chart.lines(
+        f"AEAD, seal, {backend[0]}: ratio to ipsec-mb by packets in a burst",
+        "Cycles over those of the ipsec-mb job API in the same rounds; below 1 is faster.",
+        [(b, str(b)) for b in bursts], "packets in a burst", "ratio to the ipsec-mb job API", series,
+        (1.0, "as ipsec-mb")),
+        (["size"] + [str(b) for b in bursts],
+         [[name] + [points[b] for b in bursts] for name, points in series]))]
+
+
+def path(part):
+    plots = []
+    for direction in DIRECTIONS:
+        for peers in (256, 4096):
+            rows = rows_of(part, peers=peers)
+            sizes = [size for size in PATH_BOUNDS if (size, direction) in rows]
+            if not sizes:
+                continue
+            stations = {size: rows[size, direction]["stations"] for size in sizes}
+            names = list(next(iter(stations.values())))
+            table = (["size"] + names, [[size_name(s)] + [stations[s][n] for n in names] for s in sizes])
+            if peers == 256:
+                plots.append((chart.stacked(
+                    f"Way {WAY[direction]}: cycles a packet by station, {peers} peers",
+                    "Minimum TSC cycles of each station, timed apart from the whole way.",
+                    [(size_name(s), list(stations[s].items())) for s in sizes],
+                    "TSC cycles a packet", left=70), table))
+            else:
+                plots.append((chart.stacked(
+                    f"Way {WAY[direction]}: cycles beside the AEAD, {peers} peers",
+                    "The same without the station that seals or opens.",
+                    [(size_name(s), [(n, c) for n, c in stations[s].items() if n not in AEAD_STATIONS])
+                     for s in sizes], "TSC cycles a packet, without the AEAD",
+                    (figures.WITHOUT_AEAD, "bound"), names, left=70), table))
+    return plots
+
+
+def peers(part):
+    counts = sorted(run["arguments"]["peers"] for run in runs(part))
+    rows = {n: rows_of(part, peers=n) for n in counts}
+    if len(counts) < 2:
+        return []
+    series = [(f"{size_name(size)} {direction}", {n: rows[n][size, direction]["cycles_min"] for n in counts})
+              for size in (64, 512, 1420) for direction in DIRECTIONS]
+    return [(chart.lines(
+        "Path: cycles a packet by number of peers",
+        "Minimum TSC cycles a packet, packets of all peers in turn.",
+        [(n, chart.number(n)) for n in counts], "peers", "TSC cycles a packet (min)", series),
+        (["size, way"] + [str(n) for n in counts],
+         [[name] + [points[n] for n in counts] for name, points in series]))]
+
+
+VIA = {"weir": "through weir", "wireguard-go": "through wireguard-go", "direct": "without a hub"}
+
+
+def network(part):
+    found = output(part)
+    if found is None:
+        return []
+    plots = []
+    for kind, title, unit, pick in (
+            ("tcp", "TCP from office to home: each round's goodput", "Mbit/s (more is better)", lambda r: r),
+            ("ping", "Ping from office to home: each round's median", "milliseconds (less is better)",
+             lambda r: r["median"])):
+        rows = [(VIA[via], [pick(r) for r in rounds]) for via, rounds in found[kind].items()]
+        plots.append((chart.dots(title, "A dot is a round, in which the ways took turns; the bar is the median.",
+                                 rows, unit, left=170),
+                      (["way"] + [f"round {i + 1}" for i in range(len(rows[0][1]))],
+                       [[label] + values for label, values in rows])))
+    return plots
+
+
+def memory(part):
+    found = output(part)
+    if found is None:
+        return []
+    states = (("idle", "idle"), ("room", f"room for {chart.number(found['peers'])} peers"),
+              ("full", f"{chart.number(found['peers'])} peers"))
+    rows = [(f"{process}, {words}", round(found[state][process]["rss"] / 1024, 1))
+            for process in ("dataplane", "control") for state, words in states]
+    return [(chart.bars("Resident memory", "Resident set without huge pages, which the dataplane's packet buffers lie in.",
+                        rows, "MB resident", left=220),
+             (["process, state", "resident MB", "of it shared MB", "huge pages MB"],
+              [[f"{process}, {words}"] + [round(found[state][process][key] / 1024, 1)
+                                          for key in ("rss", "shared", "huge")]
+               for process in ("dataplane", "control") for state, words in states]))]
+
+
+def headline(rows):
+    """All figures that have a bound, beside it; rows of figures.figures()."""
+    bounded = [row for row in rows if row.value is not None and row.bound is not None]
+    if not bounded:
+        return ""
+    return chart.against_bounds(
+        "Figures beside their bounds", "The share of its bound that each figure uses up; at most 1 is met.",
+        [(row.name, row.used, f"{figures.show(row.value)} {row.unit}, bound {figures.bound_text(row)}",
+          row.verdict == "met") for row in bounded], left=430)
+
+
+MAKERS = {"aead": aead, "path": path, "peers": peers, "network": network, "memory": memory}
