@@ -359,7 +359,7 @@ INLINE void store_tags(const struct mac *mac, const struct number *h, uint8_t ta
 	}
 }
 
-INLINE void run(struct aead_macs *macs, unsigned int first, bool extra)
+INLINE void run_group(struct aead_macs *macs, unsigned int first, bool extra)
 {
 	struct mac mac;
 	struct number h;
@@ -370,12 +370,18 @@ INLINE void run(struct aead_macs *macs, unsigned int first, bool extra)
 	store_tags(&mac, &h, &macs->tag[first]);
 }
 
-void aead__avx2_poly(struct aead_macs *macs, unsigned int first)
+INLINE void run(struct aead_macs *macs, unsigned int n, bool extra)
 {
-	run(macs, first, false);
+	for (unsigned int first = 0; first < n; first += AEAD_AVX2_GROUP)
+		run_group(macs, first, extra);
 }
 
-void aead__avx2_poly_extra(struct aead_macs *macs, unsigned int first)
+void aead__avx2_poly(struct aead_macs *macs, unsigned int n)
 {
-	run(macs, first, true);
+	run(macs, n, false);
+}
+
+void aead__avx2_poly_extra(struct aead_macs *macs, unsigned int n)
+{
+	run(macs, n, true);
 }

@@ -6,10 +6,10 @@
 
 #define AEAD_AVX2_GROUP 4
 
-/* Tags of ranks [first, first + 4), as aead__avx512_poly() has them of eight. */
-void aead__avx2_poly(struct aead_macs *macs, unsigned int first);
+/* Tags of the first n ranks, as aead__avx512_poly() has them. */
+void aead__avx2_poly(struct aead_macs *macs, unsigned int n);
 
 /* The same with additional data before. Slow: for published test vectors. */
-void aead__avx2_poly_extra(struct aead_macs *macs, unsigned int first);
+void aead__avx2_poly_extra(struct aead_macs *macs, unsigned int n);
 
 #endif

@@ -118,6 +118,12 @@ static inline __attribute__((always_inline)) struct number add(const struct numb
 	                                _mm512_add_epi64(a->limb[2], b->limb[2])}};
 }
 
+static inline __attribute__((always_inline)) struct number zero(void)
+{
+	return (struct number){
+		.limb = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+}
+
 static inline __attribute__((always_inline)) struct number multiply(const struct number *a,
                                                                     const struct factor *f)
 {
@@ -207,6 +213,8 @@ struct mac {
 	unsigned int first;
 	unsigned int n_steps;
 	unsigned int n_blocks; /* of the longest */
+	unsigned int n_least;  /* of the shortest */
+	__m512i n_data, n_all; /* blocks of the payload, and with additional data */
 	bool is_short;         /* block by block, and the lengths after the last step */
 	unsigned int n_ragged; /* first steps in which some lane lacks a block */
 	__m512i start;         /* of step 0 in the payload: before it, or in it; bytes, signed */
@@ -238,31 +246,35 @@ static inline __m512i load_aad_lens(const struct mac *mac)
 	return _mm512_load_si512(aad_len);
 }
 
+/* The lengths of a group. */
 static inline __attribute__((always_inline)) void
-mac_layout(struct mac *mac, const struct aead_macs *macs, unsigned int first, bool extra)
+mac_measure(struct mac *mac, const struct aead_macs *macs, unsigned int first, bool extra)
 {
 	__m256i lens = _mm256_load_si256((const __m256i *)(const void *)&macs->len[first]);
-	__m512i n_data, n_all;
-	unsigned int longest, shortest;
+	__m512i n_all;
 
 	mac->macs = macs;
 	mac->first = first;
 	mac->len = _mm512_cvtepu32_epi64(lens);
 	mac->aad_len = extra ? load_aad_lens(mac) : _mm512_setzero_si512();
-	n_data = count_blocks(mac->len);
-	n_all = _mm512_add_epi64(n_data, count_blocks(mac->aad_len));
-	longest = (unsigned int)_mm512_reduce_max_epu64(n_all);
-	shortest = (unsigned int)_mm512_reduce_min_epu64(n_all);
-	mac->is_short = longest <= SHORT_BLOCKS;
-	if (!mac->is_short) {
-		n_data = _mm512_add_epi64(n_data, splat(1));
-		n_all = _mm512_add_epi64(n_all, splat(1));
-		longest++;
-		shortest++;
-	}
-	mac->n_blocks = longest;
-	mac->n_steps = (longest + STEP_BLOCKS - 1) / STEP_BLOCKS;
-	mac->n_ragged = mac->n_steps - shortest / STEP_BLOCKS;
+	mac->n_data = count_blocks(mac->len);
+	n_all = _mm512_add_epi64(mac->n_data, count_blocks(mac->aad_len));
+	mac->n_blocks = (unsigned int)_mm512_reduce_max_epu64(n_all);
+	mac->n_least = (unsigned int)_mm512_reduce_min_epu64(n_all);
+	mac->n_all = n_all;
+}
+
+/* Where its packets begin. n_blocks: of the longest, or more. */
+static inline __attribute__((always_inline)) void mac_layout(struct mac *mac, unsigned int n_blocks)
+{
+	unsigned int with_lengths = n_blocks <= SHORT_BLOCKS ? 0 : 1;
+	__m512i n_data = _mm512_add_epi64(mac->n_data, splat(with_lengths));
+	__m512i n_all = _mm512_add_epi64(mac->n_all, splat(with_lengths));
+
+	mac->is_short = n_blocks <= SHORT_BLOCKS;
+	mac->n_blocks = n_blocks + with_lengths;
+	mac->n_steps = (mac->n_blocks + STEP_BLOCKS - 1) / STEP_BLOCKS;
+	mac->n_ragged = mac->n_steps - (mac->n_least + with_lengths) / STEP_BLOCKS;
 	mac->lead = _mm512_sub_epi64(splat(mac->n_steps * STEP_BLOCKS), n_all);
 	mac->start = _mm512_slli_epi64(_mm512_sub_epi64(n_data, splat(mac->n_steps * STEP_BLOCKS)),
 	                               4);
@@ -388,29 +400,35 @@ absorb_block(struct number *h, const struct number *m, const struct factor *r)
 	*h = multiply(&sum, r);
 }
 
-static inline __attribute__((always_inline)) struct number absorb_short(const struct mac *mac,
-                                                                        bool extra)
+/* Of one or two groups, mac[n_groups] of as many blocks: alone a group waits for one product after the
+ * other. */
+static inline __attribute__((always_inline)) void
+absorb_short(struct number *h, const struct mac *mac, unsigned int n_groups, bool extra)
 {
-	struct number h = {
-		.limb = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}};
-	struct number lengths;
 	unsigned int j = mac->n_steps * STEP_BLOCKS - mac->n_blocks;
 
+	for (unsigned int i = 0; i < n_groups; i++)
+		h[i] = zero();
 	for (unsigned int step = 0; step < mac->n_steps; step++) {
-		_Alignas(64) __m512i v[8];
+		_Alignas(64) __m512i v[2][8];
 
-		load_rows(mac, step, extra, v);
+		for (unsigned int i = 0; i < n_groups; i++)
+			load_rows(&mac[i], step, extra, v[i]);
 		for (; j < STEP_BLOCKS; j++) {
-			struct number m = make_number(v[2 * j], v[2 * j + 1],
-			                              pad_bits(mac, step, j));
+			for (unsigned int i = 0; i < n_groups; i++) {
+				struct number m = make_number(v[i][2 * j], v[i][2 * j + 1],
+				                              pad_bits(&mac[i], step, j));
 
-			absorb_block(&h, &m, &mac->r);
+				absorb_block(&h[i], &m, &mac[i].r);
+			}
 		}
 		j = 0;
 	}
-	lengths = make_number(mac->aad_len, mac->len, splat(PAD_BIT));
-	absorb_block(&h, &lengths, &mac->r);
-	return h;
+	for (unsigned int i = 0; i < n_groups; i++) {
+		struct number lengths = make_number(mac[i].aad_len, mac[i].len, splat(PAD_BIT));
+
+		absorb_block(&h[i], &lengths, &mac[i].r);
+	}
 }
 
 struct powers {
@@ -516,8 +534,7 @@ static inline __attribute__((always_inline)) struct number absorb_long(const str
                                                                        bool extra)
 {
 	unsigned int n_ragged = extra ? mac->n_steps - 1 : mac->n_ragged;
-	struct number h = {
-		.limb = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+	struct number h = zero();
 	struct powers powers;
 
 	if (n_ragged > mac->n_steps - 1)
@@ -577,27 +594,56 @@ static inline __attribute__((always_inline)) void store_tags(const struct mac *m
 				   low, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), high));
 }
 
-static inline __attribute__((always_inline)) void run(struct aead_macs *macs, unsigned int first,
+static inline __attribute__((always_inline)) void
+run_groups(struct aead_macs *macs, unsigned int first, unsigned int n_groups, bool extra)
+{
+	struct mac mac[2];
+	struct number h[2];
+
+	for (unsigned int i = 0; i < n_groups; i++)
+		mac_measure(&mac[i], macs, first + i * AEAD_AVX512_GROUP, extra);
+	if (n_groups == 2) {
+		unsigned int longest = mac[0].n_blocks > mac[1].n_blocks ? mac[0].n_blocks
+		                                                         : mac[1].n_blocks;
+
+		if (longest <= SHORT_BLOCKS)
+			mac[0].n_blocks = mac[1].n_blocks = longest;
+	}
+	for (unsigned int i = 0; i < n_groups; i++) {
+		mac_layout(&mac[i], mac[i].n_blocks);
+		mac_load_keys(&mac[i], &macs->otk[mac[i].first]);
+	}
+	if (mac[0].is_short && (n_groups == 1 || mac[1].is_short)) {
+		absorb_short(h, mac, n_groups, extra);
+	} else {
+		for (unsigned int i = 0; i < n_groups; i++) {
+			if (mac[i].is_short)
+				absorb_short(&h[i], &mac[i], 1, extra);
+			else
+				h[i] = absorb_long(&mac[i], extra);
+		}
+	}
+	for (unsigned int i = 0; i < n_groups; i++)
+		store_tags(&mac[i], h[i], &macs->tag[mac[i].first]);
+}
+
+static inline __attribute__((always_inline)) void run(struct aead_macs *macs, unsigned int n,
                                                       bool extra)
 {
-	struct mac mac;
-	struct number h;
+	unsigned int first = 0;
 
-	mac_layout(&mac, macs, first, extra);
-	mac_load_keys(&mac, &macs->otk[first]);
-	if (mac.is_short)
-		h = absorb_short(&mac, extra);
-	else
-		h = absorb_long(&mac, extra);
-	store_tags(&mac, h, &macs->tag[first]);
+	for (; first + AEAD_AVX512_GROUP < n; first += 2 * AEAD_AVX512_GROUP)
+		run_groups(macs, first, 2, extra);
+	if (first < n)
+		run_groups(macs, first, 1, extra);
 }
 
-void aead__avx512_poly(struct aead_macs *macs, unsigned int first)
+void aead__avx512_poly(struct aead_macs *macs, unsigned int n)
 {
-	run(macs, first, false);
+	run(macs, n, false);
 }
 
-void aead__avx512_poly_extra(struct aead_macs *macs, unsigned int first)
+void aead__avx512_poly_extra(struct aead_macs *macs, unsigned int n)
 {
-	run(macs, first, true);
+	run(macs, n, true);
 }

@@ -7,11 +7,11 @@
 
 #define AEAD_AVX512_GROUP 8
 
-/* Tags of ranks [first, first + 8) as ChaCha20-Poly1305 wants them: payload padded to 16, then 0 and
+/* Tags of the first n ranks, and of those that fill up the last group, as ChaCha20-Poly1305 wants them: payload padded to 16, then 0 and
  * the payload's length. extra is not looked at. */
-void aead__avx512_poly(struct aead_macs *macs, unsigned int first);
+void aead__avx512_poly(struct aead_macs *macs, unsigned int n);
 
 /* The same with additional data before. Slow: for published test vectors. */
-void aead__avx512_poly_extra(struct aead_macs *macs, unsigned int first);
+void aead__avx512_poly_extra(struct aead_macs *macs, unsigned int n);
 
 #endif

@@ -29,8 +29,8 @@ struct aead_multi_kernel {
 	void (*lanes_short)(const struct aead_lanes *lanes, unsigned int first);
 	void (*run)(const uint8_t *key, const uint32_t *nonce, uint32_t counter, uint8_t *data,
 	            size_t n_runs);
-	void (*poly)(struct aead_macs *macs, unsigned int first);
-	void (*poly_extra)(struct aead_macs *macs, unsigned int first);
+	void (*poly)(struct aead_macs *macs, unsigned int n);
+	void (*poly_extra)(struct aead_macs *macs, unsigned int n);
 };
 
 #define AEAD_MULTI_FEW 2U /* packets that are not worth to be ranked before they go to the helper */
@@ -248,12 +248,10 @@ AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
 
 	for (unsigned int i = 0; extra != NULL && i < n; i++)
 		has_aad = has_aad || multi->macs.extra[i]->aad_len != 0;
-	for (unsigned int rank = 0; rank < n; rank += kernel->costs.n_group) {
-		if (!has_aad)
-			kernel->poly(&multi->macs, rank);
-		else
-			kernel->poly_extra(&multi->macs, rank);
-	}
+	if (!has_aad)
+		kernel->poly(&multi->macs, n);
+	else
+		kernel->poly_extra(&multi->macs, n);
 }
 
 AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
