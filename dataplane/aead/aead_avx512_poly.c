@@ -10,9 +10,11 @@
  * Horner's rule, four blocks at a time where it pays for the powers:
  * h = (h + m0) r^4 + m1 r^3 + m2 r^2 + m3 r, with one carry for the four.
  *
- * Bounds. Limbs of r and its powers: < 2^44, 2^44 + 2^16, 2^42; of h the same; of a block 2^44, 2^44,
- * 2^41. So a factor is < 2^45, 20 times a limb < 2^49, and neither is cut to 52 bits. A sum of 12 low
- * halves is < 2^56, one of 12 high halves < 2^46.
+ * Bounds. Limbs of r: 2^44, 2^44, 2^42; of a block 2^44, 2^44, 2^41. A product's limbs are carried once,
+ * all at the same time: < 2^44 + 2^17, 2^44 + 2^15, 2^42 + 2^13, which goes for h and the powers of r. So a
+ * factor is < 2^46, 20 times a limb < 2^49, and neither is cut to 52 bits. A sum of 12 low halves is < 2^56,
+ * one of 12 high halves < 2^47; those of the third column have no times 20 in them and are < 2^43, so that
+ * 5 * 2^10 times that is < 2^56 too.
  *
  * Nothing branches on or is indexed by keys, accumulators or bytes of a message; lengths are public. */
 #include "aead_avx512_poly.h"
@@ -33,6 +35,7 @@
  * compute r^2 .. r^4 costs about as much as three blocks. There the lengths come after the last step, so
  * that 64 bytes are one step. */
 #define SHORT_BLOCKS 8U
+#define SHORT_GROUPS 2U /* of short packets, that run side by side */
 
 struct number {
 	__m512i limb[3];
@@ -79,24 +82,23 @@ product_add(struct product *sum, const struct number *a, const struct factor *f)
 	MULTIPLY_ADD(2, a->limb[2], f->limb[0]);
 }
 
+/* No limb waits for its neighbour: its carry goes up one limb and no further. */
 static inline __attribute__((always_inline)) struct number product_carry(const struct product *sum)
 {
 	const __m512i mask_44 = splat(MASK_44);
 	const __m512i mask_42 = splat(MASK_42);
-	__m512i d0 = sum->low[0];
+	__m512i over = _mm512_slli_epi64(sum->high[2], 10); /* in units of 2^130 */
+	__m512i d0 = _mm512_add_epi64(_mm512_add_epi64(sum->low[0], over),
+	                              _mm512_slli_epi64(over, 2));
 	__m512i d1 = _mm512_add_epi64(sum->low[1], _mm512_slli_epi64(sum->high[0], 8));
 	__m512i d2 = _mm512_add_epi64(sum->low[2], _mm512_slli_epi64(sum->high[1], 8));
-	__m512i over; /* in units of 2^130 */
 	struct number h;
 
-	d1 = _mm512_add_epi64(d1, _mm512_srli_epi64(d0, 44));
-	d2 = _mm512_add_epi64(d2, _mm512_srli_epi64(d1, 44));
-	over = _mm512_add_epi64(_mm512_slli_epi64(sum->high[2], 10), _mm512_srli_epi64(d2, 42));
-	d0 = _mm512_add_epi64(_mm512_and_si512(d0, mask_44),
-	                      _mm512_add_epi64(over, _mm512_slli_epi64(over, 2)));
-	h.limb[0] = _mm512_and_si512(d0, mask_44);
+	over = _mm512_srli_epi64(d2, 42);
+	h.limb[0] = _mm512_add_epi64(_mm512_add_epi64(_mm512_and_si512(d0, mask_44), over),
+	                             _mm512_slli_epi64(over, 2));
 	h.limb[1] = _mm512_add_epi64(_mm512_and_si512(d1, mask_44), _mm512_srli_epi64(d0, 44));
-	h.limb[2] = _mm512_and_si512(d2, mask_42);
+	h.limb[2] = _mm512_add_epi64(_mm512_and_si512(d2, mask_42), _mm512_srli_epi64(d1, 44));
 	return h;
 }
 
@@ -213,8 +215,6 @@ struct mac {
 	unsigned int first;
 	unsigned int n_steps;
 	unsigned int n_blocks; /* of the longest */
-	unsigned int n_least;  /* of the shortest */
-	__m512i n_data, n_all; /* blocks of the payload, and with additional data */
 	bool is_short;         /* block by block, and the lengths after the last step */
 	unsigned int n_ragged; /* first steps in which some lane lacks a block */
 	__m512i start;         /* of step 0 in the payload: before it, or in it; bytes, signed */
@@ -246,35 +246,34 @@ static inline __m512i load_aad_lens(const struct mac *mac)
 	return _mm512_load_si512(aad_len);
 }
 
-/* The lengths of a group. */
-static inline __attribute__((always_inline)) void
-mac_measure(struct mac *mac, const struct aead_macs *macs, unsigned int first, bool extra)
+/* Where the packets of a group begin. is_short is a constant; n_min: blocks to lay out at least. */
+static inline __attribute__((always_inline)) void mac_layout(struct mac *mac,
+                                                             const struct aead_macs *macs,
+                                                             unsigned int first, bool is_short,
+                                                             unsigned int n_min, bool extra)
 {
 	__m256i lens = _mm256_load_si256((const __m256i *)(const void *)&macs->len[first]);
-	__m512i n_all;
+	__m512i n_data, n_all;
+	unsigned int longest, shortest;
 
 	mac->macs = macs;
 	mac->first = first;
+	mac->is_short = is_short;
 	mac->len = _mm512_cvtepu32_epi64(lens);
 	mac->aad_len = extra ? load_aad_lens(mac) : _mm512_setzero_si512();
-	mac->n_data = count_blocks(mac->len);
-	n_all = _mm512_add_epi64(mac->n_data, count_blocks(mac->aad_len));
-	mac->n_blocks = (unsigned int)_mm512_reduce_max_epu64(n_all);
-	mac->n_least = (unsigned int)_mm512_reduce_min_epu64(n_all);
-	mac->n_all = n_all;
-}
-
-/* Where its packets begin. n_blocks: of the longest, or more. */
-static inline __attribute__((always_inline)) void mac_layout(struct mac *mac, unsigned int n_blocks)
-{
-	unsigned int with_lengths = n_blocks <= SHORT_BLOCKS ? 0 : 1;
-	__m512i n_data = _mm512_add_epi64(mac->n_data, splat(with_lengths));
-	__m512i n_all = _mm512_add_epi64(mac->n_all, splat(with_lengths));
-
-	mac->is_short = n_blocks <= SHORT_BLOCKS;
-	mac->n_blocks = n_blocks + with_lengths;
+	n_data = count_blocks(mac->len);
+	n_all = _mm512_add_epi64(n_data, count_blocks(mac->aad_len));
+	longest = (unsigned int)_mm512_reduce_max_epu64(n_all);
+	shortest = (unsigned int)_mm512_reduce_min_epu64(n_all);
+	if (!is_short) {
+		n_data = _mm512_add_epi64(n_data, splat(1));
+		n_all = _mm512_add_epi64(n_all, splat(1));
+		longest++;
+		shortest++;
+	}
+	mac->n_blocks = longest > n_min ? longest : n_min;
 	mac->n_steps = (mac->n_blocks + STEP_BLOCKS - 1) / STEP_BLOCKS;
-	mac->n_ragged = mac->n_steps - (mac->n_least + with_lengths) / STEP_BLOCKS;
+	mac->n_ragged = mac->n_steps - shortest / STEP_BLOCKS;
 	mac->lead = _mm512_sub_epi64(splat(mac->n_steps * STEP_BLOCKS), n_all);
 	mac->start = _mm512_slli_epi64(_mm512_sub_epi64(n_data, splat(mac->n_steps * STEP_BLOCKS)),
 	                               4);
@@ -400,20 +399,19 @@ absorb_block(struct number *h, const struct number *m, const struct factor *r)
 	*h = multiply(&sum, r);
 }
 
-/* Of one or two groups, mac[n_groups] of as many blocks: alone a group waits for one product after the
- * other. */
+/* Of mac[n_groups], all of as many blocks: alone a group waits for one product after the other. */
 static inline __attribute__((always_inline)) void
-absorb_short(struct number *h, const struct mac *mac, unsigned int n_groups, bool extra)
+absorb_short(struct number *h, const struct mac *mac, unsigned int n_groups)
 {
 	unsigned int j = mac->n_steps * STEP_BLOCKS - mac->n_blocks;
 
 	for (unsigned int i = 0; i < n_groups; i++)
 		h[i] = zero();
 	for (unsigned int step = 0; step < mac->n_steps; step++) {
-		_Alignas(64) __m512i v[2][8];
+		_Alignas(64) __m512i v[SHORT_GROUPS][8];
 
 		for (unsigned int i = 0; i < n_groups; i++)
-			load_rows(&mac[i], step, extra, v[i]);
+			load_rows(&mac[i], step, false, v[i]);
 		for (; j < STEP_BLOCKS; j++) {
 			for (unsigned int i = 0; i < n_groups; i++) {
 				struct number m = make_number(v[i][2 * j], v[i][2 * j + 1],
@@ -559,7 +557,7 @@ static inline __attribute__((always_inline)) void store_tags(const struct mac *m
 	__m512i g0, g1, g2, carry, low, high;
 	__mmask8 below, wraps;
 
-	/* limbs below their widths: limb 1 may be over 44 bits, after it limb 2 over 42, ... */
+	/* limbs below their widths: each may be over its own, and after it the next */
 	d2 = _mm512_add_epi64(d2, _mm512_srli_epi64(d1, 44));
 	d1 = _mm512_and_si512(d1, mask_44);
 	carry = _mm512_srli_epi64(d2, 42);
@@ -595,55 +593,64 @@ static inline __attribute__((always_inline)) void store_tags(const struct mac *m
 }
 
 static inline __attribute__((always_inline)) void
-run_groups(struct aead_macs *macs, unsigned int first, unsigned int n_groups, bool extra)
+run_short(struct aead_macs *macs, unsigned int first, unsigned int n_groups)
 {
-	struct mac mac[2];
-	struct number h[2];
+	struct mac mac[SHORT_GROUPS];
+	struct number h[SHORT_GROUPS];
 
-	for (unsigned int i = 0; i < n_groups; i++)
-		mac_measure(&mac[i], macs, first + i * AEAD_AVX512_GROUP, extra);
-	if (n_groups == 2) {
-		unsigned int longest = mac[0].n_blocks > mac[1].n_blocks ? mac[0].n_blocks
-		                                                         : mac[1].n_blocks;
-
-		if (longest <= SHORT_BLOCKS)
-			mac[0].n_blocks = mac[1].n_blocks = longest;
-	}
 	for (unsigned int i = 0; i < n_groups; i++) {
-		mac_layout(&mac[i], mac[i].n_blocks);
+		/* the longest is in the first group */
+		mac_layout(&mac[i], macs, first + i * AEAD_AVX512_GROUP, true,
+		           i == 0 ? 0 : mac[0].n_blocks, false);
 		mac_load_keys(&mac[i], &macs->otk[mac[i].first]);
 	}
-	if (mac[0].is_short && (n_groups == 1 || mac[1].is_short)) {
-		absorb_short(h, mac, n_groups, extra);
-	} else {
-		for (unsigned int i = 0; i < n_groups; i++) {
-			if (mac[i].is_short)
-				absorb_short(&h[i], &mac[i], 1, extra);
-			else
-				h[i] = absorb_long(&mac[i], extra);
-		}
-	}
+	absorb_short(h, mac, n_groups);
 	for (unsigned int i = 0; i < n_groups; i++)
 		store_tags(&mac[i], h[i], &macs->tag[mac[i].first]);
 }
 
-static inline __attribute__((always_inline)) void run(struct aead_macs *macs, unsigned int n,
-                                                      bool extra)
+static inline __attribute__((always_inline)) void run_long(struct aead_macs *macs,
+                                                           unsigned int first, bool extra)
 {
-	unsigned int first = 0;
+	struct mac mac;
+	struct number h;
 
-	for (; first + AEAD_AVX512_GROUP < n; first += 2 * AEAD_AVX512_GROUP)
-		run_groups(macs, first, 2, extra);
-	if (first < n)
-		run_groups(macs, first, 1, extra);
+	mac_layout(&mac, macs, first, false, 0, extra);
+	mac_load_keys(&mac, &macs->otk[first]);
+	h = absorb_long(&mac, extra);
+	store_tags(&mac, h, &macs->tag[first]);
+}
+
+/* Functions of their own: inlined into one, gcc has registers for neither (1 to 3 % of a packet). */
+static __attribute__((noinline)) void poly_short_pair(struct aead_macs *macs, unsigned int first)
+{
+	run_short(macs, first, 2);
+}
+
+static __attribute__((noinline)) void poly_short(struct aead_macs *macs, unsigned int first)
+{
+	run_short(macs, first, 1);
+}
+
+static __attribute__((noinline)) void poly_long(struct aead_macs *macs, unsigned int first)
+{
+	run_long(macs, first, false);
 }
 
 void aead__avx512_poly(struct aead_macs *macs, unsigned int n)
 {
-	run(macs, n, false);
+	unsigned int first = 0;
+
+	for (; first < n && macs->len[first] > SHORT_BLOCKS * BLOCK_LEN; first += AEAD_AVX512_GROUP)
+		poly_long(macs, first);
+	for (; first + AEAD_AVX512_GROUP < n; first += 2 * AEAD_AVX512_GROUP)
+		poly_short_pair(macs, first);
+	if (first < n)
+		poly_short(macs, first);
 }
 
 void aead__avx512_poly_extra(struct aead_macs *macs, unsigned int n)
 {
-	run(macs, n, true);
+	for (unsigned int first = 0; first < n; first += AEAD_AVX512_GROUP)
+		run_long(macs, first, true);
 }
