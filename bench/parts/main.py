@@ -15,11 +15,11 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "bench", "report"))
 
+import figures  # noqa: E402
+import page  # noqa: E402
 from parts import PARTS, Context  # noqa: E402
 from progress import Progress  # noqa: E402
 from step import NotRun, run_step, status_of  # noqa: E402
-import figures  # noqa: E402
-import page  # noqa: E402
 
 NAMES = [part.name for part in PARTS]
 HUGEPAGES = 96

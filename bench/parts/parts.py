@@ -4,6 +4,7 @@ subcommand is missing raises NotRun with the reason; it is then reported, not le
 import os
 import subprocess
 
+from figures import TITLES
 from step import NotRun, Part, Step
 
 BACKENDS = ("avx512", "avx2", "ipsec-mb", "sodium")
@@ -89,6 +90,18 @@ def subcommand_steps(name, quick, full, *arguments):
     return steps
 
 
+def cores_steps(context):
+    if not os.access(os.path.join(context.build, "tools", "pktgen", "weir-pktgen"), os.X_OK):
+        raise NotRun("the build folder has no weir-pktgen")
+    if len(os.sched_getaffinity(0)) < 2:
+        raise NotRun("needs two CPUs")
+    seconds, trials = context.pick((0.3, 3), (2, 5))
+    sizes = context.pick(("64", "1420"), ("64", "512", "1420", "imix"))
+    return [Step("peer to peer over vhost-user, " + ", ".join(sizes),
+                 context.script("cores.sh", seconds, 256, trials, *sizes),
+                 len(sizes) * (trials + 3 + 12) * (seconds + 0.5), {"seconds": seconds})]
+
+
 def network_steps(context):
     rounds, seconds, pings = context.pick((4, 1, 50), (15, 3, 200))
     return [Step(f"{rounds} rounds of {seconds} s, weir and wireguard-go as hub in turn",
@@ -103,10 +116,18 @@ def memory_steps(context):
                  context.pick(8, 40), {"peers": peers})]
 
 
-PARTS = [
-    Part("aead", "AEAD by backend, size and burst", aead_steps),
-    Part("path", "The path through a worker, by station", path_steps),
-    Part("peers", "Cost per packet by number of peers", peers_steps),
-    Part("network", "End to end over af_packet, beside a wireguard-go hub", network_steps),
-    Part("memory", "Memory of dataplane and control", memory_steps),
-]
+STEPS = {
+    "aead": aead_steps,
+    "path": path_steps,
+    "hub": subcommand_steps("hub", (2, []), (15, ["--rounds", "1001"])),
+    "peers": peers_steps,
+    "scale": subcommand_steps("scale", (10, []), (30, [])),
+    "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),
+    "overload": subcommand_steps("overload", (5, []), (20, [])),
+    "heavy": subcommand_steps("heavy", (5, []), (20, [])),
+    "cores": cores_steps,
+    "network": network_steps,
+    "memory": memory_steps,
+}
+# In the order of the report, which has words for each.
+PARTS = [Part(name, title, STEPS[name]) for name, title in TITLES.items()]

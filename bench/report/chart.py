@@ -31,6 +31,12 @@ def ticks(top, n=5):
     return [round(i * step, 10) for i in range(math.ceil(top / step - 1e-9) + 1)]
 
 
+def decades(least, top):
+    """The powers of ten from least or just below to top or just above; two at least."""
+    low, high = math.floor(math.log10(least)), math.ceil(math.log10(top))
+    return [10.0 ** i for i in range(low, max(high, low + 1) + 1)]
+
+
 def _tick_words(values):
     """Ticks with as many decimals as their step needs, all alike."""
     decimals = next((d for d in range(4) if all(abs(v - round(v, d)) < 1e-9 for v in values)), 4)
@@ -72,20 +78,28 @@ def _spread(wanted, least, low, high):
 
 
 class _Frame:
-    """Axes: the plot's rectangle, y from 0 to the last tick; x as the caller gives it."""
+    """Axes: the plot's rectangle, y from 0 (or, logarithmic, a power of ten below y_least) to the
+    last tick; x as the caller gives it."""
 
-    def __init__(self, y_top, y_label, height, left=64, right=150, top=34, bottom=46):
+    def __init__(self, y_top, y_label, height, y_least=None, left=64, right=150, top=34, bottom=46):
         self.left, self.right, self.top = left, WIDTH - right, top
         self.bottom, self.height = height - bottom, height
-        self.ticks = ticks(y_top)
+        self.log = y_least is not None
+        self.ticks = decades(y_least, y_top) if self.log else ticks(y_top)
         self.body = [_text(0, 14, y_label, "axis")]
-        for tick, words in zip(self.ticks, _tick_words(self.ticks)):
+        words = [number(tick) for tick in self.ticks] if self.log else _tick_words(self.ticks)
+        for tick, word in zip(self.ticks, words):
             self.body.append(_line(self.left, self.y(tick), self.right, self.y(tick),
-                                   "base" if tick == 0 else "grid"))
-            self.body.append(_text(self.left - 8, self.y(tick) + 4, words, "tick", "end"))
+                                   "base" if tick == self.ticks[0] else "grid"))
+            self.body.append(_text(self.left - 8, self.y(tick) + 4, word, "tick", "end"))
 
     def y(self, value):
-        return self.bottom - (self.bottom - self.top) * value / self.ticks[-1]
+        if self.log:
+            low, high = math.log10(self.ticks[0]), math.log10(self.ticks[-1])
+            share = (math.log10(value) - low) / (high - low)
+        else:
+            share = value / self.ticks[-1]
+        return self.bottom - (self.bottom - self.top) * share
 
     def x(self, share):
         return self.left + (self.right - self.left) * share
@@ -96,14 +110,15 @@ class _Frame:
         self.body.append(_text((self.left + self.right) / 2, self.bottom + 38, label, "axis", "middle"))
 
 
-def lines(title, description, x_places, x_label, y_label, series, bound=None, apart=(), height=340):
+def lines(title, description, x_places, x_label, y_label, series, bound=None, apart=(), log=False,
+          height=340):
     """x_places: [(value, label)] in order, evenly apart. series: [(name, {value: y})], at most
     N_COLOURS; a name ends its line. bound: (y, words) or None. apart: values that no line leads to,
-    as they stand for something else than their neighbours."""
+    as they stand for something else than their neighbours. log: logarithmic y, all above 0."""
     series = [(name, points) for name, points in series if points]
     x_of = {value: (i + 0.5) / len(x_places) for i, (value, _) in enumerate(x_places)}
-    top = max([y for _, points in series for y in points.values()] + [bound[0] if bound else 0])
-    frame = _Frame(top, y_label, height)
+    every = [y for _, points in series for y in points.values()]
+    frame = _Frame(max(every + [bound[0] if bound else 0]), y_label, height, min(every) if log else None)
     frame.x_axis([(x_of[value], label) for value, label in x_places], x_label)
     ends = []
     for i, (name, points) in enumerate(series):

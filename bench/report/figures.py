@@ -10,7 +10,13 @@ from dataclasses import dataclass
 TITLES = {
     "aead": "AEAD by backend, size and burst",
     "path": "The path through a worker, by station",
+    "hub": "Hub path: opened from one peer, sealed to another",
     "peers": "Cost per packet by number of peers",
+    "scale": "100,000 peers, 1,000,000 allowed IPs",
+    "handshake": "Handshakes, as the hub answers them",
+    "overload": "Overload: goodput beyond the peak",
+    "heavy": "A heavy peer, with the help of other cores",
+    "cores": "Hub and traffic generator on a core each, without a kernel between",
     "network": "End to end over af_packet, beside a wireguard-go hub",
     "memory": "Memory of dataplane and control",
 }
@@ -128,6 +134,63 @@ def peers_figures(part):
             for direction in DIRECTIONS if (64, direction) in few and (64, direction) in many]
 
 
+HANDSHAKES = 6000  # a second and control core
+
+
+def handshake_figures(part):
+    found = output(part)
+    if found is None:
+        return [Figure("handshake", "handshakes a second through control", bound=HANDSHAKES, at_least=True,
+                       note=why_not(part))]
+    control = next(row for row in found["results"] if row["what"] == "control")
+    return [Figure("handshake", "through control, one core: best round", round(control["per_second_best"]), "1/s",
+                   HANDSHAKES, True),
+            Figure("handshake", "through control, one core: median round", round(control["per_second"]), "1/s"),
+            Figure("handshake", "through control / the X25519 in it alone", round(control["ratio"], 3), "x")]
+
+
+def full_speed(measured):
+    """Of one size of part cores: the best trial at full speed, as others can only slow it down."""
+    return max((trial["trials"][0] for trial in measured["full"]), key=lambda trial: trial["received_pps"])
+
+
+def cores_figures(part):
+    found = output(part)
+    if found is None:
+        return [Figure("cores", "peer to peer through two cores", note=why_not(part))]
+    made = []
+    for size, measured in found.items():
+        name = size_name(size)
+        best = full_speed(measured)
+        lost = max(trial["trials"][0]["lost_ratio"] for trial in measured["full"])
+        steady = measured["search"] and measured["search"]["found_pps"]
+        latency = next(t["trial"]["trials"][0]["latency_us"] for t in measured["latency"] if t["share"] == 0.3)
+        made += [Figure("cores", f"{name}, full speed", round(best["received_pps"] / 1e6, 3), "Mpps"),
+                 Figure("cores", f"{name}, full speed, inner", round(best["received_gbps"], 2), "Gbit/s"),
+                 Figure("cores", f"{name}, lost at full speed, at most", round(lost * 100, 4), "%"),
+                 Figure("cores", f"{name}, steady pace with <= 0.1 % not sent or lost",
+                        steady and round(steady / 1e6, 3), "Mpps", note="" if steady else "no rate passed"),
+                 Figure("cores", f"{name}, latency at 0.3 of full speed, p50", latency["p50"], "us"),
+                 Figure("cores", f"{name}, latency at 0.3 of full speed, p99", latency["p99"], "us")]
+    return made
+
+
+def hub_figures(part):
+    return [Figure("hub", "hub path / one direction, 64 B", bound=1.95, note=why_not(part))]
+
+
+def scale_figures(part):
+    return [Figure("scale", "100,000 peers / 256 peers", bound=1.25, note=why_not(part))]
+
+
+def overload_figures(part):
+    return [Figure("overload", "goodput at 4 x the peak's load / peak", bound=0.95, at_least=True, note=why_not(part))]
+
+
+def heavy_figures(part):
+    return [Figure("heavy", "one peer, owner with a helper / alone", note=why_not(part))]
+
+
 def network_figures(part):
     found = output(part)
     names = ("TCP: weir / wireguard-go hub, median of the rounds", "ping through weir / through the wireguard-go hub",
@@ -156,8 +219,9 @@ def memory_figures(part):
             Figure("memory", f"control, a peer more (of {found['peers']})", round(grown["control"]), "bytes")]
 
 
-MAKERS = {"aead": aead_figures, "path": path_figures, "peers": peers_figures,
-          "network": network_figures, "memory": memory_figures}
+MAKERS = {"aead": aead_figures, "path": path_figures, "hub": hub_figures, "peers": peers_figures,
+          "scale": scale_figures, "handshake": handshake_figures, "overload": overload_figures, "heavy": heavy_figures,
+          "cores": cores_figures, "network": network_figures, "memory": memory_figures}
 
 
 def figures(results):

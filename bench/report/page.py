@@ -16,7 +16,17 @@ WORDS = {
             "ipsec-mb's job API in every round. Shows no parsing, no look-ups, no I/O.",
     "path": "A worker's stations, from parse to deliver (in) and from parse to wrap (out), over frames in memory. "
             "Shows no NIC, no rings between cores, no handshakes, no packets that come cold from memory.",
+    "hub": "Frames of one peer are opened, judged and sealed to another by one worker, in memory.",
+    "scale": "Peers and allowed IPs by the hundred thousand: what a packet of a random peer costs then, how long they take "
+             "to load and how much memory they hold.",
+    "overload": "More is offered than a worker can carry. What arrives then should be what arrives at the peak.",
+    "heavy": "One peer sends more than its owner's core can seal or open; idle workers run the cipher for it.",
     "peers": "The same path with packets of more and more peers, taken in turn.",
+    "handshake": "The hub as responder, by the protocol alone and through control: rings, tables, one handshake thread, all "
+                 "on one core, with the clients' work left out of the time. Shows no network.",
+    "cores": "Simulated peers of weir-pktgen send to each other through the hub over a vhost-user socket. Includes copies "
+             "into and out of the socket's rings, and all of the generator's own work: at large packets it is the "
+             "slower of the two. Where other programs use these cores, a steady pace and high percentiles show them.",
     "network": "Two stock wireguard-go clients, one behind NAT, in network namespaces of one machine. All programs share "
                "its cores, and the clients cost more than either hub: the figures compare hubs, they do not say what a "
                "hub could carry.",
@@ -78,7 +88,7 @@ def section(name, part):
         made = []
         body.append(f"<p><b>not shown:</b> its result has another shape: {escape(repr(problem))}</p>")
     for svg, numbers in made:
-        body.append(f"<figure><h3>{title_of(svg)}</h3>{svg}<details><summary>numbers</summary>"
+        body.append(f"<figure><h3>{title_of(svg)}</h3><div class=\"scroll\">{svg}</div><details><summary>numbers</summary>"
                     f"{table(*numbers)}</details></figure>")
     return "".join(body) + origin(part) + "</section>"
 
@@ -96,14 +106,14 @@ def render(results):
     count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("met", "missed", "not run")}
     with open(os.path.join(HERE, "style.css"), encoding="utf-8") as file:
         css = file.read()
-    links = "".join(f"<a href=\"#{name}\">{name}</a>" for name in figures.TITLES)
+    links = " ".join(f"<a href=\"#{name}\">{name}</a>" for name in figures.TITLES)
     return (
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>weir benchmarks</title>"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"data:,\">"
         f"<style>{css}</style></head>\n<body><header><h1>weir benchmarks</h1>"
         f"<p class=\"soft\">{count['met']} bounds met, {count['missed']} missed, {count['not run']} not run</p>"
         f"<nav aria-label=\"parts\">{links}</nav></header>\n<main>"
-        f"<section id=\"summary\"><h2>Summary</h2><figure>{plots.headline(rows)}</figure>{figure_table(rows)}</section>\n"
+        f"<section id=\"summary\"><h2>Summary</h2><figure><div class=\"scroll\">{plots.headline(rows)}</div></figure>{figure_table(rows)}</section>\n"
         "<section id=\"method\"><h2>Method and machine</h2>"
         "<p>The machines this runs on are shared, and their clocks go up and down. So what is compared runs in turn "
         "within the same rounds, and the ratio is the figure to quote: cycles from two machines or two runs do not "

@@ -94,6 +94,49 @@ def peers(part):
          [[name] + [points[n] for n in counts] for name, points in series]))]
 
 
+def handshake(part):
+    found = output(part)
+    if found is None:
+        return []
+    words = {"x25519": "X25519, a peer's point", "x25519_base": "X25519, the base point", "protocol": "handshake, protocol alone",
+             "control": "handshake, through control"}
+    rows = {(row["what"], row["library"]): row for row in found["results"]}
+    whole = [(words[what], rows[what, "libsodium"]["per_second_best"]) for what in ("protocol", "control")]
+    single = [(f"{words[what]}, {library}", rows[what, library]["per_second_best"])
+              for what in ("x25519", "x25519_base") for library in ("libsodium", "OpenSSL")]
+    table = (["what", "library", "a second, best", "a second, median", "cycles, min", "cycles, median"],
+             [[words[row["what"]], row["library"]] + [round(row[key]) for key in (
+                 "per_second_best", "per_second", "cycles_min", "cycles_median")] for row in found["results"]])
+    return [(chart.bars("Handshakes a second on one core", "As responder, best round; more is better.", whole,
+                        "handshakes a second (best round)", (figures.HANDSHAKES, "bound: at least"), left=220), table),
+            (chart.bars("X25519 operations a second by library", "Best round; more is better.", single,
+                        "operations a second (best round)", left=250), table)]
+
+
+def cores(part):
+    found = output(part)
+    if found is None:
+        return []
+    speed = [(size_name(size), round(figures.full_speed(measured)["received_pps"] / 1e6, 3)) for size, measured in found.items()]
+    percentiles = ("p50", "p90", "p99", "p99.9", "max")
+    trials = {(size, t["share"]): t["trial"]["trials"][0] for size, m in found.items() for t in m["latency"]}
+    series = [(size_name(size), {p: trials[size, 0.3]["latency_us"][p] for p in percentiles}) for size in found]
+    return [
+        (chart.bars("Hub path at full speed, a core for the hub, another for the generator",
+                    "Packets from peer to peer; the rings of the socket hold the generator back. Best of the trials.",
+                    speed, "million packets a second (more is better)", left=80),
+         (["size", "Mpps in each trial", "", "", "", ""][:1 + max(len(m["full"]) for m in found.values())],
+          [[size_name(size)] + [round(t["trials"][0]["received_pps"] / 1e6, 3) for t in m["full"]]
+           for size, m in found.items()])),
+        (chart.lines("Latency by percentile, at 0.3 of full speed",
+                     "From making a packet to having opened it in the generator, through the hub.",
+                     [(p, p) for p in percentiles], "share of the packets that waited no longer", "microseconds (logarithmic)",
+                     series, log=True),
+         (["size", "share of full speed", "sent Mpps", "lost", "generator late"] + [p + " us" for p in percentiles],
+          [[size_name(size), share, round(t["sent_pps"] / 1e6, 3), t["lost"], t["skipped"]]
+           + [t["latency_us"][p] for p in percentiles] for (size, share), t in trials.items()]))]
+
+
 VIA = {"weir": "through weir", "wireguard-go": "through wireguard-go", "direct": "without a hub"}
 
 
@@ -141,4 +184,9 @@ def headline(rows):
           row.verdict == "met") for row in bounded], left=430)
 
 
-MAKERS = {"aead": aead, "path": path, "peers": peers, "network": network, "memory": memory}
+def nothing(part):
+    return []
+
+
+MAKERS = {"aead": aead, "path": path, "hub": nothing, "scale": nothing, "overload": nothing, "heavy": nothing, "peers": peers, "handshake": handshake, "cores": cores,
+          "network": network, "memory": memory}

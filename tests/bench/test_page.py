@@ -113,6 +113,22 @@ def dots_are_the_rounds(page, seen):
         assert (label, "median") in found, found
 
 
+def bars_are_the_handshakes(page, seen):
+    found = points(seen, "Handshakes a second")
+    expected = {("value", "handshake, through control"): row["per_second_best"]
+                for row in result("handshake")["runs"][0]["output"]["results"] if row["what"] == "control"}
+    assert expected and expected.items() <= found.items(), f"{found}\nexpected {expected}"
+
+
+def percentiles_are_those_of_the_generator(page, seen):
+    found = points(seen, "Latency by percentile")
+    for size, label in (("64", "64 B"), ("1420", "1420 B")):
+        trial = next(t for t in result("cores")["runs"][0]["output"][size]["latency"] if t["share"] == 0.3)
+        expected = trial["trial"]["trials"][0]["latency_us"]
+        for name in ("p50", "p90", "p99", "p99.9", "max"):
+            assert found[label, name] == expected[name], f"{label} {name}: {found}"
+
+
 def bounds_that_are_missed_are_marked(page, seen):
     found = {x: (series, y) for (series, x), y in points(seen, "Figures beside").items()}
     assert found["path, 64 B, seal: ratio to ipsec-mb"][0] == "met", found
@@ -182,7 +198,8 @@ with tempfile.TemporaryDirectory(prefix="weir-page.") as folder_:
     else:
         wide = browse(chromium, folder_, made, 1100)
         run_cases([every_plot_is_there_and_has_room, points_of_lines_are_those_of_the_results,
-                   segments_are_the_stations, dots_are_the_rounds, bounds_that_are_missed_are_marked,
+                   segments_are_the_stations, dots_are_the_rounds,
+                   bars_are_the_handshakes, percentiles_are_those_of_the_generator, bounds_that_are_missed_are_marked,
                    no_label_lies_on_another_and_none_is_cut_off, the_page_is_no_wider_than_its_window,
                    plots_have_names_for_those_who_do_not_see_them], made, wide)
         narrow = browse(chromium, folder_, made, 500)

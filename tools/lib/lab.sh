@@ -49,8 +49,8 @@ lab_up() {
 		net.netfilter.nf_conntrack_udp_timeout_stream="${LAB_NAT_UDP_TIMEOUT:-30}" 2>/dev/null || true
 }
 
-# lab_hub_conf: write the configuration; LAB_WORKERS, LAB_TUNNEL_BITS, LAB_EXTRA (more text) and the
-# like change it.
+# lab_hub_conf: write the configuration; LAB_WORKERS, LAB_PORT, LAB_TUNNEL_BITS, LAB_EXTRA (more text)
+# and the like change it.
 lab_hub_conf() {
 	mkdir -p "$lab_run"
 	cat >"$lab_conf" <<EOF
@@ -67,7 +67,7 @@ dataplane: {
 	${LAB_DATAPLANE:-}
 };
 ports: (
-	{ name = "wan0"; driver = "af_packet"; device = "wan0";
+	{ name = "wan0"; ${LAB_PORT:-driver = \"af_packet\"; device = \"wan0\";}
 	  addresses = [ "203.0.113.2/24", "2001:db8:1::2/64" ];
 	  gateways = [ "203.0.113.1", "2001:db8:1::1" ]; }
 );
