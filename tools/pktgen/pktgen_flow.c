@@ -1,6 +1,8 @@
 /* Flows and the numbers that arrive on them. */
 #include "pktgen_flow.h"
 
+#include "pktgen_memory.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,14 +37,11 @@ static void set_pair(struct pktgen_flow *flow, const struct pktgen_options *opti
 int pktgen_flows_init(struct pktgen_flows *flows, const struct pktgen_options *options)
 {
 	uint32_t pairs = n_pairs(options), ways = options->both_ways ? 2 : 1;
-	size_t len;
 
 	flows->n = pairs * ways * options->n_flows;
-	len = (size_t)flows->n * sizeof(struct pktgen_flow);
-	flows->flow = aligned_alloc(64, len);
+	flows->flow = pktgen_memory_get((size_t)flows->n * sizeof(struct pktgen_flow));
 	if (flows->flow == NULL)
 		return -ENOMEM;
-	memset(flows->flow, 0, len);
 	for (uint32_t i = 0; i < flows->n; i++) {
 		struct pktgen_flow *flow = &flows->flow[i];
 		uint32_t source;

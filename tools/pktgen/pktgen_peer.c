@@ -3,6 +3,7 @@
 
 #include "base_bytes.h"
 #include "base_text.h"
+#include "pktgen_memory.h"
 #include "wg_blake2s.h"
 #include "wg_key.h"
 
@@ -71,27 +72,26 @@ static int make_peer(struct pktgen_peer *peer, const struct pktgen_options *opti
 	wg_cookie_maker_init(&peer->cookie, options->hub_key);
 	/* Spread over all addresses: a hub weighs each by itself. */
 	peer->port_address = (i % n_own) << 16 | (PKTGEN_FIRST_PORT + i / n_own);
+	peer->home = peer->port_address;
 	peer->slot = PKTGEN_PEER_NO_SLOT;
 	return wg_noise_peer_init(&peer->hub, &peer->identity, options->hub_key, none);
 }
 
 int pktgen_peers_init(struct pktgen_peers *peers, const struct pktgen_options *options)
 {
-	size_t len = options->n_peers * sizeof(struct pktgen_peer);
 	int r = 0;
 
 	*peers = (struct pktgen_peers){
 		.n = options->n_peers,
 		.n_own = options->n_addresses,
 		.inner = options->inner,
-		.peer = aligned_alloc(64, len),
+		.peer = pktgen_memory_get(options->n_peers * sizeof(struct pktgen_peer)),
 		.own = calloc(options->n_addresses, sizeof(struct base_ip)),
 	};
 	if (peers->peer == NULL || peers->own == NULL) {
 		r = -ENOMEM;
 		goto err;
 	}
-	memset(peers->peer, 0, len);
 	for (uint32_t i = 0; i < peers->n_own; i++)
 		peers->own[i] = pktgen_peer_inner(&options->source.ip, i);
 	for (uint32_t i = 0; i < peers->n && r == 0; i++)

@@ -17,24 +17,26 @@ struct pktgen_peer {
 	_Alignas(64) uint8_t send_key[WG_KEY_LEN];
 	uint64_t send_counter;
 	uint64_t last_sent_ns; /* any packet */
+	uint64_t birth_ns;     /* of the session */
 	uint32_t remote_index; /* the hub's; 0 = no session */
 	uint32_t port_address; /* UDP port, and above it the number of the own address */
-	uint64_t birth_ns;     /* of the session */
 
 	_Alignas(64) uint8_t receive_key[WG_KEY_LEN];
 	uint64_t last_data_ns; /* last data received */
 	uint32_t local_index;
 	uint32_t previous_index;
-	uint32_t generation; /* handshakes begun */
+	uint32_t home;       /* port_address again */
 	uint32_t slot;       /* of its handshake under way, or PKTGEN_PEER_NO_SLOT */
 	uint32_t is_wanting; /* stands in the queue for a handshake */
-	uint32_t pad;
+	uint32_t generation; /* handshakes begun */
 
 	_Alignas(64) uint8_t previous_key[WG_KEY_LEN];
 	struct wg_noise_identity identity;
 	struct wg_noise_peer hub; /* the hub, as this peer knows it */
 	struct wg_cookie_maker cookie;
 };
+
+_Static_assert(offsetof(struct pktgen_peer, previous_key) == 128, "two lines");
 
 struct pktgen_peers {
 	uint32_t n;
@@ -60,14 +62,15 @@ int pktgen_peers_init(struct pktgen_peers *peers, const struct pktgen_options *o
 	__attribute__((warn_unused_result));
 void pktgen_peers_fini(struct pktgen_peers *peers); /* wipes keys */
 
-static inline uint16_t pktgen_peer_port(const struct pktgen_peer *peer)
+/* UDP port, and number of the own address, out of port_address or home. */
+static inline uint16_t pktgen_peer_port(uint32_t port_address)
 {
-	return (uint16_t)peer->port_address;
+	return (uint16_t)port_address;
 }
 
-static inline uint32_t pktgen_peer_address(const struct pktgen_peer *peer)
+static inline uint32_t pktgen_peer_address(uint32_t port_address)
 {
-	return peer->port_address >> 16;
+	return port_address >> 16;
 }
 
 /* Our index of a handshake: the peer below, a generation above, never 0. */

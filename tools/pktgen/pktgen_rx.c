@@ -60,9 +60,9 @@ static bool read_datagram(const struct pktgen_wire *wire, uint8_t *frame, uint32
 static bool is_at_home(const struct pktgen_run *run, const struct pktgen_peer *peer,
                        const struct datagram *d)
 {
-	const struct base_ip *own = &run->peers.own[pktgen_peer_address(peer)];
+	const struct base_ip *own = &run->peers.own[pktgen_peer_address(peer->home)];
 
-	return d->to_port == pktgen_peer_port(peer)
+	return d->to_port == pktgen_peer_port(peer->home)
 	       && memcmp(d->to, own->bytes, run->wire.is_v6 ? 16 : 4) == 0;
 }
 
@@ -125,6 +125,18 @@ static void count_arrival(struct pktgen_run *run, const struct pktgen_stamp *sta
 	pktgen_hist_add(&run->stats.latency, run->now_ns - stamp->sent_ns);
 }
 
+/* The line of the flow that an opened packet names, if it is one of ours. */
+static void fetch_flow(const struct pktgen_run *run, const struct aead_op *op)
+{
+	uint32_t flow;
+
+	if (op->len < run->wire.inner_len + PKTGEN_STAMP_LEN)
+		return;
+	flow = pktgen_stamp_flow(op->data + run->wire.inner_len);
+	if (flow < run->flows.n)
+		rte_prefetch0(&run->flows.flow[flow]);
+}
+
 static void check_opened(struct pktgen_run *run, const struct aead_op *op, uint32_t peer)
 {
 	struct pktgen_stamp stamp;
@@ -159,6 +171,18 @@ static void take_frame(struct pktgen_run *run, uint8_t *frame, uint32_t len)
 
 	if (answer_len > 0)
 		pktgen_tx_frame(run, answer, answer_len);
+}
+
+/* The line of the peer that a message names, whatever message it is. */
+static void fetch_peer(const struct pktgen_run *run, const struct rte_mbuf *m)
+{
+	uint32_t at = run->wire.header_len + WG_DATA_RECEIVER, peer;
+
+	if (m->data_len < at + 4)
+		return;
+	peer = pktgen_peer_of_index(base_load_le32(rte_pktmbuf_mtod(m, const uint8_t *) + at));
+	if (peer < run->peers.n)
+		rte_prefetch0(run->peers.peer[peer].receive_key);
 }
 
 static void take(struct pktgen_run *run, struct burst *b, struct rte_mbuf *m)
@@ -205,9 +229,13 @@ uint32_t pktgen_rx_turn(struct pktgen_run *run)
 	for (uint32_t i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], uint8_t *));
 	for (uint32_t i = 0; i < n; i++)
+		fetch_peer(run, mbufs[i]);
+	for (uint32_t i = 0; i < n; i++)
 		take(run, &b, mbufs[i]);
 	if (b.n > 0)
 		aead_open(run->aead, b.op, b.n);
+	for (uint32_t i = 0; i < b.n; i++)
+		fetch_flow(run, &b.op[i]);
 	for (uint32_t i = 0; i < b.n; i++)
 		check_opened(run, &b.op[i], b.peer[i]);
 	rte_pktmbuf_free_bulk(mbufs, n);

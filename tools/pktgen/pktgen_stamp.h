@@ -33,6 +33,12 @@ static inline void pktgen_stamp_write(uint8_t *out, const struct pktgen_stamp *s
 	base_store_le64(out + 16, stamp->sent_ns);
 }
 
+/* The flow that the stamp names, unchecked. */
+static inline uint32_t pktgen_stamp_flow(const uint8_t *in)
+{
+	return base_load_le32(in + 4);
+}
+
 /* False when the check does not fit. in[PKTGEN_STAMP_LEN]. */
 static inline bool pktgen_stamp_read(const uint8_t *in, struct pktgen_stamp *out)
 {

@@ -136,12 +136,12 @@ static void wrap_v4(const struct pktgen_wire *wire, const struct base_ip *source
 uint32_t pktgen_wire_wrap(const struct pktgen_wire *wire, const struct pktgen_peers *peers,
                           const struct pktgen_peer *from, uint8_t *frame, uint32_t len)
 {
-	const struct base_ip *source = &peers->own[pktgen_peer_address(from)];
+	const struct base_ip *source = &peers->own[pktgen_peer_address(from->port_address)];
 	uint8_t *ip = frame + PKTGEN_WIRE_ETHER_LEN;
 	uint8_t *udp = frame + wire->header_len - PKTGEN_WIRE_UDP_LEN;
 
 	memcpy(frame, wire->header, wire->header_len);
-	base_store_be16(udp, pktgen_peer_port(from));
+	base_store_be16(udp, pktgen_peer_port(from->port_address));
 	base_store_be16(udp + 4, (uint16_t)(PKTGEN_WIRE_UDP_LEN + len));
 	if (!wire->is_v6) {
 		wrap_v4(wire, source, ip, len);
