@@ -1,6 +1,8 @@
 /* Templates, and packets made from and checked against them. */
 #include "pktgen_wire.h"
 
+#include "wg_message.h"
+
 #include <rte_branch_prediction.h>
 #include <rte_ip.h>
 
@@ -230,7 +232,9 @@ static bool header_fits(const struct pktgen_wire *wire, const uint8_t *packet, u
 		return false;
 	*len = wire->inner_is_v6 ? PKTGEN_WIRE_IP6_LEN + base_load_be16(packet + 4)
 	                         : base_load_be16(packet + 2);
-	if (unlikely(*len > room || *len < wire->inner_len + PKTGEN_STAMP_LEN))
+	/* Padding is less than a multiple: a shorter length is not what was sent. */
+	if (unlikely(*len > room || room - *len >= WG_PAD_MULTIPLE
+	             || *len < wire->inner_len + PKTGEN_STAMP_LEN))
 		return false;
 	if (packet[wire->inner_is_v6 ? 6 : 9] != wire->inner[wire->inner_is_v6 ? 6 : 9])
 		return false;
