@@ -10,6 +10,7 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "main_link.h"
+#include "port_count.h"
 #include "port_eal.h"
 #include "port_eth.h"
 #include "port_exception.h"
@@ -74,6 +75,7 @@ struct dataplane {
 	bool eal_runs;
 	struct rte_mempool *pool;
 	struct port_eth ports[ABI_PORTS_MAX];
+	struct port_count counts[ABI_PORTS_MAX];
 	bool ports_run;
 	struct port_exception *exception;
 	pthread_t exception_thread;
@@ -306,6 +308,8 @@ static int start_ports(struct dataplane *dp)
 	if (r < 0)
 		return r;
 	dp->ports_run = true;
+	for (uint32_t i = 0; i < setup->n_ports; i++)
+		port_count_init(&dp->counts[i], &dp->ports[i], setup->n_workers);
 	return early ? 0 : drop_capabilities();
 }
 
@@ -450,8 +454,13 @@ static int start_threads(struct dataplane *dp)
 
 static void update_ports(struct dataplane *dp)
 {
-	for (uint32_t i = 0; i < dp->region.setup.n_ports; i++)
+	/* The exception thread's array; these words are ours. */
+	uint64_t *counters = abi_region_exception_counters(&dp->region);
+
+	for (uint32_t i = 0; i < dp->region.setup.n_ports; i++) {
 		port_eth_status(&dp->ports[i], abi_region_port_status(&dp->region, i));
+		port_count_turn(&dp->counts[i], counters);
+	}
 }
 
 static int start(struct dataplane *dp)

@@ -68,7 +68,8 @@
 	X(DROP_TAP_RING_FULL, DROP, "drop_tap_ring_full", "ring to the kernel's TAP is full")      \
 	X(DROP_TAP_LIMIT, DROP, "drop_tap_limit",                                                  \
 	  "worker sees more WAN traffic to the kernel than allowed")                               \
-	X(DROP_CONTROL_RING_FULL, DROP, "drop_control_ring_full", "event ring to control is full") \
+	X(DROP_CONTROL_RING_FULL, DROP, "drop_control_ring_full",                                  \
+	  "handshake message while three quarters of control's event ring wait")                   \
 	X(DROP_HANDOFF_FULL, DROP, "drop_handoff_full", "ring to another worker is full")          \
 	X(DROP_TX_FULL, DROP, "drop_tx_full", "port's transmit queue is full")                     \
 	X(DROP_STRAY, DROP, "drop_stray", "frame for another station or a port that is gone")      \
@@ -123,7 +124,16 @@
 	  "packet with another worker when the dataplane ended")                                   \
 	X(ASSIST_ON, INFO, "assist_on", "times that a worker in backlog began to be helped")       \
 	X(ASSIST_BATCHES, INFO, "assist_batches", "bursts given to idle workers for the cipher")   \
-	X(ASSIST_HELPED, INFO, "assist_helped", "bursts of other workers done for the cipher")
+	X(ASSIST_HELPED, INFO, "assist_helped", "bursts of other workers done for the cipher")     \
+	/* in_parse: budgets of handshake messages */                                              \
+	X(DROP_MAC1_LIMIT, DROP, "drop_mac1_limit",                                                \
+	  "more handshake messages than a worker checks mac1 of (100,000 a second)")               \
+	X(DROP_CONTROL_LIMIT, DROP, "drop_control_limit",                                          \
+	  "more handshake messages than the workers send to control (20,000 a second)")            \
+	/* outside the balance: ports, as their drivers tell */                                    \
+	X(PORT_MISSED, INFO, "port_missed",                                                        \
+	  "frames lost in a WAN port's receive queue: the workers had no time for them")           \
+	X(PORT_ERRORS, INFO, "port_errors", "frames that a WAN port received in error")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

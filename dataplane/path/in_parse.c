@@ -1,5 +1,6 @@
 /* Ethernet, IP and UDP of a frame from a WAN port, and the part of WireGuard that needs no session.
  * Nothing here ever answers: bad input is counted and gone. */
+#include "base_time.h"
 #include "path.h"
 #include "path_sum.h"
 #include "wg_cookie.h"
@@ -25,6 +26,25 @@
 #define PLAIN_SECOND      UINT64_C(0x0000001100000000)
 #define PLAIN_SECOND_MASK UINT64_C(0x3fff00ff00000000)
 
+/* Whoever knows the hub's address can send handshake messages, and who knows its public key, ones with
+ * a right mac1. So what they may cost is bounded: a worker checks so many mac1 a second (about 1000
+ * cycles each, 4 % of a core), and lets so many through to control as control can look at (an
+ * initiation costs it 360,000 cycles, one that it answers with a cookie some 20,000), shared by all
+ * workers. Cookie replies have no mac1; they answer what the hub itself sent, so few are honest. */
+#define MAC1_COST_NS    (BASE_NS_PER_S / 100000)
+#define MAC1_BURST      1000U
+#define CONTROL_COST_NS (BASE_NS_PER_S / 20000)
+#define CONTROL_BURST   256U
+#define COOKIE_COST_NS  (BASE_NS_PER_S / 1000)
+#define COOKIE_BURST    64U
+
+static bool take(struct base_bucket *bucket, uint64_t cost_ns, uint32_t burst, uint64_t now_ns)
+{
+	struct base_bucket_rate rate = {.cost_ns = cost_ns, .capacity_ns = burst * cost_ns};
+
+	return base_bucket_take(bucket, &rate, 1, now_ns);
+}
+
 static uint32_t to_kernel(struct state *st, struct path_pkt *p)
 {
 	path_aside(&st->to_kernel, p->mbuf);
@@ -39,6 +59,25 @@ static uint32_t to_control(struct state *st, struct path_pkt *p)
 	};
 	path_aside(&st->to_control, p->mbuf);
 	return PATH_GONE;
+}
+
+/* A message of a handshake, well-formed. */
+static uint32_t check_handshake(struct state *st, struct path_pkt *p)
+{
+	struct state_limits *limits = &st->limits;
+
+	if (p->data[0] == WG_MESSAGE_COOKIE) {
+		if (!take(&limits->cookie, COOKIE_COST_NS, COOKIE_BURST, st->now_ns))
+			return ABI_COUNTER_DROP_CONTROL_LIMIT;
+		return to_control(st, p);
+	}
+	if (!take(&limits->mac1, MAC1_COST_NS, MAC1_BURST, st->now_ns))
+		return ABI_COUNTER_DROP_MAC1_LIMIT;
+	if (!wg_cookie_mac1_ok(st->hub.mac1_key, p->data, p->len))
+		return ABI_COUNTER_DROP_WG_MAC1;
+	if (!take(&limits->control, CONTROL_COST_NS * st->n_workers, CONTROL_BURST, st->now_ns))
+		return ABI_COUNTER_DROP_CONTROL_LIMIT;
+	return to_control(st, p);
 }
 
 /* p->data[len] is a UDP payload for the listen port. */
@@ -58,10 +97,7 @@ static uint32_t check_message(struct state *st, struct path_pkt *p)
 	}
 	if (likely(p->data[0] == WG_MESSAGE_DATA))
 		return PATH_KEEP;
-	if (p->data[0] != WG_MESSAGE_COOKIE
-	    && !wg_cookie_mac1_ok(st->hub.mac1_key, p->data, p->len))
-		return ABI_COUNTER_DROP_WG_MAC1;
-	return to_control(st, p);
+	return check_handshake(st, p);
 }
 
 /* udp[room]: UDP header and what the IP header says is behind it, for our address and port. */

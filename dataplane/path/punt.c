@@ -22,7 +22,7 @@ static void limit_frames(struct state *st, struct state_side *side)
 		struct rte_mbuf *mbuf = side->mbuf[i];
 
 		if (mbuf->port == PORT_LINK_TUN
-		    || base_bucket_take(&st->tap_bucket, &rate, 1, st->now_ns))
+		    || base_bucket_take(&st->limits.tap, &rate, 1, st->now_ns))
 			side->mbuf[n++] = mbuf;
 		else
 			path_drop(st, mbuf, ABI_COUNTER_DROP_TAP_LIMIT);
@@ -71,6 +71,10 @@ static void punt_to_kernel(struct state *st)
 
 /* ---- to control ---- */
 
+/* Of the event ring, for handshake messages, which strangers can send; the rest is kept for what the
+ * peers' sessions have to tell. */
+#define HANDSHAKES_MAX (ABI_EVENT_SLOTS / 4 * 3)
+
 /* The message with the addresses of its frame. */
 static void make_event(struct rte_mbuf *mbuf, struct abi_event_handshake *event)
 {
@@ -89,17 +93,24 @@ static void make_event(struct rte_mbuf *mbuf, struct abi_event_handshake *event)
 	memcpy(event->message, message, label->len);
 }
 
+static bool push_handshake(struct state *st, struct rte_mbuf *mbuf)
+{
+	struct abi_event_handshake event;
+
+	if (abi_ring_depth(&st->event_ring) >= HANDSHAKES_MAX)
+		return false;
+	make_event(mbuf, &event);
+	return abi_ring_push(&st->event_ring, ABI_EVENT_HANDSHAKE, &event, sizeof(event),
+	                     &st->wake_control)
+	       == 0;
+}
+
 static void punt_to_control(struct state *st)
 {
 	struct state_side *side = &st->to_control;
 
 	for (uint32_t i = 0; i < side->n; i++) {
-		struct abi_event_handshake event;
-
-		make_event(side->mbuf[i], &event);
-		if (abi_ring_push(&st->event_ring, ABI_EVENT_HANDSHAKE, &event, sizeof(event),
-		                  &st->wake_control)
-		    < 0) {
+		if (!push_handshake(st, side->mbuf[i])) {
 			path_drop(st, side->mbuf[i], ABI_COUNTER_DROP_CONTROL_RING_FULL);
 			continue;
 		}

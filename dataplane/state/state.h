@@ -48,6 +48,14 @@ struct state_held {
 };
 #define STATE_HELD_MAX 16U
 
+/* What strangers may have of this worker and of those behind it. All zero is full. */
+struct state_limits {
+	struct base_bucket tap;     /* frames to the kernel: path/punt.c */
+	struct base_bucket mac1;    /* checks of mac1: path/in_parse.c */
+	struct base_bucket control; /* initiations and responses to control: path/in_parse.c */
+	struct base_bucket cookie;  /* cookie replies to control: path/in_parse.c */
+};
+
 struct state {
 	/* every packet */
 	uint64_t now_ns;                /* read once a turn by the worker */
@@ -87,8 +95,8 @@ struct state {
 
 	/* rings and buffers */
 	struct rte_mempool *pool;
-	struct port_link *link;        /* NULL: no kernel side */
-	struct base_bucket tap_bucket; /* see path/punt.c */
+	struct port_link *link; /* NULL: no kernel side */
+	struct state_limits limits;
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX];
 	struct abi_ring_end event_ring;
 	bool wake_control;   /* an event was pushed while control sleeps: the worker kicks it */

@@ -2,6 +2,7 @@
 #include "flow.h"
 
 #include "base_bytes.h"
+#include "wg_blake2s.h"
 
 #include <rte_eal.h>
 #include <rte_eth_ring.h>
@@ -14,6 +15,8 @@
 #define N_PORTS  2U
 #define N_MBUFS  4095U
 #define RING_LEN 1024U
+
+#define FLOW_MAC1_KEY 0x77 /* every byte of it */
 
 static struct rte_mempool *pool;
 static uint16_t ethdevs[N_PORTS];
@@ -290,7 +293,7 @@ void flow_cmd_world(struct flow *flow)
 	struct abi_cmd_hub hub = {
 		.listen_port = FLOW_PORT, .tunnel_mtu = FLOW_TUN_MTU, .peer_to_peer = 1};
 
-	memset(hub.mac1_key, 0x77, sizeof(hub.mac1_key));
+	memset(hub.mac1_key, FLOW_MAC1_KEY, sizeof(hub.mac1_key));
 	FLOW_CMD_ALL(flow, ABI_CMD_HUB, hub);
 	cmd_address(flow, "192.0.2.1", 0);
 	cmd_address(flow, "2001:db8::1", 0);
@@ -569,6 +572,25 @@ uint32_t flow_frame_to_hub(uint8_t *out, const struct base_endpoint *from, const
 	return put_datagram(out, &from->ip, from->port, &to, 0x4321, payload, len);
 }
 
+uint32_t flow_handshake_to_hub(uint8_t *out, const struct base_endpoint *from, uint8_t type,
+                               bool good_mac)
+{
+	uint8_t message[WG_INITIATION_LEN] = {type};
+	uint8_t mac1_key[32];
+	uint32_t len = type == WG_MESSAGE_INITIATION ? WG_INITIATION_LEN
+	               : type == WG_MESSAGE_RESPONSE ? WG_RESPONSE_LEN
+	                                             : WG_COOKIE_LEN;
+
+	for (uint32_t i = 4; i < len; i++)
+		message[i] = (uint8_t)i;
+	memset(mac1_key, FLOW_MAC1_KEY, sizeof(mac1_key));
+	if (type != WG_MESSAGE_COOKIE)
+		wg_mac(message + len - 32, mac1_key, 32, message, len - 32);
+	if (!good_mac)
+		message[len - 32] ^= 1;
+	return flow_frame_to_hub(out, from, message, len);
+}
+
 uint32_t flow_frame_from_hub(uint8_t *out, const struct base_endpoint *to, uint16_t id,
                              const uint8_t *payload, uint32_t len)
 {
@@ -598,6 +620,12 @@ struct rte_mbuf *flow_mbuf(const uint8_t *bytes, uint32_t len)
 	assert_non_null(data);
 	memcpy(data, bytes, len);
 	return mbuf;
+}
+
+uint32_t flow_rx_room(const struct flow *flow, uint32_t worker, uint32_t port)
+{
+	(void)flow;
+	return rte_ring_free_count(rx_rings[port][worker]);
 }
 
 void flow_rx_mbuf(struct flow *flow, uint32_t worker, uint32_t port, struct rte_mbuf *mbuf)

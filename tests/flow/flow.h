@@ -136,6 +136,9 @@ uint32_t flow_seal_by_hub(const struct flow_session *session, uint64_t counter, 
 /* Ethernet, IP, UDP around a payload, from an endpoint to the hub; returns the frame's length. */
 uint32_t flow_frame_to_hub(uint8_t *out, const struct base_endpoint *from, const uint8_t *payload,
                            uint32_t len);
+/* The same around a handshake message of this type (1 to 3) that is right up to its mac1, or not. */
+uint32_t flow_handshake_to_hub(uint8_t *out, const struct base_endpoint *from, uint8_t type,
+                               bool good_mac);
 /* The frame that the hub should send: id and UDP checksum as specified. */
 uint32_t flow_frame_from_hub(uint8_t *out, const struct base_endpoint *to, uint16_t id,
                              const uint8_t *payload, uint32_t len);
@@ -145,6 +148,8 @@ void flow_mend_sum(uint8_t *frame);
 /* Put a frame into the receive queue of a worker on a port; mbuf variant: takes it. */
 void flow_rx(struct flow *flow, uint32_t worker, uint32_t port, const uint8_t *frame, uint32_t len);
 void flow_rx_mbuf(struct flow *flow, uint32_t worker, uint32_t port, struct rte_mbuf *mbuf);
+/* Frames that still find room there. */
+uint32_t flow_rx_room(const struct flow *flow, uint32_t worker, uint32_t port);
 struct rte_mbuf *flow_mbuf(const uint8_t *bytes, uint32_t len);
 /* A data message with this inner packet, as the peer would send it from its endpoint. */
 void flow_rx_data(struct flow *flow, struct flow_session *session, const uint8_t *inner,

@@ -544,41 +544,6 @@ static void without_a_kernel_side_its_packets_are_dropped(void **state)
 	flow_destroy(flow);
 }
 
-static void a_full_event_ring_drops_handshakes_and_delays_events(void **state)
-{
-	struct flow *flow = flow_create(NULL);
-	struct flow_session from = flow_session_make(0, 1, 1, BASE_IP_V4);
-	struct base_endpoint stranger = flow_endpoint("198.51.100.7:7777");
-	uint8_t cookie[WG_COOKIE_LEN] = {WG_MESSAGE_COOKIE};
-	uint8_t frame[FLOW_FRAME_MAX];
-	uint16_t type;
-	uint32_t len = flow_frame_to_hub(frame, &stranger, cookie, sizeof(cookie));
-
-	(void)state;
-	flow_session_install(flow, &from, ABI_ROLE_RESPONDER, 0);
-	flow_turn(flow);
-	for (uint32_t i = 0; i < ABI_EVENT_SLOTS + 3; i++) {
-		flow_rx(flow, 0, 0, frame, len);
-		if (i % 64 == 63)
-			flow_turn(flow);
-	}
-	flow_turn(flow);
-	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, ABI_EVENT_SLOTS + 3},
-	            {ABI_COUNTER_TO_CONTROL, ABI_EVENT_SLOTS},
-	            {ABI_COUNTER_DROP_CONTROL_RING_FULL, 3});
-	flow_rx_data(flow, &from, NULL, 0);
-	flow_turn(flow);
-	for (uint32_t i = 0; i < ABI_EVENT_SLOTS; i++) {
-		assert_true(flow_event(flow, 0, &type, NULL, 0));
-		assert_int_equal(type, ABI_EVENT_HANDSHAKE);
-	}
-	flow_expect_no_event(flow);
-	flow_pass(flow, 100 * FLOW_MS);
-	flow_expect_event(flow, 0, ABI_EVENT_SESSION_CONFIRMED, NULL, 0);
-	flow_expect_no_event(flow);
-	flow_destroy(flow);
-}
-
 static void a_full_port_drops(void **state)
 {
 	struct flow *flow = flow_create(NULL);
@@ -623,7 +588,6 @@ int main(void)
 		cmocka_unit_test(a_full_ring_to_the_kernel_drops_by_kind),
 		cmocka_unit_test(wan_traffic_to_the_kernel_is_limited),
 		cmocka_unit_test(without_a_kernel_side_its_packets_are_dropped),
-		cmocka_unit_test(a_full_event_ring_drops_handshakes_and_delays_events),
 		cmocka_unit_test(a_full_port_drops),
 	};
 

@@ -1,7 +1,6 @@
 /* in_parse: what is WireGuard, what is the kernel's, and what is neither. Nothing is ever answered. */
 #include "base_bytes.h"
 #include "flow.h"
-#include "wg_blake2s.h"
 
 #include <string.h>
 
@@ -21,20 +20,8 @@ static uint32_t handshake_frame(uint8_t *frame, uint8_t family, uint8_t type, bo
 {
 	struct base_endpoint from = flow_endpoint(family == BASE_IP_V4 ? "198.51.100.7:7777"
 	                                                               : "[2001:db8::7]:7777");
-	uint8_t message[WG_INITIATION_LEN] = {type};
-	uint8_t mac1_key[32];
-	uint32_t len = type == WG_MESSAGE_INITIATION ? WG_INITIATION_LEN
-	               : type == WG_MESSAGE_RESPONSE ? WG_RESPONSE_LEN
-	                                             : WG_COOKIE_LEN;
 
-	for (uint32_t i = 4; i < len; i++)
-		message[i] = (uint8_t)i;
-	memset(mac1_key, 0x77, sizeof(mac1_key));
-	if (type != WG_MESSAGE_COOKIE)
-		wg_mac(message + len - 32, mac1_key, 32, message, len - 32);
-	if (!good_mac)
-		message[len - 32] ^= 1;
-	return flow_frame_to_hub(frame, &from, message, len);
+	return flow_handshake_to_hub(frame, &from, type, good_mac);
 }
 
 #define IP  14

@@ -75,6 +75,28 @@ check "the kernel behind the TAP answers over IPv4" net_wait 3 pings internet 20
 check "and over IPv6" net_wait 3 pings internet 2001:db8:1::2 3
 check "a second dataplane is exit code 3" refused 3 "another dataplane is attached" in_hub "$dataplane" -s "$socket"
 
+# A worker that is stopped has no time: what finds no room in the port's queue meanwhile is counted.
+taken() { echo $(($(lab_counter rx_wan) + $(lab_counter port_missed))); }
+all_taken() { [ "$(taken)" -ge "$1" ]; }
+overflow() { # overflow FRAMES
+	local before
+	before=$(taken)
+	kill -STOP "$dataplane_pid"
+	net_exec internet python3 - "$1" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(int(sys.argv[1])):
+    s.sendto(b"too much", ("203.0.113.2", 51820))
+PY
+	kill -CONT "$dataplane_pid"
+	net_wait 5 all_taken $((before + $1)) || return 1
+	[ "$(lab_counter port_missed)" -gt 0 ]
+}
+before_overflow=$(taken)
+check "what overflows the port's queue is counted" overflow 20000
+# Neighbours say something now and then, too.
+check "once" test "$(taken)" -lt $((before_overflow + 20100))
+
 killed "$control_pid"
 check "control killed: it says so" net_wait 2 grep -q 'control is gone' "$log"
 check "and packets go on, none lost" pings internet 203.0.113.2 20
