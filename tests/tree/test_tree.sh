@@ -27,7 +27,7 @@ upward_includes() {
 	local headers
 	headers=$(sources 'control/*.h' | xargs -n1 basename | sed 's/\./\\./' | paste -sd'|')
 	sources 'dataplane/*.c' 'dataplane/*.h' | xargs grep -nE "#include \"($headers)\""
-	sources dataplane/base dataplane/wg dataplane/aead dataplane/abi | grep '\.[ch]$' | xargs grep -n '#include <rte_'
+	sources dataplane/{base,wg,aead,abi,policy} | grep '\.[ch]$' | xargs grep -n '#include <rte_'
 }
 badly_formatted() {
 	sources '*.c' '*.h' | xargs clang-format-14 --dry-run 2>&1 | grep warning

@@ -1,0 +1,160 @@
+/* The flows of one worker: what has been allowed, so that the packets of a known flow cost one look-up
+ * and no decision, and that replies pass. One thread; memory is handed in; time is an argument.
+ *
+ * **A flow** is (peer, address, port) twice and a protocol, with the side that opened it. One entry
+ * serves both directions. It is found by a keyed hash (the key is random, so nobody can aim at a
+ * bucket) and all of the tuple is compared, both peers included: IPv4 and IPv6 addresses are stored
+ * whole, and no packet passes because its hash is like another's.
+ *
+ * **Two workers.** Packets are judged where they are decrypted: those of A at the owner of A's session,
+ * the replies at B's. So both have the entry. policy_flow_judge() says when the other must hear of a
+ * packet (it opened the flow, changed its state, or was the first for a while) by a note that goes
+ * with the packet to the egress owner, which calls policy_flow_expect() with it before the packet is
+ * sealed: a reply cannot come before its entry is there. When both are the same worker, no note is
+ * needed. A peer's owner can change (at a rekey), and then its new owner has no entry: a packet that
+ * gets POLICY_FLOW_NO_FLOW there may be handed to its egress owner and be judged there, who has one.
+ *
+ * **A grant that is taken away** ends its flows with the next packet in either direction: each entry
+ * remembers the generation of the table that allowed it; under another one (or when a window of its
+ * grant ends) it is decided anew from the stored tuple. So a swap costs nothing by itself.
+ *
+ * **TCP**: only a SYN opens. Flags and their order are checked, sequence numbers are not: only the two
+ * ends can forge them, since every source address belongs to its peer (H1). A simultaneous open (SYN
+ * against SYN) is refused. After a RST, or FIN from both sides, only a new SYN opens it again, and is
+ * decided anew.
+ * **UDP, other protocols**: any packet of the opener's opens, replies keep it alive. **ICMP**: an echo
+ * request opens, replies pass; errors pass when the flow they speak of is known, and change nothing.
+ * **Fragments**: the first has the ports and is judged as any packet; a later one is found by its
+ * datagram and judged as a packet of that flow; before the first, or 30 s after it, it is refused.
+ * The table of datagrams is small, and a new one takes the place of the oldest of eight.
+ *
+ * **Full.** Nothing is ever thrown out to make room: a new flow is refused, by name. Who opens flows
+ * is charged for them: a peer has at most peer_max, of which half_max may be half open (TCP before the
+ * handshake is done, others before a reply); so one peer cannot fill the table for all, and a scan
+ * through a wide grant does not stop the peer's own established flows. Half open ones live 30 s at
+ * most. */
+#ifndef POLICY_FLOW_H
+#define POLICY_FLOW_H
+
+#include "policy_packet.h"
+#include "policy_table.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define POLICY_FLOW_BURST_MAX 64U
+#define POLICY_FLOW_MAX       ((UINT32_C(1) << 24) - 1)
+#define POLICY_FLOW_KEY_WORDS 8U
+
+struct policy_flow; /* opaque: policy_flow_private.h */
+
+struct policy_flow_setup {
+	uint32_t n_flows; /* 1 .. POLICY_FLOW_MAX */
+	uint32_t
+		n_datagrams; /* fragmented datagrams at a time, 8 .. 65536; rounded up to a power of 2 */
+	uint32_t n_peers;  /* peer numbers are below, <= POLICY_HUB; others cannot open flows */
+	uint32_t peer_max; /* flows that one peer may have opened */
+	uint32_t half_max; /* of these, half open */
+	uint64_t key[POLICY_FLOW_KEY_WORDS]; /* random */
+};
+
+/* Time as two clocks: a monotonic one for timeouts, and the wall clock for grants with windows. */
+struct policy_flow_clock {
+	uint32_t now_s;  /* monotonic, seconds; never goes back */
+	uint64_t wall_s; /* since 1970 */
+};
+
+enum policy_flow_verdict {
+	POLICY_FLOW_PASS = 0,
+	/* not a packet that can open a flow, and there is none: */
+	POLICY_FLOW_NO_FLOW = 1,     /* TCP without SYN, echo reply, ICMP error */
+	POLICY_FLOW_NO_DATAGRAM = 2, /* a later fragment whose first was not seen, or not allowed */
+	POLICY_FLOW_NO_SOURCE = 3,   /* POLICY_NO_SOURCE */
+	POLICY_FLOW_NO_DESTINATION = 4, /* POLICY_NO_DESTINATION */
+	POLICY_FLOW_NO_GRANT = 5,       /* POLICY_NO_GRANT */
+	POLICY_FLOW_NOT_NOW = 6,        /* POLICY_NOT_NOW */
+	POLICY_FLOW_REVOKED = 7,        /* the flow was allowed, and is no longer: it has ended */
+	POLICY_FLOW_TCP_FLAGS = 8,      /* flags that no TCP sends */
+	POLICY_FLOW_TCP_STATE = 9,      /* not in this state, not from this side */
+	POLICY_FLOW_FULL = 10,          /* no room */
+	POLICY_FLOW_PEER_FULL = 11,     /* the opener has peer_max flows */
+	POLICY_FLOW_PEER_HALF = 12,     /* the opener has half_max half open flows */
+	POLICY_FLOW_N_VERDICTS = 13,
+};
+
+struct policy_flow_result {
+	uint8_t verdict; /* enum policy_flow_verdict */
+	uint8_t note; /* not 0: policy_flow_expect() at the egress owner if that is another worker */
+	uint16_t pad;
+	uint32_t grant; /* id of the grant, when it passes; else 0 */
+};
+
+/* Bytes of memory that a table of this shape needs, or 0 when the setup is out of bounds. */
+size_t policy_flow_len(const struct policy_flow_setup *setup);
+
+/* Make an empty table in memory (policy_flow_len() bytes, aligned to 64, better in hugepages), which
+ * is the caller's and borrowed until the caller uses it for something else. now_s: of the clock that
+ * follows. Returns it or NULL (setup out of bounds). */
+struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setup *setup,
+                                     uint32_t now_s);
+
+/* Judge packets[n], n <= POLICY_FLOW_BURST_MAX, in order: results[n]. A packet that opens a flow is
+ * decided by the table. All packets are of this worker's peers. */
+void policy_flow_judge(struct policy_flow *flow, const struct policy_table *table,
+                       struct policy_flow_clock clock, const struct policy_packet *packets,
+                       struct policy_flow_result *results, uint32_t n);
+
+/* At the egress owner: another worker has let this packet pass, with this note. Makes or refreshes
+ * the entry that its replies need, after a decision by this worker's table. Returns the verdict:
+ * anything but POLICY_FLOW_PASS refuses the packet here. */
+enum policy_flow_verdict policy_flow_expect(struct policy_flow *flow,
+                                            const struct policy_table *table,
+                                            struct policy_flow_clock clock,
+                                            const struct policy_packet *packet, uint8_t note);
+
+/* Free what has timed out, looking at no more than budget entries: call it each turn with a small
+ * one. Timeouts are exact without it: an entry that has timed out does not let packets pass. Returns
+ * how many were looked at. */
+uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t budget);
+
+enum policy_flow_state {
+	POLICY_FLOW_FREE = 0,
+	POLICY_FLOW_TCP_OPENING = 1,     /* SYN seen */
+	POLICY_FLOW_TCP_ANSWERED = 2,    /* SYN-ACK seen */
+	POLICY_FLOW_TCP_ESTABLISHED = 3, /* and its ACK */
+	POLICY_FLOW_TCP_HALF_CLOSED = 4, /* FIN of one side */
+	POLICY_FLOW_TCP_CLOSED = 5,      /* FIN of both sides: late packets still pass */
+	POLICY_FLOW_TCP_RESET = 6,       /* RST: nothing passes */
+	POLICY_FLOW_ONE_WAY = 7,         /* UDP, echo and others: only the opener was heard */
+	POLICY_FLOW_BOTH_WAYS = 8,       /* the other side too */
+	POLICY_FLOW_N_STATES = 9,
+};
+
+/* How long a flow lives after its last packet, seconds. */
+uint32_t policy_flow_timeout_s(enum policy_flow_state state, uint8_t proto);
+
+/* A flow for people: as the packet that opened it, kind, flags and fragment left out. */
+struct policy_flow_info {
+	struct policy_packet opener;
+	enum policy_flow_state state;
+	uint32_t grant;
+	uint32_t generation;
+	uint32_t seen_s; /* clock.now_s of its last packet */
+};
+
+/* Flows in use, those that have timed out and are not yet freed included. */
+uint32_t policy_flow_count(const struct policy_flow *flow);
+
+/* Flows that a peer (or POLICY_HUB) has opened, and how many of them are half open. */
+uint32_t policy_flow_count_of(const struct policy_flow *flow, uint32_t peer, uint32_t *n_half);
+
+/* Number of places for entries; policy_flow_get() of each in turn lists the flows in slices. Returns
+ * false when that place is free or has timed out. The worker's thread. */
+uint32_t policy_flow_places(const struct policy_flow *flow);
+bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t now_s,
+                     struct policy_flow_info *out);
+
+/* "no flow that it belongs to" and so on; a literal. */
+const char *policy_flow_verdict_text(enum policy_flow_verdict verdict);
+
+#endif
