@@ -49,6 +49,9 @@ PY
 }
 whole='t["sent"] > 1000 and t["lost"] == t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["unsent"] == t["no_session"] == 0'
 
+# Without a kernel's queue between them, a process that is not run for a millisecond loses packets.
+nothing_wrong='t["sent"] > 1000 and t["received"] > t["sent"] * 0.9 and t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["no_session"] == 0'
+
 balance() {
 	lab_cli -o json counters | python3 -c '
 import json, sys
@@ -85,4 +88,46 @@ check "the hub's packets are all accounted for" net_wait 3 balance
 check "over IPv6 outside" net_exec gen "$pktgen" traffic --hub '[2001:db8:1::2]:51820' --source 2001:db8:1::100/64 \
 	--hub-key "$hub_key" --peers 64 --idle nap --hugepages no --quiet --rate 2000pps --time 1 \
 	--port net_af_packet0,iface=gen0,framesz=2048 --json
+check "a bad argument is exit code 2" refused 2 "--peers is \"0\"" "$pktgen" traffic --peers 0
+stops_early() { # an operator's Ctrl-C: what there is, and a code that says it is not all
+	local pid
+	veth traffic --rate 2000pps --time 60 &
+	pid=$!
+	net_wait 5 counter_above forwarded $(($(lab_counter forwarded) + 500)) || return 1
+	pkill -INT -P "$pid" -x weir-pktgen
+	wait "$pid"
+	is $? 1 && holds 't["sent"] > 400 and t["seconds"] < 30 and t["lost"] == 0'
+}
+counter_above() { [ "$(lab_counter "$1")" -gt "$2" ]; }
+check "an interrupted run tells what it saw" stops_early
+net_end "$lab_hub_pid"
+
+# ---- without a kernel between: vhost-user, then memif; ordinary memory will do on both sides -------
+
+without_kernel() { # without_kernel HUB_DEVICE OUR_DEVICE
+	hub_conf "driver = \"vdev\"; device = \"$1\";" "hugepages = false;"
+	hub_ready || return 1
+	device=$2
+}
+direct() {
+	local command=$1
+	shift
+	generate "$command" --port "$device" "$@"
+}
+require "hub with a vhost-user port" without_kernel "net_vhost0,iface=$net_dir/vhost.sock,queues=1" \
+	"net_virtio_user0,path=$net_dir/vhost.sock,queues=1,queue_size=1024,mac=02:00:00:00:77:01"
+check "peer to peer over vhost-user" direct traffic --rate 20kpps --time 1 --size imix --direction both
+check "nothing reordered, duplicated or changed" holds "$nothing_wrong"
+check "the other side may go and come back" direct traffic --rate 20kpps --time 0.5 --size 1420
+check "nothing reordered, duplicated or changed" holds "$nothing_wrong"
+check "a search ends with a rate" direct search --max-rate 20kpps --loss 10 --resolution 25 --time 0.3
+check "which it tried" holds 'r["found_pps"] > 0 and len(r["trials"]) >= 1'
+check "loss at multiples of a rate" direct loss --rate 5kpps --steps 1,2 --time 0.3 --open-every 4
+check "one trial each" holds '[x["rate_pps"] for x in r["trials"]] == [5000, 10000]'
+check "the hub's packets are all accounted for" net_wait 3 balance
+net_end "$lab_hub_pid"
+require "hub with a memif port" without_kernel "net_memif0,role=server,socket=$net_dir/memif.sock,socket-abstract=no" \
+	"net_memif0,role=client,socket=$net_dir/memif.sock,socket-abstract=no"
+check "peer to peer over memif" direct traffic --rate 20kpps --time 1 --size imix
+check "nothing reordered, duplicated or changed" holds "$nothing_wrong"
 tap_done

@@ -40,35 +40,41 @@ static int run_loss(struct pktgen_run *run, struct pktgen_results *results)
 static bool trial_passes(const struct pktgen_run *run, const struct pktgen_trial *trial)
 {
 	const struct pktgen_stats *s = &trial->stats;
-	uint64_t offered = s->sent;
-
 	/* As fast as it goes, what the port does not take is held back and was never offered. */
-	if (trial->rate_pps > 0)
-		offered += s->unsent + s->skipped + s->no_session;
-	return pktgen_search_passes(offered, s->received, run->options->loss)
-	       && s->corrupted + s->misdelivered + s->forged == 0;
+	uint64_t unsent = trial->rate_pps > 0 ? s->unsent : 0;
+	const struct pktgen_search_trial seen = {
+		.offered = s->sent + unsent + s->no_session,
+		.skipped = s->skipped,
+		.received = s->received,
+		.wrong = s->corrupted + s->misdelivered + s->forged,
+	};
+
+	return pktgen_search_passes(&seen, run->options->loss);
 }
 
 static int run_search(struct pktgen_run *run, struct pktgen_results *results)
 {
 	struct pktgen_search search;
 	double pps = run->options->max_rate;
+	const struct pktgen_trial *trial;
+	bool passes;
 	int r = 0;
 
 	results->searched = true;
 	if (pps <= 0) {
-		const struct pktgen_trial *first = &results->trial[0];
-
 		r = add_trial(run, results, 0);
-		pps = (double)first->stats.sent / first->seconds;
+		trial = &results->trial[0];
+		pps = (double)trial->stats.sent / trial->seconds;
 	}
 	pktgen_search_init(&search, pps, run->options->resolution);
 	while (r == 0 && (pps = pktgen_search_next(&search)) > 0) {
 		r = add_trial(run, results, pps);
-		pktgen_search_judge(&search,
-		                    trial_passes(run, &results->trial[results->n_trials - 1]));
+		trial = &results->trial[results->n_trials - 1];
+		passes = trial_passes(run, trial);
+		pktgen_search_judge(&search, passes);
+		if (passes)
+			results->found_pps = (double)trial->stats.sent / trial->seconds;
 	}
-	results->found_pps = search.passed;
 	return r;
 }
 

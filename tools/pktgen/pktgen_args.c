@@ -180,6 +180,15 @@ static int take_mtu(struct pktgen_options *o, const char *text)
 	return r;
 }
 
+static int take_queue(struct pktgen_options *o, const char *text)
+{
+	uint32_t n = 0;
+	int r = read_u32(text, 64, 8192, &n);
+
+	o->n_queue = (uint16_t)n;
+	return r;
+}
+
 static int take_source(struct pktgen_options *o, const char *text)
 {
 	int r = base_prefix_parse(text, &o->source);
@@ -396,6 +405,8 @@ static const struct key keys[] = {
 	{"mac", "MAC", "an Ethernet address, 02:00:00:00:00:01",
          "own address (default: the port's)", take_mac},
 	{"mtu", "BYTES", "a number from 1280 to 9000", "of the port (default 1500)", take_mtu},
+	{"queue", "N", "a number from 64 to 8192",
+         "packets that each queue of the port holds (default 1024)", take_queue},
 	{"core", "N", "a number from 0 to 1023", "CPU to run on (default: any)", take_core},
 	{"idle", "HOW", "busy or nap", "nap: leave the CPU to others when idle (default busy)",
          take_idle},
@@ -624,6 +635,7 @@ static void set_defaults(struct pktgen_options *out)
 		.core = -1,
 		.hugepages = true,
 		.mtu = 1500,
+		.n_queue = 1024,
 		.seed = "1",
 		.n_peers = 64,
 		.n_flows = 1,

@@ -52,7 +52,8 @@ struct pktgen_options {
 	int core;         /* -1 = not bound */
 	bool nap;         /* sleep when there is nothing to do */
 	bool hugepages;
-	uint16_t mtu; /* of the port */
+	uint16_t mtu;     /* of the port */
+	uint16_t n_queue; /* descriptors of its queues */
 
 	/* the network between us and the hub */
 	struct base_prefix source; /* first own address, and the net it is in */

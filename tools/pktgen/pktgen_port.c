@@ -13,9 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define N_MBUFS     8191U
+#define N_MBUFS_MIN 8191U
 #define CACHE_MBUFS 256U
-#define N_DESC      1024U
 #define MEGABYTE    (UINT64_C(1) << 20)
 #define ARGS_MAX    16
 #define ARG_LEN     320
@@ -31,10 +30,16 @@ static uint32_t buffer_len(const struct pktgen_options *options)
 	return len;
 }
 
+/* Both queues full, and as many under way. */
+static uint32_t n_mbufs(const struct pktgen_options *options)
+{
+	return options->n_queue * 4U > N_MBUFS_MIN ? options->n_queue * 4U - 1 : N_MBUFS_MIN;
+}
+
 /* The pool and what EAL and the driver need beside it. */
 static uint64_t memory_len(const struct pktgen_options *options)
 {
-	uint64_t len = (uint64_t)N_MBUFS * (buffer_len(options) + 512);
+	uint64_t len = (uint64_t)n_mbufs(options) * (buffer_len(options) + 512);
 
 	/* Without hugepages a pool loses a part of every page. */
 	len += len / 4 + 24 * MEGABYTE;
@@ -124,7 +129,7 @@ static int configure(const struct pktgen_options *options, struct pktgen_port *p
 {
 	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
-	uint16_t n_rx = N_DESC, n_tx = N_DESC;
+	uint16_t n_rx = options->n_queue, n_tx = options->n_queue;
 	int r = rte_eth_dev_info_get(port->id, &info);
 
 	if (r < 0)
@@ -175,7 +180,7 @@ int pktgen_port_start(const struct pktgen_options *options, struct pktgen_port *
 	r = start_eal(options);
 	if (r < 0)
 		return r;
-	port->pool = rte_pktmbuf_pool_create("packets", N_MBUFS, CACHE_MBUFS, 0,
+	port->pool = rte_pktmbuf_pool_create("packets", n_mbufs(options), CACHE_MBUFS, 0,
 	                                     (uint16_t)(buffer_len(options) + RTE_PKTMBUF_HEADROOM),
 	                                     SOCKET_ID_ANY);
 	if (port->pool == NULL) {

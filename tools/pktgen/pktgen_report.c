@@ -38,6 +38,12 @@ static double handshake_seconds(const struct pktgen_handshake_stats *stats)
 	return (double)(stats->last_ns - stats->first_ns) * 1e-9;
 }
 
+/* Sessions renewed during the trials. */
+static uint64_t rekeys(const struct pktgen_run *run)
+{
+	return run->handshakes.stats.completed - run->first_handshakes.completed;
+}
+
 /* ---- progress ----------------------------------------------------------------------------------- */
 
 void pktgen_report_progress(const struct pktgen_run *run, double seconds)
@@ -172,9 +178,10 @@ static int print_json(const struct pktgen_run *run, const struct pktgen_results 
 	json_object_set_new(root, "command",
 	                    json_string(pktgen_args_command_name(run->options->command)));
 	json_object_set_new(root, "setup", setup_json(run));
-	json_object_set_new(root, "handshakes", handshakes_json(&run->handshakes.stats));
+	json_object_set_new(root, "handshakes", handshakes_json(&run->first_handshakes));
 	for (uint32_t i = 0; i < results->n_trials; i++)
 		json_array_append_new(trials, trial_json(run, &results->trial[i]));
+	json_object_set_new(root, "rekeys", integer(rekeys(run)));
 	json_object_set_new(root, "trials", trials);
 	if (results->searched)
 		json_object_set_new(root, "found_pps",
@@ -239,7 +246,10 @@ static int print_table(const struct pktgen_run *run, const struct pktgen_results
 	printf("port        %s (%s), %s\n", o->port, run->port.driver, aead_name(run->aead));
 	printf("peers       %u behind %u address%s\n", o->n_peers, o->n_addresses,
 	       o->n_addresses == 1 ? "" : "es");
-	print_handshakes(&run->handshakes.stats);
+	print_handshakes(&run->first_handshakes);
+	if (rekeys(run) > 0)
+		printf("            %llu sessions renewed since\n",
+		       (unsigned long long)rekeys(run));
 	if (results->n_trials > 0) {
 		printf("traffic     %s, %s, %u flows, inner packets of %s bytes\n\n",
 		       pktgen_args_pattern_name(o->pattern), o->both_ways ? "both ways" : "one way",

@@ -243,6 +243,7 @@ int pktgen_run_handshakes(struct pktgen_run *run)
 	}
 	if (is_measured(run))
 		verify_all(run);
+	run->first_handshakes = *stats;
 	if (interrupted)
 		return -EINTR;
 	if (stats->completed == run->peers.n)

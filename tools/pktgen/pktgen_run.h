@@ -59,6 +59,7 @@ struct pktgen_run {
 	struct pktgen_wire wire;
 	struct pktgen_resolve resolve;
 	struct pktgen_handshakes handshakes;
+	struct pktgen_handshake_stats first_handshakes; /* until every peer had a session */
 	struct aead *aead;
 
 	/* clock: nanoseconds from the time stamp counter */

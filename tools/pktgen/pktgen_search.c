@@ -1,7 +1,8 @@
 /* Binary search between a rate that passed and one that did not. */
 #include "pktgen_search.h"
 
-#define TRIALS_MAX 64U
+#define TRIALS_MAX    64U
+#define SKIPPED_SHARE 50U
 
 void pktgen_search_init(struct pktgen_search *search, double rate, double resolution)
 {
@@ -30,9 +31,12 @@ void pktgen_search_judge(struct pktgen_search *search, bool passed)
 		search->failed = search->rate;
 }
 
-bool pktgen_search_passes(uint64_t offered, uint64_t received, double allowed)
+bool pktgen_search_passes(const struct pktgen_search_trial *trial, double allowed)
 {
-	uint64_t lost = offered > received ? offered - received : 0;
+	uint64_t lost = trial->offered > trial->received ? trial->offered - trial->received : 0;
 
-	return offered > 0 && (double)lost <= allowed * (double)offered;
+	if (trial->offered == 0 || trial->wrong > 0
+	    || trial->skipped > trial->offered / SKIPPED_SHARE)
+		return false;
+	return (double)lost <= allowed * (double)trial->offered;
 }

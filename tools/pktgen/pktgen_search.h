@@ -23,9 +23,16 @@ double pktgen_search_next(struct pktgen_search *search);
 
 void pktgen_search_judge(struct pktgen_search *search, bool passed);
 
-/* Did a trial pass? Packets that the port did not take, and those that were skipped, were not sent
- * at this rate, so they count as lost.
- * allowed  share of what was offered */
-bool pktgen_search_passes(uint64_t offered, uint64_t received, double allowed);
+/* What a trial came to, in packets. */
+struct pktgen_search_trial {
+	uint64_t offered; /* sent, or would have been if the port had had room */
+	uint64_t skipped; /* not made: the generator was late */
+	uint64_t received;
+	uint64_t wrong; /* received, and not as sent */
+};
+
+/* Did a trial pass? No more than `allowed` (0..1) of what was offered did not arrive, nothing arrived
+ * changed, and the generator kept its rate to 2 %: else the trial says nothing about that rate. */
+bool pktgen_search_passes(const struct pktgen_search_trial *trial, double allowed);
 
 #endif

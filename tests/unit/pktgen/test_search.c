@@ -48,15 +48,35 @@ static void finds_nothing_when_nothing_passes(void **state)
 	assert_in_range(n, 10, 64);
 }
 
+static bool passes(uint64_t offered, uint64_t received, double allowed)
+{
+	const struct pktgen_search_trial trial = {.offered = offered, .received = received};
+
+	return pktgen_search_passes(&trial, allowed);
+}
+
 static void a_trial_passes_with_no_more_loss_than_allowed(void **state)
 {
 	(void)state;
-	assert_true(pktgen_search_passes(1000, 1000, 0));
-	assert_false(pktgen_search_passes(1000, 999, 0));
-	assert_true(pktgen_search_passes(1000, 999, 0.001));
-	assert_false(pktgen_search_passes(1000, 998, 0.001));
-	assert_true(pktgen_search_passes(1000, 0, 1));
-	assert_false(pktgen_search_passes(0, 0, 0)); /* nothing was sent: nothing was shown */
+	assert_true(passes(1000, 1000, 0));
+	assert_false(passes(1000, 999, 0));
+	assert_true(passes(1000, 999, 0.001));
+	assert_false(passes(1000, 998, 0.001));
+	assert_true(passes(1000, 0, 1));
+	assert_false(passes(0, 0, 0)); /* nothing was sent: nothing was shown */
+}
+
+static void a_trial_with_wrong_packets_or_a_late_generator_does_not_pass(void **state)
+{
+	struct pktgen_search_trial trial = {.offered = 1000, .received = 1000, .skipped = 20};
+
+	(void)state;
+	assert_true(pktgen_search_passes(&trial, 0));
+	trial.skipped = 21;
+	assert_false(pktgen_search_passes(&trial, 1));
+	trial.skipped = 0;
+	trial.wrong = 1;
+	assert_false(pktgen_search_passes(&trial, 1));
 }
 
 int main(void)
@@ -66,6 +86,7 @@ int main(void)
 		cmocka_unit_test(ends_at_once_when_the_highest_rate_passes),
 		cmocka_unit_test(finds_nothing_when_nothing_passes),
 		cmocka_unit_test(a_trial_passes_with_no_more_loss_than_allowed),
+		cmocka_unit_test(a_trial_with_wrong_packets_or_a_late_generator_does_not_pass),
 	};
 
 	return cmocka_run_group_tests_name("pktgen_search", tests, NULL, NULL);
