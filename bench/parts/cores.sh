@@ -22,8 +22,8 @@ trap 'exit 130' INT TERM
 pktgen=$lab_build/tools/pktgen/weir-pktgen
 
 fail() {
-	echo "cores.sh: $*" >&2
 	tail -n 5 "$net_dir/hub.log" >&2
+	echo "cores.sh: $*" >&2 # last: it is the reason that is shown
 	exit 1
 }
 
@@ -55,6 +55,8 @@ full_speed() {
 print(statistics.median(json.load(open(f))["trials"][0]["received_pps"] for f in sys.argv[1:]))' "$net_dir"/full-*.json
 }
 
+pktgen_said() { tail -n 1 "$net_dir/pktgen.err"; }
+
 joined() { # FILE...: their texts, with commas
 	local file comma=""
 	for file in "$@"; do
@@ -70,16 +72,16 @@ measure() { # SIZE
 	rm -f "$net_dir"/{full,latency}-*.json
 	for ((i = 1; i <= trials; i++)); do
 		echo "$size: full speed, $i of $trials" >&2
-		generate traffic --size "$size" --rate max --open-every 8 --quiet >"$net_dir/full-$i.json" ||
-			fail "full speed at $size bytes failed"
+		generate traffic --size "$size" --rate max --open-every 8 --quiet \
+			>"$net_dir/full-$i.json" 2>"$net_dir/pktgen.err" || fail "full speed at $size bytes: $(pktgen_said)"
 	done
 	rate=$(full_speed)
 	for share in 0.1 0.3 0.6; do
 		echo "$size: latency at $share of $rate pps" >&2
 		{
 			printf '{"share": %s, "trial": ' "$share"
-			generate traffic --size "$size" --rate "$(python3 -c "print(int($rate * $share))")pps" --quiet ||
-				fail "latency at $size bytes failed"
+			generate traffic --size "$size" --rate "$(python3 -c "print(int($rate * $share))")pps" --quiet \
+				2>"$net_dir/pktgen.err" || fail "latency at $size bytes: $(pktgen_said)"
 			printf '}'
 		} >"$net_dir/latency-$share.json" || exit 1
 	done

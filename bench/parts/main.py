@@ -55,10 +55,33 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def nr_hugepages():
+    try:
+        with open("/proc/sys/vm/nr_hugepages", encoding="utf-8") as file:
+            return int(file.read())
+    except OSError:
+        return 0
+
+
 def setup(*words):
     """A function of tools/lib/setup.sh."""
     return subprocess.run(["bash", "-c", '. "$0/tools/lib/setup.sh"; "$@"', TOP, *words],
                           stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+class Hugepages:
+    """So many free huge pages while it lasts, where the kernel gives them."""
+
+    def __init__(self, n):
+        self.wanted, self.before, self.added = n, nr_hugepages(), 0
+
+    def __enter__(self):
+        self.added = int(setup("setup_hugepages", str(self.wanted)) or 0) if self.wanted else 0
+
+    def __exit__(self, *_):
+        # Somebody else may have given some back meanwhile: never go below what was there.
+        added = min(self.added, nr_hugepages() - self.before)
+        setup("setup_hugepages_release", str(max(0, added)))
 
 
 def set_up():
@@ -83,7 +106,7 @@ def machine(context):
     with open("/proc/meminfo", encoding="utf-8") as file:
         memory_kb = int(next(line.split()[1] for line in file if line.startswith("MemTotal")))
     return found | {"cpus": os.cpu_count(), "memory_gb": round(memory_kb / 2**20, 1),
-                    "kernel": f"{platform.system()} {platform.release()}"}
+                    "load": round(os.getloadavg()[0], 2), "kernel": f"{platform.system()} {platform.release()}"}
 
 
 def plan(part, context):
@@ -150,12 +173,9 @@ def main():
     elif not os.access(os.path.join(build, "bench", "weir-bench"), os.X_OK):
         print(f"bench/run: --build {build}: has no bench/weir-bench", file=sys.stderr)
         return 2
-    added = setup("setup_hugepages", str(HUGEPAGES)).strip() if arguments.build is None else "0"
     began = time.monotonic()
-    try:
+    with Hugepages(HUGEPAGES if arguments.build is None else 0):
         run_parts(chosen, Context(TOP, build, arguments.quick), arguments)
-    finally:
-        setup("setup_hugepages_release", added)
     results = figures.load(arguments.out)
     print(figures.text_table(results))
     write(os.path.join(arguments.out, "report.html"), page.render(results))

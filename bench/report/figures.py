@@ -38,11 +38,12 @@ class Figure:
     bound: float = None
     at_least: bool = False     # the bound is a least value, not a greatest
     note: str = ""
+    status: str = "ok"         # of the part: what a figure without value is called
 
     @property
     def verdict(self):
         if self.value is None:
-            return "not run"
+            return self.status if self.status == "failed" else "not run"
         if self.bound is None:
             return ""
         return "met" if self.used <= 1 else "missed"
@@ -233,8 +234,18 @@ def figures(results):
             made = MAKERS[name](part)
         except SHAPE_ERRORS as problem:
             made = [Figure(name, part["title"], note=f"its result has another shape: {problem!r}")]
-        found += made or [Figure(name, part["title"], note=why_not(part))]
+        made = made or [Figure(name, part["title"], note=why_not(part))]
+        for row in made:
+            row.status = part["status"]
+        found += made
     return found
+
+
+def tally(rows):
+    """How many of each verdict, in words."""
+    count = {verdict: sum(row.verdict == verdict for row in rows)
+             for verdict in ("met", "missed", "failed", "not run")}
+    return ", ".join(f"{n} {verdict}" for verdict, n in count.items() if n or verdict == "met")
 
 
 def show(value):
@@ -254,6 +265,5 @@ def text_table(results):
     for row in rows:
         lines.append(f"{row.part:<9} {row.name:<66} {show(row.value):>9} {row.unit:<7} "
                      f"{bound_text(row):<9} {row.verdict}{': ' + row.note if row.note else ''}".rstrip())
-    count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("met", "missed", "not run")}
-    lines.append("\n" + ", ".join(f"{n} {verdict}" for verdict, n in count.items()))
+    lines.append("\n" + tally(rows))
     return "\n".join(lines)

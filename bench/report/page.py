@@ -72,9 +72,11 @@ def origin(part):
     when = ""
     if "date" in part:
         core = part["machine"].get("clock_ratio")
+        load = part["machine"].get("load")
         when = (f"<p class=\"soft\">{escape(part['date'])}, commit {escape(part['commit'])}"
                 f"{' with changes' if part['modified'] else ''}{', quick' if part['quick'] else ''}"
-                + (f", core clock {core} x TSC" if core else "") + "</p>")
+                + (f", core clock {core} x TSC" if core else "")
+                + (f", load average before {load}" if load is not None else "") + "</p>")
     return when + (f"<details><summary>commands</summary><ul>{commands}</ul></details>" if commands else "")
 
 
@@ -103,7 +105,6 @@ def machine(results):
 
 def render(results):
     rows = figures.figures(results)
-    count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("met", "missed", "not run")}
     with open(os.path.join(HERE, "style.css"), encoding="utf-8") as file:
         css = file.read()
     links = " ".join(f"<a href=\"#{name}\">{name}</a>" for name in figures.TITLES)
@@ -111,7 +112,7 @@ def render(results):
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>weir benchmarks</title>"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><link rel=\"icon\" href=\"data:,\">"
         f"<style>{css}</style></head>\n<body><header><h1>weir benchmarks</h1>"
-        f"<p class=\"soft\">{count['met']} bounds met, {count['missed']} missed, {count['not run']} not run</p>"
+        f"<p class=\"soft\">{escape(figures.tally(rows))}</p>"
         f"<nav aria-label=\"parts\">{links}</nav></header>\n<main>"
         f"<section id=\"summary\"><h2>Summary</h2><figure><div class=\"scroll\">{plots.headline(rows)}</div></figure>{figure_table(rows)}</section>\n"
         "<section id=\"method\"><h2>Method and machine</h2>"
