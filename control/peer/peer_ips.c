@@ -51,6 +51,94 @@ static const struct base_prefix *net_of(const struct config *config,
 	return NULL;
 }
 
+/* A peer, other than id, that has a prefix overlapping this one, or NULL. */
+static const struct peer *overlapping(const struct peer_table *table, uint32_t id,
+                                      const struct base_prefix *prefix, struct base_prefix *theirs)
+{
+	for (uint32_t i = 0; i < table->n; i++) {
+		const struct store_peer *row = &table->by_name[i]->row;
+
+		for (uint32_t k = 0; row->id != id && k < row->n_allowed_ips; k++) {
+			*theirs = row->allowed_ips[k];
+			if (base_prefix_overlap(theirs, prefix))
+				return table->by_name[i];
+		}
+		for (uint32_t k = 0; row->id != id && k < row->n_addresses; k++) {
+			*theirs = host_prefix(&row->addresses[k]);
+			if (base_prefix_overlap(theirs, prefix))
+				return table->by_name[i];
+		}
+	}
+	return NULL;
+}
+
+/* What holds everything, this host, one link or many: nobody has that behind a peer. */
+static bool is_unroutable(const struct base_prefix *prefix)
+{
+	static const char *const texts[] = {"0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16",
+	                                    "224.0.0.0/3", "::/127",      "fe80::/10",
+	                                    "ff00::/8"};
+	struct base_prefix net;
+
+	for (size_t i = 0; i < BASE_ARRAY_LEN(texts); i++)
+		if (base_prefix_parse(texts[i], &net) == 0 && base_prefix_overlap(&net, prefix))
+			return true;
+	return false;
+}
+
+/* A network behind a peer, against the hub: its tunnel nets, and where it is reached from outside. */
+static int check_hub(const struct config *config, const struct base_prefix *prefix,
+                     struct peer_error *error)
+{
+	char text[BASE_PREFIX_STRLEN];
+	char other[BASE_PREFIX_STRLEN];
+
+	base_prefix_format(prefix, text);
+	if (is_unroutable(prefix))
+		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
+		                    "allowed_ips: %s cannot be behind a peer: must be a unicast "
+		                    "network, never everything",
+		                    text);
+	for (uint32_t i = 0; i < config->n_tunnel; i++) {
+		struct base_prefix net = config->tunnel[i];
+
+		base_prefix_mask(&net);
+		if (base_prefix_overlap(&net, prefix))
+			return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
+			                    "allowed_ips: %s overlaps the hub's tunnel net %s "
+			                    "(hub.tunnel)",
+			                    text, base_prefix_format(&net, other));
+	}
+	for (uint32_t i = 0; i < config->n_ports; i++)
+		for (uint32_t k = 0; k < config->ports[i].n_addresses; k++)
+			if (base_prefix_contains(prefix, &config->ports[i].addresses[k].ip))
+				return peer__refuse(
+					error, -EINVAL, "invalid", "allowed_ips",
+					"allowed_ips: %s covers the hub's address %s (port \"%s\")",
+					text,
+					base_ip_format(&config->ports[i].addresses[k].ip, other),
+					config->ports[i].name);
+	return 0;
+}
+
+/* A network behind a peer, against the hub and all other peers. */
+static int check_network(const struct peer_table *table, const struct store_peer *row,
+                         const struct base_prefix *prefix, struct peer_error *error)
+{
+	char text[BASE_PREFIX_STRLEN];
+	char other[BASE_PREFIX_STRLEN];
+	struct base_prefix theirs;
+	int err = check_hub(table->setup.config, prefix, error);
+	const struct peer *peer = overlapping(table, row->id, prefix, &theirs);
+
+	if (err < 0 || !peer)
+		return err;
+	return peer__refuse(error, -EEXIST, "exists", "allowed_ips",
+	                    "allowed_ips: %s overlaps %s, which belongs to peer \"%s\"",
+	                    base_prefix_format(prefix, text), base_prefix_format(&theirs, other),
+	                    peer->row.name);
+}
+
 static int check_free(const struct peer_table *table, const struct store_peer *row,
                       const struct base_prefix *prefix, const struct base_prefix *net,
                       struct peer_error *error)
@@ -66,10 +154,12 @@ static int check_free(const struct peer_table *table, const struct store_peer *r
 	if (has(row, prefix))
 		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
 		                    "allowed_ips: %s is there twice", text);
-	if (net && base_ip_equal(&net->ip, &prefix->ip))
+	if (!net)
+		return check_network(table, row, prefix, error);
+	if (base_ip_equal(&net->ip, &prefix->ip))
 		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
 		                    "allowed_ips: %s is the hub's own address", text);
-	if (net && !peer_pool_allows(net, &prefix->ip))
+	if (!peer_pool_allows(net, &prefix->ip))
 		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
 		                    "allowed_ips: %s is the first or last address of its net",
 		                    text);

@@ -241,7 +241,60 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	            "allowed_ips: 10.77.0.1/32 is the hub's own address");
 	add_refused("bob", 2, "10.77.0.255/32", "invalid", "allowed_ips",
 	            "allowed_ips: 10.77.0.255/32 is the first or last address of its net");
-	add_good("bob", 2, "10.1.2.0/24"); /* inside alice's: the longer match wins */
+	stop();
+}
+
+static void a_network_behind_a_peer_is_refused_naming_its_holder(void **state)
+{
+	static const struct {
+		const char *net;
+		const char *code;
+		const char *text;
+	} cases[] = {
+		{"10.1.2.0/24", "exists",
+	         "allowed_ips: 10.1.2.0/24 overlaps 10.1.0.0/16, which belongs to peer \"alice\""},
+		{"10.0.0.0/15", "exists",
+	         "allowed_ips: 10.0.0.0/15 overlaps 10.1.0.0/16, which belongs to peer \"alice\""},
+		{"10.1.2.3/32", "exists",
+	         "allowed_ips: 10.1.2.3/32 overlaps 10.1.0.0/16, which belongs to peer \"alice\""},
+		{"10.77.0.0/25", "invalid",
+	         "allowed_ips: 10.77.0.0/25 overlaps the hub's tunnel net 10.77.0.0/24 (hub.tunnel)"},
+		{"10.0.0.0/8", "invalid",
+	         "allowed_ips: 10.0.0.0/8 overlaps the hub's tunnel net 10.77.0.0/24 (hub.tunnel)"},
+		{"fd77::/48", "invalid",
+	         "allowed_ips: fd77::/48 overlaps the hub's tunnel net fd77::/64 (hub.tunnel)"},
+		{"192.0.2.0/24", "invalid",
+	         "allowed_ips: 192.0.2.0/24 covers the hub's address 192.0.2.2 (port \"wan0\")"},
+		{"0.0.0.0/0", "invalid",
+	         "allowed_ips: 0.0.0.0/0 cannot be behind a peer: must be a unicast network, never "
+	         "everything"},
+		{"::/0", "invalid",
+	         "allowed_ips: ::/0 cannot be behind a peer: must be a unicast network, never "
+	         "everything"},
+		{"127.0.0.0/8", "invalid",
+	         "allowed_ips: 127.0.0.0/8 cannot be behind a peer: must be a unicast network, "
+	         "never everything"},
+		{"239.1.0.0/16", "invalid",
+	         "allowed_ips: 239.1.0.0/16 cannot be behind a peer: must be a unicast network, "
+	         "never everything"},
+		{"fe80::/64", "invalid",
+	         "allowed_ips: fe80::/64 cannot be behind a peer: must be a unicast network, never "
+	         "everything"},
+	};
+
+	(void)state;
+	snprintf(config.ports[0].name, sizeof(config.ports[0].name), "wan0");
+	config.ports[0].addresses[0] = prefix("192.0.2.2/24");
+	config.ports[0].n_addresses = 1;
+	config.n_ports = 1;
+	start_good();
+	add_good("alice", 1, "10.1.0.0/16");
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		print_message("%s\n", cases[i].net);
+		add_refused("bob", 2, cases[i].net, cases[i].code, "allowed_ips", cases[i].text);
+	}
+	assert_int_equal(fake_route("10.1.2.0/24"), UINT32_MAX);
+	add_good("bob", 2, "10.2.0.0/16"); /* next to alice's, and not the hub's */
 	stop();
 }
 
@@ -525,6 +578,7 @@ int main(void)
 		CASE(removed_peer_is_gone_everywhere_and_its_address_is_used_next),
 		CASE(an_address_in_a_tunnel_net_can_be_asked_for),
 		CASE(what_cannot_be_added_is_refused_and_changes_nothing),
+		CASE(a_network_behind_a_peer_is_refused_naming_its_holder),
 		CASE(a_full_table_and_a_full_net_are_refused),
 		CASE(a_failure_below_leaves_nothing_behind),
 		CASE(names_come_in_order),
