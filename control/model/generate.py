@@ -19,11 +19,12 @@ TYPES = {
     "key": ("MODEL_KEY", "a WireGuard key, 44 characters of base64"),
     "prefixes": ("MODEL_PREFIXES", None),
     "host": ("MODEL_HOST", "a DNS name such as \"blog.example.org\" (letters beyond a-z as punycode, \"xn--...\")"),
+    "path": (None, "a file that does not exist yet"),
     "target": ("MODEL_TARGET", "a peer's name and a port, such as \"home:8080\""),
 }
 METHOD_KEYS = {"name", "summary", "description", "arguments", "pages", "reply", "errors"}
 ARGUMENT_KEYS = {"name", "type", "positional", "required", "value", "min", "max", "default", "unit",
-                 "help", "complete"}
+                 "help", "complete", "local"}
 
 
 def fail(text):
@@ -52,6 +53,8 @@ def check(methods):
                 fail(f"{label}: bad name or type")
             if argument["type"] == "integer" and not {"min", "max"} <= set(argument):
                 fail(f"{label}: an integer needs min and max")
+            if (argument["type"] == "path") > argument.get("local", False):
+                fail(f"{label}: the hub reads no files of its clients")
             if argument.get("positional"):
                 if optional_seen or not argument.get("required"):
                     fail(f"{label}: positional arguments come first and are required")
@@ -84,6 +87,11 @@ def option(argument):
     return "--" + argument["name"].replace("_", "-")
 
 
+def sent(method):
+    """The arguments that the hub sees; weir keeps its own (local)."""
+    return [argument for argument in method["arguments"] if not argument.get("local")]
+
+
 def word(argument):
     return argument["name"].upper().replace("_", "-")
 
@@ -112,9 +120,9 @@ def handlers(methods, _version):
 def dispatch(methods, _version):
     out = [HEAD, '#include "model_method.h"\n', "\n#include <stddef.h>\n\n"]
     for method in methods:
-        if method["arguments"]:
+        if sent(method):
             out.append(f"static const struct model_argument {identifier(method)}_arguments[] = {{\n")
-            for a in method["arguments"]:
+            for a in sent(method):
                 out.append(
                     f"\t{{.name = {c_string(a['name'])}, .type = {TYPES[a['type']][0]}, "
                     f".required = {'true' if a.get('required') else 'false'}, "
@@ -123,7 +131,7 @@ def dispatch(methods, _version):
             out.append("};\n\n")
     out.append("const struct model_method model_methods[] = {\n")
     for method in methods:
-        n = len(method["arguments"])
+        n = len(sent(method))
         arguments = f"{identifier(method)}_arguments" if n else "NULL"
         out.append(f"\t{{.name = {c_string(method['name'])}, .call = model__{identifier(method)},\n"
                    f"\t .arguments = {arguments}, .n_arguments = {n}}},\n")
@@ -145,7 +153,8 @@ def grammar(methods, _version):
                     f"\t{{.name = {c_string(a['name'])}, "
                     f".option = {c_string(None if positional else option(a))},\n"
                     f"\t .value = {c_string(word(a) if positional else a.get('value'))}, "
-                    f".kind = {kind}, .required = {'true' if a.get('required') else 'false'},\n"
+                    f".kind = {kind}, .required = {'true' if a.get('required') else 'false'}, "
+                    f".local = {'true' if a.get('local') else 'false'},\n"
                     f"\t .min = {a.get('min', 0)}, .max = {a.get('max', 0)},\n"
                     f"\t .allowed = {c_string(allowed(a))},\n"
                     f"\t .help = {c_string(a['help'])}}},\n")

@@ -82,11 +82,26 @@ json_t *model__endpoint(const struct base_endpoint *endpoint); /* or null for po
 #define MODEL_ENDPOINT_LEN 300
 bool model__hub_endpoint(const struct config *config, char out[static MODEL_ENDPOINT_LEN]);
 
-/* model_quick.c: a peer's file for wg-quick. private_key and preshared_key may be NULL: then
- * placeholders stand there, with a comment. Returns a JSON string; the caller's copies of the
- * keys are the caller's to wipe. */
-json_t *model__quick(const struct model *model, const struct peer *peer, const uint8_t *private_key,
-                     const uint8_t *preshared_key);
+/* model_killswitch.c: the kill switch's lines for the [Interface] section, "" for none. Returns 0, or
+ * -EINVAL with error when the hub's addresses are not known. */
+enum model_kill_switch {
+	MODEL_KILL_SWITCH_NONE = 0,
+	MODEL_KILL_SWITCH_UP = 1,      /* while the tunnel is up */
+	MODEL_KILL_SWITCH_PERSIST = 2, /* until it is taken away by hand */
+};
+#define MODEL_KILL_SWITCH_LEN 4096
+int model__kill_switch(const struct config *config, enum model_kill_switch kind, char *buf,
+                       size_t size, struct model_error *error);
+
+/* model_quick.c: a peer's file for wg-quick. */
+struct model_quick {
+	const struct peer *peer;
+	const uint8_t *private_key;   /* NULL = a placeholder stands there, with a comment */
+	const uint8_t *preshared_key; /* the same */
+	const char *kill_switch;      /* of model__kill_switch() */
+};
+/* Returns a JSON string; the caller's copies of the keys are the caller's to wipe. */
+json_t *model__quick(const struct model *model, const struct model_quick *quick);
 
 /* model_service.c: hand the stored services to the edge. Returns 0 or -errno with error. */
 int model__services_publish(struct model *model, struct model_error *error);

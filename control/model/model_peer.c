@@ -138,6 +138,18 @@ static void publish_again(struct model *model)
 		log_err("model", "services not published: %s", why.text);
 }
 
+static int kill_switch_make(const struct model *model, const json_t *params, char *buf, size_t size,
+                            struct model_error *error)
+{
+	enum model_kill_switch kind = MODEL_KILL_SWITCH_NONE;
+
+	if (json_is_true(json_object_get(params, "kill_switch")))
+		kind = MODEL_KILL_SWITCH_UP;
+	if (json_is_true(json_object_get(params, "kill_switch_persist")))
+		kind = MODEL_KILL_SWITCH_PERSIST;
+	return model__kill_switch(model->setup.config, kind, buf, size, error);
+}
+
 int model__peer_add(struct model *model, const json_t *params, json_t **result,
                     struct model_error *error)
 {
@@ -151,21 +163,25 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 		.keepalive_s = (uint16_t)json_integer_value(json_object_get(params, "keepalive")),
 	};
 	struct peer_error why = {0};
-	const struct peer *peer = NULL;
-	int err = keys_make(params, &keys);
+	char kill_switch[MODEL_KILL_SWITCH_LEN];
+	struct model_quick quick = {.kill_switch = kill_switch};
+	int err = kill_switch_make(model, params, kill_switch, sizeof(kill_switch), error);
 
+	if (err < 0)
+		return err;
+	err = keys_make(params, &keys);
 	if (err == 0) {
 		request.preshared_key = keys.has_preshared ? keys.preshared_key : NULL;
-		err = peer_add(model->setup.peers, &request, &peer, &why);
+		err = peer_add(model->setup.peers, &request, &quick.peer, &why);
 		if (err < 0)
 			model__refuse_peer(error, err, &why);
 	}
 	if (err == 0) {
 		publish_again(model);
-		*result = json_pack("{s:o, s:o}", "peer", peer_json(model, peer), "config",
-		                    model__quick(model, peer,
-		                                 keys.has_private ? keys.private_key : NULL,
-		                                 request.preshared_key));
+		quick.private_key = keys.has_private ? keys.private_key : NULL;
+		quick.preshared_key = request.preshared_key;
+		*result = json_pack("{s:o, s:o}", "peer", peer_json(model, quick.peer), "config",
+		                    model__quick(model, &quick));
 	}
 	base_wipe(&keys, sizeof(keys));
 	return err;
@@ -233,10 +249,15 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 int model__peer_config(struct model *model, const json_t *params, json_t **result,
                        struct model_error *error)
 {
-	const struct peer *peer = find(model, params, error);
+	char kill_switch[MODEL_KILL_SWITCH_LEN];
+	struct model_quick quick = {.peer = find(model, params, error), .kill_switch = kill_switch};
+	int err;
 
-	if (!peer)
+	if (!quick.peer)
 		return -ENOENT;
-	*result = json_pack("{s:o}", "config", model__quick(model, peer, NULL, NULL));
+	err = kill_switch_make(model, params, kill_switch, sizeof(kill_switch), error);
+	if (err < 0)
+		return err;
+	*result = json_pack("{s:o}", "config", model__quick(model, &quick));
 	return 0;
 }

@@ -11,7 +11,7 @@
 #define KEEPALIVE_S 25 /* holds NAT bindings of 30 s and more open */
 
 struct text {
-	char buf[4096];
+	char buf[4096 + MODEL_KILL_SWITCH_LEN];
 	size_t len;
 };
 
@@ -45,37 +45,39 @@ static void append_key(struct text *text, const char *name, const uint8_t *key,
 }
 
 static void append_interface(struct text *text, const struct config *config,
-                             const struct peer *peer, const uint8_t *private_key)
+                             const struct model_quick *quick)
 {
+	const struct peer *peer = quick->peer;
 	char ip[BASE_IP_STRLEN];
 
 	append(text, "[Interface]\n");
 	append(text, "# weir peer: %s\n", peer->row.name);
-	if (!private_key)
+	if (!quick->private_key)
 		append(text, "# The hub does not know the private key: put it here, it belongs to\n"
 		             "# the public key that the peer was added with.\n");
-	append_key(text, "PrivateKey", private_key, "<private-key>");
+	append_key(text, "PrivateKey", quick->private_key, "<private-key>");
 	append(text, "Address = ");
 	for (uint32_t i = 0; i < peer->row.n_addresses; i++)
 		append(text, "%s%s/%zu", i ? ", " : "", base_ip_format(&peer->row.addresses[i], ip),
 		       base_ip_len(peer->row.addresses[i].family) * 8);
-	append(text, "\nMTU = %u\n", config->tunnel_mtu);
+	append(text, "\nMTU = %u\n%s", config->tunnel_mtu, quick->kill_switch);
 }
 
-static void append_hub(struct text *text, const struct model *model, const struct peer *peer,
-                       const uint8_t *preshared_key)
+static void append_hub(struct text *text, const struct model *model,
+                       const struct model_quick *quick)
 {
+	const struct peer *peer = quick->peer;
 	const struct config *config = model->setup.config;
 	char endpoint[MODEL_ENDPOINT_LEN];
 	char prefix[BASE_PREFIX_STRLEN];
 
 	append(text, "\n[Peer]\n");
 	append_key(text, "PublicKey", session_public_key(model->setup.session), "");
-	if (peer->row.has_preshared_key && !preshared_key)
+	if (peer->row.has_preshared_key && !quick->preshared_key)
 		append(text, "# The hub does not read the preshared key back: it was printed when\n"
 		             "# the peer was added.\n");
 	if (peer->row.has_preshared_key)
-		append_key(text, "PresharedKey", preshared_key, "<preshared-key>");
+		append_key(text, "PresharedKey", quick->preshared_key, "<preshared-key>");
 	if (model__hub_endpoint(config, endpoint))
 		append(text, "Endpoint = %s\n", endpoint);
 	else
@@ -93,14 +95,13 @@ static void append_hub(struct text *text, const struct model *model, const struc
 	append(text, "\nPersistentKeepalive = %d\n", KEEPALIVE_S);
 }
 
-json_t *model__quick(const struct model *model, const struct peer *peer, const uint8_t *private_key,
-                     const uint8_t *preshared_key)
+json_t *model__quick(const struct model *model, const struct model_quick *quick)
 {
 	struct text text = {.len = 0};
 	json_t *json;
 
-	append_interface(&text, model->setup.config, peer, private_key);
-	append_hub(&text, model, peer, preshared_key);
+	append_interface(&text, model->setup.config, quick);
+	append_hub(&text, model, quick);
 	json = json_stringn(text.buf, text.len);
 	base_wipe(&text, sizeof(text));
 	return json;

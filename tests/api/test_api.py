@@ -8,10 +8,12 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 
 HUB, WEIR, GENERATE, METHODS, COMPLETION = sys.argv[1:6]
 KEY = "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
@@ -415,7 +417,7 @@ def completion_knows_commands_options_and_names(hub):
         source {COMPLETION}
         weir() {{ {WEIR} "$@"; }}
         try() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _weir; echo "${{COMPREPLY[*]}}"; }}
-        try weir p; try weir peer ''; try weir peer add x --k
+        try weir p; try weir peer ''; try weir peer add x --ke
         export WEIR_SOCKET={hub.socket}; try weir peer remove b
         try weir -s {hub.socket} peer show b; try weir -o ''; try weir service remove ''
     """
@@ -444,6 +446,62 @@ def a_broken_description_is_refused(hub):
     refused(lambda m: m[1]["arguments"][3].pop("max"), "an integer needs min and max")
     refused(lambda m: m[1]["arguments"].reverse(), "positional arguments come first")
     refused(lambda m: m[1].update(frob=1), "unknown ['frob']")
+
+
+def picture(path):
+    """A PNG of one bit a pixel as rows of bools, True = black, one module a pixel, margin cut."""
+    with open(path, "rb") as file:
+        data = file.read()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n", data[:8]
+    at, chunks = 8, {}
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + length]
+        crc, = struct.unpack(">I", data[at + 8 + length:at + 12 + length])
+        assert crc == zlib.crc32(kind + body), f"CRC of {kind}"
+        chunks[kind] = body
+        at += 12 + length
+    width, height, *form = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert width == height and form == [1, 0, 0, 0, 0], (width, height, form)
+    raw, row = zlib.decompress(chunks[b"IDAT"]), 1 + (width + 7) // 8
+    assert len(raw) == row * height
+    rows = [[not raw[y * row + 1 + x // 8] >> (7 - x % 8) & 1 for x in range(width)]
+            for y in range(height)]
+    assert all(rows[y][x] == rows[y - y % 6][x - x % 6] for y in range(height) for x in range(width))
+    return [line[::6] for line in rows[::6]]
+
+
+def a_new_peer_is_shown_as_a_qr_code(hub):
+    png = os.path.join(hub.dir, "phone.png")
+    shown = hub.ok("peer", "add", "phone", "--qr", "--qr-png", png)
+    assert os.stat(png).st_mode & 0o777 == 0o600
+    rows = picture(png)
+    drawn = []
+    for line in shown.splitlines():
+        drawn.append([c in " \u2584" for c in line])
+        drawn.append([c in " \u2580" for c in line])
+    assert drawn[:len(rows)] == rows, "terminal and picture differ"
+    code = [line[4:-4] for line in rows[4:-4]]
+    assert not any(any(line) for line in rows[:4] + rows[-4:]), "margin is not white"
+    finder = [[True] * 7, [True] + [False] * 5 + [True], [True, False, True, True, True, False, True]]
+    for y in range(3):
+        assert code[y][:7] == finder[y] == code[y][-7:] == code[-1 - y][:7], "no finder pattern"
+    assert (len(code) - 17) % 4 == 0, len(code)
+    assert "PrivateKey" not in shown
+    # what cannot be shown is not made
+    hub.refused(1, "File exists", "peer", "add", "tablet", "--qr-png", png)
+    hub.refused(2, "leave that out", "peer", "add", "tablet", "--qr", "--public-key", KEY)
+    hub.refused(2, "leave one of them out", "peer", "add", "tablet", "--qr", "--kill-switch")
+    hub.refused(2, "has no option --qr", "peer", "config", "phone", "--qr")
+    gone = os.path.join(hub.dir, "gone.png")
+    hub.refused(1, "exists already", "peer", "add", "phone", "--qr-png", gone)
+    assert not os.path.exists(gone)
+    assert [p["name"] for p in hub.json("peer", "list")["peers"]] == ["branch", "phone"]
+    # and the hub never hears of it
+    with hub.connect() as client, lines(client) as reader:
+        reply = ask(client, reader, {"id": 1, "method": "peer.add",
+                                     "params": {"name": "x", "qr_png": "/tmp/x"}})
+        assert 'takes no argument "qr_png"' in reply["error"]["message"], reply
 
 
 TESTS = [value for name, value in list(globals().items())

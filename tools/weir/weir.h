@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #define WEIR_SOCKET_DEFAULT "/run/weir/control.sock"
 
@@ -27,6 +28,7 @@ struct weir_line {
 	const struct weir_command *command; /* NULL = none */
 	const char *words[2];               /* that were read before a command was known */
 	json_t *params;                     /* object, owned */
+	json_t *local;                      /* arguments that the hub does not see; object, owned */
 	char error[320];                    /* why it is wrong, with WEIR_USAGE */
 };
 
@@ -44,6 +46,29 @@ int weir_ask_pages(const char *socket_path, const struct weir_command *command, 
 
 /* weir_show.c: print a result for people. */
 void weir_show(const struct weir_command *command, const json_t *result);
+
+/* weir_qr.c: a peer's configuration as a QR code, for peer.add --qr and --qr-png. prepare looks at
+ * the arguments and opens the file before anything is asked of the hub: secrets that cannot be
+ * shown would be lost. Returns WEIR_DONE, WEIR_USAGE or WEIR_REFUSED with a line in why. */
+struct weir_qr {
+	bool terminal;
+	const char *path; /* of the picture, or NULL */
+	FILE *file;
+};
+int weir_qr_prepare(const struct weir_line *line, struct weir_qr *out, char *why, size_t why_len);
+static inline bool weir_qr_wanted(const struct weir_qr *qr)
+{
+	return qr->terminal || qr->path;
+}
+/* Show the "config" of a result, and close the file. */
+int weir_qr_show(struct weir_qr *qr, const json_t *result, char *why, size_t why_len);
+/* There is nothing to show: remove the file. */
+void weir_qr_cancel(struct weir_qr *qr);
+
+/* weir_png.c: a square picture of n x n modules, each scale x scale pixels, with a white margin of
+ * margin modules. modules is row-major, bit 0 = black. Returns 0 or -EIO. */
+int weir_png_write(FILE *file, const unsigned char *modules, unsigned int n, unsigned int scale,
+                   unsigned int margin);
 
 /* weir_help.c */
 void weir_help(void);                   /* all commands */

@@ -19,6 +19,7 @@ struct weir_argument {
 	const char *value;  /* what stands for it in help */
 	enum weir_kind kind;
 	bool required;
+	bool local;  /* for weir itself, not for the hub */
 	int64_t min; /* of an integer */
 	int64_t max;
 	const char *allowed; /* completes "must be ..." */

@@ -100,9 +100,10 @@ static json_t *make_list(const char *text)
 static int take_value(struct weir_line *line, const struct weir_argument *argument,
                       const char *text)
 {
+	json_t *into = argument->local ? line->local : line->params;
 	json_t *value = NULL;
 
-	if (json_object_get(line->params, argument->name))
+	if (json_object_get(into, argument->name))
 		return wrong(line, "%s is given twice", label(argument));
 	switch (argument->kind) {
 	case WEIR_FLAG:
@@ -119,7 +120,7 @@ static int take_value(struct weir_line *line, const struct weir_argument *argume
 		value = json_string(text);
 		break;
 	}
-	if (json_object_set_new(line->params, argument->name, value) < 0)
+	if (json_object_set_new(into, argument->name, value) < 0)
 		return wrong(line, "%s is not text in UTF-8", label(argument));
 	return WEIR_DONE;
 }
@@ -264,6 +265,7 @@ int weir_line_read(int argc, char **argv, struct weir_line *out)
 
 	memset(out, 0, sizeof(*out));
 	out->params = json_object();
+	out->local = json_object();
 	for (int i = 1; i < argc && r == WEIR_DONE; i += used) {
 		used = 1;
 		if (!only_words && strcmp(argv[i], "--") == 0)
@@ -287,4 +289,5 @@ int weir_line_read(int argc, char **argv, struct weir_line *out)
 void weir_line_fini(struct weir_line *line)
 {
 	json_decref(line->params);
+	json_decref(line->local);
 }

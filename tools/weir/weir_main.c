@@ -53,20 +53,43 @@ static const char *socket_of(const struct weir_line *line)
 	return environment && *environment != '\0' ? environment : WEIR_SOCKET_DEFAULT;
 }
 
+/* The peer is made: when its code cannot be shown, its configuration still is. */
+static int show_qr(struct weir_qr *qr, const json_t *result)
+{
+	char why[320];
+	int r = weir_qr_show(qr, result, why, sizeof(why));
+
+	if (r == WEIR_DONE)
+		return r;
+	fprintf(stderr, "weir: %s; the configuration as text:\n", why);
+	puts(json_string_value(json_object_get(result, "config")));
+	return r;
+}
+
 static int ask(const struct weir_line *line)
 {
 	json_t *result = NULL;
 	json_t *error = NULL;
+	struct weir_qr qr;
 	char why[320];
-	int r = line->command->pages ? weir_ask_pages(socket_of(line), line->command, line->params,
-	                                              &result, &error, why, sizeof(why))
-	                             : weir_ask(socket_of(line), line->command->method,
-	                                        line->params, &result, &error, why, sizeof(why));
+	int r = weir_qr_prepare(line, &qr, why, sizeof(why));
 
+	if (r != WEIR_DONE) {
+		fprintf(stderr, "weir: %s\n", why);
+		return r;
+	}
+	r = line->command->pages ? weir_ask_pages(socket_of(line), line->command, line->params,
+	                                          &result, &error, why, sizeof(why))
+	                         : weir_ask(socket_of(line), line->command->method, line->params,
+	                                    &result, &error, why, sizeof(why));
+	if (r != WEIR_DONE)
+		weir_qr_cancel(&qr);
 	if (r == WEIR_UNREACHABLE && line->json)
 		error = json_pack("{s:s, s:s, s:n}", "code", "unreachable", "message", why,
 		                  "field");
-	if (r == WEIR_DONE && line->json)
+	if (r == WEIR_DONE && weir_qr_wanted(&qr))
+		r = show_qr(&qr, result);
+	else if (r == WEIR_DONE && line->json)
 		print_json(result, stdout);
 	else if (r == WEIR_DONE)
 		weir_show(line->command, result);

@@ -361,6 +361,78 @@ static void endpoint_of_the_hub_falls_back_to_the_first_port_address(void **stat
 	stop();
 }
 
+#define CHAIN                                                                                      \
+	"add table inet weir_%i; delete table inet weir_%i; table inet weir_%i { chain output { "  \
+	"type filter hook output priority 0; policy drop; oifname { \"lo\", \"%i\" } accept; "     \
+	"icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept; "      \
+	"ip daddr 255.255.255.255 udp dport 67 accept; ip6 daddr ff02::1:2 udp dport 547 accept;"
+#define CHAIN_END "PostDown = nft 'delete table inet weir_%i'\n"
+
+/* The line of a reply's configuration must be there, word for word. */
+static void config_has(const char *params, const char *line)
+{
+	json_t *result = call("peer.config", params);
+
+	if (!strstr(config_of(result), line))
+		fail_msg("no line\n%s in\n%s", line, config_of(result));
+	json_decref(result);
+}
+
+static void kill_switch_lets_out_the_hub_by_its_addresses_and_port(void **state)
+{
+	json_t *result;
+
+	(void)state;
+	start(true);
+	snprintf(config.endpoint, sizeof(config.endpoint), "198.51.100.9:4500");
+	config.n_ports = 1;
+	config.ports[0].n_addresses = 2;
+	config.ports[0].addresses[0] = prefix("192.0.2.2/24");
+	config.ports[0].addresses[1] = prefix("2001:db8::2/64");
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	result = call("peer.config", "{\"name\": \"a\"}");
+	assert_null(strstr(config_of(result), "PostUp"));
+	json_decref(result);
+	/* behind NAT: what clients are told, and no more */
+	config_has("{\"name\": \"a\", \"kill_switch\": true}",
+	           "\nPostUp = nft '" CHAIN
+	           " ip daddr 198.51.100.9 udp dport 4500 accept; }; }'\n" CHAIN_END);
+	/* not told: every address that the hub has */
+	config.endpoint[0] = '\0';
+	config_has("{\"name\": \"a\", \"kill_switch\": true}",
+	           "\nPostUp = nft '" CHAIN " ip daddr 192.0.2.2 udp dport 51820 accept;"
+	           " ip6 daddr 2001:db8::2 udp dport 51820 accept; }; }'\n" CHAIN_END);
+	result = call("peer.config", "{\"name\": \"a\", \"kill_switch_persist\": true}");
+	assert_non_null(strstr(config_of(result), "\nPostUp = nft 'add table"));
+	assert_null(strstr(config_of(result), "PostDown"));
+	json_decref(result);
+	stop();
+}
+
+static void kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists(void **state)
+{
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	snprintf(config.endpoint, sizeof(config.endpoint), "vpn.example.org:4500");
+	config_has("{\"name\": \"a\", \"kill_switch\": true}",
+	           "\nPostUp = t='" CHAIN "'; a=$(getent ahosts vpn.example.org | cut -d ' ' -f 1 "
+	           "| sort -u); [ -n \"$a\" ] || exit 1; for h in $a; do case $h in *:*) "
+	           "t=\"$t ip6 daddr $h udp dport 4500 accept;\";; *) t=\"$t ip daddr $h udp dport "
+	           "4500 accept;\";; esac; done; nft \"$t }; }\"\n" CHAIN_END);
+	call_refused("peer.config", "{\"name\": \"a\", \"kill_switch_persist\": true}", "invalid",
+	             "kill_switch_persist",
+	             "kill_switch_persist: hub.endpoint is \"vpn.example.org:4500\", must be an "
+	             "address: no name can be resolved while everything is blocked");
+	config.endpoint[0] = '\0';
+	call_refused("peer.add", "{\"name\": \"b\", \"kill_switch\": true}", "invalid",
+	             "kill_switch",
+	             "kill_switch: the hub does not know how it is reached: set hub.endpoint in "
+	             "weir.conf");
+	assert_int_equal(peer_count(peers), 1);
+	stop();
+}
+
 static void shown_peer_has_everything_but_secrets(void **state)
 {
 	json_t *result;
@@ -629,6 +701,8 @@ int main(void)
 		CASE(key_pair_of_the_hub_is_in_that_one_reply_only),
 		CASE(preshared_key_can_be_left_out),
 		CASE(endpoint_of_the_hub_falls_back_to_the_first_port_address),
+		CASE(kill_switch_lets_out_the_hub_by_its_addresses_and_port),
+		CASE(kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists),
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
 		CASE(published_service_reaches_the_edge_with_a_certificate),
