@@ -5,8 +5,36 @@
 #include "aead_multi.h"
 
 #include <errno.h>
+#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* AVX2 compares signed: the uppermost bit is turned round. */
+static __m256i load_keys(const uint16_t *keys)
+{
+	__m256i loaded = _mm256_load_si256((const __m256i *)(const void *)keys);
+
+	return _mm256_xor_si256(loaded, _mm256_set1_epi16(INT16_MIN));
+}
+
+static void rank(const uint16_t *keys, unsigned int n, uint8_t *order)
+{
+	__m256i part[AEAD_BURST_MAX / 16];
+
+	for (unsigned int j = 0; j < AEAD_BURST_MAX / 16; j++)
+		part[j] = load_keys(keys + 16 * (size_t)j);
+	for (unsigned int i = 0; i < n; i++) {
+		__m256i mine = _mm256_set1_epi16((short)(keys[i] ^ 0x8000));
+		__m256i above_low = _mm256_packs_epi16(_mm256_cmpgt_epi16(part[0], mine),
+		                                       _mm256_cmpgt_epi16(part[1], mine));
+		__m256i above_high = _mm256_packs_epi16(_mm256_cmpgt_epi16(part[2], mine),
+		                                        _mm256_cmpgt_epi16(part[3], mine));
+		uint64_t above = (uint32_t)_mm256_movemask_epi8(above_low)
+		                 | (uint64_t)(uint32_t)_mm256_movemask_epi8(above_high) << 32;
+
+		order[__builtin_popcountll(above)] = (uint8_t)i;
+	}
+}
 
 static const struct aead_multi_kernel kernel = {
 	.n_lanes = 8,
@@ -23,6 +51,7 @@ static const struct aead_multi_kernel kernel = {
 			.one = 490,
 			.one_block = 86,
 		},
+	.rank = rank,
 	.lanes = aead__avx2_chacha_lanes8,
 	.run = aead__avx2_chacha_run,
 	.poly = aead__avx2_poly,
@@ -33,7 +62,8 @@ static const struct aead_multi_kernel kernel = {
 static bool cpu_can(void)
 {
 	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")
+	       && __builtin_cpu_supports("popcnt");
 }
 
 static void avx2_destroy(void *context)

@@ -12,8 +12,23 @@
 #include "aead_multi.h"
 
 #include <errno.h>
+#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+static void rank(const uint16_t *keys, unsigned int n, uint8_t *order)
+{
+	__m512i low = _mm512_load_si512(keys);
+	__m512i high = _mm512_load_si512(keys + 32);
+
+	for (unsigned int i = 0; i < n; i++) {
+		__m512i mine = _mm512_set1_epi16((short)keys[i]);
+		uint64_t above = _mm512_cmpgt_epu16_mask(low, mine)
+		                 | (uint64_t)_mm512_cmpgt_epu16_mask(high, mine) << 32;
+
+		order[__builtin_popcountll(above)] = (uint8_t)i;
+	}
+}
 
 static const struct aead_multi_kernel kernel = {
 	.n_lanes = 16,
@@ -30,6 +45,7 @@ static const struct aead_multi_kernel kernel = {
 			.one = 340,
 			.one_block = 45,
 		},
+	.rank = rank,
 	.lanes = aead__avx512_chacha_lanes16,
 	.lanes_short = aead__avx512_chacha_lanes8,
 	.run = aead__avx512_chacha_run,
@@ -44,7 +60,7 @@ static bool cpu_can(void)
 	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
 	       && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
 	       && __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi2")
-	       && __builtin_cpu_supports("bmi2");
+	       && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2");
 }
 
 static void avx512_destroy(void *context)

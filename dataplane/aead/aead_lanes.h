@@ -12,15 +12,18 @@
 #define AEAD_OTK_LEN     32  /* one-time key of Poly1305: r, then s */
 #define AEAD_STREAM_BITS 6   /* log2(AEAD_BLOCK_LEN) */
 
+/* Behind the queue there is room for what is written before it is known whether it is needed. */
+#define AEAD_QUEUE_ROOM (AEAD_QUEUE_MAX + 16)
+
 /* Keystream block number counter[i] under key[i] and nonce[i] is to be XORed over data[i][len[i]],
  * len <= 64, in place. A queue, filled well ahead of the kernels: a vector load of words that were
  * just stored one by one waits until all stores before them are in the cache. */
 struct aead_lanes {
-	const uint8_t *key[AEAD_QUEUE_MAX];
-	uint8_t *data[AEAD_QUEUE_MAX];
-	_Alignas(64) uint32_t len[AEAD_QUEUE_MAX];
-	_Alignas(64) uint32_t counter[AEAD_QUEUE_MAX];
-	_Alignas(64) uint32_t nonce[3][AEAD_QUEUE_MAX]; /* words of the nonce, by lane */
+	const uint8_t *key[AEAD_QUEUE_ROOM];
+	uint8_t *data[AEAD_QUEUE_ROOM];
+	_Alignas(64) uint32_t len[AEAD_QUEUE_ROOM];
+	_Alignas(64) uint32_t counter[AEAD_QUEUE_ROOM];
+	_Alignas(64) uint32_t nonce[3][AEAD_QUEUE_ROOM]; /* words of the nonce, by lane */
 };
 
 /* Packets of a burst to authenticate, by rank: longest first, so that neighbours are of like length.
@@ -29,7 +32,7 @@ struct aead_lanes {
 struct aead_macs {
 	const uint8_t *data[AEAD_BURST_MAX];
 	_Alignas(64) uint32_t len[AEAD_BURST_MAX];
-	const struct aead_extra *extra[AEAD_BURST_MAX]; /* each NULL or with additional data */
+	const struct aead_extra *extra[AEAD_BURST_MAX]; /* set if any packet has additional data */
 	/* The first AEAD_OTK_LEN bytes of each. A line apart: the kernels load whole rows under a mask, and a
 	 * load that touches a masked store before it, if only by bytes that both leave out, waits until that
 	 * is in the cache. */

@@ -25,6 +25,10 @@ struct aead_multi_kernel {
 	unsigned int n_short;    /* a shorter call for the end of a stream; 0 = none */
 	unsigned int run_blocks; /* consecutive blocks of one packet in a run */
 	struct aead_costs costs;
+	/* order[rank] = i, where the rank of key[i] is the number of keys[AEAD_BURST_MAX] above it: with so
+	 * few, counting is faster than sorting, for there is nothing to mispredict. No two of the first n
+	 * are equal, the others are 0. */
+	void (*rank)(const uint16_t *keys, unsigned int n, uint8_t *order);
 	void (*lanes)(const struct aead_lanes *lanes, unsigned int first);
 	void (*lanes_short)(const struct aead_lanes *lanes, unsigned int first);
 	void (*run)(const uint8_t *key, const uint32_t *nonce, uint32_t counter, uint8_t *data,
@@ -48,10 +52,10 @@ struct aead_multi {
 
 #define AEAD_MULTI_INLINE static inline __attribute__((always_inline))
 
-/* A rank is the number of packets that come before; with n <= 64 counting is faster than sorting, for
- * there is nothing to mispredict. Returns whether all are of one length. */
-AEAD_MULTI_INLINE bool aead_multi_sort(struct aead_multi *multi, const struct aead_op *ops,
-                                       unsigned int n)
+/* Packets into order, longest first. Returns whether all are of one length. */
+AEAD_MULTI_INLINE bool aead_multi_sort(struct aead_multi *multi,
+                                       const struct aead_multi_kernel *kernel,
+                                       const struct aead_op *ops, unsigned int n)
 {
 	bool equal = true;
 
@@ -68,19 +72,36 @@ AEAD_MULTI_INLINE bool aead_multi_sort(struct aead_multi *multi, const struct ae
 		multi->sort_key[i] = (uint16_t)((ops[i].len + 15) / 16 << 6 | i);
 	for (unsigned int i = n; i < AEAD_BURST_MAX; i++)
 		multi->sort_key[i] = 0;
-	for (unsigned int i = 0; i < n; i++) {
-		uint16_t mine = multi->sort_key[i];
-		uint16_t rank = 0;
-
-		for (unsigned int j = 0; j < AEAD_BURST_MAX; j++)
-			rank = (uint16_t)(rank + (multi->sort_key[j] > mine));
-		multi->order[rank] = (uint8_t)i;
-	}
+	kernel->rank(multi->sort_key, n, multi->order);
 	return false;
 }
 
-/* Work off what is queued. *n_queued: lanes filled; a variable of the caller, so that it can stay in a
- * register. */
+/* Work off what is queued, but for what does not fill a call, which moves to the front. *n_queued:
+ * lanes filled; a variable of the caller, so that it can stay in a register. */
+AEAD_MULTI_INLINE void aead_multi_flush_whole(struct aead_multi *multi,
+                                              const struct aead_multi_kernel *kernel,
+                                              unsigned int *n_queued)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+	unsigned int n = *n_queued;
+	unsigned int first = 0;
+
+	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes)
+		kernel->lanes(lanes, first);
+	*n_queued = n - first;
+	if (first == n)
+		return;
+	for (unsigned int i = 0; i < kernel->n_lanes; i++) {
+		lanes->key[i] = lanes->key[first + i];
+		lanes->data[i] = lanes->data[first + i];
+		lanes->len[i] = lanes->len[first + i];
+		lanes->counter[i] = lanes->counter[first + i];
+		for (unsigned int word = 0; word < 3; word++)
+			lanes->nonce[word][i] = lanes->nonce[word][first + i];
+	}
+}
+
+/* Work off all of it. */
 AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
                                         const struct aead_multi_kernel *kernel,
                                         unsigned int *n_queued)
@@ -105,44 +126,72 @@ AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
 		kernel->lanes(lanes, first);
 }
 
-AEAD_MULTI_INLINE void aead_multi_push(struct aead_multi *multi,
-                                       const struct aead_multi_kernel *kernel,
-                                       unsigned int *n_queued, const struct aead_op *op,
-                                       uint32_t nonce_head, uint32_t counter, uint8_t *data,
-                                       uint32_t len)
-{
-	struct aead_lanes *lanes = &multi->lanes;
-	unsigned int i = *n_queued;
-
-	lanes->key[i] = op->key;
-	lanes->data[i] = data;
-	lanes->len[i] = len;
-	lanes->counter[i] = counter;
-	lanes->nonce[0][i] = nonce_head;
-	lanes->nonce[1][i] = (uint32_t)op->counter;
-	lanes->nonce[2][i] = (uint32_t)(op->counter >> 32);
-	*n_queued = i + 1;
-	if (i + 1 == AEAD_QUEUE_MAX)
-		aead_multi_flush(multi, kernel, n_queued);
-}
-
 AEAD_MULTI_INLINE uint32_t aead_multi_nonce_head(const struct aead_extra *extra, unsigned int i)
 {
 	return extra == NULL ? 0 : base_load_le32(extra[i].nonce_head);
 }
 
-/* Block 0 of each packet: zeros XORed with it become the one-time key. */
-AEAD_MULTI_INLINE void aead_multi_push_keys(struct aead_multi *multi,
-                                            const struct aead_multi_kernel *kernel,
-                                            unsigned int *n_queued, const struct aead_op *ops,
+/* Block 0 of each packet: zeros XORed with it become the one-time key. The first of a burst, in an
+ * empty queue. What is the same for all is written by vectors, and beyond n. */
+AEAD_MULTI_INLINE void aead_multi_push_keys(struct aead_multi *multi, unsigned int *n_queued,
+                                            const struct aead_op *ops,
                                             const struct aead_extra *extra, unsigned int n)
 {
+	struct aead_lanes *lanes = &multi->lanes;
+
+	for (unsigned int first = 0; first < n; first += 16) {
+		for (unsigned int i = first; i < first + 16; i++) {
+			lanes->data[i] = multi->macs.otk[i];
+			lanes->len[i] = AEAD_OTK_LEN;
+			lanes->counter[i] = 0;
+			lanes->nonce[0][i] = 0;
+		}
+	}
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
 
-		aead_multi_push(multi, kernel, n_queued, &ops[i], aead_multi_nonce_head(extra, i),
-		                0, multi->macs.otk[rank], AEAD_OTK_LEN);
+		lanes->key[rank] = ops[i].key;
+		if (extra != NULL)
+			lanes->nonce[0][rank] = aead_multi_nonce_head(extra, i);
+		lanes->nonce[1][rank] = (uint32_t)ops[i].counter;
+		lanes->nonce[2][rank] = (uint32_t)(ops[i].counter >> 32);
 	}
+	*n_queued = n;
+}
+
+/* AEAD_MULTI_STRETCH consecutive blocks into the queue from lane i on; data[len] may end earlier, and
+ * the lanes behind are overwritten by what comes next. */
+#define AEAD_MULTI_STRETCH 8U
+
+/* A loop a row: as one, the compiler does not make vectors of it. */
+AEAD_MULTI_INLINE void aead_multi_fill_words(uint32_t *words, uint32_t first, uint32_t step)
+{
+	for (unsigned int j = 0; j < AEAD_MULTI_STRETCH; j++)
+		words[j] = first + j * step;
+}
+
+static __attribute__((noinline)) void aead_multi_fill(struct aead_lanes *lanes, unsigned int i,
+                                                      const struct aead_op *op, uint32_t nonce_head,
+                                                      uint32_t counter, uint8_t *data, uint32_t len)
+{
+	const uint8_t **keys = &lanes->key[i];
+	uint8_t **blocks = &lanes->data[i];
+	uint32_t *lens = &lanes->len[i];
+	const uint8_t *key = op->key;
+
+	for (unsigned int j = 0; j < AEAD_MULTI_STRETCH; j++)
+		keys[j] = key;
+	for (unsigned int j = 0; j < AEAD_MULTI_STRETCH; j++)
+		blocks[j] = data + (size_t)j * AEAD_BLOCK_LEN;
+	for (unsigned int j = 0; j < AEAD_MULTI_STRETCH; j++) {
+		uint32_t left = len - j * AEAD_BLOCK_LEN;
+
+		lens[j] = left < AEAD_BLOCK_LEN ? left : AEAD_BLOCK_LEN;
+	}
+	aead_multi_fill_words(&lanes->counter[i], counter, 1);
+	aead_multi_fill_words(&lanes->nonce[0][i], nonce_head, 0);
+	aead_multi_fill_words(&lanes->nonce[1][i], (uint32_t)op->counter, 0);
+	aead_multi_fill_words(&lanes->nonce[2][i], (uint32_t)(op->counter >> 32), 0);
 }
 
 /* All blocks of a payload, from block 1 on. */
@@ -151,25 +200,37 @@ AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
                                                unsigned int *n_queued, const struct aead_op *op,
                                                uint32_t nonce_head)
 {
+	const uint32_t nonce[3] = {nonce_head, (uint32_t)op->counter,
+	                           (uint32_t)(op->counter >> 32)};
+	struct aead_lanes *lanes = &multi->lanes;
 	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
 	uint32_t n_runs = op->len / run_len;
-	uint32_t counter = 1;
-	uint32_t at = 0;
+	uint32_t at = n_runs * run_len;
+	uint32_t counter = 1 + n_runs * kernel->run_blocks;
+	uint32_t left = op->len - at;
+	unsigned int i = *n_queued;
 
-	if (n_runs != 0) {
-		const uint32_t nonce[3] = {nonce_head, (uint32_t)op->counter,
-		                           (uint32_t)(op->counter >> 32)};
-
-		kernel->run(op->key, nonce, counter, op->data, n_runs);
-		counter += n_runs * kernel->run_blocks;
-		at = n_runs * run_len;
+	if (n_runs != 0)
+		kernel->run(op->key, nonce, 1, op->data, n_runs);
+	if (left <= AEAD_BLOCK_LEN) {
+		lanes->key[i] = op->key;
+		lanes->data[i] = op->data + at;
+		lanes->len[i] = left;
+		lanes->counter[i] = counter;
+		lanes->nonce[0][i] = nonce[0];
+		lanes->nonce[1][i] = nonce[1];
+		lanes->nonce[2][i] = nonce[2];
+	} else {
+		aead_multi_fill(lanes, i, op, nonce_head, counter, op->data + at, left);
+		if (left > AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN)
+			aead_multi_fill(lanes, i + AEAD_MULTI_STRETCH, op, nonce_head,
+			                counter + AEAD_MULTI_STRETCH,
+			                op->data + at + AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN,
+			                left - AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN);
 	}
-	for (; at < op->len; at += AEAD_BLOCK_LEN) {
-		uint32_t left = op->len - at;
-
-		aead_multi_push(multi, kernel, n_queued, op, nonce_head, counter++, op->data + at,
-		                left < AEAD_BLOCK_LEN ? left : AEAD_BLOCK_LEN);
-	}
+	*n_queued = i + (left + AEAD_BLOCK_LEN - 1) / AEAD_BLOCK_LEN;
+	if (*n_queued >= AEAD_QUEUE_MAX)
+		aead_multi_flush_whole(multi, kernel, n_queued);
 }
 
 /* Hand ranks [first, first + n) to the helper. */
@@ -220,7 +281,7 @@ AEAD_MULTI_INLINE unsigned int aead_multi_rank(struct aead_multi *multi,
                                                unsigned int n, bool opening)
 {
 	struct aead_macs *macs = &multi->macs;
-	bool equal = aead_multi_sort(multi, ops, n);
+	bool equal = aead_multi_sort(multi, kernel, ops, n);
 
 	for (unsigned int rank = 0; rank < n; rank++)
 		macs->len[rank] = ops[multi->order[rank]].len;
@@ -230,12 +291,14 @@ AEAD_MULTI_INLINE unsigned int aead_multi_rank(struct aead_multi *multi,
 		unsigned int i = multi->order[rank];
 
 		macs->data[rank] = ops[i].data;
-		macs->extra[rank] = extra == NULL ? NULL : &extra[i];
+		if (extra != NULL)
+			macs->extra[rank] = &extra[i];
 	}
 	for (unsigned int rank = n; rank % kernel->costs.n_group != 0; rank++) {
 		macs->data[rank] = macs->data[n - 1];
 		macs->len[rank] = macs->len[n - 1];
-		macs->extra[rank] = macs->extra[n - 1];
+		if (extra != NULL)
+			macs->extra[rank] = macs->extra[n - 1];
 	}
 	return n;
 }
@@ -267,7 +330,7 @@ AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
 	n = aead_multi_rank(multi, kernel, ops, extra, n, false);
 	if (n == 0)
 		return;
-	aead_multi_push_keys(multi, kernel, &n_queued, ops, extra, n);
+	aead_multi_push_keys(multi, &n_queued, ops, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
 
@@ -315,7 +378,7 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
 	n = aead_multi_rank(multi, kernel, ops, extra, n, true);
 	if (n == 0)
 		return;
-	aead_multi_push_keys(multi, kernel, &n_queued, ops, extra, n);
+	aead_multi_push_keys(multi, &n_queued, ops, extra, n);
 	aead_multi_flush(multi, kernel, &n_queued);
 	aead_multi_authenticate(multi, kernel, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
