@@ -250,7 +250,9 @@ static int init_state(struct path_bench *bench)
 	if (bench->current == NULL)
 		return fail("table of sessions", ENOMEM);
 	own.current = bench->current;
-	err = state_init(&bench->st, &own);
+	err = state_routes_create(1, BENCH_PEERS_MAX, &own.routes);
+	if (err == 0)
+		err = state_init(&bench->st, &own);
 	if (err == 0)
 		err = fill_state(bench);
 	return err == 0 ? 0 : fail("state of a worker", err);

@@ -399,7 +399,7 @@ static int make_workers(struct dataplane *dp)
 	int r = make_mesh(dp);
 
 	if (r == 0)
-		r = worker_shared_create(dp->region.n_peers, &dp->shared);
+		r = worker_shared_create(dp->region.n_workers, dp->region.n_peers, &dp->shared);
 	for (uint32_t i = 0; i < dp->region.n_workers && r == 0; i++)
 		r = make_worker(dp, i);
 	return r;

@@ -44,6 +44,17 @@ static bool is_port(const struct program *program, uint32_t port)
 	return port < program->setup.dataplane.n_ports;
 }
 
+/* The same for routes: the one worker that writes the table of all. */
+static int tell_route(struct program *program, int changed, uint16_t type,
+                      const struct abi_cmd_route *route)
+{
+	if (changed <= 0)
+		return changed;
+	program_pipe_change(&program->pipes[ABI_ROUTE_WORKER], type, route, sizeof(*route));
+	program__flush_later(program);
+	return 0;
+}
+
 int program_hub_set(struct program *program, const struct abi_cmd_hub *hub)
 {
 	return broadcast(program, program_desired_hub(&program->desired, hub), ABI_CMD_HUB, hub,
@@ -79,8 +90,8 @@ int program_peer_drop(struct program *program, uint32_t peer)
 	if (peer >= program->setup.n_peers)
 		return -EINVAL;
 	while (program_desired_peer_route(&program->desired, peer, &route))
-		(void)broadcast(program, program_desired_route_drop(&program->desired, &route),
-		                ABI_CMD_ROUTE_DROP, &route, sizeof(route));
+		(void)tell_route(program, program_desired_route_drop(&program->desired, &route),
+		                 ABI_CMD_ROUTE_DROP, &route);
 	return broadcast(program, program_desired_peer_drop(&program->desired, peer),
 	                 ABI_CMD_PEER_DROP, &cmd, sizeof(cmd));
 }
@@ -93,8 +104,8 @@ int program_route_put(struct program *program, const struct base_prefix *prefix,
 		return -EINVAL;
 	if (!program_desired_has_peer(&program->desired, peer))
 		return -ENOENT;
-	return broadcast(program, program_desired_route_put(&program->desired, &cmd),
-	                 ABI_CMD_ROUTE_PUT, &cmd, sizeof(cmd));
+	return tell_route(program, program_desired_route_put(&program->desired, &cmd),
+	                  ABI_CMD_ROUTE_PUT, &cmd);
 }
 
 int program_route_drop(struct program *program, const struct base_prefix *prefix, uint32_t peer)
@@ -103,8 +114,8 @@ int program_route_drop(struct program *program, const struct base_prefix *prefix
 
 	if (!canonical_prefix(&cmd.prefix, prefix) || peer >= program->setup.n_peers)
 		return -EINVAL;
-	return broadcast(program, program_desired_route_drop(&program->desired, &cmd),
-	                 ABI_CMD_ROUTE_DROP, &cmd, sizeof(cmd));
+	return tell_route(program, program_desired_route_drop(&program->desired, &cmd),
+	                  ABI_CMD_ROUTE_DROP, &cmd);
 }
 
 /* gateway and source may be absent. */
@@ -181,8 +192,27 @@ static int send_to(struct program *program, uint32_t worker, uint16_t type, cons
 	return err;
 }
 
+/* A peer's number was another's before, whose routes the one worker that writes them may not have
+ * taken out yet, while the session's owner has long forgotten that peer. A session now would get the
+ * other's packets. */
+static bool may_have_old_routes(struct program *program,
+                                const struct abi_cmd_session_install *install)
+{
+	struct program_desired_peer *peer;
+
+	if (abi_index_worker(install->index) == ABI_ROUTE_WORKER
+	    || install->peer >= program->setup.n_peers)
+		return false;
+	peer = &program->desired.peers[install->peer];
+	if (peer->was_another != 0 && program_pipe_is_applied(&program->pipes[ABI_ROUTE_WORKER]))
+		peer->was_another = 0;
+	return peer->was_another != 0;
+}
+
 int program_session_install(struct program *program, const struct abi_cmd_session_install *install)
 {
+	if (may_have_old_routes(program, install))
+		return -EAGAIN;
 	return send_to(program, abi_index_worker(install->index), ABI_CMD_SESSION_INSTALL, install,
 	               sizeof(*install));
 }

@@ -129,7 +129,7 @@ int program_desired_peer_drop(struct program_desired *desired, uint32_t peer)
 	assert(p->first_route == 0);
 	if (p->present == 0)
 		return 0;
-	*p = (struct program_desired_peer){0};
+	*p = (struct program_desired_peer){.was_another = 1};
 	return 1;
 }
 
@@ -299,7 +299,8 @@ static bool in_stage(const struct program_desired *desired, struct program_curso
 	case STAGE_PEERS:
 		return peer_at(desired, cursor, out);
 	case STAGE_ROUTES:
-		return entry_at(&desired->routes, cursor, ABI_CMD_ROUTE_PUT, out);
+		return !cursor->without_routes
+		       && entry_at(&desired->routes, cursor, ABI_CMD_ROUTE_PUT, out);
 	case STAGE_WAN_ROUTES:
 		return entry_at(&desired->wan_routes, cursor, ABI_CMD_WAN_ROUTE_PUT, out);
 	case STAGE_NEIGHBOURS:

@@ -13,7 +13,8 @@
 struct program_desired_peer {
 	uint32_t first_route; /* 1 + position in routes, 0 = none; chained in route_links */
 	uint16_t keepalive_s;
-	uint16_t present;
+	uint8_t present;
+	uint8_t was_another; /* its number was given back before; see program_session_install() */
 };
 
 struct program_route_link {
@@ -66,6 +67,7 @@ int program_desired_neighbour_drop(struct program_desired *desired,
 struct program_cursor {
 	uint32_t stage;
 	uint32_t position;
+	bool without_routes; /* for a worker that does not write them */
 };
 
 /* A command of the walk; payload is borrowed until desired changes, or points into scratch. */

@@ -191,7 +191,8 @@ static void on_attach(evutil_socket_t fd, short what, void *arg)
 	         program->dataplane_pid, (unsigned long long)program->region.epoch, resumed);
 	program->is_attached = true;
 	for (uint32_t i = 0; i < program->region.n_workers; i++)
-		program_pipe_open(&program->pipes[i], abi_region_cmd_ring(&program->region, i));
+		program_pipe_open(&program->pipes[i], abi_region_cmd_ring(&program->region, i),
+		                  i == ABI_ROUTE_WORKER);
 	program__flush_later(program);
 	if (program->events.attached != NULL)
 		program->events.attached(program->events.arg, resumed);

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 
-void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring)
+void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, bool writes_routes)
 {
 	program_pipe_close(pipe);
 	pipe->open = true;
 	pipe->ring = ring;
 	pipe->sync_due = true;
+	pipe->without_routes = !writes_routes;
 }
 
 void program_pipe_close(struct program_pipe *pipe)
@@ -69,6 +70,12 @@ bool program_pipe_is_busy(const struct program_pipe *pipe)
 	return pipe->open && (pipe->dead || !nothing_waits(pipe));
 }
 
+/* A worker gives a record's slot back when it has applied the record. */
+bool program_pipe_is_applied(const struct program_pipe *pipe)
+{
+	return pipe->open && !pipe->dead && nothing_waits(pipe) && abi_ring_depth(&pipe->ring) == 0;
+}
+
 /* One command of the synchronisation. Returns 0, -EAGAIN or -EPROTO. */
 static int flush_sync(struct program_pipe *pipe, const struct program_desired *desired)
 {
@@ -111,7 +118,8 @@ int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *
 		} else if (pipe->sync_due && pipe->n_before_sync == 0) {
 			pipe->sync_due = false;
 			pipe->syncing = true;
-			pipe->cursor = (struct program_cursor){0};
+			pipe->cursor = (struct program_cursor){
+				.without_routes = pipe->without_routes};
 		} else if (pipe->queue.n != 0) {
 			err = flush_queue(pipe);
 		} else {

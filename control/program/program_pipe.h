@@ -30,10 +30,11 @@ struct program_pipe {
 	uint32_t n_before_sync;
 	bool syncing; /* one is under way, at cursor */
 	struct program_cursor cursor;
+	bool without_routes;
 };
 
-/* Begin, with a synchronisation. */
-void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring);
+/* Begin, with a synchronisation. writes_routes: this worker is the one that gets the routes. */
+void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, bool writes_routes);
 /* End; what waits is wiped and lost. */
 void program_pipe_close(struct program_pipe *pipe);
 
@@ -49,6 +50,9 @@ int program_pipe_send(struct program_pipe *pipe, uint16_t type, const void *payl
 
 /* Something waits, or the ring is dead and the caller should learn it: call program_pipe_flush(). */
 bool program_pipe_is_busy(const struct program_pipe *pipe);
+
+/* Everything handed in so far has been applied by the worker. */
+bool program_pipe_is_applied(const struct program_pipe *pipe);
 
 /* Move at most budget commands into the ring. Returns 0, or -EPROTO when the ring is dead. */
 int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *desired,

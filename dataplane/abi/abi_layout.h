@@ -207,7 +207,10 @@ struct abi_cmd_peer {
 };
 ABI_ASSERT_SIZE(struct abi_cmd_peer, 8);
 
-/* An allowed IP; to every worker. Put replaces the holder of exactly this prefix; drop names it. */
+#define ABI_ROUTE_WORKER 0U /* writes the one table of routes that all workers read */
+
+/* An allowed IP; to that worker, others refuse it. Put replaces the holder of exactly this prefix;
+ * drop names it. */
 struct abi_cmd_route {
 	struct base_prefix prefix;
 	uint32_t peer;
@@ -280,7 +283,8 @@ struct abi_cmd_inject {
 };
 ABI_ASSERT_SIZE(struct abi_cmd_inject, 24 + 20 + 4 + 2 + 148 + 2);
 
-/* Answered by ABI_EVENT_BARRIER with the same token, after everything before it was applied. */
+/* Answered by ABI_EVENT_BARRIER with the same token, after everything before it was applied; the worker
+ * of the routes answers when no worker acts on an older route any more. */
 struct abi_cmd_barrier {
 	uint64_t token;
 };

@@ -90,7 +90,7 @@ static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 
 	if (unlikely(verdict != PATH_KEEP))
 		return verdict;
-	if (unlikely(state_route_lookup(&st->routes, path_inner_version(p), path_inner_source(p))
+	if (unlikely(state_route_lookup(st->routes, path_inner_version(p), path_inner_source(p))
 	             != p->session->peer))
 		return ABI_COUNTER_DROP_INNER_SOURCE;
 	if (unlikely(outer_ecn(p) == ECN_CE))

@@ -8,7 +8,7 @@
 static void find_peer(struct state *st, struct path_pkt *p)
 {
 	if (p->peer == ABI_PEER_NONE)
-		p->peer = state_route_lookup(&st->routes, path_inner_version(p),
+		p->peer = state_route_lookup(st->routes, path_inner_version(p),
 		                             path_inner_destination(p));
 	if (likely(p->peer != ABI_PEER_NONE))
 		rte_prefetch0(&st->current[p->peer]);

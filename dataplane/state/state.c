@@ -41,6 +41,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 		.mirror = abi_region_session(region, setup->id, 0),
 		.peer_counters = abi_region_peer_counters(region, setup->id, 0),
 		.current = setup->current,
+		.routes = setup->routes,
 		.aead = setup->aead,
 		.pool = setup->pool,
 		.link = setup->link,
@@ -49,11 +50,10 @@ int state_init(struct state *st, const struct state_setup *setup)
 	};
 	if (state_wan_init(&st->wan) < 0)
 		goto fail;
-	st->routes.table = wg_allowedips_create(NULL);
 	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));
 	st->peers = map_table(st->n_peers, sizeof(*st->peers));
 	st->active = map_table(st->n_slots, sizeof(*st->active));
-	if (st->routes.table && st->sessions && st->peers && st->active)
+	if (st->sessions && st->peers && st->active)
 		return 0;
 fail:
 	state_fini(st);
@@ -70,8 +70,6 @@ void state_fini(struct state *st)
 {
 	for (uint32_t i = 0; i < st->n_active; i++)
 		base_wipe(&st->sessions[st->active[i]], sizeof(*st->sessions));
-	wg_allowedips_destroy(st->routes.table);
-	wg_allowedips_destroy(st->routes.fresh);
 	unmap_table(st->sessions, st->n_slots, sizeof(*st->sessions));
 	unmap_table(st->peers, st->n_peers, sizeof(*st->peers));
 	unmap_table(st->active, st->n_slots, sizeof(*st->active));

@@ -71,7 +71,7 @@ struct state {
 	uint32_t n_workers;
 	uint64_t random; /* generator for jitter; not for secrets */
 	struct aead *aead;
-	struct state_routes routes;
+	struct state_routes *routes; /* shared by all workers; worker 0 writes */
 	struct state_hub hub;
 	struct state_addresses addresses;
 	struct state_wan wan;
@@ -112,6 +112,7 @@ struct state_setup {
 	uint32_t id;
 	const struct abi_region *region; /* borrowed until state_fini() */
 	struct state_current *current;   /* [region->n_peers], borrowed */
+	struct state_routes *routes;     /* borrowed */
 	struct aead *aead;               /* borrowed */
 	struct rte_mempool *pool;        /* borrowed */
 	struct port_link *link;          /* borrowed, may be NULL */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int worker_shared_create(uint32_t n_peers, struct worker_shared **out)
+int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_shared **out)
 {
 	struct worker_shared *shared = aligned_alloc(_Alignof(struct worker_shared),
 	                                             sizeof(*shared));
@@ -20,8 +20,8 @@ int worker_shared_create(uint32_t n_peers, struct worker_shared **out)
 	memset(shared, 0, sizeof(*shared));
 	shared->n_peers = n_peers;
 	shared->current = calloc(n_peers, sizeof(*shared->current));
-	if (!shared->current) {
-		free(shared);
+	if (!shared->current || state_routes_create(n_workers, n_peers, &shared->routes) < 0) {
+		worker_shared_destroy(shared);
 		return -ENOMEM;
 	}
 	*out = shared;
@@ -32,6 +32,7 @@ void worker_shared_destroy(struct worker_shared *shared)
 {
 	if (!shared)
 		return;
+	state_routes_destroy(shared->routes);
 	free(shared->current);
 	free(shared);
 }
@@ -65,6 +66,7 @@ static int init_state(struct worker *w, struct aead *aead)
 		.id = setup->id,
 		.region = setup->region,
 		.current = setup->shared->current,
+		.routes = setup->shared->routes,
 		.aead = aead,
 		.pool = setup->pool,
 		.link = setup->link,
@@ -81,6 +83,7 @@ static int init_state(struct worker *w, struct aead *aead)
 		return rc;
 	}
 	memcpy(w->st.mesh_out, setup->mesh_out, sizeof(w->st.mesh_out));
+	state_route_online(w->st.routes, setup->id);
 	state_resume(&w->st);
 	return 0;
 }
@@ -141,6 +144,7 @@ void worker_destroy(struct worker *w)
 		return;
 	aead = w->st.aead;
 	assist_fini(&w->assist, &w->st);
+	state_route_offline(w->st.routes, w->setup.id);
 	free_side(&w->st.to_kernel);
 	free_side(&w->st.to_control);
 	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)

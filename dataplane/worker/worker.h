@@ -40,8 +40,8 @@ struct worker_setup {
 };
 
 /* The array of current sessions by peer, one word a peer, that all workers read and the owner of a
- * new session release-stores. Returns 0 or -ENOMEM. */
-int worker_shared_create(uint32_t n_peers, struct worker_shared **out)
+ * new session release-stores; and the routes, which worker 0 writes. Returns 0 or -ENOMEM. */
+int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_shared **out)
 	__attribute__((warn_unused_result));
 void worker_shared_destroy(struct worker_shared *shared);
 

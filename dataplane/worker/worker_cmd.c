@@ -166,6 +166,7 @@ static int apply_inject(struct worker *w, struct path_burst *b, struct abi_cmd_i
 static int apply_barrier(struct worker *w, struct abi_cmd_barrier *cmd)
 {
 	w->barrier_token = cmd->token;
+	w->barrier_grace = state_route_token(&w->st);
 	w->barrier_due = true;
 	return 0;
 }
@@ -279,13 +280,16 @@ static void take_record(struct worker *w, struct path_burst *b, const struct abi
 		report_bad(w, record, rc);
 }
 
-/* A barrier's answer is never lost: while it finds no room no further command is taken. */
+/* A barrier's answer is never lost: while it finds no room no further command is taken. That of the
+ * worker which writes the routes is for all workers: it waits until each has begun a burst since. */
 static bool answer_barrier(struct worker *w)
 {
 	struct abi_event_barrier event = {.token = w->barrier_token};
 
 	if (!w->barrier_due)
 		return true;
+	if (w->setup.id == ABI_ROUTE_WORKER && !state_route_passed(&w->st, w->barrier_grace))
+		return false;
 	if (abi_ring_push(&w->st.event_ring, ABI_EVENT_BARRIER, &event, sizeof(event),
 	                  &w->st.wake_control)
 	    < 0)

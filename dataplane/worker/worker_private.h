@@ -16,6 +16,7 @@ struct worker_shared {
 	uint32_t n_peers;
 	struct state_current *current; /* [n_peers] */
 	struct assist_shared assist;
+	struct state_routes *routes;
 };
 
 struct worker {
@@ -29,6 +30,7 @@ struct worker {
 
 	/* commands */
 	uint64_t barrier_token; /* to be answered as soon as the event ring has room */
+	uint64_t barrier_grace; /* answered when no worker misses a route any more */
 	bool barrier_due;
 	struct base_log_limit cmd_log;
 

@@ -312,6 +312,7 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	out->n += n_retired;
 	kick_sleepers(w);
 	publish_status(w);
+	state_route_quiet(w->st.routes, w->setup.id);
 	return out->n + out->n_commands + out->n_served > 0;
 }
 
@@ -379,10 +380,12 @@ static void rest(struct worker *w)
 	}
 	assist_note_idle(&w->assist);
 	step -= N_BUSY_POLLS;
+	state_route_offline(w->st.routes, w->setup.id); /* nobody waits for a sleeper */
 	if (step < BASE_ARRAY_LEN(naps_us) && naps_us[step] < w->idle_cap_us)
 		nap(naps_us[step]);
 	else
 		sleep_on_ports(w, w->idle_cap_us);
+	state_route_online(w->st.routes, w->setup.id);
 }
 
 /* Account for the turn that began at w->loop_ns and ends now. */

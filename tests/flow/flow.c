@@ -132,7 +132,9 @@ static void make_setups(struct flow *flow)
 
 static void make_workers(struct flow *flow)
 {
-	assert_int_equal(worker_shared_create(flow->region.n_peers, &flow->shared), 0);
+	assert_int_equal(worker_shared_create(flow->options.n_workers, flow->region.n_peers,
+	                                      &flow->shared),
+	                 0);
 	for (uint32_t i = 0; i < flow->options.n_workers; i++) {
 		flow->setups[i].shared = flow->shared;
 		assert_int_equal(worker_create(&flow->setups[i], &flow->workers[i]), 0);
@@ -309,7 +311,7 @@ void flow_cmd_world(struct flow *flow)
 			                                                                     : 128},
 			                              .peer = peer};
 
-			FLOW_CMD_ALL(flow, ABI_CMD_ROUTE_PUT, route);
+			FLOW_CMD(flow, 0, ABI_CMD_ROUTE_PUT, route);
 		}
 	}
 }

@@ -471,7 +471,7 @@ static void a_sync_keeps_what_it_repeats_and_sweeps_the_rest(void **state)
 	assert_int_equal(base_prefix_parse("198.51.100.0/24", &on_link.prefix), 0);
 	on_link.gateway = neighbour.ip;
 	FLOW_CMD_ALL(flow, ABI_CMD_PEER_PUT, (struct abi_cmd_peer){.peer = 12});
-	FLOW_CMD_ALL(flow, ABI_CMD_ROUTE_PUT, route);
+	FLOW_CMD(flow, 0, ABI_CMD_ROUTE_PUT, route);
 	FLOW_CMD_ALL(flow, ABI_CMD_ADDRESS, address);
 	FLOW_CMD_ALL(flow, ABI_CMD_NEIGHBOUR_PUT, neighbour);
 	FLOW_CMD_ALL(flow, ABI_CMD_WAN_ROUTE_PUT, on_link);

@@ -217,8 +217,8 @@ static void reopen(struct worker *worker)
 		continue;
 	worker->in_sync = false;
 	worker->next_message = 0;
-	program_pipe_open(&worker->pipe,
-	                  abi_ring_end_make(&worker->ring, worker->records, N_SLOTS));
+	program_pipe_open(&worker->pipe, abi_ring_end_make(&worker->ring, worker->records, N_SLOTS),
+	                  true);
 }
 
 static void interrupted_synchronisation_ends_in_the_right_state(void **state)
