@@ -45,7 +45,7 @@ generate() { # COMMAND ARGS...
 	local command=$1
 	shift
 	net_exec gen "$pktgen" "$command" --hub 203.0.113.2:51820 --source 203.0.113.100/24 --hub-key "$hub_key" \
-		--port "net_virtio_user0,path=$net_dir/vhost.sock,queues=1,queue_size=1024,mac=02:00:00:00:00:02" \
+		--port "net_virtio_user0,path=$net_dir/vhost.sock,queues=1,queue_size=4096,mac=02:00:00:00:00:02" --queue 4096 \
 		--peers "$peers" --core "${cpus[1]}" --pattern ring --time "$seconds" --json "$@"
 }
 

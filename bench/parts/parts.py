@@ -95,7 +95,7 @@ def cores_steps(context):
         raise NotRun("the build folder has no weir-pktgen")
     if len(os.sched_getaffinity(0)) < 2:
         raise NotRun("needs two CPUs")
-    seconds, trials = context.pick((0.3, 3), (2, 5))
+    seconds, trials = context.pick((0.2, 5), (2, 5))
     sizes = context.pick(("64", "1420"), ("64", "512", "1420", "imix"))
     return [Step("peer to peer over vhost-user, " + ", ".join(sizes),
                  context.script("cores.sh", seconds, 256, trials, *sizes),

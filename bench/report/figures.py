@@ -144,10 +144,10 @@ def handshake_figures(part):
         return [Figure("handshake", "handshakes a second through control", bound=HANDSHAKES, at_least=True,
                        note=why_not(part))]
     control = next(row for row in found["results"] if row["what"] == "control")
-    return [Figure("handshake", "through control, one core: best round", round(control["per_second_best"]), "1/s",
+    return [Figure("handshake", "handshakes through control, one core, best round", round(control["per_second_best"]), "1/s",
                    HANDSHAKES, True),
-            Figure("handshake", "through control, one core: median round", round(control["per_second"]), "1/s"),
-            Figure("handshake", "through control / the X25519 in it alone", round(control["ratio"], 3), "x")]
+            Figure("handshake", "handshakes through control, one core, median round", round(control["per_second"]), "1/s"),
+            Figure("handshake", "handshake through control / the X25519 in it alone", round(control["ratio"], 3), "x")]
 
 
 def full_speed(measured):
@@ -166,6 +166,7 @@ def cores_figures(part):
         lost = max(trial["trials"][0]["lost_ratio"] for trial in measured["full"])
         steady = measured["search"] and measured["search"]["found_pps"]
         latency = next(t["trial"]["trials"][0]["latency_us"] for t in measured["latency"] if t["share"] == 0.3)
+        name = "two cores, " + name
         made += [Figure("cores", f"{name}, full speed", round(best["received_pps"] / 1e6, 3), "Mpps"),
                  Figure("cores", f"{name}, full speed, inner", round(best["received_gbps"], 2), "Gbit/s"),
                  Figure("cores", f"{name}, lost at full speed, at most", round(lost * 100, 4), "%"),
@@ -189,7 +190,11 @@ def overload_figures(part):
 
 
 def heavy_figures(part):
-    return [Figure("heavy", "one peer, owner with a helper / alone", note=why_not(part))]
+    found = output(part)
+    if found is None:
+        return [Figure("heavy", "one peer, owner with a helper / alone", note=why_not(part))]
+    return [Figure("heavy", f"one peer, {size_name(row['size'])}, {row['way']}: speed-up by a helper", row["speedup"], "x")
+            for row in found["results"]]
 
 
 def network_figures(part):
@@ -213,11 +218,11 @@ def memory_figures(part):
         return [Figure("memory", "idle, both processes", note=why_not(part))]
     grown = {name: (found["full"][name]["rss"] - found["room"][name]["rss"]) * 1024 / found["peers"]
              for name in ("dataplane", "control")}
-    return [Figure("memory", "dataplane, idle", round(found["idle"]["dataplane"]["rss"] / 1024, 1), "MB", 120),
-            Figure("memory", "control, idle", round(found["idle"]["control"]["rss"] / 1024, 1), "MB", 40),
-            Figure("memory", f"dataplane, a peer more (of {found['peers']} without a session)",
+    return [Figure("memory", "memory of the dataplane, idle", round(found["idle"]["dataplane"]["rss"] / 1024, 1), "MB", 120),
+            Figure("memory", "memory of control, idle", round(found["idle"]["control"]["rss"] / 1024, 1), "MB", 40),
+            Figure("memory", f"memory of the dataplane, a peer more (of {found['peers']} without a session)",
                    round(grown["dataplane"]), "bytes", 2048),
-            Figure("memory", f"control, a peer more (of {found['peers']})", round(grown["control"]), "bytes")]
+            Figure("memory", f"memory of control, a peer more (of {found['peers']})", round(grown["control"]), "bytes")]
 
 
 MAKERS = {"aead": aead_figures, "path": path_figures, "hub": hub_figures, "peers": peers_figures,

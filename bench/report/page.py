@@ -55,7 +55,7 @@ def figure_table(rows):
             f"<td class=\"words\">{escape(row.unit)}</td><td>{escape(figures.bound_text(row))}</td>"
             f"<td class=\"words {css}\">{escape(row.verdict + (': ' + row.note if row.note else ''))}</td></tr>")
     return ("<div class=\"scroll\"><table><thead><tr><th scope=\"col\">figure</th><th scope=\"col\">value</th>"
-            "<th></th><th scope=\"col\">bound</th><th scope=\"col\">verdict</th></tr></thead><tbody>"
+            "<th></th><th scope=\"col\">bound</th><th scope=\"col\" class=\"words\">verdict</th></tr></thead><tbody>"
             + "".join(lines) + "</tbody></table></div>")
 
 

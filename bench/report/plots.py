@@ -184,9 +184,27 @@ def headline(rows):
           row.verdict == "met") for row in bounded], left=430)
 
 
+def heavy(part):
+    found = output(part)
+    if found is None:
+        return []
+    rows = found["results"]
+    sizes = list(dict.fromkeys(row["size"] for row in rows))
+    by_way = {}
+    for row in rows:
+        by_way.setdefault(row["way"], {})[row["size"]] = row["speedup"]
+    return [(chart.lines(
+        "One peer: speed-up by a helper's core", "Cycles of the owner alone over those with help, minima of the rounds.",
+        [(size, size_name(size)) for size in sizes], "size of the packet", "times as fast as the owner alone",
+        list(by_way.items()), (1.0, "alone"), apart=("imix",)),
+        (["size", "way", "alone, min cycles", "helped, min cycles", "speed-up", "speed-up (med)", "done by the helper"],
+         [[size_name(row["size"]), row["way"], row["alone_min"], row["helped_min"], row["speedup"],
+           row["speedup_median"], row["helper_share"]] for row in rows]))]
+
+
 def nothing(part):
     return []
 
 
-MAKERS = {"aead": aead, "path": path, "hub": nothing, "scale": nothing, "overload": nothing, "heavy": nothing, "peers": peers, "handshake": handshake, "cores": cores,
+MAKERS = {"aead": aead, "path": path, "hub": nothing, "scale": nothing, "overload": nothing, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
           "network": network, "memory": memory}
