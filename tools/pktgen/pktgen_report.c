@@ -23,6 +23,12 @@ static uint64_t lost(const struct pktgen_stats *stats)
 	return stats->sent > stats->received ? stats->sent - stats->received : 0;
 }
 
+/* As fast as it goes: how often the port was full. Near 1 the other side is the slower one. */
+static double waited(const struct pktgen_stats *stats)
+{
+	return stats->turns > 0 ? (double)stats->waited / (double)stats->turns : 0;
+}
+
 static double per_second(uint64_t n, double seconds)
 {
 	return seconds > 0 ? (double)n / seconds : 0;
@@ -158,6 +164,7 @@ static json_t *trial_json(const struct pktgen_run *run, const struct pktgen_tria
 		json_object_set_new(object, counts[i].name, integer(counts[i].value));
 	json_object_set_new(object, "lost_ratio",
 	                    rounded(s->sent > 0 ? (double)lost(s) / (double)s->sent : 0, 1e9));
+	json_object_set_new(object, "waited_ratio", rounded(waited(s), 1e4));
 	json_object_set_new(object, "sent_pps", rounded(per_second(s->sent, trial->seconds), 1));
 	json_object_set_new(object, "received_pps",
 	                    rounded(per_second(s->received, trial->seconds), 1));
@@ -229,8 +236,10 @@ static void print_trial(const struct pktgen_trial *trial)
 		printf(" %8.1f",
 		       (double)pktgen_hist_percentile(&s->latency, percentiles[i].share) * 1e-3);
 	printf(" %8.1f", (double)s->latency.max_ns * 1e-3);
+	if (trial->rate_pps <= 0)
+		printf("  port full in %.0f %% of turns", 100 * waited(s));
 	if (s->unsent + s->skipped + s->no_session > 0)
-		printf("  not sent: port full %llu, late %llu, no session %llu",
+		printf("  not sent: no room %llu, late %llu, no session %llu",
 		       (unsigned long long)s->unsent, (unsigned long long)s->skipped,
 		       (unsigned long long)s->no_session);
 	putchar('\n');

@@ -35,6 +35,8 @@ struct pktgen_stats {
 	uint64_t unknown; /* a receiver index that is nobody's */
 	uint64_t stale;   /* sent before the trial */
 	uint64_t other;   /* not ours */
+	uint64_t turns;   /* in which something was to be sent */
+	uint64_t waited;  /* of these, in which the port was still full */
 	struct pktgen_hist latency;
 };
 

@@ -180,8 +180,11 @@ uint32_t pktgen_tx_turn(struct pktgen_run *run)
 {
 	uint32_t n = PKTGEN_BURST;
 
-	if (!send_held(run))
+	run->stats.turns++;
+	if (!send_held(run)) {
+		run->stats.waited++;
 		return 0;
+	}
 	if (run->pace.pps > 0) {
 		n = due(run);
 		if (n == 0)
