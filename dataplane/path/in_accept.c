@@ -12,9 +12,10 @@
 static inline struct state_heard where_from(const struct path_pkt *p, const uint8_t *ip,
                                             const uint8_t *udp)
 {
-	return (struct state_heard){.source_port = {udp[0], udp[1]},
-	                            .version = ip[0] >> 4,
-	                            .port = (uint8_t)p->mbuf->port};
+	struct state_heard heard = {.version = ip[0] >> 4, .port = (uint8_t)p->mbuf->port};
+
+	memcpy(heard.source_port, udp, sizeof(heard.source_port));
+	return heard;
 }
 
 /* Only the newest packet moves the endpoint: one that was delayed, or kept and sent again by somebody
@@ -76,11 +77,12 @@ static void mark_congestion(struct path_pkt *p)
 		p->data[1] |= ECN_CE << 4;
 }
 
-static uint8_t outer_ecn(const struct path_pkt *p)
+static uint32_t outer_ecn(const struct path_pkt *p)
 {
-	const uint8_t *ip = path_outer_ip(p);
+	/* version in the first byte, the two bits at the end of the second, or in the middle */
+	uint32_t word = base_load_be16(path_outer_ip(p));
 
-	return (ip[0] >> 4 == 4 ? ip[1] : ip[1] >> 4) & 3;
+	return (word >> 12 == 4 ? word : word >> 4) & 3;
 }
 
 /* The inner packet, not empty. */

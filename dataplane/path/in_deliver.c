@@ -2,7 +2,7 @@
 #include "path.h"
 #include "path_inner.h"
 
-#define HOP_LIMIT_V4 8U /* time to live and protocol share a word */
+#define HOP_LIMIT_V4 8U
 #define HOP_LIMIT_V6 7U
 
 static uint32_t to_hub(struct state *st, struct path_pkt *p)
@@ -25,8 +25,7 @@ static uint32_t deliver(struct state *st, struct path_pkt *p)
 		return ABI_COUNTER_DROP_HOP_LIMIT;
 	}
 	if (v4)
-		path_inner_patch_v4(p->data, HOP_LIMIT_V4,
-		                    (uint16_t)(base_load_be16(hop_limit) - 0x100));
+		path_inner_hop_v4(p->data);
 	else
 		(*hop_limit)--;
 	p->peer = ABI_PEER_NONE;

@@ -50,6 +50,8 @@ static void note_sent(struct state *st, struct path_pkt *p)
 		wg_timers_data_sent(timers, st->now_ns, state_random(st) % WG_JITTER_MAX_NS);
 }
 
+_Static_assert(WG_PAD_MULTIPLE <= WG_TAG_LEN, "padding that is too long stays in the packet");
+
 static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op)
 {
 	struct state_session *session = p->session;
@@ -68,7 +70,8 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 	if (unlikely(len > AEAD_LEN_MAX || p->data + len + WG_TAG_LEN > end))
 		return ABI_COUNTER_DROP_TOO_BIG;
 	note_sent(st, p);
-	memset(p->data + p->len, 0, len - p->len);
+	/* fewer bytes than 16; those too many are where the tag will be */
+	memset(p->data + p->len, 0, WG_PAD_MULTIPLE);
 	p->len = len + WG_TAG_LEN;
 	p->counter = session->send_counter++;
 	session->last_send_ns = st->now_ns;

@@ -69,4 +69,14 @@ static inline void path_inner_patch_v4(uint8_t *header, uint32_t at, uint16_t wo
 	base_store_be16(header + 10, (uint16_t)~path_sum_fold(sum));
 }
 
+/* Take one from the time to live, not 0, of a checked IPv4 header: in the upper byte of its word, so the
+ * checksum grows by 0x100 (RFC 1141; never to 0xffff, as there). */
+static inline void path_inner_hop_v4(uint8_t *header)
+{
+	uint32_t sum = base_load_be16(header + 10) + 0x100U;
+
+	header[8]--;
+	base_store_be16(header + 10, (uint16_t)(sum + (sum >= 0xffff)));
+}
+
 #endif
