@@ -79,6 +79,7 @@ int bench_result_add_station(struct bench_result *result, const char *name, unsi
 /* Subcommands. Return 0, or 1 when something failed and was said on stderr. */
 int bench_aead(const struct bench_options *options);
 int bench_path(const struct bench_options *options);
+int bench_heavy(const struct bench_options *options);
 int bench_handshake(const struct bench_options *options);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base_bytes.h"
 #include "base_time.h"
 #include "bench.h"
+#include "bench_eal.h"
 #include "bench_reference.h"
 #include "bench_report.h"
 #include "path.h"
@@ -17,7 +18,6 @@
 #include "state.h"
 #include "wg_message.h"
 
-#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
@@ -33,6 +33,7 @@
 #define PEER_PORT   40000U
 #define WAN_MTU     1500U
 #define TUNNEL_MTU  1420U
+#define EAL_MB      8U
 #define N_MBUFS     511U /* 2^n - 1 fits a pool best */
 #define N_BURSTS    (BENCH_PACKETS / BENCH_BURST)
 #define TTL         64U
@@ -106,53 +107,6 @@ static int fail(const char *what, int err)
 }
 
 /* ---- surroundings -------------------------------------------------------------------------------- */
-
-static bool hugepages_free(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned int n = 0;
-	char line[128];
-
-	if (file == NULL)
-		return false;
-	while (fgets(line, sizeof(line), file) != NULL
-	       && sscanf(line, "HugePages_Free: %u", &n) != 1)
-		;
-	fclose(file);
-	return n >= 4;
-}
-
-/* Buffers in large pages if four are free: a pool of this size needs one or two. */
-static int start_eal(void)
-{
-	char core[16];
-	char *huge[] = {(char[]){"weir-bench"},
-	                (char[]){"--in-memory"},
-	                (char[]){"--no-pci"},
-	                (char[]){"--no-telemetry"},
-	                (char[]){"--iova-mode=va"},
-	                (char[]){"--log-level=error"},
-	                (char[]){"-l"},
-	                core,
-	                NULL};
-	char *plain[] = {(char[]){"weir-bench"},
-	                 (char[]){"--no-huge"},
-	                 (char[]){"-m"},
-	                 (char[]){"32"},
-	                 (char[]){"--no-pci"},
-	                 (char[]){"--no-telemetry"},
-	                 (char[]){"--iova-mode=va"},
-	                 (char[]){"--log-level=error"},
-	                 (char[]){"-l"},
-	                 core,
-	                 NULL};
-	bool use_huge = hugepages_free();
-
-	snprintf(core, sizeof(core), "%d", sched_getcpu());
-	if (rte_eal_init(use_huge ? 8 : 10, use_huge ? huge : plain) < 0)
-		return fail("DPDK does not start", rte_errno);
-	return 0;
-}
 
 static struct base_ip ip4(uint32_t address)
 {
@@ -267,7 +221,7 @@ static int init(struct path_bench *bench, const struct bench_options *options)
 	err = bench_reference_create(&bench->reference);
 	if (err != 0)
 		return fail("reference (ipsec-mb) cannot be used", err);
-	if (start_eal() != 0)
+	if (bench_eal_start(EAL_MB) != 0)
 		return -1;
 	bench->pool = rte_pktmbuf_pool_create("bench", N_MBUFS, 0, PORT_LINK_PRIV_LEN,
 	                                      RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);

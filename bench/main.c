@@ -16,22 +16,23 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path|handshake|machine [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|heavy|handshake|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
+	"  heavy              one peer, a worker alone and helped by another on a second CPU\n"
 	"  handshake          a peer's handshake, by the protocol alone and through control\n"
 	"  machine            only what the machine is: CPU, TSC and core clock\n"
 	"\n"
-	"  --rounds N         rounds of 256 packets a size, or of 64 handshakes; 100 to 100000\n"
+	"  --rounds N         rounds of 256 packets a size (heavy: 2048), or of 64 handshakes; 100 to 100000\n"
 	"                     (default 121)\n"
 	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256); handshake wants\n"
 	"                     64 at least\n"
 	"  --burst N          packets a burst; 1 to 64 (default 32); aead only\n"
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
-	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420); aead and path\n"
+	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420); aead, path and heavy\n"
 	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto);\n"
-	"                     aead and path\n"
+	"                     aead, path and heavy\n"
 	"  --json             one JSON object on stdout instead of the table\n"
 	"  --help             this text\n"
 	"\n"
@@ -54,7 +55,7 @@ static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers", "--bu
 	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
 	 | OPTION_BIT(OPTION_BACKEND))
 
-#define SUBCOMMANDS "aead, path, handshake or machine"
+#define SUBCOMMANDS "aead, path, heavy, handshake or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
@@ -63,6 +64,8 @@ static const struct subcommand {
 } subcommands[] = {
 	{"aead", bench_aead, TAKES_PACKETS | OPTION_BIT(OPTION_BURST), 1},
 	{"path", bench_path, TAKES_PACKETS, 1},
+	{"heavy", bench_heavy,
+         OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_SIZE) | OPTION_BIT(OPTION_BACKEND), 1},
 	{"handshake", bench_handshake, OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS),
          BENCH_HANDSHAKES},
 	{"machine", bench_report_machine, 0, 1},

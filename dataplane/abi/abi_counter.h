@@ -133,7 +133,10 @@
 	/* outside the balance: ports, as their drivers tell */                                    \
 	X(PORT_MISSED, INFO, "port_missed",                                                        \
 	  "frames lost in a WAN port's receive queue: the workers had no time for them")           \
-	X(PORT_ERRORS, INFO, "port_errors", "frames that a WAN port received in error")
+	X(PORT_ERRORS, INFO, "port_errors", "frames that a WAN port received in error")            \
+	/* assist, again */                                                                        \
+	X(ASSIST_LATE, INFO, "assist_late",                                                        \
+	  "times that a helper was late, and none asked for a second")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

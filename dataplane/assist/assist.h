@@ -89,6 +89,7 @@ struct assist {
 	uint64_t busy_ns;    /* in this window */
 	uint64_t window_ns;  /* when the owner's window began */
 	uint64_t willing_ns; /* when the helper's window began */
+	uint64_t again_ns;   /* not on before, after a helper was late */
 };
 
 /* Worker id of n_workers. shared is borrowed. Returns 0 or -ENOMEM. */
@@ -133,6 +134,8 @@ bool assist_is_wanted(const struct assist *assist);
 /* At the end of each turn: it moved n packets, and is_full when a source gave a full burst. Returns
  * true when help was switched on just now, and helpers may have to be woken. */
 bool assist_note_turn(struct assist *assist, struct state *st, uint32_t n, bool is_full);
+/* Batches are used up, because a helper that has the oldest one does not come to it. */
+void assist_note_stall(struct assist *assist, struct state *st);
 /* We are about to sleep, so we have nothing to do. */
 void assist_note_idle(struct assist *assist);
 

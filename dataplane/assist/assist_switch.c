@@ -6,7 +6,8 @@
  *
  * Off: for 10 ms the owner was busy for less than 40 % of the time. A helper takes up to about half of the
  * work, so alone it would be busy for less than 80 %: it does not come on again at once. Also off
- * when no helper took anything for as long.
+ * when no helper took anything for as long. And off for a second when a helper was so late that all
+ * batches waited for its one: somebody else has its core, and it does more harm than good.
  *
  * A worker is willing while it moves less than 256 packets a millisecond, some 5 to 15 % of a core. */
 #include "assist.h"
@@ -16,6 +17,7 @@
 #define FULL_FORGIVE      4U /* a turn without a full burst takes back so many */
 #define WINDOW_NS         (10 * BASE_NS_PER_MS)
 #define BUSY_OFF_PERCENT  40U
+#define STALL_NS          BASE_NS_PER_S
 #define WILLING_WINDOW_NS BASE_NS_PER_MS
 #define WILLING_MAX       256U
 
@@ -70,7 +72,7 @@ static bool consider_on(struct assist *assist, struct state *st, bool is_full)
 	}
 	if (assist->n_full < FULL_ON)
 		assist->n_full++;
-	if (assist->n_full < FULL_ON || !is_mate_willing(assist))
+	if (assist->n_full < FULL_ON || st->now_ns < assist->again_ns || !is_mate_willing(assist))
 		return false;
 	assist->on = 1;
 	assist->n_full = 0;
@@ -80,16 +82,29 @@ static bool consider_on(struct assist *assist, struct state *st, bool is_full)
 	return true;
 }
 
+static void switch_off(struct assist *assist)
+{
+	assist->on = 0;
+	publish(&self(assist)->wants, 0);
+}
+
+void assist_note_stall(struct assist *assist, struct state *st)
+{
+	if (!assist->on || assist->mode == ASSIST_ALWAYS)
+		return;
+	switch_off(assist);
+	assist->again_ns = st->now_ns + STALL_NS;
+	state_count(st, ABI_COUNTER_ASSIST_LATE, 1);
+}
+
 static void consider_off(struct assist *assist, uint64_t now_ns)
 {
 	uint64_t window_ns = now_ns - assist->window_ns;
 
 	if (window_ns < WINDOW_NS)
 		return;
-	if (assist->busy_ns * 100 < window_ns * BUSY_OFF_PERCENT || assist->n_given == 0) {
-		assist->on = 0;
-		publish(&self(assist)->wants, 0);
-	}
+	if (assist->busy_ns * 100 < window_ns * BUSY_OFF_PERCENT || assist->n_given == 0)
+		switch_off(assist);
 	begin_window(assist, now_ns);
 }
 

@@ -306,6 +306,8 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	 * before they have cost anything. */
 	if (likely(!assist_is_used(&w->assist)) || assist_has_room(&w->assist, batches_a_turn(w)))
 		turn_sources(w, out);
+	else
+		assist_note_stall(&w->assist, &w->st);
 	if (unlikely(assist_is_used(&w->assist)))
 		n_retired += turn_assist(w);
 	assist_note_turn(&w->assist, &w->st, out->n, out->is_full);

@@ -405,6 +405,28 @@ static void help_ends_when_there_is_little_to_do_and_order_is_kept(void **state)
 	flow_destroy(s.flow);
 }
 
+static void a_late_helper_is_not_asked_for_a_second(void **state)
+{
+	struct stream s = stream_make(&two);
+
+	(void)state;
+	backlog_done_alone(&s, FULL_ON);
+	assert_int_equal(n_switched(&s), 1);
+	for (uint32_t i = 0; i < 70; i++) {
+		send_some(&s, 8);
+		turn(&s, OWNER);
+	}
+	assert_int_equal(flow_counter(s.flow, ABI_COUNTER_ASSIST_LATE), 1);
+	settle(&s);
+	see(&s, 70 * 8);
+	backlog_done_alone(&s, FULL_ON + 8);
+	assert_int_equal(n_switched(&s), 1);
+	s.flow->now_ns += FLOW_S;
+	backlog_done_alone(&s, 1);
+	assert_int_equal(n_switched(&s), 2);
+	flow_destroy(s.flow);
+}
+
 static void a_mate_with_traffic_of_its_own_is_left_alone(void **state)
 {
 	struct stream s = stream_make(&two);
@@ -457,6 +479,7 @@ int main(void)
 		cmocka_unit_test(what_is_out_at_the_end_is_counted),
 		cmocka_unit_test(help_comes_when_bursts_stay_full),
 		cmocka_unit_test(help_ends_when_there_is_little_to_do_and_order_is_kept),
+		cmocka_unit_test(a_late_helper_is_not_asked_for_a_second),
 		cmocka_unit_test(a_mate_with_traffic_of_its_own_is_left_alone),
 		cmocka_unit_test(one_worker_alone_has_nobody_to_ask),
 	};
