@@ -250,7 +250,7 @@ static int make_hub(struct heavy *heavy, enum who who, enum aead_backend backend
 	setup.ports[0].mtu = 1500;
 	err = abi_region_create(&setup, 8, 1 + who, &hub->region);
 	if (err == 0)
-		err = worker_shared_create(hub->region.n_peers, &hub->shared);
+		err = worker_shared_create(2, hub->region.n_peers, &hub->shared);
 	for (unsigned int i = 0; i < 2 && err == 0; i++) {
 		err = make_worker(heavy, hub, i, who, backend);
 		hub->cmd[i] = abi_region_cmd_ring(&hub->region, i);
