@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define CATCH_UP_NS (10 * BASE_NS_PER_MS)
+
 /* ---- tables ------------------------------------------------------------------------------------- */
 
 int pktgen_handshakes_init(struct pktgen_handshakes *hs, struct pktgen_peers *peers,
@@ -148,9 +150,10 @@ static void start_next(struct pktgen_handshakes *hs, uint64_t now_ns)
 	wg_timers_handshake_init(&h->timers);
 	(void)wg_timers_handshake_want(&h->timers, now_ns);
 	send_initiation(hs, h, now_ns);
-	if (hs->interval_ns != 0)
-		hs->next_ns = (hs->next_ns + hs->interval_ns > now_ns ? hs->next_ns : now_ns)
-		              + hs->interval_ns;
+	/* A turn that came late is made up for, but not a long silence. */
+	if (hs->next_ns + CATCH_UP_NS < now_ns)
+		hs->next_ns = now_ns - CATCH_UP_NS;
+	hs->next_ns += hs->interval_ns;
 }
 
 static void repeat_due(struct pktgen_handshakes *hs, uint64_t now_ns)

@@ -154,7 +154,7 @@ static uint32_t take_nd(struct pktgen_resolve *resolve, const uint8_t *frame, ui
 
 /* ---- both --------------------------------------------------------------------------------------- */
 
-uint32_t pktgen_resolve_ask(const struct pktgen_resolve *resolve,
+uint32_t pktgen_resolve_ask(const struct pktgen_resolve *resolve, uint32_t from,
                             uint8_t frame[static PKTGEN_RESOLVE_FRAME_MAX])
 {
 	const uint8_t *next = resolve->next_hop.bytes;
@@ -163,11 +163,11 @@ uint32_t pktgen_resolve_ask(const struct pktgen_resolve *resolve,
 	uint8_t group_mac[6] = {0x33, 0x33, 0xff};
 
 	if (resolve->next_hop.family == BASE_IP_V4)
-		return write_arp(frame, ARP_REQUEST, resolve->mac, resolve->own[0].bytes, everybody,
-		                 next);
+		return write_arp(frame, ARP_REQUEST, resolve->mac, resolve->own[from].bytes,
+		                 everybody, next);
 	memcpy(group + 13, next + 13, 3);
 	memcpy(group_mac + 3, next + 13, 3);
-	return write_nd(frame, ND_SOLICIT, resolve->mac, resolve->own[0].bytes, group_mac, group,
+	return write_nd(frame, ND_SOLICIT, resolve->mac, resolve->own[from].bytes, group_mac, group,
 	                next);
 }
 

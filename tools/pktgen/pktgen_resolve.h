@@ -20,8 +20,9 @@ struct pktgen_resolve {
 	bool is_known;
 };
 
-/* Write the question for the next hop. Returns the length of the frame. */
-uint32_t pktgen_resolve_ask(const struct pktgen_resolve *resolve,
+/* Write the question for the next hop, as asked by own address `from`: whom it reaches learns where
+ * that address is, too. Returns the length of the frame. */
+uint32_t pktgen_resolve_ask(const struct pktgen_resolve *resolve, uint32_t from,
                             uint8_t frame[static PKTGEN_RESOLVE_FRAME_MAX]);
 
 /* Look at a frame that is not WireGuard. Learns the next hop's address from answers (is_known), and

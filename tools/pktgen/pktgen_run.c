@@ -20,6 +20,7 @@
 #define SLOW_NS      (50 * BASE_NS_PER_US)
 #define LINK_WAIT_NS (20 * BASE_NS_PER_S)
 #define ASK_NS       (200 * BASE_NS_PER_MS)
+#define INTRODUCE_NS (5 * BASE_NS_PER_MS)
 #define DRAIN_NS     (100 * BASE_NS_PER_MS) /* of silence, after which nothing more will come */
 #define DRAIN_MAX_NS (3 * BASE_NS_PER_S)
 #define IDLE_POLLS   64U
@@ -155,6 +156,26 @@ static int wait_for_link(struct pktgen_run *run)
 	return 0;
 }
 
+static void ask(struct pktgen_run *run, uint32_t from)
+{
+	uint8_t frame[PKTGEN_RESOLVE_FRAME_MAX];
+
+	pktgen_tx_frame(run, frame, pktgen_resolve_ask(&run->resolve, from, frame));
+}
+
+/* Let the hub know all other addresses before it has to answer them, as slowly as a hub takes what is
+ * for its kernel. */
+static void introduce(struct pktgen_run *run)
+{
+	for (uint32_t i = 1; i < run->peers.n_own && !interrupted; i++) {
+		uint64_t next_ns = run->now_ns + INTRODUCE_NS;
+
+		ask(run, i);
+		while (run->now_ns < next_ns)
+			turn(run, false);
+	}
+}
+
 int pktgen_run_resolve(struct pktgen_run *run)
 {
 	char text[BASE_IP_STRLEN];
@@ -176,14 +197,13 @@ int pktgen_run_resolve(struct pktgen_run *run)
 			return -ETIMEDOUT;
 		}
 		if (run->now_ns >= ask_ns) {
-			uint8_t frame[PKTGEN_RESOLVE_FRAME_MAX];
-
-			pktgen_tx_frame(run, frame, pktgen_resolve_ask(&run->resolve, frame));
+			ask(run, 0);
 			ask_ns = run->now_ns + ASK_NS;
 		}
 		turn(run, false);
 	}
 	pktgen_wire_set_hub_mac(&run->wire, run->resolve.next_mac);
+	introduce(run);
 	return 0;
 }
 

@@ -28,7 +28,7 @@ static void ask_and_answer(void)
 {
 	uint8_t frame[PKTGEN_RESOLVE_FRAME_MAX], reply[PKTGEN_RESOLVE_FRAME_MAX];
 	uint8_t none[PKTGEN_RESOLVE_FRAME_MAX];
-	uint32_t len = pktgen_resolve_ask(&a, frame);
+	uint32_t len = pktgen_resolve_ask(&a, 0, frame);
 
 	assert_true((frame[0] & 1) != 0); /* to more than one */
 	len = pktgen_resolve_take(&b, frame, len, reply);
@@ -53,6 +53,18 @@ static void neighbour_discovery_finds_the_next_hop(void **state)
 	ask_and_answer();
 }
 
+static void any_own_address_may_ask(void **state)
+{
+	uint8_t frame[PKTGEN_RESOLVE_FRAME_MAX], reply[PKTGEN_RESOLVE_FRAME_MAX];
+	uint32_t len;
+
+	(void)state;
+	wire("192.0.2.100", "192.0.2.101", "192.0.2.2");
+	len = pktgen_resolve_ask(&a, 1, frame);
+	assert_int_equal(pktgen_resolve_take(&b, frame, len, reply), ARP);
+	assert_memory_equal(reply + 14 + 24, own_a[1].bytes, 4);
+}
+
 static void every_own_address_is_answered_for_and_no_other(void **state)
 {
 	uint8_t frame[PKTGEN_RESOLVE_FRAME_MAX], reply[PKTGEN_RESOLVE_FRAME_MAX];
@@ -60,7 +72,7 @@ static void every_own_address_is_answered_for_and_no_other(void **state)
 
 	(void)state;
 	wire("192.0.2.100", "192.0.2.101", "192.0.2.2");
-	len = pktgen_resolve_ask(&b, frame); /* for the second of a */
+	len = pktgen_resolve_ask(&b, 0, frame); /* for the second of a */
 	assert_int_equal(pktgen_resolve_take(&a, frame, len, reply), ARP);
 	assert_memory_equal(reply + 14 + 8, our_mac, 6);
 	assert_memory_equal(reply + 14 + 14, own_a[1].bytes, 4);
@@ -75,7 +87,7 @@ static void an_answer_about_somebody_else_teaches_nothing(void **state)
 
 	(void)state;
 	wire("192.0.2.100", "192.0.2.101", "192.0.2.2");
-	len = pktgen_resolve_ask(&a, frame);
+	len = pktgen_resolve_ask(&a, 0, frame);
 	len = pktgen_resolve_take(&b, frame, len, reply);
 	reply[14 + 17]++; /* sender's address */
 	assert_int_equal(pktgen_resolve_take(&a, reply, len, frame), 0);
@@ -89,7 +101,7 @@ static void whoever_checks_for_a_duplicate_is_answered_at_all_nodes(void **state
 
 	(void)state;
 	wire("2001:db8::100", "2001:db8::101", "2001:db8::2");
-	len = pktgen_resolve_ask(&b, frame);
+	len = pktgen_resolve_ask(&b, 0, frame);
 	memset(frame + 14 + 8, 0, 16);
 	assert_int_not_equal(pktgen_resolve_take(&a, frame, len, reply), 0);
 	assert_int_equal(reply[0], 0x33);
@@ -108,7 +120,7 @@ static void junk_is_survived(void **state)
 		uint32_t len = (uint32_t)test_random_below(&random, sizeof(frame) + 1);
 		uint8_t *exact = malloc(len > 0 ? len : 1);
 
-		(void)pktgen_resolve_ask(&b, frame);
+		(void)pktgen_resolve_ask(&b, 0, frame);
 		for (uint32_t n = (uint32_t)test_random_below(&random, 6); n > 0; n--)
 			frame[test_random_below(&random, sizeof(frame))] = (uint8_t)
 				test_random_next(&random);
@@ -124,6 +136,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arp_finds_the_next_hop),
 		cmocka_unit_test(neighbour_discovery_finds_the_next_hop),
+		cmocka_unit_test(any_own_address_may_ask),
 		cmocka_unit_test(every_own_address_is_answered_for_and_no_other),
 		cmocka_unit_test(an_answer_about_somebody_else_teaches_nothing),
 		cmocka_unit_test(whoever_checks_for_a_duplicate_is_answered_at_all_nodes),
