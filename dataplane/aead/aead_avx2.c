@@ -6,8 +6,6 @@
 
 #include <errno.h>
 #include <immintrin.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* AVX2 compares signed: the uppermost bit is turned round. */
 static __m256i load_keys(const uint16_t *keys)
@@ -66,57 +64,27 @@ static bool cpu_can(void)
 	       && __builtin_cpu_supports("popcnt");
 }
 
-static void avx2_destroy(void *context)
-{
-	struct aead_multi *multi = (struct aead_multi *)context;
-
-	if (multi->helper != NULL)
-		aead_ipsec_mb_ops.destroy(multi->helper);
-	base_wipe(multi, sizeof(*multi));
-	free(multi);
-}
-
 static int avx2_create(void **context, char label[static AEAD_LABEL_LEN])
 {
-	char helper_label[AEAD_LABEL_LEN];
-	struct aead_multi *multi;
-
-	if (!cpu_can())
-		return -ENOTSUP;
-	multi = aligned_alloc(64, sizeof(*multi));
-	if (multi == NULL)
-		return -ENOMEM;
-	memset(multi, 0, sizeof(*multi));
-	if (aead_ipsec_mb_ops.create(&multi->helper, helper_label) != 0)
-		multi->helper = NULL; /* it only helps */
-	snprintf(label, AEAD_LABEL_LEN, "avx2 multi-packet%s",
-	         multi->helper == NULL ? "" : " + ipsec-mb");
-	*context = multi;
-	return 0;
+	return cpu_can() ? aead_multi_create("avx2", context, label) : -ENOTSUP;
 }
 
 static void avx2_seal(void *context, struct aead_op *ops, const struct aead_extra *extra,
                       unsigned int n)
 {
-	if (extra == NULL)
-		aead_multi_seal((struct aead_multi *)context, &kernel, ops, NULL, n);
-	else
-		aead_multi_seal((struct aead_multi *)context, &kernel, ops, extra, n);
+	aead_multi_seal(context, &kernel, ops, extra, n);
 }
 
 static void avx2_open(void *context, struct aead_op *ops, const struct aead_extra *extra,
                       unsigned int n)
 {
-	if (extra == NULL)
-		aead_multi_open((struct aead_multi *)context, &kernel, ops, NULL, n);
-	else
-		aead_multi_open((struct aead_multi *)context, &kernel, ops, extra, n);
+	aead_multi_open(context, &kernel, ops, extra, n);
 }
 
 const struct aead_backend_ops aead_avx2_ops = {
 	.name = "avx2",
 	.create = avx2_create,
-	.destroy = avx2_destroy,
+	.destroy = aead_multi_destroy,
 	.seal = avx2_seal,
 	.open = avx2_open,
 };

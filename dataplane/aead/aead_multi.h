@@ -317,9 +317,9 @@ AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
 		kernel->poly_extra(&multi->macs, n);
 }
 
-AEAD_MULTI_INLINE void aead_multi_seal(struct aead_multi *multi,
-                                       const struct aead_multi_kernel *kernel, struct aead_op *ops,
-                                       const struct aead_extra *extra, unsigned int n)
+AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
+                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
+                                        const struct aead_extra *extra, unsigned int n)
 {
 	unsigned int n_queued = 0;
 
@@ -365,9 +365,9 @@ AEAD_MULTI_INLINE uint32_t aead_multi_verdict(const uint8_t *a, const uint8_t *b
 	return differs;
 }
 
-AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
-                                       const struct aead_multi_kernel *kernel, struct aead_op *ops,
-                                       const struct aead_extra *extra, unsigned int n)
+AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
+                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
+                                        const struct aead_extra *extra, unsigned int n)
 {
 	unsigned int n_queued = 0;
 
@@ -395,6 +395,33 @@ AEAD_MULTI_INLINE void aead_multi_open(struct aead_multi *multi,
 	}
 	aead_multi_flush(multi, kernel, &n_queued);
 	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
+}
+
+/* ---- what a backend's ops call ------------------------------------------------------------------- */
+
+/* Make a context whose label says name. Returns 0 or -ENOMEM. */
+int aead_multi_create(const char *name, void **context, char label[static AEAD_LABEL_LEN]);
+void aead_multi_destroy(void *context);
+
+/* WireGuard's packets have nothing extra: for them the compiler makes a function without it. */
+AEAD_MULTI_INLINE void aead_multi_seal(void *context, const struct aead_multi_kernel *kernel,
+                                       struct aead_op *ops, const struct aead_extra *extra,
+                                       unsigned int n)
+{
+	if (extra == NULL)
+		aead_multi__seal((struct aead_multi *)context, kernel, ops, NULL, n);
+	else
+		aead_multi__seal((struct aead_multi *)context, kernel, ops, extra, n);
+}
+
+AEAD_MULTI_INLINE void aead_multi_open(void *context, const struct aead_multi_kernel *kernel,
+                                       struct aead_op *ops, const struct aead_extra *extra,
+                                       unsigned int n)
+{
+	if (extra == NULL)
+		aead_multi__open((struct aead_multi *)context, kernel, ops, NULL, n);
+	else
+		aead_multi__open((struct aead_multi *)context, kernel, ops, extra, n);
 }
 
 #endif

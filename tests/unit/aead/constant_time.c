@@ -13,6 +13,8 @@
 #include "aead_avx2.c"
 #undef aead_avx2_ops
 
+#include <stdio.h>
+
 #define N_PACKETS 37U
 #define ROOM      2048U
 
