@@ -90,11 +90,20 @@ def subcommand_steps(name, quick, full, *arguments):
     return steps
 
 
+def need_two_cpus():
+    if len(os.sched_getaffinity(0)) < 2:
+        raise NotRun("needs two CPUs")
+
+
+def heavy_steps(context):
+    need_two_cpus()
+    return subcommand_steps("heavy", (5, ["--size", SIZES_QUICK]), (60, ["--rounds", "1001"]))(context)
+
+
 def cores_steps(context):
     if not os.access(os.path.join(context.build, "tools", "pktgen", "weir-pktgen"), os.X_OK):
         raise NotRun("the build folder has no weir-pktgen")
-    if len(os.sched_getaffinity(0)) < 2:
-        raise NotRun("needs two CPUs")
+    need_two_cpus()
     seconds, trials = context.pick((0.2, 5), (2, 5))
     sizes = context.pick(("64", "1420"), ("64", "512", "1420", "imix"))
     return [Step("peer to peer over vhost-user, " + ", ".join(sizes),
@@ -124,7 +133,7 @@ STEPS = {
     "scale": subcommand_steps("scale", (10, []), (30, [])),
     "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),
     "overload": subcommand_steps("overload", (5, []), (20, [])),
-    "heavy": subcommand_steps("heavy", (5, []), (20, [])),
+    "heavy": heavy_steps,
     "cores": cores_steps,
     "network": network_steps,
     "memory": memory_steps,

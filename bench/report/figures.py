@@ -194,7 +194,7 @@ def heavy_figures(part):
     if found is None:
         return [Figure("heavy", "one peer, owner with a helper / alone", note=why_not(part))]
     return [Figure("heavy", f"one peer, {size_name(row['size'])}, {row['way']}: speed-up by a helper", row["speedup"], "x")
-            for row in found["results"]]
+            for row in found["results"] if row["size"] in PATH_BOUNDS]
 
 
 def network_figures(part):

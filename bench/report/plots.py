@@ -125,9 +125,10 @@ def cores(part):
         (chart.bars("Hub path at full speed, a core for the hub, another for the generator",
                     "Packets from peer to peer; the rings of the socket hold the generator back. Best of the trials.",
                     speed, "million packets a second (more is better)", left=80),
-         (["size", "Mpps in each trial", "", "", "", ""][:1 + max(len(m["full"]) for m in found.values())],
-          [[size_name(size)] + [round(t["trials"][0]["received_pps"] / 1e6, 3) for t in m["full"]]
-           for size, m in found.items()])),
+         (["size", "best Mpps", "Gbit/s", "lost", "hub the slower side (of turns)", "Mpps of each trial"],
+          [[size_name(size), round(best["received_pps"] / 1e6, 3), best["received_gbps"], best["lost"],
+            best.get("waited_ratio", "-"), ", ".join(f"{t['trials'][0]['received_pps'] / 1e6:.3f}" for t in m["full"])]
+           for size, m in found.items() for best in [figures.full_speed(m)]])),
         (chart.lines("Latency by percentile, at 0.3 of full speed",
                      "From making a packet to having opened it in the generator, through the hub.",
                      [(p, p) for p in percentiles], "share of the packets that waited no longer", "microseconds (logarithmic)",
