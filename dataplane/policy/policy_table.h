@@ -12,8 +12,8 @@
  *
  * Sets are stored with their empty words left out: summary words (a bit for each word of 64 grants),
  * then the words. Two look-ups that give the same set share it, which is what makes 100,000 peers
- * small: peers that the grants do not tell apart have one set. What a grant says about everybody
- * (subject any, destination any, protocol any) is kept once and not in every set.
+ * small: peers that the grants do not tell apart have one set. Grants for any peer or any protocol are
+ * kept once and not in every set.
  *
  * The alternative, a hash of (class of sender, class of receiver), has a rule list a pair, and peers
  * in many groups make more classes than pairs can be stored; here memory is the sum over the sets, and

@@ -1,0 +1,179 @@
+/* The bytes of a policy_table, and how to find things in it: what policy_build.c writes,
+ * policy_check.c proves and policy_decide.c reads. All fields little endian, offsets in bytes from the
+ * start of the blob, each section aligned to 64.
+ *
+ *   header
+ *   peers    [n_peers + 1]  by peer number; the last one is the hub
+ *   nets     [n_nets]       runs of address ranges behind a peer, ascending, none overlapping
+ *   rules    [n_grants]     the grants, in the order of their bits
+ *   windows  [n_windows]    runs of a rule, ascending, none overlapping
+ *   pages    [n_pages]      256 ports each: the set of grants that contain the port
+ *   any      [3][n_sums + n_words]  grants for any peer as sender, as receiver, and for any protocol:
+ *                                   sums, words
+ *   arena    [n_arena]      the sets; one word of zeros behind the last
+ *
+ * A set is named by the number of its first word in the arena: n_sums words of summary, bit w set when
+ * word w of the bit map is not zero, then these words. Set 0 is the empty one. */
+#ifndef POLICY_PRIVATE_H
+#define POLICY_PRIVATE_H
+
+#include "policy_table.h"
+
+#define POLICY_ALIGN      64U
+#define POLICY_PAGE_PORTS 256U
+#define POLICY_N_PAGES    256U
+
+/* How a rule's protocol is stored; enum policy_proto of policy_build.h. */
+enum policy_dimension {
+	POLICY_DIM_FROM = 0,
+	POLICY_DIM_TO = 1,
+	POLICY_DIM_PORT = 2,
+	POLICY_N_DIMS
+};
+
+/* Protocols that have ports, as indexes of port_page. */
+enum policy_ported { POLICY_PORTED_TCP = 0, POLICY_PORTED_UDP = 1, POLICY_N_PORTED };
+
+struct policy_place {             /* 32 bytes: two a line */
+	struct policy_address v6; /* its first own IPv6 address, or zero */
+	uint32_t v4;              /* its first own IPv4 address, host order, or 0 */
+	uint32_t from;            /* set of grants whose subject it is */
+	uint32_t to;              /* set of grants whose destination it is */
+	uint32_t nets;            /* 0, or 1 + the first of its nets */
+};
+_Static_assert(sizeof(struct policy_place) == 32, "");
+
+struct policy_net {
+	struct policy_address first;
+	struct policy_address last;
+	uint32_t from;
+	uint32_t to;
+	uint32_t left;   /* nets of this run from here on, itself included */
+	uint32_t is_own; /* 1: an address of the peer's own, beyond the first of its family */
+};
+_Static_assert(sizeof(struct policy_net) == 48, "");
+
+struct policy_rule {
+	uint32_t id;
+	uint32_t proto; /* enum policy_proto */
+	uint32_t n_windows;
+	uint32_t windows; /* first */
+};
+_Static_assert(sizeof(struct policy_rule) == 16, "");
+
+struct policy_span {
+	uint64_t from_s;
+	uint64_t until_s;
+};
+
+struct policy_page {
+	uint32_t set[POLICY_PAGE_PORTS];
+};
+
+struct policy_table {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t header_len;
+	uint64_t len;
+	uint32_t generation;
+	uint32_t n_grants;
+	uint32_t n_words; /* n_grants / 64, rounded up */
+	uint32_t n_sums;  /* n_words / 64, rounded up */
+	uint32_t n_peers;
+	uint32_t n_nets;
+	uint32_t n_windows;
+	uint32_t n_pages;
+	uint64_t n_arena;
+	uint64_t peers_at;
+	uint64_t nets_at;
+	uint64_t rules_at;
+	uint64_t windows_at;
+	uint64_t pages_at;
+	uint64_t any_at;
+	uint64_t arena_at;
+	uint32_t icmp_set;
+	uint32_t pad;
+	uint32_t port_page[POLICY_N_PORTED][POLICY_N_PAGES]; /* by the upper half of the port */
+};
+_Static_assert(sizeof(struct policy_table) % 8 == 0, "");
+
+static inline const void *policy__at(const struct policy_table *table, uint64_t at)
+{
+	return (const uint8_t *)table + at;
+}
+
+static inline const struct policy_place *policy__peers(const struct policy_table *table)
+{
+	return policy__at(table, table->peers_at);
+}
+
+static inline const struct policy_net *policy__nets(const struct policy_table *table)
+{
+	return policy__at(table, table->nets_at);
+}
+
+static inline const struct policy_rule *policy__rules(const struct policy_table *table)
+{
+	return policy__at(table, table->rules_at);
+}
+
+static inline const struct policy_span *policy__windows(const struct policy_table *table)
+{
+	return policy__at(table, table->windows_at);
+}
+
+static inline const struct policy_page *policy__pages(const struct policy_table *table)
+{
+	return policy__at(table, table->pages_at);
+}
+
+/* n_sums words of summary, then n_words. */
+static inline const uint64_t *policy__any(const struct policy_table *table, unsigned int dimension)
+{
+	const uint64_t *any = policy__at(table, table->any_at);
+
+	return any + (size_t)dimension * (table->n_sums + table->n_words);
+}
+
+static inline const uint64_t *policy__arena(const struct policy_table *table)
+{
+	return policy__at(table, table->arena_at);
+}
+
+static inline bool policy__address_less(struct policy_address a, struct policy_address b)
+{
+	return a.high != b.high ? a.high < b.high : a.low < b.low;
+}
+
+/* The set of grants that contain this protocol and port, without those for any protocol. */
+static inline uint32_t policy__port_set(const struct policy_table *table, uint8_t proto,
+                                        uint16_t port)
+{
+	unsigned int ported = POLICY_PORTED_TCP;
+
+	if (proto == POLICY_PROTO_ICMP || proto == POLICY_PROTO_ICMPV6)
+		return table->icmp_set;
+	if (proto == POLICY_PROTO_UDP)
+		ported = POLICY_PORTED_UDP;
+	else if (proto != POLICY_PROTO_TCP)
+		return 0;
+	return policy__pages(table)[table->port_page[ported][port >> 8]].set[port & 255];
+}
+
+/* A sender or receiver, looked up. */
+struct policy_found {
+	uint32_t from;
+	uint32_t to;
+	uint64_t
+		any; /* all ones: grants for any peer hold for it; 0: it is no peer at its own address */
+};
+
+/* False: the table does not know this peer at this address. */
+bool policy__find(const struct policy_table *table, uint32_t peer, struct policy_address address,
+                  struct policy_found *found);
+
+/* Is the rule valid at now_s? *until_s: when that may change, UINT64_MAX = never. */
+bool policy__rule_is_open(const struct policy_table *table, const struct policy_rule *rule,
+                          uint64_t now_s, uint64_t *until_s);
+
+#endif
