@@ -23,7 +23,7 @@
  * received or one of duplicated, corrupted, misdelivered, forged, unknown, stale, other. */
 struct pktgen_stats {
 	uint64_t sent, sent_bytes;
-	uint64_t unsent;     /* the port did not take them: it was full */
+	uint64_t unsent;     /* due while the port was full */
 	uint64_t skipped;    /* not generated: we were late */
 	uint64_t no_session; /* not generated: the peer has no session now */
 	uint64_t received, received_bytes;

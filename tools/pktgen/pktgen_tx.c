@@ -104,8 +104,7 @@ static void count_sent(struct pktgen_run *run, const uint32_t *len, uint32_t n)
 		run->stats.sent_bytes += len[i];
 }
 
-/* At a set rate what the port does not take is lost, as it would be in front of a full queue; as
- * fast as it goes, it is held. */
+/* What the port does not take is held: it is sealed, and goes first when there is room. */
 static void send_burst(struct pktgen_run *run, struct burst *b)
 {
 	uint32_t n = rte_eth_tx_burst(run->port.id, 0, b->mbuf, (uint16_t)b->n);
@@ -113,11 +112,6 @@ static void send_burst(struct pktgen_run *run, struct burst *b)
 	count_sent(run, b->len, n);
 	if (likely(n == b->n))
 		return;
-	if (run->pace.pps > 0) {
-		run->stats.unsent += b->n - n;
-		rte_pktmbuf_free_bulk(b->mbuf + n, b->n - n);
-		return;
-	}
 	run->n_held = b->n - n;
 	memcpy(run->held, b->mbuf + n, run->n_held * sizeof(run->held[0]));
 	memcpy(run->held_len, b->len + n, run->n_held * sizeof(run->held_len[0]));
@@ -158,7 +152,8 @@ static void generate(struct pktgen_run *run, uint32_t n)
 
 /* ---- pace --------------------------------------------------------------------------------------- */
 
-static uint32_t due(struct pktgen_run *run)
+/* Packets that are due now; those that were due long ago are skipped. */
+static uint64_t due(struct pktgen_run *run)
 {
 	struct pktgen_pace *pace = &run->pace;
 	uint64_t elapsed_ns = run->now_ns - pace->begin_ns;
@@ -171,29 +166,43 @@ static uint32_t due(struct pktgen_run *run)
 		pace->offered += n - late;
 		n = late;
 	}
+	return n;
+}
+
+/* In front of a full port what is due is lost, as it would be in front of a NIC's: so it need not
+ * be made, and any overload can be offered. */
+static uint32_t paced_turn(struct pktgen_run *run, bool has_room)
+{
+	struct pktgen_pace *pace = &run->pace;
+	uint64_t n = due(run);
+
+	if (!has_room) {
+		run->stats.unsent += n;
+		pace->offered += n;
+		return 0;
+	}
 	if (n == 0 || (n < PKTGEN_BURST && run->now_ns - pace->last_ns < BATCH_WAIT_NS))
 		return 0;
-	return n < PKTGEN_BURST ? (uint32_t)n : PKTGEN_BURST;
+	if (n > PKTGEN_BURST)
+		n = PKTGEN_BURST;
+	pace->offered += n;
+	pace->last_ns = run->now_ns;
+	generate(run, (uint32_t)n);
+	return (uint32_t)n;
 }
 
 uint32_t pktgen_tx_turn(struct pktgen_run *run)
 {
-	uint32_t n = PKTGEN_BURST;
+	bool has_room = send_held(run);
 
 	run->stats.turns++;
-	if (!send_held(run)) {
-		run->stats.waited++;
+	run->stats.waited += !has_room;
+	if (run->pace.pps > 0)
+		return paced_turn(run, has_room);
+	if (!has_room)
 		return 0;
-	}
-	if (run->pace.pps > 0) {
-		n = due(run);
-		if (n == 0)
-			return 0;
-		run->pace.offered += n;
-		run->pace.last_ns = run->now_ns;
-	}
-	generate(run, n);
-	return n;
+	generate(run, PKTGEN_BURST);
+	return PKTGEN_BURST;
 }
 
 void pktgen_tx_drop_held(struct pktgen_run *run)
