@@ -52,16 +52,6 @@ whole='t["sent"] > 1000 and t["lost"] == t["reordered"] == t["duplicated"] == t[
 # Without a kernel's queue between them, a process that is not run for a millisecond loses packets.
 nothing_wrong='t["sent"] > 1000 and t["received"] > t["sent"] * 0.9 and t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["no_session"] == 0'
 
-balance() {
-	lab_cli -o json counters | python3 -c '
-import json, sys
-c = json.load(sys.stdin)["counters"]
-came = sum(c[k] for k in ("rx_wan", "rx_tun", "rx_tap", "rx_handoff", "rx_inject"))
-went = sum(c[k] for k in ("tx_wan", "to_tun", "to_tap", "to_control", "to_handoff", "keepalive_in"))
-drops = sum(v for k, v in c.items() if k.startswith("drop_"))
-print(f"in {came} = out {went} + drops {drops}; difference {came - went - drops}")
-sys.exit(came != went + drops)'
-}
 hub_ready() {
 	lab_hub_start 20 || return 1
 	hub_key=$(net_exec hub wg pubkey <"$net_dir/hub.key")
