@@ -112,7 +112,7 @@ static void make_setups(struct flow *flow)
 			.n_ports = flow->options.n_ports,
 			.link = flow->options.no_link ? NULL : &flow->link[i],
 			.control_wake_fd = -1,
-			.aead = AEAD_BACKEND_AUTO,
+			.aead = flow->options.aead,
 			.assist = flow->options.assist,
 		};
 		for (uint32_t j = 0; j < setup->n_ports; j++) {

@@ -40,6 +40,7 @@ struct flow_options {
 	uint32_t link_ring_len; /* 0 = 1024 */
 	uint32_t mesh_ring_len; /* 0 = 1024 */
 	enum assist_mode assist;
+	enum aead_backend aead; /* 0 = auto */
 };
 
 struct flow {
