@@ -379,6 +379,7 @@ static int make_worker(struct dataplane *dp, uint32_t id)
 	for (uint32_t i = 0; i < setup.n_ports; i++) {
 		setup.ethdev[i] = dp->ports[i].id;
 		setup.queue[i] = (uint16_t)id;
+		setup.sums_udp[i] = dp->ports[i].sums_udp;
 		fd = port_wake_fd(&dp->ports[i], id, dp->region.n_workers);
 		if (fd >= 0)
 			setup.wake_fds[setup.n_wake_fds++] = fd;

@@ -100,14 +100,22 @@ static uint32_t check_message(struct state *st, struct path_pkt *p)
 	return check_handshake(st, p);
 }
 
+/* Did the port find the UDP checksum wrong? 0 means none over IPv4, which some ports take for wrong. */
+static bool is_sum_bad(const struct rte_mbuf *mbuf, const uint8_t *udp)
+{
+	return (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD
+	       && base_load_be16(udp + 6) != 0;
+}
+
 /* udp[room]: UDP header and what the IP header says is behind it, for our address and port. */
 static uint32_t check_udp(struct state *st, struct path_pkt *p, uint8_t *udp, uint32_t room)
 {
 	uint32_t len = base_load_be16(udp + 4);
 
-	/* Source port 0 cannot be answered. The checksum is not looked at: every message carries
-	 * its own, stronger one. */
-	if (unlikely(len < UDP_LEN || len > room || base_load_be16(udp) == 0))
+	/* Source port 0 cannot be answered. The checksum is not computed: every message carries its
+	 * own, stronger one. But where the port did, nothing is spent on what it found wrong. */
+	if (unlikely(len < UDP_LEN || len > room || base_load_be16(udp) == 0
+	             || is_sum_bad(p->mbuf, udp)))
 		return ABI_COUNTER_DROP_OUTER_HEADER;
 	p->data = udp + UDP_LEN;
 	p->len = len - UDP_LEN;
@@ -201,7 +209,8 @@ static inline bool parse_plain(const struct state *st, struct path_pkt *p)
 {
 	const uint8_t *frame = p->data;
 
-	if (unlikely(p->len < PLAIN_LEN + WG_DATA_MIN_LEN))
+	if (unlikely(p->len < PLAIN_LEN + WG_DATA_MIN_LEN
+	             || (p->mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_BAD) != 0))
 		return false;
 
 	uint64_t first = base_load_be64(frame + 12);  /* type, version, length, TOS, total, id */

@@ -39,8 +39,8 @@ static uint32_t make_header(struct state *st, struct state_session *session)
 	return PATH_KEEP;
 }
 
-/* Copy the template in front of p->data and finish it. */
-static void write_header(struct path_pkt *p)
+/* Copy the template in front of p->data and finish it. sums_udp: but for UDP's checksum over IPv6. */
+static void write_header(struct path_pkt *p, bool sums_udp)
 {
 	const struct state_session *session = p->session;
 	const uint8_t *end = session->header + STATE_HEADER_ROOM;
@@ -55,7 +55,10 @@ static void write_header(struct path_pkt *p)
 	}
 	memcpy(p->data - COPY_V6, end - COPY_V6, COPY_V6);
 	base_store_le64(message + WG_DATA_COUNTER, p->counter);
-	path_header_finish_v6(message, message_len, p->ecn);
+	if (sums_udp)
+		path_header_begin_v6(message, message_len, p->ecn);
+	else
+		path_header_finish_v6(message, message_len, p->ecn);
 }
 
 static uint32_t wrap(struct state *st, struct path_pkt *p)
@@ -70,15 +73,17 @@ static uint32_t wrap(struct state *st, struct path_pkt *p)
 	}
 
 	uint32_t frame_len = session->header_len + p->len;
-	uint32_t mtu = st->wan.ports[session->header_port].mtu;
+	const struct state_wan_port *port = &st->wan.ports[session->header_port];
 
-	if (unlikely(frame_len - PATH_ETHER_LEN > mtu
+	if (unlikely(frame_len - PATH_ETHER_LEN > port->mtu
 	             || p->data - (uint8_t *)p->mbuf->buf_addr < (ptrdiff_t)COPY_V6))
 		return ABI_COUNTER_DROP_TOO_BIG;
-	write_header(p);
+	write_header(p, port->sums_udp);
 	p->data -= session->header_len;
 	p->len = frame_len;
 	path_fit(p);
+	if (unlikely(port->sums_udp) && session->header_len == HEADER_V6)
+		path_header_ask_sum(p->mbuf);
 	p->mbuf->port = session->header_port;
 	return PATH_KEEP;
 }

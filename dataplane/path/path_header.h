@@ -38,4 +38,17 @@ static inline void path_header_finish_v4(uint8_t *payload, uint32_t len, uint16_
 /* The same for IPv6, where the UDP checksum must be there: reads the whole payload. */
 void path_header_finish_v6(uint8_t *payload, uint32_t len, uint8_t ecn);
 
+/* The same for a port that completes the checksum (struct state_wan_port): the field holds the sum of
+ * the pseudo-header, and path_header_ask_sum() asks for the rest. */
+void path_header_begin_v6(uint8_t *payload, uint32_t len, uint8_t ecn);
+
+/* mbuf's data is a frame as path_header_begin_v6() left it. */
+static inline void path_header_ask_sum(struct rte_mbuf *mbuf)
+{
+	mbuf->ol_flags = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
+	mbuf->tx_offload = 0;
+	mbuf->l2_len = PATH_HEADER_V6 - PATH_UDP_LEN - 40;
+	mbuf->l3_len = 40;
+}
+
 #endif

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define DESC_DEFAULT 1024U
+#define TX_OFFLOADS  (RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+#define RX_OFFLOADS  (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
 #define RSS_HF       (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP)
 
 /* ---- before EAL -------------------------------------------------------------------------------- */
@@ -132,6 +134,14 @@ static int find(const struct abi_port_setup *port, uint32_t i, uint16_t *id)
 	return -ENODEV;
 }
 
+/* There "I look at checksums" means to the other end "you need not make any", also of what is the
+ * kernel's in the end. */
+static bool is_paravirtual(const struct rte_eth_dev_info *info)
+{
+	return strncmp(info->driver_name, "net_virtio", 10) == 0
+	       || strncmp(info->driver_name, "net_vhost", 9) == 0;
+}
+
 static int configure(const struct abi_setup *setup, struct port_eth *port,
                      const struct rte_eth_dev_info *info)
 {
@@ -154,8 +164,12 @@ static int configure(const struct abi_setup *setup, struct port_eth *port,
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & RSS_HF;
 	}
-	/* All buffers are of one pool and nobody else refers to them. */
-	conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	/* All buffers are of one pool and nobody else refers to them. Checksums: over IPv6 UDP must have
+	 * one; of what comes the port can say that it is wrong before it is decrypted. */
+	conf.txmode.offloads = info->tx_offload_capa & TX_OFFLOADS;
+	if (!is_paravirtual(info))
+		conf.rxmode.offloads = info->rx_offload_capa & RX_OFFLOADS;
+	port->sums_udp = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
 	r = rte_eth_dev_configure(port->id, n_queues, n_queues, &conf);
 	return r < 0 ? fail(port->setup, "configure", r) : 0;
 }

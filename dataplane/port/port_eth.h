@@ -6,6 +6,7 @@
 
 #include <rte_mempool.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct port_eth {
@@ -13,6 +14,7 @@ struct port_eth {
 	uint16_t id;                        /* DPDK's */
 	int socket;                         /* to ask the kernel about the interface; -1 = none */
 	uint8_t mac[6];
+	bool sums_udp; /* completes the UDP checksum of a frame that asks for it */
 };
 
 /* Before EAL: does each port's interface or PCI device exist, and may we use it? Most of what can

@@ -16,7 +16,8 @@ struct state;
 
 struct state_wan_port {
 	uint8_t mac[6];
-	uint16_t mtu; /* bytes of IP packet */
+	uint16_t mtu;     /* bytes of IP packet */
+	uint8_t sums_udp; /* 1: completes UDP checksums of what is sent on it, if asked to */
 };
 
 struct state_wan_route {

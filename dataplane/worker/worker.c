@@ -54,6 +54,7 @@ static int read_ports(struct worker *w)
 			return rc;
 		memcpy(wan->ports[i].mac, mac.addr_bytes, sizeof(wan->ports[i].mac));
 		wan->ports[i].mtu = mtu;
+		wan->ports[i].sums_udp = w->setup.sums_udp[i];
 	}
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <rte_ring.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct worker;
@@ -27,6 +28,7 @@ struct worker_setup {
 	uint32_t n_ports;
 	uint16_t ethdev[ABI_PORTS_MAX]; /* DPDK port id of each WAN port */
 	uint16_t queue[ABI_PORTS_MAX];  /* this worker's rx and tx queue there */
+	bool sums_udp[ABI_PORTS_MAX];   /* the port completes UDP checksums */
 	struct port_link *link; /* to the exception thread; NULL in tests: frames are dropped */
 	struct rte_ring *mesh_in[ABI_WORKERS_MAX];  /* from worker i, SPSC, NULL for i == id */
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX]; /* to worker i */

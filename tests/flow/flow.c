@@ -118,6 +118,7 @@ static void make_setups(struct flow *flow)
 		for (uint32_t j = 0; j < setup->n_ports; j++) {
 			setup->ethdev[j] = ethdevs[j];
 			setup->queue[j] = (uint16_t)i;
+			setup->sums_udp[j] = j == 0 && flow->options.sums_udp;
 		}
 	}
 	for (uint32_t i = 0; i < flow->options.n_workers; i++) {
@@ -680,7 +681,28 @@ void flow_pass(struct flow *flow, uint64_t ns)
 	flow_turn(flow);
 }
 
-static uint32_t take(struct rte_ring *ring, uint16_t *port, uint8_t *out)
+/* What a port does that completes UDP checksums: one's complement over UDP header and payload, where the
+ * field holds the sum of the pseudo-header. */
+static bool complete_sum(const struct rte_mbuf *mbuf, uint8_t *frame)
+{
+	uint32_t sum = 0;
+	uint32_t udp = 14 + 40;
+
+	if ((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK) != RTE_MBUF_F_TX_UDP_CKSUM)
+		return false;
+	assert_true((mbuf->ol_flags & RTE_MBUF_F_TX_IPV6) != 0);
+	assert_int_equal(mbuf->l2_len, 14);
+	assert_int_equal(mbuf->l3_len, 40);
+	for (uint32_t i = udp; i < mbuf->data_len; i++)
+		sum += (i - udp) % 2 == 0 ? (uint32_t)frame[i] << 8 : frame[i];
+	while (sum >> 16 != 0)
+		sum = (sum & 0xffff) + (sum >> 16);
+	base_store_be16(frame + udp + 6, (uint16_t)(sum == 0xffff ? 0xffff : ~sum));
+	return true;
+}
+
+/* n_summed may be NULL. */
+static uint32_t take(struct rte_ring *ring, uint16_t *port, uint32_t *n_summed, uint8_t *out)
 {
 	struct rte_mbuf *mbuf;
 	uint32_t len;
@@ -692,6 +714,8 @@ static uint32_t take(struct rte_ring *ring, uint16_t *port, uint8_t *out)
 	assert_int_equal(mbuf->pkt_len, len);
 	assert_true(len <= FLOW_FRAME_MAX);
 	memcpy(out, rte_pktmbuf_mtod(mbuf, void *), len);
+	if (n_summed && complete_sum(mbuf, out))
+		(*n_summed)++;
 	if (port)
 		*port = mbuf->port;
 	rte_pktmbuf_free(mbuf);
@@ -700,13 +724,12 @@ static uint32_t take(struct rte_ring *ring, uint16_t *port, uint8_t *out)
 
 uint32_t flow_tx(struct flow *flow, uint32_t worker, uint32_t port, uint8_t *out)
 {
-	(void)flow;
-	return take(tx_rings[port][worker], NULL, out);
+	return take(tx_rings[port][worker], NULL, &flow->n_summed, out);
 }
 
 uint32_t flow_to_kernel(struct flow *flow, uint32_t worker, uint16_t *port, uint8_t *out)
 {
-	return take(flow->link[worker].to_kernel, port, out);
+	return take(flow->link[worker].to_kernel, port, NULL, out);
 }
 
 void flow_expect_data(struct flow *flow, const struct flow_session *session, uint64_t counter,

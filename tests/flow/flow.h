@@ -37,6 +37,7 @@ struct flow_options {
 	uint32_t n_ports;       /* 0 = 1 */
 	bool no_hub;            /* send no commands at all */
 	bool no_link;           /* no exception thread */
+	bool sums_udp;          /* port 0 completes UDP checksums */
 	uint32_t link_ring_len; /* 0 = 1024 */
 	uint32_t mesh_ring_len; /* 0 = 1024 */
 	enum assist_mode assist;
@@ -55,6 +56,7 @@ struct flow {
 	_Atomic uint32_t exception_sleeps;
 	uint64_t now_ns;
 	uint64_t before[ABI_N_COUNTERS]; /* at the last flow_expect() */
+	uint32_t n_summed;               /* frames whose UDP checksum the port completed */
 };
 
 /* A peer's end of a session. */

@@ -357,6 +357,38 @@ static void a_udp_checksum_of_zero_is_sent_as_ones_over_ipv6(void **state)
 	flow_destroy(flow);
 }
 
+/* flow_tx() does what such a port does, and what comes out is as without it. IPv4 has no checksum,
+ * handshakes get theirs from us. */
+static void a_port_completes_udp_checksums_over_ipv6_if_it_can(void **state)
+{
+	struct abi_cmd_inject inject = inject_to("[2001:db8:9::9]:999", 1, WG_INITIATION_LEN);
+	uint8_t inner[FLOW_FRAME_MAX];
+	uint8_t frame[FLOW_FRAME_MAX];
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct flow *flow = flow_create(&(struct flow_options){.sums_udp = i == 1});
+		struct flow_session v6 = flow_session(flow, 0, 2, 2, BASE_IP_V6);
+
+		flow_session(flow, 0, 1, 1, BASE_IP_V4);
+		for (uint32_t n_payload = 0; n_payload < 300; n_payload++) {
+			uint32_t len = from_hub(inner, 2, BASE_IP_V6, n_payload);
+
+			flow_from_kernel(flow, 0, PORT_LINK_TUN, inner, len);
+			flow_turn(flow);
+			flow_expect_data(flow, &v6, n_payload, inner, len);
+			assert_int_equal(flow->n_summed, i * (n_payload + 1));
+		}
+		flow_from_kernel(flow, 0, PORT_LINK_TUN, inner, from_hub(inner, 1, BASE_IP_V4, 64));
+		FLOW_CMD(flow, 0, ABI_CMD_INJECT, inject);
+		flow_turn(flow);
+		assert_true(flow_tx(flow, 0, 0, frame) > 0);
+		assert_true(flow_tx(flow, 0, 0, frame) > 0);
+		assert_int_equal(flow->n_summed, i * 300);
+		flow_destroy(flow);
+	}
+}
+
 /* Neighbours 192.0.2.2 .. 192.0.2.251, put and dropped at random, against a plain array. */
 static void neighbours_come_and_go_without_losing_others(void **state)
 {
@@ -581,6 +613,7 @@ int main(void)
 		cmocka_unit_test(frames_of_the_kernel_go_to_their_port),
 		cmocka_unit_test(handshakes_of_control_are_sent),
 		cmocka_unit_test(a_udp_checksum_of_zero_is_sent_as_ones_over_ipv6),
+		cmocka_unit_test(a_port_completes_udp_checksums_over_ipv6_if_it_can),
 		cmocka_unit_test(neighbours_come_and_go_without_losing_others),
 		cmocka_unit_test(handshakes_wait_for_the_neighbour_but_not_for_ever),
 		cmocka_unit_test(handshakes_without_a_route_are_dropped),

@@ -131,6 +131,44 @@ static void parse_lets_no_flipped_bit_of_the_ipv4_header_pass(void **state)
 	flow_destroy(flow);
 }
 
+/* One frame as the port judged it: counted as outer_header, or as of no session. */
+static void judged(struct flow *flow, uint8_t family, uint16_t udp_sum, uint64_t flags,
+                   enum abi_counter counter)
+{
+	uint8_t frame[FLOW_FRAME_MAX];
+	uint32_t len = good_frame(frame, family);
+	struct rte_mbuf *mbuf;
+
+	base_store_be16(frame + (family == BASE_IP_V4 ? UDP : UDP + 20) + 6, udp_sum);
+	mbuf = flow_mbuf(frame, len);
+	mbuf->ol_flags = flags;
+	flow_rx_mbuf(flow, 0, 0, mbuf);
+	flow_turn(flow);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {counter, 1});
+}
+
+static void parse_drops_what_the_port_found_wrong(void **state)
+{
+	static const uint8_t families[] = {BASE_IP_V4, BASE_IP_V6};
+	struct flow *flow = flow_create(NULL);
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		judged(flow, families[i], 0xbeef, RTE_MBUF_F_RX_L4_CKSUM_BAD,
+		       ABI_COUNTER_DROP_OUTER_HEADER);
+		judged(flow, families[i], 0xbeef, RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+		       ABI_COUNTER_DROP_UNKNOWN_INDEX);
+		judged(flow, families[i], 0xbeef, RTE_MBUF_F_RX_L4_CKSUM_NONE,
+		       ABI_COUNTER_DROP_UNKNOWN_INDEX);
+		judged(flow, families[i], 0xbeef, 0, ABI_COUNTER_DROP_UNKNOWN_INDEX);
+	}
+	/* none is not wrong */
+	judged(flow, BASE_IP_V4, 0, RTE_MBUF_F_RX_L4_CKSUM_BAD, ABI_COUNTER_DROP_UNKNOWN_INDEX);
+	judged(flow, BASE_IP_V4, 0xbeef, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+	       ABI_COUNTER_DROP_UNKNOWN_INDEX);
+	flow_destroy(flow);
+}
+
 static void parse_drops_chained_frames(void **state)
 {
 	struct flow *flow = flow_create(NULL);
@@ -345,6 +383,7 @@ int main(void)
 		cmocka_unit_test(parse_drops_bent_frames_each_under_its_name),
 		cmocka_unit_test(parse_drops_source_port_zero),
 		cmocka_unit_test(parse_lets_no_flipped_bit_of_the_ipv4_header_pass),
+		cmocka_unit_test(parse_drops_what_the_port_found_wrong),
 		cmocka_unit_test(parse_drops_chained_frames),
 		cmocka_unit_test(parse_drops_every_wrong_length),
 		cmocka_unit_test(parse_gives_handshakes_to_control_with_their_addresses),
