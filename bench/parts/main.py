@@ -177,8 +177,8 @@ def main():
     with Hugepages(HUGEPAGES if arguments.build is None else 0):
         run_parts(chosen, Context(TOP, build, arguments.quick), arguments)
     results = figures.load(arguments.out)
-    print(figures.text_table(results))
     write(os.path.join(arguments.out, "report.html"), page.render(results))
+    print(figures.text_table(results))
     print(f"\n{arguments.out}/report.html, *.json    {time.monotonic() - began:.0f} s")
     failed = [part.name for part in chosen if results[part.name]["status"] == "failed"]
     for name in failed:
@@ -198,3 +198,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

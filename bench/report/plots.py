@@ -185,6 +185,28 @@ def headline(rows):
           row.verdict == "met") for row in bounded], left=430)
 
 
+def scale(part):
+    found = output(part)
+    if found is None:
+        return []
+    many = f"{found['peers']:,} peers, {found['routes']:,} prefixes"
+    rows = [(f"{direction}, {words}", round(found[direction][key], 1)) for direction in DIRECTIONS
+            for key, words in (("few_min", "256 peers"), ("many_min", many))]
+    looked = [(f"{table}, IPv{family[1]}, {words}", found[key][family][what])
+              for key, table in (("hosts", "single addresses"), ("nets", "networks"))
+              for family in ("v4", "v6") for what, words in (("burst_hit", "found"), ("burst_miss", "not found"))]
+    return [
+        (chart.bars("Packets of 64 bytes with few and with many peers", "Minimum cycles, both in turn in every round.",
+                    rows, "TSC cycles a packet (min)", left=290),
+         (["way", "256 peers, min", many + ", min", "ratio", "ratio (med)"],
+          [[d] + [found[d][key] for key in ("few_min", "many_min", "ratio", "ratio_median")] for d in DIRECTIONS])),
+        (chart.bars("Routing table alone: a look-up in a burst", f"{found['routes']:,} prefixes, bursts of look-ups.",
+                    looked, "TSC cycles a look-up", left=260),
+         (["table", "filled in s", "bytes a prefix"],
+          [[words, found[key]["fill_s"], found[key]["bytes_a_prefix"]]
+           for key, words in (("hosts", "single addresses"), ("nets", "networks"))]))]
+
+
 def heavy(part):
     found = output(part)
     if found is None:
@@ -207,5 +229,5 @@ def nothing(part):
     return []
 
 
-MAKERS = {"aead": aead, "path": path, "hub": nothing, "scale": nothing, "overload": nothing, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
+MAKERS = {"aead": aead, "path": path, "hub": nothing, "scale": scale, "overload": nothing, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
           "network": network, "memory": memory}

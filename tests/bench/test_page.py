@@ -129,6 +129,18 @@ def percentiles_are_those_of_the_generator(page, seen):
             assert found[label, name] == expected[name], f"{label} {name}: {found}"
 
 
+def bars_are_the_cycles_with_few_and_many_peers(page, seen):
+    found = sorted(points(seen, "Packets of 64 bytes with few").values())
+    output = result("scale")["runs"][0]["output"]
+    assert found == sorted(round(output[d][key], 1) for d in ("seal", "open") for key in ("few_min", "many_min")), found
+
+
+def lines_are_the_speed_ups_of_a_heavy_peer(page, seen):
+    found = points(seen, "One peer")
+    expected = {(row["way"], str(row["size"])): row["speedup"] for row in result("heavy")["runs"][0]["output"]["results"]}
+    assert expected and found == expected, f"{found}\nexpected {expected}"
+
+
 def bounds_that_are_missed_are_marked(page, seen):
     found = {x: (series, y) for (series, x), y in points(seen, "Figures beside").items()}
     assert found["path, 64 B, seal: ratio to ipsec-mb"][0] == "met", found
@@ -199,7 +211,8 @@ with tempfile.TemporaryDirectory(prefix="weir-page.") as folder_:
         wide = browse(chromium, folder_, made, 1100)
         run_cases([every_plot_is_there_and_has_room, points_of_lines_are_those_of_the_results,
                    segments_are_the_stations, dots_are_the_rounds,
-                   bars_are_the_handshakes, percentiles_are_those_of_the_generator, bounds_that_are_missed_are_marked,
+                   bars_are_the_handshakes, percentiles_are_those_of_the_generator,
+                   bars_are_the_cycles_with_few_and_many_peers, lines_are_the_speed_ups_of_a_heavy_peer, bounds_that_are_missed_are_marked,
                    no_label_lies_on_another_and_none_is_cut_off, the_page_is_no_wider_than_its_window,
                    plots_have_names_for_those_who_do_not_see_them], made, wide)
         narrow = browse(chromium, folder_, made, 500)
