@@ -20,6 +20,8 @@
 #define BENCH_ROUNDS_DEFAULT 121U
 #define BENCH_BURST_MAX      64U
 #define BENCH_PEERS_MAX      4096U
+#define BENCH_PATH_PEERS_MAX 131072U /* of path and scale: as many endpoints as 198.18.0.0/15 has */
+#define BENCH_ROUTES_MAX     4000000U
 #define BENCH_PEERS_DEFAULT  256U
 
 enum bench_direction { BENCH_SEAL = 0, BENCH_OPEN = 1, BENCH_N_DIRECTIONS };
@@ -27,7 +29,8 @@ enum bench_direction { BENCH_SEAL = 0, BENCH_OPEN = 1, BENCH_N_DIRECTIONS };
 struct bench_options {
 	unsigned int rounds;
 	unsigned int peers;
-	unsigned int burst; /* of aead; path has bursts of BENCH_BURST */
+	unsigned int routes; /* prefixes beside the peers' addresses */
+	unsigned int burst;  /* of aead; path has bursts of BENCH_BURST */
 	enum aead_backend backend;
 	bool json;
 	bool size_wanted[BENCH_N_SIZES];
@@ -80,6 +83,7 @@ int bench_result_add_station(struct bench_result *result, const char *name, unsi
 int bench_aead(const struct bench_options *options);
 int bench_path(const struct bench_options *options);
 int bench_heavy(const struct bench_options *options);
+int bench_scale(const struct bench_options *options);
 int bench_handshake(const struct bench_options *options);
 
 #endif

@@ -16,10 +16,11 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path|heavy|handshake|machine [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|scale|heavy|handshake|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
+	"  scale              many peers and prefixes against few: cycles, memory, the routing table\n"
 	"  heavy              one peer, a worker alone and helped by another on a second CPU\n"
 	"  handshake          a peer's handshake, by the protocol alone and through control\n"
 	"  machine            only what the machine is: CPU, TSC and core clock\n"
@@ -27,7 +28,9 @@ static const char usage[] =
 	"  --rounds N         rounds of 256 packets a size (heavy: 2048), or of 64 handshakes; 100 to 100000\n"
 	"                     (default 121)\n"
 	"  --peers N          peers, each with its own keys; 1 to 4096 (default 256); handshake wants\n"
-	"                     64 at least\n"
+	"                     64 at least; path and scale take up to 131072 (scale: default 100000)\n"
+	"  --routes N         prefixes beside the peers' addresses, up to 4000000; path and scale\n"
+	"                     (default 0; scale: 1000000, and 64 at least)\n"
 	"  --burst N          packets a burst; 1 to 64 (default 32); aead only\n"
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
 	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420); aead, path and heavy\n"
@@ -46,29 +49,40 @@ enum option {
 	OPTION_BURST = 2,
 	OPTION_SIZE = 3,
 	OPTION_BACKEND = 4,
-	N_OPTIONS = 5,
+	OPTION_ROUTES = 5,
+	N_OPTIONS = 6,
 };
-static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers", "--burst", "--size",
-                                                    "--backend"};
+static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers",   "--burst",
+                                                    "--size",   "--backend", "--routes"};
 #define OPTION_BIT(option) (1U << (option))
 #define TAKES_PACKETS                                                                              \
 	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
 	 | OPTION_BIT(OPTION_BACKEND))
 
-#define SUBCOMMANDS "aead, path, heavy, handshake or machine"
+#define SUBCOMMANDS "aead, path, scale, heavy, handshake or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
 	unsigned int takes;     /* OPTION_BIT()s */
 	unsigned int peers_min; /* of --peers */
+	unsigned int peers_max;
+	unsigned int peers_default;
+	unsigned int routes_default;
 } subcommands[] = {
-	{"aead", bench_aead, TAKES_PACKETS | OPTION_BIT(OPTION_BURST), 1},
-	{"path", bench_path, TAKES_PACKETS, 1},
+	{"aead", bench_aead, TAKES_PACKETS | OPTION_BIT(OPTION_BURST), 1, BENCH_PEERS_MAX,
+         BENCH_PEERS_DEFAULT, 0},
+	{"path", bench_path, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
+         BENCH_PEERS_DEFAULT, 0},
+	{"scale", bench_scale,
+         OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_ROUTES)
+                 | OPTION_BIT(OPTION_BACKEND),
+         1, BENCH_PATH_PEERS_MAX, 100000, 1000000},
 	{"heavy", bench_heavy,
-         OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_SIZE) | OPTION_BIT(OPTION_BACKEND), 1},
+         OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_SIZE) | OPTION_BIT(OPTION_BACKEND), 1, 1, 1,
+         0},
 	{"handshake", bench_handshake, OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS),
-         BENCH_HANDSHAKES},
-	{"machine", bench_report_machine, 0, 1},
+         BENCH_HANDSHAKES, BENCH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
+	{"machine", bench_report_machine, 0, 1, 1, 1, 0},
 };
 
 static int refuse(const char *option, const char *value, const char *taken)
@@ -127,12 +141,15 @@ static int parse_option(const struct subcommand *subcommand, enum option option,
 		return parse_number(name, value, BENCH_ROUNDS_MIN, BENCH_ROUNDS_MAX,
 		                    &options->rounds);
 	case OPTION_PEERS:
-		return parse_number(name, value, subcommand->peers_min, BENCH_PEERS_MAX,
+		return parse_number(name, value, subcommand->peers_min, subcommand->peers_max,
 		                    &options->peers);
 	case OPTION_BURST:
 		return parse_number(name, value, 1, BENCH_BURST_MAX, &options->burst);
 	case OPTION_SIZE:
 		return parse_sizes(value, options->size_wanted);
+	case OPTION_ROUTES:
+		return parse_number(name, value, subcommand->routes_default != 0 ? 64 : 0,
+		                    BENCH_ROUTES_MAX, &options->routes);
 	case OPTION_BACKEND:
 	case N_OPTIONS:
 		break;
@@ -187,7 +204,7 @@ static int parse_options(const struct subcommand *subcommand, int argc, char **a
 		option = find_option(name);
 		if (option == N_OPTIONS) {
 			fprintf(stderr,
-			        "weir-bench: unknown argument \"%s\"; taken are --rounds, --peers, --burst, --size, --backend, --json, --help\n",
+			        "weir-bench: unknown argument \"%s\"; taken are --rounds, --peers, --routes, --burst, --size, --backend, --json, --help\n",
 			        argv[i]);
 			return -EINVAL;
 		}
@@ -227,7 +244,6 @@ int main(int argc, char **argv)
 {
 	struct bench_options options = {
 		.rounds = BENCH_ROUNDS_DEFAULT,
-		.peers = BENCH_PEERS_DEFAULT,
 		.burst = BENCH_BURST,
 		.backend = AEAD_BACKEND_AUTO,
 	};
@@ -250,6 +266,8 @@ int main(int argc, char **argv)
 	}
 	for (unsigned int i = 0; i < BENCH_N_SIZES; i++)
 		options.size_wanted[i] = true;
+	options.peers = subcommand->peers_default;
+	options.routes = subcommand->routes_default;
 	if (parse_options(subcommand, argc - 2, argv + 2, &options) != 0)
 		return EXIT_USAGE;
 	cpu = bench_machine_pin();

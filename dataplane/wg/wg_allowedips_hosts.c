@@ -61,14 +61,14 @@ struct slot {
 
 static uint32_t slot_mark(const struct wg_hosts *hosts, struct slot slot)
 {
-	return hosts->family == BASE_IP_V4 ? (uint32_t)slot.bucket->v4[slot.way]
+	return hosts->family == BASE_IP_V4 ? slot.bucket->v4.mark[slot.way]
 	                                   : slot.bucket->v6.mark[slot.way];
 }
 
 static struct wg_key slot_key(const struct wg_hosts *hosts, struct slot slot)
 {
 	if (hosts->family == BASE_IP_V4)
-		return (struct wg_key){.high = slot.bucket->v4[slot.way] >> 32 << 32};
+		return (struct wg_key){.high = (uint64_t)slot.bucket->v4.address[slot.way] << 32};
 	return (struct wg_key){slot.bucket->v6.high[slot.way], slot.bucket->v6.low[slot.way]};
 }
 
@@ -76,7 +76,9 @@ static struct wg_key slot_key(const struct wg_hosts *hosts, struct slot slot)
 static void slot_set(struct wg_hosts *hosts, struct slot slot, struct wg_key key, uint32_t mark)
 {
 	if (hosts->family == BASE_IP_V4) {
-		__atomic_store_n(&slot.bucket->v4[slot.way], key.high | mark, __ATOMIC_RELEASE);
+		__atomic_store_n(&slot.bucket->v4.address[slot.way], (uint32_t)(key.high >> 32),
+		                 __ATOMIC_RELAXED);
+		__atomic_store_n(&slot.bucket->v4.mark[slot.way], mark, __ATOMIC_RELEASE);
 		return;
 	}
 	__atomic_store_n(&slot.bucket->v6.high[slot.way], key.high, __ATOMIC_RELAXED);

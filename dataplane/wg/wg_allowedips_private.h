@@ -133,7 +133,10 @@ static inline void wg__ref_store(uint32_t *slot, uint32_t ref)
 #define WG_BUCKET_V6 3U
 
 union wg_bucket {
-	uint64_t v4[WG_BUCKET_V4]; /* address above, mark below: one store */
+	struct {
+		uint32_t address[WG_BUCKET_V4];
+		uint32_t mark[WG_BUCKET_V4];
+	} v4;
 	struct {
 		uint64_t high[WG_BUCKET_V6];
 		uint64_t low[WG_BUCKET_V6];

@@ -1,0 +1,468 @@
+/* Making the world of bench_path.c and bench_scale.c, and its packets. */
+#include "bench_world.h"
+
+#include "base_bytes.h"
+#include "base_time.h"
+#include "bench_eal.h"
+#include "path_sum.h"
+#include "wg_message.h"
+
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ETHER_LEN   14U
+#define IP4_LEN     20U
+#define UDP_LEN     8U
+#define HEADERS_LEN (ETHER_LEN + IP4_LEN + UDP_LEN + WG_DATA_HEADER_LEN)
+#define LISTEN_PORT 51820U
+#define PEER_PORT   40000U
+#define WAN_MTU     1500U
+#define TUNNEL_MTU  1420U
+#define EAL_MB      8U
+#define N_MBUFS     511U /* 2^n - 1 fits a pool best */
+#define TTL         64U
+
+#define ADDRESS_HUB     0xc0000202U /* 192.0.2.2, RFC 5737 */
+#define ADDRESS_GATEWAY 0xc0000201U
+#define ADDRESS_OUTER   0xc6120000U /* 198.18.0.0/15, RFC 2544: peers' endpoints */
+#define ADDRESS_INNER   0x0a400000U /* 10.64.0.0/10: peers' inner addresses */
+#define ADDRESS_TUNNEL  0x0a3f0001U /* 10.63.0.1: the hub's */
+#define ADDRESS_ROUTES  0x20000000U /* 32.0.0.0/3: prefixes that no packet is for */
+
+static const uint8_t hub_mac[6] = {0x02, 0, 0, 0, 0, 1};
+static const uint8_t gateway_mac[6] = {0x02, 0, 0, 0, 0, 2};
+
+const struct bench_way bench_ways[BENCH_N_DIRECTIONS] = {
+	[BENCH_OPEN] = {6,
+                        {{"in_parse", in_parse},
+                         {"in_session", in_session},
+                         {"in_open", in_open},
+                         {"in_accept", in_accept},
+                         {"policy", policy},
+                         {"in_deliver", in_deliver}}},
+	[BENCH_SEAL] = {4,
+                        {{"out_parse", out_parse},
+                         {"out_route", out_route},
+                         {"out_seal", out_seal},
+                         {"out_wrap", out_wrap}}},
+};
+
+static int fail(const char *what, int err)
+{
+	fprintf(stderr, "weir-bench: %s: %s\n", what, strerror(err < 0 ? -err : err));
+	return -1;
+}
+
+/* ---- surroundings -------------------------------------------------------------------------------- */
+
+static struct base_ip ip4(uint32_t address)
+{
+	uint8_t bytes[4];
+
+	base_store_be32(bytes, address);
+	return base_ip_make(BASE_IP_V4, bytes);
+}
+
+static int add_peer(struct bench_world *world, uint32_t i)
+{
+	struct bench_peer *peer = &world->peer[i];
+	struct abi_cmd_peer put = {.peer = i};
+	struct abi_cmd_route route = {
+		.prefix = {.ip = ip4(ADDRESS_INNER + i), .len = 32},
+		.peer = i,
+	};
+	struct abi_cmd_session_install install = {
+		.index = abi_index_make(0, i + 1, i * 0x9e3779b9U),
+		.remote_index = 0x10000 + i,
+		.peer = i,
+		.role = ABI_ROLE_INITIATOR, /* may send at once */
+		.birth_ns = world->st.now_ns,
+		.remote = {.ip = ip4(ADDRESS_OUTER + i), .port = PEER_PORT},
+		.local = ip4(ADDRESS_HUB),
+	};
+	int err;
+
+	for (unsigned int j = 0; j < 32; j++) {
+		peer->receive_key[j] = (uint8_t)(i * 37 + (i >> 8) + j * 101);
+		peer->send_key[j] = (uint8_t)(i * 41 + (i >> 8) + j * 103 + 1);
+	}
+	memcpy(install.receive_key, peer->receive_key, 32);
+	memcpy(install.send_key, peer->send_key, 32);
+	peer->index = install.index;
+	err = state_peer_put(&world->st, &put);
+	if (err == 0)
+		err = state_route_put(&world->st, &route);
+	if (err == 0)
+		err = state_session_install(&world->st, &install);
+	return err;
+}
+
+/* What control's commands would have made of a hub with one WAN port behind one gateway. */
+static int fill_state(struct bench_world *world)
+{
+	struct state *st = &world->st;
+	struct abi_cmd_address address = {.ip = ip4(ADDRESS_HUB), .port = 0, .present = 1};
+	struct abi_cmd_address tunnel = {.ip = ip4(ADDRESS_TUNNEL), .present = 1};
+	struct abi_cmd_wan_route route = {.prefix = {.ip = ip4(0)},
+	                                  .gateway = ip4(ADDRESS_GATEWAY)};
+	struct abi_cmd_neighbour neighbour = {.ip = ip4(ADDRESS_GATEWAY)};
+	int err;
+
+	tunnel.port = ABI_PORTS_MAX;
+	memcpy(neighbour.mac, gateway_mac, sizeof(gateway_mac));
+	st->hub.listen_port = LISTEN_PORT;
+	st->hub.tunnel_mtu = TUNNEL_MTU;
+	st->hub.peer_to_peer = 1;
+	st->wan.n_ports = 1;
+	memcpy(st->wan.ports[0].mac, hub_mac, sizeof(hub_mac));
+	st->wan.ports[0].mtu = WAN_MTU;
+	err = state_address_put(st, &address);
+	if (err == 0)
+		err = state_address_put(st, &tunnel);
+	if (err == 0)
+		err = state_wan_route_put(st, &route);
+	if (err == 0)
+		err = state_wan_neighbour_put(st, &neighbour);
+	for (uint32_t i = 0; err == 0 && i < world->n_peers; i++)
+		err = add_peer(world, i);
+	return err;
+}
+
+/* Prefixes as a large hub has them beside its peers' addresses, in both families: half single
+ * addresses, a quarter /24 and a quarter IPv6 /64. */
+static int add_route(struct bench_world *world, uint32_t i)
+{
+	uint64_t x = (i + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
+	struct abi_cmd_route route = {.peer = (uint32_t)(x >> 40) % world->n_peers};
+
+	x ^= x >> 29;
+	route.prefix.ip = ip4(ADDRESS_ROUTES | ((uint32_t)x & 0x1fffffff));
+	route.prefix.len = i % 4 == 2 ? 24 : 32;
+	if (i % 4 == 3) {
+		route.prefix.ip = (struct base_ip){.family = BASE_IP_V6, .bytes = {0xfd}};
+		base_store_be64(route.prefix.ip.bytes + 1, x);
+		route.prefix.len = 64;
+	}
+	base_prefix_mask(&route.prefix);
+	return state_route_put(&world->st, &route);
+}
+
+static int init_state(struct bench_world *world, unsigned int n_routes)
+{
+	struct abi_setup setup = {.n_workers = 1, .n_ports = 1, .tunnel_mtu = TUNNEL_MTU};
+	struct state_setup own = {
+		.region = &world->region,
+		.aead = world->aead,
+		.pool = world->pool,
+		.now_ns = base_time_monotonic_ns(),
+		.seed = 1,
+	};
+	/* a power of two, so that the slots are as many as a hub with as many peers has */
+	uint32_t n_peers = 4096;
+	int err;
+
+	while (n_peers < world->n_peers)
+		n_peers *= 2;
+	snprintf(setup.ports[0].name, sizeof(setup.ports[0].name), "wan");
+	setup.ports[0].driver = ABI_DRIVER_VDEV;
+	snprintf(setup.ports[0].device, sizeof(setup.ports[0].device), "net_null0");
+	err = abi_region_create(&setup, n_peers, 1, &world->region);
+	if (err != 0)
+		return fail("region", err);
+	world->current = calloc(n_peers, sizeof(*world->current));
+	if (world->current == NULL)
+		return fail("table of sessions", ENOMEM);
+	own.current = world->current;
+	err = state_routes_create(1, n_peers, &own.routes);
+	if (err == 0)
+		err = state_init(&world->st, &own);
+	if (err == 0)
+		err = fill_state(world);
+	for (uint32_t i = 0; err == 0 && i < n_routes; i++)
+		err = add_route(world, i);
+	return err == 0 ? 0 : fail("state of a worker", err);
+}
+
+static int start(struct bench_world *world, const struct bench_options *options)
+{
+	int err = aead_create(options->backend, &world->aead);
+
+	if (err != 0)
+		return fail("backend cannot be used", err);
+	err = bench_reference_create(&world->reference);
+	if (err != 0)
+		return fail("reference (ipsec-mb) cannot be used", err);
+	if (bench_eal_start(EAL_MB) != 0)
+		return -1;
+	world->pool = rte_pktmbuf_pool_create("bench", N_MBUFS, 0, PORT_LINK_PRIV_LEN,
+	                                      RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (world->pool == NULL)
+		return fail("packet buffers", rte_errno);
+	for (unsigned int i = 0; i < BENCH_PACKETS; i++) {
+		world->packet[i].mbuf = rte_pktmbuf_alloc(world->pool);
+		if (world->packet[i].mbuf == NULL)
+			return fail("packet buffers", ENOMEM);
+	}
+	return 0;
+}
+
+static void share(struct bench_world *world, const struct bench_world *other)
+{
+	world->aead = other->aead;
+	world->reference = other->reference;
+	world->pool = other->pool;
+	for (unsigned int i = 0; i < BENCH_PACKETS; i++)
+		world->packet[i].mbuf = other->packet[i].mbuf;
+}
+
+static unsigned int common_divisor(unsigned int a, unsigned int b)
+{
+	return b == 0 ? a : common_divisor(b, a % b);
+}
+
+struct bench_world *bench_world_create(const struct bench_options *options, unsigned int n_peers,
+                                       unsigned int n_routes, const struct bench_world *other)
+{
+	struct bench_world *world = aligned_alloc(RTE_CACHE_LINE_SIZE,
+	                                          RTE_CACHE_LINE_ROUNDUP(sizeof(*world)));
+
+	if (world == NULL)
+		goto no_memory;
+	memset(world, 0, sizeof(*world));
+	world->n_peers = n_peers;
+	for (world->peer_step = n_peers * 5U / 8U + 1; /* 1 divides all */
+	     common_divisor(world->peer_step, n_peers) != 1; world->peer_step++)
+		;
+	world->peer = calloc(n_peers, sizeof(*world->peer));
+	if (world->peer == NULL)
+		goto no_memory;
+	if (other != NULL)
+		share(world, other);
+	else if (start(world, options) != 0)
+		goto failed;
+	if (init_state(world, n_routes) == 0)
+		return world;
+failed:
+	bench_world_destroy(world, other != NULL);
+	return NULL;
+no_memory:
+	fprintf(stderr, "weir-bench: no memory for %u peers\n", n_peers);
+	goto failed;
+}
+
+void bench_world_destroy(struct bench_world *world, bool is_other)
+{
+	if (world == NULL)
+		return;
+	if (!is_other) {
+		aead_destroy(world->aead);
+		bench_reference_destroy(world->reference);
+	}
+	free(world->peer);
+	free(world);
+}
+
+/* ---- packets ------------------------------------------------------------------------------------- */
+
+static uint8_t payload_byte(uint32_t packet, uint32_t at)
+{
+	return (uint8_t)(packet * 7 + at);
+}
+
+static void write_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destination)
+{
+	memset(ip, 0, IP4_LEN);
+	ip[0] = 0x45;
+	base_store_be16(ip + 2, (uint16_t)len);
+	ip[8] = TTL;
+	ip[9] = 17;
+	base_store_be32(ip + 12, source);
+	base_store_be32(ip + 16, destination);
+	base_store_be16(ip + 10, (uint16_t)~path_sum_fold(path_sum_add(0, ip, IP4_LEN)));
+}
+
+static void write_inner(const struct bench_packet *packet, uint8_t *ip, uint32_t i)
+{
+	write_ip4(ip, packet->len, ADDRESS_INNER + packet->from, ADDRESS_INNER + packet->to);
+	for (uint32_t at = IP4_LEN; at < packet->len; at++)
+		ip[at] = payload_byte(i, at);
+}
+
+/* WireGuard pads to 16 bytes, but not beyond the tunnel's MTU (whitepaper 5.4.6). */
+static uint32_t padded(uint32_t len)
+{
+	uint32_t up = (len + 15U) & ~15U;
+
+	return up < TUNNEL_MTU ? up : TUNNEL_MTU;
+}
+
+static uint8_t *reset_mbuf(struct rte_mbuf *mbuf, uint32_t len)
+{
+	mbuf->data_off = RTE_PKTMBUF_HEADROOM;
+	mbuf->data_len = (uint16_t)len;
+	mbuf->pkt_len = len;
+	return rte_pktmbuf_mtod(mbuf, uint8_t *);
+}
+
+static void prepare_seal(struct bench_world *world, uint32_t i)
+{
+	struct bench_packet *packet = &world->packet[i];
+	uint8_t *inner = reset_mbuf(packet->mbuf, packet->len);
+
+	packet->mbuf->port = PORT_LINK_TUN;
+	write_inner(packet, inner, i);
+	world->ops[i] = (struct aead_op){
+		.data = inner,
+		.key = world->peer[packet->to].send_key,
+		.counter = i,
+		.len = padded(packet->len),
+		.verdict = AEAD_ERROR,
+	};
+}
+
+/* A frame of the peer's, complete but for the encryption, which is done for all packets at once. */
+static void prepare_open(struct bench_world *world, uint32_t i)
+{
+	struct bench_packet *packet = &world->packet[i];
+	struct bench_peer *peer = &world->peer[packet->from];
+	uint32_t inner_len = padded(packet->len);
+	uint32_t udp_len = UDP_LEN + WG_DATA_HEADER_LEN + inner_len + AEAD_TAG_LEN;
+	uint8_t *frame = reset_mbuf(packet->mbuf, ETHER_LEN + IP4_LEN + udp_len);
+	uint8_t *udp = frame + ETHER_LEN + IP4_LEN;
+	uint8_t *message = udp + UDP_LEN;
+	uint8_t *inner = message + WG_DATA_HEADER_LEN;
+
+	packet->mbuf->port = 0;
+	memcpy(frame, hub_mac, 6);
+	memcpy(frame + 6, gateway_mac, 6);
+	base_store_be16(frame + 12, 0x0800);
+	write_ip4(frame + ETHER_LEN, IP4_LEN + udp_len, ADDRESS_OUTER + packet->from, ADDRESS_HUB);
+	base_store_be16(udp, PEER_PORT);
+	base_store_be16(udp + 2, LISTEN_PORT);
+	base_store_be16(udp + 4, (uint16_t)udp_len);
+	base_store_be16(udp + 6, 0);
+	base_store_le32(message, WG_MESSAGE_DATA);
+	base_store_le32(message + WG_DATA_RECEIVER, peer->index);
+	base_store_le64(message + WG_DATA_COUNTER, peer->counter);
+	memset(inner + packet->len, 0, inner_len - packet->len);
+	write_inner(packet, inner, i);
+	world->ops[i] = (struct aead_op){
+		.data = inner,
+		.key = peer->receive_key,
+		.counter = peer->counter++,
+		.len = inner_len,
+		.verdict = AEAD_ERROR,
+	};
+}
+
+void bench_world_prepare(struct bench_world *world, const struct bench_size *size,
+                         enum bench_direction direction)
+{
+	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
+		struct bench_packet *packet = &world->packet[i];
+
+		packet->from = world->next_peer;
+		world->next_peer = (world->next_peer + world->peer_step) % world->n_peers;
+		packet->to = world->next_peer;
+		packet->len = bench_size_len(size, i);
+		if (direction == BENCH_SEAL)
+			prepare_seal(world, i);
+		else
+			prepare_open(world, i);
+	}
+	if (direction == BENCH_OPEN) {
+		for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST)
+			aead_seal(world->aead, &world->ops[i], BENCH_BURST);
+	}
+}
+
+/* ---- checks, outside the timed part ---------------------------------------------------------------- */
+
+static bool inner_right(const struct bench_packet *packet, uint32_t i, const uint8_t *inner,
+                        uint32_t ttl)
+{
+	if (base_load_be16(inner + 2) != packet->len || inner[8] != ttl
+	    || path_sum_fold(path_sum_add(0, inner, IP4_LEN)) != 0xffff)
+		return false;
+	for (uint32_t at = IP4_LEN; at < packet->len; at++) {
+		if (inner[at] != payload_byte(i, at))
+			return false;
+	}
+	return true;
+}
+
+/* Opened, and one hop nearer to its destination. */
+static bool opened_right(const struct bench_world *world)
+{
+	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
+		const struct bench_packet *packet = &world->packet[i];
+		const uint8_t *frame = (const uint8_t *)packet->mbuf->buf_addr
+		                       + RTE_PKTMBUF_HEADROOM;
+
+		if (!inner_right(packet, i, frame + HEADERS_LEN, TTL - 1))
+			return false;
+	}
+	return true;
+}
+
+/* A frame to the peer that the reference can open, of the length that the reference sealed. */
+static bool sealed_right(struct bench_world *world)
+{
+	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
+		const struct bench_packet *packet = &world->packet[i];
+		uint8_t *frame = rte_pktmbuf_mtod(packet->mbuf, uint8_t *);
+		struct aead_op op = {
+			.data = frame + HEADERS_LEN,
+			.key = world->peer[packet->to].send_key,
+			.counter = base_load_le64(frame + HEADERS_LEN - 8),
+			.len = world->ops[i].len,
+		};
+
+		if (packet->mbuf->data_len != HEADERS_LEN + op.len + AEAD_TAG_LEN
+		    || base_load_be32(frame + ETHER_LEN + 16) != ADDRESS_OUTER + packet->to)
+			return false;
+		bench_reference_open(world->reference, &op, 1);
+		if (op.verdict != AEAD_OK || !inner_right(packet, i, op.data, TTL))
+			return false;
+	}
+	return true;
+}
+
+/* ---- timing -------------------------------------------------------------------------------------- */
+
+void bench_world_burst(struct bench_world *world, unsigned int first)
+{
+	world->burst.n = 0;
+	for (unsigned int i = first; i < first + BENCH_BURST; i++)
+		(void)path_append(&world->burst, world->packet[i].mbuf);
+	world->st.now_ns += BASE_NS_PER_US;
+}
+
+uint64_t bench_world_time(struct bench_world *world, enum bench_direction direction,
+                          unsigned int *n_left)
+{
+	const struct bench_way *way = &bench_ways[direction];
+	uint64_t start = bench_tsc();
+
+	*n_left = 0;
+	for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST) {
+		bench_world_burst(world, i);
+		for (unsigned int j = 0; j < way->n; j++)
+			way->station[j].run(&world->st, &world->burst);
+		*n_left += world->burst.n;
+	}
+	return bench_tsc() - start;
+}
+
+bool bench_world_right(struct bench_world *world, enum bench_direction direction,
+                       unsigned int n_left)
+{
+	punt(&world->st); /* events of first packets */
+	if (n_left != BENCH_PACKETS)
+		return false;
+	return direction == BENCH_SEAL ? sealed_right(world) : opened_right(world);
+}
