@@ -223,6 +223,23 @@ static void a_new_session_keeps_the_old_keys_for_what_is_on_its_way(void **state
 	end();
 }
 
+static void a_response_to_another_try_is_not_taken(void **state)
+{
+	uint8_t response[WG_RESPONSE_LEN];
+	struct wg_noise_keys keys;
+
+	(void)state;
+	begin(true, 1, 0);
+	pktgen_handshakes_turn(&hs, S);
+	answer(response, &keys);
+	base_store_le32(response + WG_RESPONSE_RECEIVER,
+	                pktgen_peer_index(0, peers.peer[0].generation - 1));
+	pktgen_handshakes_response(&hs, response, S);
+	assert_int_equal(hs.stats.refused, 1);
+	assert_int_equal(hs.stats.completed, 0);
+	end();
+}
+
 static void measured_responses_are_verified_afterwards(void **state)
 {
 	uint8_t response[WG_RESPONSE_LEN];
@@ -256,6 +273,7 @@ int main(void)
 		cmocka_unit_test(a_cookie_is_used_at_the_next_try_and_not_before),
 		cmocka_unit_test(a_forged_response_changes_nothing),
 		cmocka_unit_test(a_new_session_keeps_the_old_keys_for_what_is_on_its_way),
+		cmocka_unit_test(a_response_to_another_try_is_not_taken),
 		cmocka_unit_test(measured_responses_are_verified_afterwards),
 	};
 
