@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#define ORDINARY_PAGE 4096U
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
 
 uint64_t base_hugepage_free_len(void)
@@ -32,4 +33,11 @@ uint64_t base_hugepage_free_len(void)
 	}
 	closedir(dir);
 	return total;
+}
+
+uint64_t base_hugepage_pool_len(uint32_t n, uint32_t object_len, bool hugepages)
+{
+	if (!hugepages && object_len <= ORDINARY_PAGE)
+		object_len = ORDINARY_PAGE / (ORDINARY_PAGE / object_len);
+	return (uint64_t)n * object_len;
 }

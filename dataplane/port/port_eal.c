@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,10 +60,10 @@ uint32_t port_eal_buffer_len(const struct abi_setup *setup)
 	return len;
 }
 
-static uint64_t memory_len(const struct abi_setup *setup)
+static uint64_t memory_len(const struct abi_setup *setup, bool hugepages)
 {
-	uint64_t pool = (uint64_t)port_eal_n_mbufs(setup)
-	                * (port_eal_buffer_len(setup) + MBUF_OVERHEAD);
+	uint64_t pool = base_hugepage_pool_len(
+		port_eal_n_mbufs(setup), port_eal_buffer_len(setup) + MBUF_OVERHEAD, hugepages);
 
 	return (pool + pool / 16 + OTHER_MEMORY + 2 * MEGABYTE - 1) / (2 * MEGABYTE)
 	       * (2 * MEGABYTE);
@@ -118,7 +119,7 @@ void port_eal_compose(const struct abi_setup *setup, const char *cpus, int hugep
 	if (!hugepages)
 		add(args, "--no-shconf");
 	add(args, "-m");
-	add(args, "%llu", (unsigned long long)(memory_len(setup) / MEGABYTE));
+	add(args, "%llu", (unsigned long long)(memory_len(setup, hugepages != 0) / MEGABYTE));
 	add(args, "--iova-mode=va");
 	add(args, "--no-telemetry");
 	for (uint32_t i = 0; i < setup->n_ports; i++) {
@@ -151,7 +152,7 @@ static void format_cpus(const cpu_set_t *set, char *out, size_t out_len)
 
 static int choose_hugepages(const struct abi_setup *setup)
 {
-	uint64_t wanted = memory_len(setup), is_free;
+	uint64_t wanted = memory_len(setup, true), is_free;
 
 	if (!setup->use_hugepages)
 		return 0;

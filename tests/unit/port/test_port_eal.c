@@ -100,6 +100,28 @@ static void compose_holds_the_largest_setup(void **state)
 	assert_in_range(args.n, 1, PORT_EAL_ARGS_MAX);
 }
 
+/* The number behind -m. */
+static unsigned long memory(void)
+{
+	for (int i = 0; i + 1 < args.n; i++)
+		if (strcmp(args.text[i], "-m") == 0)
+			return strtoul(args.text[i + 1], NULL, 10);
+	return 0;
+}
+
+/* A buffer does not cross a page of 4 KB, so each of them takes one. */
+static void ordinary_memory_has_a_page_for_each_buffer(void **state)
+{
+	struct abi_setup setup = one_af_packet();
+
+	(void)state;
+	setup.n_mbufs = 16383;
+	port_eal_compose(&setup, "0", 1, &args);
+	assert_in_range(memory(), 38, 64);
+	port_eal_compose(&setup, "0", 0, &args);
+	assert_in_range(memory(), 64 + 16, 96);
+}
+
 static void pool_grows_with_workers_and_nics(void **state)
 {
 	struct abi_setup setup = one_af_packet();
@@ -120,6 +142,7 @@ int main(void)
 		cmocka_unit_test(compose_allows_named_pci_devices_only),
 		cmocka_unit_test(compose_makes_room_for_jumbo_frames),
 		cmocka_unit_test(compose_holds_the_largest_setup),
+		cmocka_unit_test(ordinary_memory_has_a_page_for_each_buffer),
 		cmocka_unit_test(pool_grows_with_workers_and_nics),
 	};
 
