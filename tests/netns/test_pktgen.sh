@@ -107,6 +107,16 @@ check "loss at multiples of a rate" direct loss --rate 5kpps --steps 1,2 --time 
 check "one trial each" holds '[x["rate_pps"] for x in r["trials"]] == [5000, 10000]'
 check "the hub's packets are all accounted for" net_wait 3 balance
 net_end "$lab_hub_pid"
+LAB_WORKERS=2
+require "hub with two workers on a vhost-user port" without_kernel "net_vhost0,iface=$net_dir/vhost.sock,queues=2" \
+	"net_virtio_user0,path=$net_dir/vhost.sock,queues=2,queue_size=1024,mac=02:00:00:00:77:01"
+check "from worker to worker" direct traffic --rate 20kpps --time 1 --size imix --direction both --queues 2
+check "nothing reordered, duplicated or changed" holds "$nothing_wrong"
+handed_over() { [ "$(lab_counter rx_handoff)" -gt 1000 ]; }
+check "packets went from one worker to the other" net_wait 3 handed_over
+check "the hub's packets are all accounted for" net_wait 3 balance
+net_end "$lab_hub_pid"
+LAB_WORKERS=1
 require "hub with a memif port" without_kernel "net_memif0,role=server,socket=$net_dir/memif.sock,socket-abstract=no" \
 	"net_memif0,role=client,socket=$net_dir/memif.sock,socket-abstract=no"
 check "peer to peer over memif" direct traffic --rate 20kpps --time 1 --size imix

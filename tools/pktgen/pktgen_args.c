@@ -189,6 +189,11 @@ static int take_queue(struct pktgen_options *o, const char *text)
 	return r;
 }
 
+static int take_queues(struct pktgen_options *o, const char *text)
+{
+	return read_u32(text, 1, PKTGEN_QUEUES_MAX, &o->n_queues);
+}
+
 static int take_source(struct pktgen_options *o, const char *text)
 {
 	int r = base_prefix_parse(text, &o->source);
@@ -407,6 +412,8 @@ static const struct key keys[] = {
 	{"mtu", "BYTES", "a number from 1280 to 9000", "of the port (default 1500)", take_mtu},
 	{"queue", "N", "a number from 64 to 8192",
          "packets that each queue of the port holds (default 1024)", take_queue},
+	{"queues", "N", "a number from 1 to 16",
+         "of the port, each way; peer i sends on queue i mod N (default 1)", take_queues},
 	{"core", "N", "a number from 0 to 1023", "CPU to run on (default: any)", take_core},
 	{"idle", "HOW", "busy or nap", "nap: leave the CPU to others when idle (default busy)",
          take_idle},
@@ -636,6 +643,7 @@ static void set_defaults(struct pktgen_options *out)
 		.hugepages = true,
 		.mtu = 1500,
 		.n_queue = 1024,
+		.n_queues = 1,
 		.seed = "1",
 		.n_peers = 64,
 		.n_flows = 1,

@@ -17,6 +17,7 @@
 #define PKTGEN_SIZE_MAX      8900U
 #define PKTGEN_SIZE_MIN      64U
 #define PKTGEN_SIZE_MIN_V6   80U
+#define PKTGEN_QUEUES_MAX    16U
 #define PKTGEN_STEPS_MAX     16U
 #define PKTGEN_SEED_MAX      64U
 #define PKTGEN_KEY_LEN       32U
@@ -53,7 +54,8 @@ struct pktgen_options {
 	bool nap;         /* sleep when there is nothing to do */
 	bool hugepages;
 	uint16_t mtu;     /* of the port */
-	uint16_t n_queue; /* descriptors of its queues */
+	uint16_t n_queue; /* descriptors of each of its queues */
+	uint32_t n_queues;
 
 	/* the network between us and the hub */
 	struct base_prefix source; /* first own address, and the net it is in */

@@ -34,24 +34,42 @@ static void set_pair(struct pktgen_flow *flow, const struct pktgen_options *opti
 	}
 }
 
+/* The i-th of all flows, in the order of pairs, then ways, then flows of a pair. */
+static struct pktgen_flow make_flow(const struct pktgen_options *options, uint32_t i)
+{
+	uint32_t pairs = n_pairs(options), ways = options->both_ways ? 2 : 1, source;
+	struct pktgen_flow flow = {0};
+
+	set_pair(&flow, options, i % pairs);
+	if (i / pairs % ways == 1) {
+		source = flow.source;
+		flow.source = flow.destination;
+		flow.destination = source;
+	}
+	return flow;
+}
+
 int pktgen_flows_init(struct pktgen_flows *flows, const struct pktgen_options *options)
 {
-	uint32_t pairs = n_pairs(options), ways = options->both_ways ? 2 : 1;
+	uint32_t next[PKTGEN_QUEUES_MAX];
 
-	flows->n = pairs * ways * options->n_flows;
+	*flows = (struct pktgen_flows){
+		.n = n_pairs(options) * (options->both_ways ? 2 : 1) * options->n_flows,
+		.n_queues = options->n_queues,
+	};
 	flows->flow = pktgen_memory_get((size_t)flows->n * sizeof(struct pktgen_flow));
 	if (flows->flow == NULL)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < flows->n; i++)
+		flows->first[pktgen_flows_queue(flows, make_flow(options, i).source) + 1]++;
+	for (uint32_t q = 0; q < flows->n_queues; q++) {
+		flows->first[q + 1] += flows->first[q];
+		next[q] = flows->first[q];
+	}
 	for (uint32_t i = 0; i < flows->n; i++) {
-		struct pktgen_flow *flow = &flows->flow[i];
-		uint32_t source;
+		struct pktgen_flow flow = make_flow(options, i);
 
-		set_pair(flow, options, i % pairs);
-		if (i / pairs % ways == 0)
-			continue;
-		source = flow->source;
-		flow->source = flow->destination;
-		flow->destination = source;
+		flows->flow[next[pktgen_flows_queue(flows, flow.source)]++] = flow;
 	}
 	return 0;
 }

@@ -34,13 +34,21 @@ _Static_assert(sizeof(struct pktgen_flow) == 64, "one line");
 
 struct pktgen_flows {
 	uint32_t n;
-	struct pktgen_flow *flow; /* [n]; neighbours belong to different peers */
+	struct pktgen_flow *flow; /* [n], by queue; neighbours belong to different peers */
+	uint32_t n_queues;
+	uint32_t first[PKTGEN_QUEUES_MAX + 1]; /* queue q has first[q] .. first[q + 1] - 1 */
 };
 
 /* Make the flows that the pattern asks for. Caller: pktgen_flows_fini(). Returns 0 or -ENOMEM. */
 int pktgen_flows_init(struct pktgen_flows *flows, const struct pktgen_options *options)
 	__attribute__((warn_unused_result));
 void pktgen_flows_fini(struct pktgen_flows *flows);
+
+/* The queue that a peer sends on: as a NIC spreads senders by their addresses, always the same. */
+static inline uint32_t pktgen_flows_queue(const struct pktgen_flows *flows, uint32_t peer)
+{
+	return peer % flows->n_queues;
+}
 
 /* Begin a trial: what was sent before is stale from now on. */
 void pktgen_flows_begin(struct pktgen_flows *flows);

@@ -30,19 +30,21 @@ static uint32_t buffer_len(const struct pktgen_options *options)
 	return len;
 }
 
-/* Both queues full, and as many under way. */
+/* All queues full, and as many under way. */
 static uint32_t n_mbufs(const struct pktgen_options *options)
 {
-	return options->n_queue * 4U > N_MBUFS_MIN ? options->n_queue * 4U - 1 : N_MBUFS_MIN;
+	uint32_t n = options->n_queue * options->n_queues * 4U;
+
+	return n > N_MBUFS_MIN ? n - 1 : N_MBUFS_MIN;
 }
 
 /* The pool and what EAL and the driver need beside it. */
-static uint64_t memory_len(const struct pktgen_options *options)
+static uint64_t memory_len(const struct pktgen_options *options, bool hugepages)
 {
-	uint64_t len = (uint64_t)n_mbufs(options) * (buffer_len(options) + 512);
+	uint64_t len = base_hugepage_pool_len(n_mbufs(options), buffer_len(options) + 512,
+	                                      hugepages);
 
-	/* Without hugepages a pool loses a part of every page. */
-	len += len / 4 + 24 * MEGABYTE;
+	len += len / 16 + 24 * MEGABYTE;
 	return (len + 2 * MEGABYTE - 1) / (2 * MEGABYTE) * (2 * MEGABYTE);
 }
 
@@ -54,7 +56,7 @@ static bool is_pci(const char *text)
 
 static bool choose_hugepages(const struct pktgen_options *options)
 {
-	uint64_t wanted = memory_len(options), is_free = base_hugepage_free_len();
+	uint64_t wanted = memory_len(options, true), is_free = base_hugepage_free_len();
 
 	if (!options->hugepages || is_free >= wanted)
 		return options->hugepages;
@@ -81,7 +83,8 @@ static int start_eal(const struct pktgen_options *options)
 	snprintf(text[n++], ARG_LEN, "%s", hugepages ? "--in-memory" : "--no-huge");
 	snprintf(text[n++], ARG_LEN, "%s", hugepages ? "--single-file-segments" : "--no-shconf");
 	snprintf(text[n++], ARG_LEN, "-m");
-	snprintf(text[n++], ARG_LEN, "%llu", (unsigned long long)(memory_len(options) / MEGABYTE));
+	snprintf(text[n++], ARG_LEN, "%llu",
+	         (unsigned long long)(memory_len(options, hugepages) / MEGABYTE));
 	snprintf(text[n++], ARG_LEN, "--iova-mode=va");
 	snprintf(text[n++], ARG_LEN, "--no-telemetry");
 	snprintf(text[n++], ARG_LEN, "--log-level=error");
@@ -130,23 +133,30 @@ static int configure(const struct pktgen_options *options, struct pktgen_port *p
 	struct rte_eth_conf conf = {0};
 	struct rte_eth_dev_info info;
 	uint16_t n_rx = options->n_queue, n_tx = options->n_queue;
+	uint16_t n_queues = (uint16_t)options->n_queues;
 	int r = rte_eth_dev_info_get(port->id, &info);
 
 	if (r < 0)
 		return fail(options, "ask the driver", r);
 	snprintf(port->driver, sizeof(port->driver), "%s", info.driver_name);
+	if (n_queues > info.max_rx_queues || n_queues > info.max_tx_queues) {
+		log_err("port", "--queues is %u, but the port has %u to receive and %u to send",
+		        n_queues, info.max_rx_queues, info.max_tx_queues);
+		return -EINVAL;
+	}
 	/* af_packet takes frames as large as its framesz, whatever it is told here. */
 	if (strcmp(info.driver_name, "net_af_packet") != 0)
 		conf.rxmode.mtu = options->mtu;
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
-	r = rte_eth_dev_configure(port->id, 1, 1, &conf);
+	r = rte_eth_dev_configure(port->id, n_queues, n_queues, &conf);
 	if (r < 0)
 		return fail(options, "configure", r);
 	r = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &n_rx, &n_tx);
-	if (r == 0)
-		r = rte_eth_rx_queue_setup(port->id, 0, n_rx, SOCKET_ID_ANY, NULL, port->pool);
-	if (r == 0)
-		r = rte_eth_tx_queue_setup(port->id, 0, n_tx, SOCKET_ID_ANY, NULL);
+	for (uint16_t q = 0; q < n_queues && r == 0; q++) {
+		r = rte_eth_rx_queue_setup(port->id, q, n_rx, SOCKET_ID_ANY, NULL, port->pool);
+		if (r == 0)
+			r = rte_eth_tx_queue_setup(port->id, q, n_tx, SOCKET_ID_ANY, NULL);
+	}
 	return r < 0 ? fail(options, "queues", r) : 0;
 }
 

@@ -53,6 +53,14 @@ struct pktgen_pace {
 	uint64_t last_ns;
 };
 
+/* One of the port's queues for sending. */
+struct pktgen_queue {
+	struct rte_mbuf *held[PKTGEN_BURST]; /* sealed; the queue was full */
+	uint32_t held_len[PKTGEN_BURST];
+	uint32_t n_held;
+	uint32_t next_flow; /* counted from the queue's first */
+};
+
 struct pktgen_run {
 	const struct pktgen_options *options;
 	struct pktgen_port port;
@@ -71,11 +79,9 @@ struct pktgen_run {
 
 	/* sending */
 	struct pktgen_pace pace;
-	uint32_t next_flow;
+	struct pktgen_queue queue[PKTGEN_QUEUES_MAX];
+	uint32_t next_queue;
 	uint32_t next_size;
-	struct rte_mbuf *held[PKTGEN_BURST]; /* the port was full */
-	uint32_t held_len[PKTGEN_BURST];
-	uint32_t n_held;
 	uint32_t n_come; /* for --open-every */
 
 	/* the slow part */

@@ -218,11 +218,11 @@ static void take(struct pktgen_run *run, struct burst *b, struct rte_mbuf *m)
 	}
 }
 
-uint32_t pktgen_rx_turn(struct pktgen_run *run)
+static uint32_t take_burst(struct pktgen_run *run, uint16_t queue)
 {
 	struct rte_mbuf *mbufs[RX_BURST];
 	struct burst b = {.n = 0};
-	uint32_t n = rte_eth_rx_burst(run->port.id, 0, mbufs, RX_BURST);
+	uint32_t n = rte_eth_rx_burst(run->port.id, queue, mbufs, RX_BURST);
 
 	if (n == 0)
 		return 0;
@@ -239,5 +239,14 @@ uint32_t pktgen_rx_turn(struct pktgen_run *run)
 	for (uint32_t i = 0; i < b.n; i++)
 		check_opened(run, &b.op[i], b.peer[i]);
 	rte_pktmbuf_free_bulk(mbufs, n);
+	return n;
+}
+
+uint32_t pktgen_rx_turn(struct pktgen_run *run)
+{
+	uint32_t n = 0;
+
+	for (uint16_t queue = 0; queue < run->options->n_queues; queue++)
+		n += take_burst(run, queue);
 	return n;
 }

@@ -25,6 +25,7 @@ uint32_t pktgen_tx_size(const struct pktgen_options *options, uint32_t i)
 
 struct burst {
 	uint32_t n;
+	uint16_t queue;
 	struct rte_mbuf *mbuf[PKTGEN_BURST];
 	struct pktgen_peer *peer[PKTGEN_BURST];
 	uint32_t len[PKTGEN_BURST]; /* inner */
@@ -56,13 +57,15 @@ static void make_packet(struct pktgen_run *run, struct burst *b, uint32_t flow_i
 }
 
 /* The flow's line is fetched well before the peer's, whose number lies in it. */
-static uint32_t next_flow(struct pktgen_run *run)
+static uint32_t next_flow(struct pktgen_run *run, uint32_t queue)
 {
-	uint32_t flow = run->next_flow, last = run->flows.n - 1;
+	uint32_t first = run->flows.first[queue];
+	uint32_t last = run->flows.first[queue + 1] - 1;
+	uint32_t flow = first + run->queue[queue].next_flow;
 	uint32_t far = flow + 2 * AHEAD < last ? flow + 2 * AHEAD : last;
 	uint32_t near = flow + AHEAD < last ? flow + AHEAD : last;
 
-	run->next_flow = flow < last ? flow + 1 : 0;
+	run->queue[queue].next_flow = flow < last ? flow + 1 - first : 0;
 	rte_prefetch0(&run->flows.flow[far]);
 	rte_prefetch0(&run->peers.peer[run->flows.flow[near].source]);
 	return flow;
@@ -71,7 +74,7 @@ static uint32_t next_flow(struct pktgen_run *run)
 static void fill_burst(struct pktgen_run *run, struct burst *b, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t id = next_flow(run);
+		uint32_t id = next_flow(run, b->queue);
 		struct pktgen_flow *flow = &run->flows.flow[id];
 		struct pktgen_peer *peer = &run->peers.peer[flow->source];
 
@@ -107,34 +110,36 @@ static void count_sent(struct pktgen_run *run, const uint32_t *len, uint32_t n)
 /* What the port does not take is held: it is sealed, and goes first when there is room. */
 static void send_burst(struct pktgen_run *run, struct burst *b)
 {
-	uint32_t n = rte_eth_tx_burst(run->port.id, 0, b->mbuf, (uint16_t)b->n);
+	struct pktgen_queue *queue = &run->queue[b->queue];
+	uint32_t n = rte_eth_tx_burst(run->port.id, b->queue, b->mbuf, (uint16_t)b->n);
 
 	count_sent(run, b->len, n);
 	if (likely(n == b->n))
 		return;
-	run->n_held = b->n - n;
-	memcpy(run->held, b->mbuf + n, run->n_held * sizeof(run->held[0]));
-	memcpy(run->held_len, b->len + n, run->n_held * sizeof(run->held_len[0]));
+	queue->n_held = b->n - n;
+	memcpy(queue->held, b->mbuf + n, queue->n_held * sizeof(queue->held[0]));
+	memcpy(queue->held_len, b->len + n, queue->n_held * sizeof(queue->held_len[0]));
 }
 
 /* True when nothing is held any more. */
-static bool send_held(struct pktgen_run *run)
+static bool send_held(struct pktgen_run *run, uint16_t id)
 {
+	struct pktgen_queue *queue = &run->queue[id];
 	uint32_t n;
 
-	if (likely(run->n_held == 0))
+	if (likely(queue->n_held == 0))
 		return true;
-	n = rte_eth_tx_burst(run->port.id, 0, run->held, (uint16_t)run->n_held);
-	count_sent(run, run->held_len, n);
-	run->n_held -= n;
-	memmove(run->held, run->held + n, run->n_held * sizeof(run->held[0]));
-	memmove(run->held_len, run->held_len + n, run->n_held * sizeof(run->held_len[0]));
-	return run->n_held == 0;
+	n = rte_eth_tx_burst(run->port.id, id, queue->held, (uint16_t)queue->n_held);
+	count_sent(run, queue->held_len, n);
+	queue->n_held -= n;
+	memmove(queue->held, queue->held + n, queue->n_held * sizeof(queue->held[0]));
+	memmove(queue->held_len, queue->held_len + n, queue->n_held * sizeof(queue->held_len[0]));
+	return queue->n_held == 0;
 }
 
-static void generate(struct pktgen_run *run, uint32_t n)
+static void generate(struct pktgen_run *run, uint16_t queue, uint32_t n)
 {
-	struct burst b = {.n = 0};
+	struct burst b = {.queue = queue};
 
 	if (rte_pktmbuf_alloc_bulk(run->port.pool, b.mbuf, n) != 0) {
 		run->stats.unsent += n; /* all buffers lie in the port's queues */
@@ -171,7 +176,7 @@ static uint64_t due(struct pktgen_run *run)
 
 /* In front of a full port what is due is lost, as it would be in front of a NIC's: so it need not
  * be made, and any overload can be offered. */
-static uint32_t paced_turn(struct pktgen_run *run, bool has_room)
+static uint32_t paced_turn(struct pktgen_run *run, uint16_t queue, bool has_room)
 {
 	struct pktgen_pace *pace = &run->pace;
 	uint64_t n = due(run);
@@ -187,38 +192,55 @@ static uint32_t paced_turn(struct pktgen_run *run, bool has_room)
 		n = PKTGEN_BURST;
 	pace->offered += n;
 	pace->last_ns = run->now_ns;
-	generate(run, (uint32_t)n);
+	generate(run, queue, (uint32_t)n);
 	return (uint32_t)n;
+}
+
+/* Each queue in turn; one without senders, when there are more queues than peers, is left out. */
+static uint16_t take_queue(struct pktgen_run *run)
+{
+	uint32_t queue;
+
+	do {
+		queue = run->next_queue;
+		run->next_queue = queue + 1 < run->flows.n_queues ? queue + 1 : 0;
+	} while (unlikely(run->flows.first[queue] == run->flows.first[queue + 1]));
+	return (uint16_t)queue;
 }
 
 uint32_t pktgen_tx_turn(struct pktgen_run *run)
 {
-	bool has_room = send_held(run);
+	uint16_t queue = take_queue(run);
+	bool has_room = send_held(run, queue);
 
 	run->stats.turns++;
 	run->stats.waited += !has_room;
 	if (run->pace.pps > 0)
-		return paced_turn(run, has_room);
+		return paced_turn(run, queue, has_room);
 	if (!has_room)
 		return 0;
-	generate(run, PKTGEN_BURST);
+	generate(run, queue, PKTGEN_BURST);
 	return PKTGEN_BURST;
 }
 
 void pktgen_tx_drop_held(struct pktgen_run *run)
 {
-	run->stats.unsent += run->n_held;
-	rte_pktmbuf_free_bulk(run->held, run->n_held);
-	run->n_held = 0;
+	for (uint32_t i = 0; i < run->flows.n_queues; i++) {
+		struct pktgen_queue *queue = &run->queue[i];
+
+		run->stats.unsent += queue->n_held;
+		rte_pktmbuf_free_bulk(queue->held, queue->n_held);
+		queue->n_held = 0;
+	}
 }
 
 /* ---- single messages ---------------------------------------------------------------------------- */
 
-static void send_one(struct pktgen_run *run, struct rte_mbuf *m, uint32_t len)
+static void send_one(struct pktgen_run *run, uint32_t queue, struct rte_mbuf *m, uint32_t len)
 {
 	m->data_len = (uint16_t)len;
 	m->pkt_len = len;
-	if (rte_eth_tx_burst(run->port.id, 0, &m, 1) == 0)
+	if (rte_eth_tx_burst(run->port.id, (uint16_t)queue, &m, 1) == 0)
 		rte_pktmbuf_free(m); /* lost, as on a wire; whoever needs it repeats it */
 }
 
@@ -231,7 +253,7 @@ void pktgen_tx_message(struct pktgen_run *run, uint32_t peer, const uint8_t *mes
 		return;
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
 	memcpy(frame + run->wire.header_len, message, len);
-	send_one(run, m,
+	send_one(run, peer % run->options->n_queues, m,
 	         pktgen_wire_wrap(&run->wire, &run->peers, &run->peers.peer[peer], frame, len));
 }
 
@@ -242,7 +264,7 @@ void pktgen_tx_frame(struct pktgen_run *run, const uint8_t *frame, uint32_t len)
 	if (m == NULL)
 		return;
 	memcpy(rte_pktmbuf_mtod(m, uint8_t *), frame, len);
-	send_one(run, m, len);
+	send_one(run, 0, m, len);
 }
 
 void pktgen_tx_keepalive(struct pktgen_run *run, uint32_t peer)

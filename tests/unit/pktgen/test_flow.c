@@ -112,12 +112,21 @@ static void verdicts_agree_with_remembering_everything(void **state)
 
 static struct pktgen_flows flows;
 
-static void make(enum pktgen_pattern pattern, bool both_ways, uint32_t n_peers, uint32_t n_flows)
+static void make_queues(enum pktgen_pattern pattern, bool both_ways, uint32_t n_peers,
+                        uint32_t n_flows, uint32_t n_queues)
 {
-	const struct pktgen_options options = {
-		.pattern = pattern, .both_ways = both_ways, .n_peers = n_peers, .n_flows = n_flows};
+	const struct pktgen_options options = {.n_queues = n_queues,
+	                                       .pattern = pattern,
+	                                       .both_ways = both_ways,
+	                                       .n_peers = n_peers,
+	                                       .n_flows = n_flows};
 
 	assert_int_equal(pktgen_flows_init(&flows, &options), 0);
+}
+
+static void make(enum pktgen_pattern pattern, bool both_ways, uint32_t n_peers, uint32_t n_flows)
+{
+	make_queues(pattern, both_ways, n_peers, n_flows, 1);
 }
 
 static uint32_t count(uint32_t source, uint32_t destination)
@@ -162,6 +171,20 @@ static void all_peers_ping_the_hub(void **state)
 	pktgen_flows_fini(&flows);
 }
 
+static void a_peer_sends_on_one_queue(void **state)
+{
+	(void)state;
+	make_queues(PKTGEN_RING, true, 7, 3, 4);
+	assert_int_equal(flows.first[0], 0);
+	assert_int_equal(flows.first[4], flows.n);
+	for (uint32_t q = 0; q < 4; q++)
+		for (uint32_t i = flows.first[q]; i < flows.first[q + 1]; i++)
+			assert_int_equal(flows.flow[i].source % 4, q);
+	for (uint32_t i = 0; i < 7; i++)
+		assert_int_equal(count(i, (i + 1) % 7), 3);
+	pktgen_flows_fini(&flows);
+}
+
 /* ---- stamps ------------------------------------------------------------------------------------- */
 
 static void a_stamp_comes_back_and_no_changed_bit_does(void **state)
@@ -197,6 +220,7 @@ int main(void)
 		cmocka_unit_test(ring_joins_each_peer_to_the_next),
 		cmocka_unit_test(pairs_go_both_ways_when_asked),
 		cmocka_unit_test(all_peers_ping_the_hub),
+		cmocka_unit_test(a_peer_sends_on_one_queue),
 		cmocka_unit_test(a_stamp_comes_back_and_no_changed_bit_does),
 	};
 

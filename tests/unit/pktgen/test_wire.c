@@ -14,7 +14,8 @@ static void begin(const char *inner, enum pktgen_pattern pattern)
 {
 	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 
-	options = (struct pktgen_options){.n_peers = 10, .n_flows = 2, .pattern = pattern};
+	options = (struct pktgen_options){
+		.n_queues = 1, .n_peers = 10, .n_flows = 2, .pattern = pattern};
 	assert_int_equal(base_ip_parse(inner, &options.inner), 0);
 	options.inner_hub = options.inner;
 	assert_int_equal(base_endpoint_parse("192.0.2.2:51820", &options.hub), 0);
