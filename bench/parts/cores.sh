@@ -2,7 +2,7 @@
 # Part cores of bench/run: a hub on one core and weir-pktgen on another, joined by a vhost-user socket,
 # so that no kernel is between them. For each size: what arrives at full speed (the socket's rings hold
 # the generator back, so the slower of the two sets the pace), the highest rate at a steady pace without
-# loss, and what packets wait at shares of full speed.
+# loss, what packets wait at shares of full speed, and what arrives when more is offered.
 # usage: cores.sh SECONDS PEERS TRIALS SIZE...; one JSON object on stdout, progress on stderr.
 set -u -o pipefail
 [ $# -ge 4 ] || {
@@ -49,10 +49,10 @@ generate() { # COMMAND ARGS...
 		--peers "$peers" --core "${cpus[1]}" --pattern ring --time "$seconds" --json "$@"
 }
 
-# The median rate of the trials at full speed that were printed so far.
+# The best rate of the trials at full speed that were printed so far.
 full_speed() {
-	python3 -c 'import json, statistics, sys
-print(statistics.median(json.load(open(f))["trials"][0]["received_pps"] for f in sys.argv[1:]))' "$net_dir"/full-*.json
+	python3 -c 'import json, sys
+print(max(json.load(open(f))["trials"][0]["received_pps"] for f in sys.argv[1:]))' "$net_dir"/full-*.json
 }
 
 pktgen_said() { tail -n 1 "$net_dir/pktgen.err"; }
@@ -65,17 +65,22 @@ joined() { # FILE...: their texts, with commas
 	done
 }
 
-# One member: "SIZE": {"full": [...], "search": ..., "latency": [{"share": of full speed, "trial": ...}]},
-# each with what pktgen printed.
+# One member: "SIZE": {"full": [...], "loss": [...], "search": ..., "latency": [{"share": of full speed,
+# "trial": ...}]}, each with what pktgen printed.
 measure() { # SIZE
 	local size=$1 rate share i
-	rm -f "$net_dir"/{full,latency}-*.json
+	rm -f "$net_dir"/{full,loss,latency}-*.json
 	for ((i = 1; i <= trials; i++)); do
 		echo "$size: full speed, $i of $trials" >&2
 		generate traffic --size "$size" --rate max --open-every 8 --quiet \
 			>"$net_dir/full-$i.json" 2>"$net_dir/pktgen.err" || fail "full speed at $size bytes: $(pktgen_said)"
 	done
 	rate=$(full_speed)
+	for ((i = 1; i <= trials; i++)); do
+		echo "$size: overload of $rate pps, $i of $trials" >&2
+		generate loss --size "$size" --rate "${rate%.*}pps" --steps 0.5,0.8,1,1.5,2,4 --open-every 8 --quiet \
+			>"$net_dir/loss-$i.json" 2>"$net_dir/pktgen.err" || fail "overload at $size bytes: $(pktgen_said)"
+	done
 	for share in 0.1 0.3 0.6; do
 		echo "$size: latency at $share of $rate pps" >&2
 		{
@@ -88,8 +93,8 @@ measure() { # SIZE
 	echo "$size: search" >&2
 	generate search --size "$size" --loss 0.1 --resolution 5 --open-every 8 --max-rate "${rate%.*}pps" \
 		>"$net_dir/search.json" || echo null >"$net_dir/search.json" # no rate passed
-	printf '"%s": {"full": [%s],\n"search": %s,\n"latency": [%s]}\n' "$size" \
-		"$(joined "$net_dir"/full-*.json)" "$(cat "$net_dir/search.json")" "$(joined "$net_dir"/latency-*.json)"
+	printf '"%s": {"full": [%s],\n"loss": [%s],\n"search": %s,\n"latency": [%s]}\n' "$size" \
+		"$(joined "$net_dir"/full-*.json)" "$(joined "$net_dir"/loss-*.json)" "$(cat "$net_dir/search.json")" "$(joined "$net_dir"/latency-*.json)"
 }
 
 comma=""

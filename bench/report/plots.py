@@ -113,6 +113,23 @@ def handshake(part):
                         "operations a second (best round)", left=250), table)]
 
 
+def _goodput(found):
+    by_size = {size: figures.goodput(measured) for size, measured in found.items()}
+    steps = sorted(next(iter(by_size.values())))
+    peaks = {size: max((pps for pps in best.values() if pps), default=0) for size, best in by_size.items()}
+    series = [(size_name(size), {step: best[step] / peaks[size] for step in steps if best[step]})
+              for size, best in by_size.items()]
+    table = (["size, offered"] + [f"{step:g} x" for step in steps],
+             [[size_name(size) + ", Mpps"] + [round(best[step] / 1e6, 3) if best[step] else "generator late" for step in steps]
+              for size, best in by_size.items()])
+    if not any(peaks.values()):
+        return []
+    return [(chart.lines("Goodput under overload, in shares of its peak",
+                         "What arrives when multiples of full speed are offered; best of the trials.",
+                         [(step, f"{step:g} x") for step in steps], "offered load, in multiples of full speed",
+                         "what arrives, in shares of the peak", series, (figures.GOODPUT, "bound: at least")), table)]
+
+
 def cores(part):
     found = output(part)
     if found is None:
@@ -129,11 +146,12 @@ def cores(part):
           [[size_name(size), round(best["received_pps"] / 1e6, 3), best["received_gbps"], best["lost"],
             best.get("waited_ratio", "-"), ", ".join(f"{t['trials'][0]['received_pps'] / 1e6:.3f}" for t in m["full"])]
            for size, m in found.items() for best in [figures.full_speed(m)]])),
+        *_goodput(found),
         (chart.lines("Latency by percentile, at 0.3 of full speed",
                      "From making a packet to having opened it in the generator, through the hub.",
                      [(p, p) for p in percentiles], "share of the packets that waited no longer", "microseconds (logarithmic)",
                      series, log=True),
-         (["size", "share of full speed", "sent Mpps", "lost", "generator late"] + [p + " us" for p in percentiles],
+         (["size", "share of full speed", "sent Mpps", "lost", "late"] + [p + " us" for p in percentiles],
           [[size_name(size), share, round(t["sent_pps"] / 1e6, 3), t["lost"], t["skipped"]]
            + [t["latency_us"][p] for p in percentiles] for (size, share), t in trials.items()]))]
 

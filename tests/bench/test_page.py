@@ -129,6 +129,17 @@ def percentiles_are_those_of_the_generator(page, seen):
             assert found[label, name] == expected[name], f"{label} {name}: {found}"
 
 
+def goodput_is_in_shares_of_the_peak(page, seen):
+    found = points(seen, "Goodput under overload")
+    trials = [t for loss in result("cores")["runs"][0]["output"]["64"]["loss"] for t in loss["trials"]]
+    late = [t["skipped"] > 0.05 * (t["sent"] + t["unsent"] + t["skipped"]) for t in trials]
+    best = [max((t["received_pps"] for t, l in zip(trials[i::6], late[i::6]) if not l), default=None) for i in range(6)]
+    peak = max(pps for pps in best if pps)
+    for step, pps in zip(("0.5", "0.8", "1.0", "1.5", "2.0", "4.0"), best):
+        assert (found.get(("64 B", step)) is None) if pps is None else (
+            abs(found["64 B", step] - pps / peak) < 1e-6), f"{step}: {found}"
+
+
 def bars_are_the_cycles_with_few_and_many_peers(page, seen):
     found = sorted(points(seen, "Packets of 64 bytes with few").values())
     output = result("scale")["runs"][0]["output"]
@@ -211,7 +222,7 @@ with tempfile.TemporaryDirectory(prefix="weir-page.") as folder_:
         wide = browse(chromium, folder_, made, 1100)
         run_cases([every_plot_is_there_and_has_room, points_of_lines_are_those_of_the_results,
                    segments_are_the_stations, dots_are_the_rounds,
-                   bars_are_the_handshakes, percentiles_are_those_of_the_generator,
+                   bars_are_the_handshakes, percentiles_are_those_of_the_generator, goodput_is_in_shares_of_the_peak,
                    bars_are_the_cycles_with_few_and_many_peers, lines_are_the_speed_ups_of_a_heavy_peer, bounds_that_are_missed_are_marked,
                    no_label_lies_on_another_and_none_is_cut_off, the_page_is_no_wider_than_its_window,
                    plots_have_names_for_those_who_do_not_see_them], made, wide)

@@ -51,6 +51,7 @@ def cores_measures_speed_and_latency():
     found = output("cores.sh", "0.05", "16", "1", "64")
     measured = found["64"]
     assert len(measured["full"]) == 1 and measured["full"][0]["trials"][0]["received"] > 0, found
+    assert [len(run["trials"]) for run in measured["loss"]] == [6], found
     assert [t["share"] for t in measured["latency"]] == [0.1, 0.3, 0.6], found
     assert measured["search"] is None or measured["search"]["command"] == "search", found
 
