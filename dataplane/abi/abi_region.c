@@ -120,6 +120,8 @@ static int create_sealed(uint64_t len)
 	return fd;
 }
 
+#define LARGE_LEN (UINT64_C(64) << 20) /* a hub with some 10,000 peers */
+
 /* Map len bytes; session keys lie there, so keep them out of core files. Returns 0 or -errno. */
 static int map(int fd, uint64_t len, uint8_t **base)
 {
@@ -133,6 +135,9 @@ static int map(int fd, uint64_t len, uint8_t **base)
 		munmap(p, len);
 		return err;
 	}
+	/* Sessions are written in no order. Without large pages it is slower, no more. */
+	if (len >= LARGE_LEN)
+		(void)madvise(p, len, MADV_HUGEPAGE);
 	*base = p;
 	return 0;
 }

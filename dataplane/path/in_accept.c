@@ -119,10 +119,22 @@ static uint32_t accept_packet(struct state *st, struct path_pkt *p)
 	return verdict;
 }
 
+/* First pass: the line of the routes for the inner source. What is too short for a header is found out
+ * by the second; here it only must not be read behind its end. */
+static void prefetch(const struct state *st, const struct path_pkt *p)
+{
+	if (likely(p->len >= PATH_INNER_V4_MIN && path_inner_version(p) == 4))
+		state_route_prefetch(st->routes, 4, path_inner_source(p));
+	else if (p->len >= PATH_INNER_V6_LEN)
+		state_route_prefetch(st->routes, 6, path_inner_source(p));
+}
+
 void in_accept(struct state *st, struct path_burst *b)
 {
 	uint32_t n = 0;
 
+	for (uint32_t i = 0; i < b->n; i++)
+		prefetch(st, &b->pkt[i]);
 	for (uint32_t i = 0; i < b->n; i++)
 		path_judge(st, b, i, accept_packet(st, &b->pkt[i]), &n);
 	b->n = n;

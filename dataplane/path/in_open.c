@@ -7,6 +7,7 @@ void in_open_begin(struct path_burst *b, struct aead_op *ops)
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct path_pkt *p = &b->pkt[i];
 
+		wg_replay_prefetch(&p->session->window, p->counter);
 		p->data += WG_DATA_HEADER_LEN;
 		p->len -= WG_DATA_MIN_LEN;
 		ops[i] = (struct aead_op){.data = p->data,

@@ -5,7 +5,11 @@
 
 #include <rte_prefetch.h>
 
-/* First pass: the lines that this station and in_accept will read. */
+/* A core has room for some two dozen waits for memory, and drops prefetches beyond. So the four lines of
+ * a session that a packet needs are not reached for at once: the first here, two as the second pass
+ * comes by, the last as in_open begins. */
+
+/* First pass: the line that the second reads. */
 static void prefetch(const struct state *st, const struct path_pkt *p)
 {
 	uint32_t index = base_load_le32(p->data + WG_DATA_RECEIVER);
@@ -14,13 +18,7 @@ static void prefetch(const struct state *st, const struct path_pkt *p)
 	if (unlikely(abi_index_worker(index) != st->id || slot >= st->n_slots))
 		return;
 
-	const struct state_session *session = &st->sessions[slot];
-	uint64_t position = base_load_le64(p->data + WG_DATA_COUNTER) + 1;
-
-	rte_prefetch0(&session->index);
-	rte_prefetch0(&session->timers);
-	rte_prefetch0(&session->window.words[position / 64 % WG_REPLAY_WORDS]);
-	rte_prefetch0(&st->mirror[slot]);
+	rte_prefetch0(&st->sessions[slot].index);
 }
 
 static uint32_t find_session(struct state *st, struct path_pkt *p)
@@ -40,6 +38,8 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 
 	struct state_session *session = &st->sessions[slot];
 
+	rte_prefetch0(&session->timers);
+	rte_prefetch0(&st->mirror[slot]);
 	if (unlikely(session->index != index))
 		return ABI_COUNTER_DROP_UNKNOWN_INDEX;
 	p->session = session;

@@ -4,7 +4,14 @@
 
 #include <rte_prefetch.h>
 
-/* First pass: whose address is it? A packet from another worker knows already. */
+/* First pass: the line of the routes. */
+static void prefetch(const struct state *st, const struct path_pkt *p)
+{
+	if (p->peer == ABI_PEER_NONE)
+		state_route_prefetch(st->routes, path_inner_version(p), path_inner_destination(p));
+}
+
+/* Second pass: whose address is it? A packet from another worker knows already. */
 static void find_peer(struct state *st, struct path_pkt *p)
 {
 	if (p->peer == ABI_PEER_NONE)
@@ -14,7 +21,7 @@ static void find_peer(struct state *st, struct path_pkt *p)
 		rte_prefetch0(&st->current[p->peer]);
 }
 
-/* Second pass: which session, and is it ours? */
+/* Third pass: which session, and is it ours? */
 static uint32_t find_session(struct state *st, struct path_pkt *p)
 {
 	if (unlikely(p->peer == ABI_PEER_NONE))
@@ -35,7 +42,6 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	p->index = index;
 	rte_prefetch0(p->session->send_key);
 	rte_prefetch0(&p->session->timers);
-	rte_prefetch0(p->session->header + STATE_HEADER_ROOM - 1);
 	return PATH_KEEP;
 }
 
@@ -43,6 +49,8 @@ void out_route(struct state *st, struct path_burst *b)
 {
 	uint32_t n = 0;
 
+	for (uint32_t i = 0; i < b->n; i++)
+		prefetch(st, &b->pkt[i]);
 	for (uint32_t i = 0; i < b->n; i++)
 		find_peer(st, &b->pkt[i]);
 	for (uint32_t i = 0; i < b->n; i++)

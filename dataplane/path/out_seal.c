@@ -4,6 +4,8 @@
 #include "path_inner.h"
 #include "wg_message.h"
 
+#include <rte_prefetch.h>
+
 #include <errno.h>
 
 #define ECN_CE   3U
@@ -56,6 +58,8 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 {
 	struct state_session *session = p->session;
 
+	/* For out_wrap, when the cipher has run. */
+	rte_prefetch0(session->header + STATE_HEADER_ROOM - 1);
 	if (unlikely(session->send_counter >= session->send_limit
 	             || st->now_ns >= session->send_soft_ns)) {
 		uint32_t verdict = may_send(st, p);

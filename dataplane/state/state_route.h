@@ -100,6 +100,18 @@ static inline uint32_t state_route_lookup(const struct state_routes *routes, uin
 	                    : wg_allowedips_lookup_v6(table, address);
 }
 
+/* Reach for what the look-up of this address will read. */
+static inline void state_route_prefetch(const struct state_routes *routes, uint32_t version,
+                                        const uint8_t *address)
+{
+	const struct wg_allowedips *table = state_route_table(routes);
+
+	if (version == 4)
+		wg_allowedips_prefetch_v4(table, address);
+	else
+		wg_allowedips_prefetch_v6(table, address);
+}
+
 _Static_assert(WG_ALLOWEDIPS_NONE == ABI_PEER_NONE, "a miss is no peer");
 _Static_assert(ABI_PEERS_MAX - 1 <= WG_ALLOWEDIPS_VALUE_MAX, "a peer is a value");
 

@@ -55,6 +55,11 @@ uint32_t wg_allowedips_lookup_v6(const struct wg_allowedips *table,
                                  const uint8_t address[static 16]);
 uint32_t wg_allowedips_lookup(const struct wg_allowedips *table, const struct base_ip *ip);
 
+/* Reach for the memory that a look-up of this address will read first; nothing is read yet. Call for
+ * all of a burst, and then look up. Does nothing while the table is small. */
+void wg_allowedips_prefetch_v4(const struct wg_allowedips *table, const uint8_t address[static 4]);
+void wg_allowedips_prefetch_v6(const struct wg_allowedips *table, const uint8_t address[static 16]);
+
 /* Longest match of n <= WG_ALLOWEDIPS_BURST_MAX addresses, all waits for memory overlapped: with a
  * table that is not in the cache much faster than one after the other. address[i]: 4 or 16 bytes by
  * family[i]; any other family gives NONE. Fills values[n]. */

@@ -4,6 +4,8 @@
 
 #include <emmintrin.h>
 
+#define BITS_COLD 9U /* from 32 KB on the buckets do not stay in the first cache */
+
 /* ---- single addresses ---------------------------------------------------------------------------- */
 
 /* Bit i: slot i has this address, or is free and the address is 0.0.0.0. All at once, since where in
@@ -193,8 +195,18 @@ static inline void prefetch_bucket(const struct wg_allowedips *table, unsigned i
 {
 	const struct wg_hosts *hosts = hosts_of(table, root);
 
-	if (hosts)
+	if (hosts && hosts->bits >= BITS_COLD)
 		__builtin_prefetch(&hosts->buckets[wg__hosts_start(hosts, key)]);
+}
+
+void wg_allowedips_prefetch_v4(const struct wg_allowedips *table, const uint8_t address[static 4])
+{
+	prefetch_bucket(table, WG_ROOT_V4, wg__key_v4(address));
+}
+
+void wg_allowedips_prefetch_v6(const struct wg_allowedips *table, const uint8_t address[static 16])
+{
+	prefetch_bucket(table, WG_ROOT_V6, wg__key_v6(address));
 }
 
 /* All walks, a block each in turn, so that the next block of one is fetched while the others look

@@ -38,6 +38,12 @@ static inline bool wg_replay_may_accept(const struct wg_replay *replay, uint64_t
 	return (replay->words[position / 64 % WG_REPLAY_WORDS] >> position % 64 & 1) == 0;
 }
 
+/* Reach for the word that wg_replay_accept() will write. */
+static inline void wg_replay_prefetch(const struct wg_replay *replay, uint64_t counter)
+{
+	__builtin_prefetch(&replay->words[(counter + 1) / 64 % WG_REPLAY_WORDS], 1);
+}
+
 /* Accept counter if it is new: call only after the tag was verified. False = replay, nothing
  * changed. Counters at or above 2^64 - 2^13 - 1 are refused. */
 static inline bool wg_replay_accept(struct wg_replay *replay, uint64_t counter)
