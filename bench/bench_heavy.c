@@ -233,6 +233,7 @@ static int make_worker(struct heavy *heavy, struct hub *hub, unsigned int id, en
 		.queue = {(uint16_t)id},
 		.link = &heavy->link[id],
 		.control_wake_fd = -1,
+		.wake_fd = -1,
 		.aead = backend,
 		.assist = who == WHO_HELPED ? ASSIST_ALWAYS : ASSIST_NEVER,
 	};

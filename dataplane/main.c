@@ -373,6 +373,7 @@ static int make_worker(struct dataplane *dp, uint32_t id)
 		.link = port_exception_link(dp->exception, id),
 		.control_wake_fd = dp->fds.control_wake,
 		.aead = (enum aead_backend)dp->region.setup.aead,
+		.wake_fd = dp->fds.worker_wake[id],
 	};
 	int r, fd;
 
@@ -391,6 +392,8 @@ static int make_worker(struct dataplane *dp, uint32_t id)
 	r = worker_create(&setup, &dp->workers[id].worker);
 	if (r < 0)
 		log_err("main", "worker %u not made err=\"%s\"", id, strerror(-r));
+	else
+		setup.link->worker = worker_shared_bell(dp->shared, id);
 	return r;
 }
 
@@ -520,6 +523,9 @@ static int run(struct dataplane *dp)
 static void stop(struct dataplane *dp)
 {
 	atomic_store(&dp->stop_workers, 1);
+	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
+		if (dp->workers[i].runs)
+			port_bell_ring(dp->fds.worker_wake[i]);
 	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
 		if (dp->workers[i].runs)
 			pthread_join(dp->workers[i].thread, NULL);

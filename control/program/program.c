@@ -102,8 +102,10 @@ static void exchange_devices(struct program *program, struct abi_fds *devices)
 	program->fds = *devices;
 	program->fds.region = ours.region;
 	program->fds.control_wake = ours.control_wake;
+	memcpy(program->fds.worker_wake, ours.worker_wake, sizeof(ours.worker_wake));
 	ours.region = devices->region;
 	ours.control_wake = devices->control_wake;
+	memcpy(ours.worker_wake, devices->worker_wake, sizeof(ours.worker_wake));
 	*devices = ours;
 }
 

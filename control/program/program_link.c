@@ -17,6 +17,22 @@
 
 /* ---- region ----------------------------------------------------------------------------------- */
 
+/* The eventfds that wake control and each worker, once. Returns 0 or -errno; what was made stays. */
+static int make_wakes(struct program *program)
+{
+	int *wakes[1 + ABI_WORKERS_MAX] = {&program->fds.control_wake};
+
+	for (uint32_t i = 0; i < program->setup.dataplane.n_workers; i++)
+		wakes[1 + i] = &program->fds.worker_wake[i];
+	for (uint32_t i = 0; i < 1 + program->setup.dataplane.n_workers; i++) {
+		if (*wakes[i] < 0)
+			*wakes[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (*wakes[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 int program__link_make_region(struct program *program)
 {
 	const struct program_setup *setup = &program->setup;
@@ -26,10 +42,9 @@ int program__link_make_region(struct program *program)
 	while (epoch == 0)
 		if (getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
 			return -errno;
-	if (program->fds.control_wake < 0)
-		program->fds.control_wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (program->fds.control_wake < 0)
-		return -errno;
+	err = make_wakes(program);
+	if (err != 0)
+		return err;
 
 	struct abi_region fresh;
 
@@ -192,7 +207,7 @@ static void on_attach(evutil_socket_t fd, short what, void *arg)
 	program->is_attached = true;
 	for (uint32_t i = 0; i < program->region.n_workers; i++)
 		program_pipe_open(&program->pipes[i], abi_region_cmd_ring(&program->region, i),
-		                  i == ABI_ROUTE_WORKER);
+		                  program->fds.worker_wake[i], i == ABI_ROUTE_WORKER);
 	program__flush_later(program);
 	if (program->events.attached != NULL)
 		program->events.attached(program->events.arg, resumed);

@@ -2,12 +2,15 @@
 #include "program_pipe.h"
 
 #include <errno.h>
+#include <sys/eventfd.h>
 
-void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, bool writes_routes)
+void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, int wake_fd,
+                       bool writes_routes)
 {
 	program_pipe_close(pipe);
 	pipe->open = true;
 	pipe->ring = ring;
+	pipe->wake_fd = wake_fd;
 	pipe->sync_due = true;
 	pipe->without_routes = !writes_routes;
 }
@@ -27,8 +30,11 @@ static bool nothing_waits(const struct program_pipe *pipe)
 /* Push into the ring. Returns 0, -EAGAIN (full) or -EPROTO, and then the pipe is dead. */
 static int push(struct program_pipe *pipe, uint16_t type, const void *payload, uint16_t len)
 {
-	int err = abi_ring_push(&pipe->ring, type, payload, len, NULL);
+	bool wake = false;
+	int err = abi_ring_push(&pipe->ring, type, payload, len, &wake);
 
+	if (wake && pipe->wake_fd >= 0)
+		(void)eventfd_write(pipe->wake_fd, 1); /* a full one wakes as well */
 	if (err != 0 && err != -EAGAIN) {
 		pipe->dead = true;
 		return -EPROTO;

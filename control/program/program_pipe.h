@@ -25,6 +25,7 @@ struct program_pipe {
 	bool open;
 	bool dead; /* the worker's ring is corrupt: nothing more goes out */
 	struct abi_ring_end ring;
+	int wake_fd; /* kicked when the worker sleeps; borrowed, -1 = it never does */
 	struct program_queue queue;
 	bool sync_due; /* a synchronisation waits behind n_before_sync queued commands */
 	uint32_t n_before_sync;
@@ -34,7 +35,8 @@ struct program_pipe {
 };
 
 /* Begin, with a synchronisation. writes_routes: this worker is the one that gets the routes. */
-void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, bool writes_routes);
+void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, int wake_fd,
+                       bool writes_routes);
 /* End; what waits is wiped and lost. */
 void program_pipe_close(struct program_pipe *pipe);
 

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   UINT64_C(0x31524945572e6162) /* "ba.WEIR1" */
-#define ABI_VERSION 2U
+#define ABI_VERSION 3U
 
 #define ABI_LINE          64U
 #define ABI_WORKERS_MAX   16U
@@ -91,7 +91,8 @@ ABI_ASSERT_SIZE(struct abi_port_setup, 208);
 struct abi_setup { /* written by control before the first attach, then constant */
 	uint32_t n_workers;
 	uint32_t n_ports;
-	uint32_t idle_cap_us;   /* 0 = busy polling; else longest nap of an idle worker */
+	/* 0 = busy polling; else longest nap of an idle worker whose ports cannot wake it */
+	uint32_t idle_cap_us;
 	uint32_t aead;          /* enum abi_aead */
 	uint32_t n_mbufs;       /* 0 = default */
 	uint32_t use_hugepages; /* 1: try, fall back with a warning; 0: never */

@@ -37,8 +37,10 @@ static int *fd_at(struct abi_fds *fds, uint32_t i)
 	case 2:
 		return &fds->tun;
 	default:
-		return &fds->taps[i - 3];
+		break;
 	}
+	i -= 3;
+	return i < ABI_PORTS_MAX ? &fds->taps[i] : &fds->worker_wake[i - ABI_PORTS_MAX];
 }
 
 void abi_fds_init(struct abi_fds *fds)

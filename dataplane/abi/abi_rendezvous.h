@@ -19,7 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ABI_FDS_MAX (3U + ABI_PORTS_MAX)
+#define ABI_FDS_MAX (3U + ABI_PORTS_MAX + ABI_WORKERS_MAX)
 
 /* Descriptors that travel with a region, all owned by the holder; -1 = absent. */
 struct abi_fds {
@@ -27,6 +27,8 @@ struct abi_fds {
 	int control_wake; /* eventfd: kicked by workers when control sleeps on an event ring */
 	int tun;          /* weir0, IFF_VNET_HDR */
 	int taps[ABI_PORTS_MAX]; /* one a port that has one */
+	/* eventfds, one a worker: kicked by whoever has work for a worker that sleeps */
+	int worker_wake[ABI_WORKERS_MAX];
 };
 
 /* One message. The descriptors present come in the order of struct abi_fds; bit i of fd_mask says

@@ -121,6 +121,11 @@ bool abi_ring_sleep(struct abi_ring_end *end)
 	return false;
 }
 
+void abi_ring_awake(struct abi_ring_end *end)
+{
+	__atomic_store_n(&end->ring->consumer_sleeps, 0, __ATOMIC_RELAXED);
+}
+
 uint32_t abi_ring_depth(const struct abi_ring_end *end)
 {
 	uint64_t tail = __atomic_load_n(&end->ring->tail, __ATOMIC_RELAXED);

@@ -27,7 +27,7 @@ struct abi_ring_end abi_ring_end_make(struct abi_ring *ring, struct abi_record *
 
 /* Producer: append a record. payload is copied. wake, when not NULL, is set true if the consumer
  * announced that it sleeps, and else left as it is, so that one kick of its eventfd can follow
- * several records; NULL for a consumer that polls (the workers).
+ * several records; NULL for a consumer that always polls.
  * Returns 0, -EAGAIN (full, nothing changed), -EMSGSIZE, -EPROTO when the consumer's tail is
  * impossible (then the ring is dead: the caller detaches). */
 int abi_ring_push(struct abi_ring_end *end, uint16_t type, const void *payload, uint16_t len,
@@ -54,6 +54,9 @@ int abi_ring_pop(struct abi_ring_end *end, struct abi_record *out)
  * may block (with a time limit: a producer may die before it kicks); false when there is work, and
  * then nothing is announced. */
 bool abi_ring_sleep(struct abi_ring_end *end);
+
+/* Consumer: awake again, whoever woke it. */
+void abi_ring_awake(struct abi_ring_end *end);
 
 /* Records waiting; either end, approximate. At most n_slots whatever the other side wrote. */
 uint32_t abi_ring_depth(const struct abi_ring_end *end);

@@ -12,6 +12,8 @@ static void hand_over(struct state *st, uint32_t worker)
 	if (st->mesh_out[worker])
 		n_sent = rte_ring_sp_enqueue_burst(st->mesh_out[worker], (void **)side->mbuf,
 		                                   side->n, NULL);
+	if (n_sent > 0 && port_bell_is_due(&st->bells[worker].sleeps))
+		st->wake_workers |= 1U << worker;
 	state_count(st, ABI_COUNTER_TO_HANDOFF, n_sent);
 	for (uint32_t i = n_sent; i < side->n; i++)
 		path_drop(st, side->mbuf[i], ABI_COUNTER_DROP_HANDOFF_FULL);

@@ -4,8 +4,6 @@
 
 #include <rte_ring.h>
 
-#include <stdatomic.h>
-
 /* ---- to the kernel ---- */
 
 /* WAN frames that one worker may send to the kernel. The exception thread limits by class and source
@@ -30,16 +28,6 @@ static void limit_frames(struct state *st, struct state_side *side)
 	side->n = n;
 }
 
-/* Does the exception thread sleep? Then the worker shall kick it, once. The fence keeps the look
- * behind the enqueueing: the thread announces its sleep, then looks at the ring again, so that one
- * of the two sees the other. */
-static bool is_exception_asleep(struct port_link *link)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	return atomic_load_explicit(link->exception_sleeps, memory_order_relaxed) != 0
-	       && atomic_exchange(link->exception_sleeps, 0) != 0;
-}
-
 static void punt_to_kernel(struct state *st)
 {
 	struct state_side *side = &st->to_kernel;
@@ -57,7 +45,7 @@ static void punt_to_kernel(struct state *st)
 		                                   side->n, NULL);
 		for (uint32_t i = 0; i < n_sent; i++)
 			n_tun += ports[i] == PORT_LINK_TUN;
-		if (n_sent > 0 && is_exception_asleep(st->link))
+		if (n_sent > 0 && port_bell_is_due(st->link->exception_sleeps))
 			st->wake_exception = true;
 	}
 	state_count(st, ABI_COUNTER_TO_TUN, n_tun);

@@ -326,8 +326,9 @@ static uint32_t read_one(struct port_exception *exception, uint32_t d,
                          const struct virtio_net_hdr *vnet, uint32_t len)
 {
 	struct device *device = &exception->devices[d];
+	struct port_bell *bell;
 	struct port_gso gso;
-	uint32_t worker;
+	uint32_t worker, n;
 
 	count(exception, device->read, 1);
 	if (port_gso_begin(&gso, vnet, exception->read, len, device->l3) < 0
@@ -336,7 +337,11 @@ static uint32_t read_one(struct port_exception *exception, uint32_t d,
 		return 1;
 	}
 	worker = pick_worker(exception, exception->read + device->l3, len - device->l3);
-	return send_to_worker(exception, d, &gso, exception->links[worker].from_kernel);
+	n = send_to_worker(exception, d, &gso, exception->links[worker].from_kernel);
+	bell = exception->links[worker].worker;
+	if (bell != NULL && port_bell_is_due(&bell->sleeps))
+		port_bell_ring(bell->fd);
+	return n;
 }
 
 /* Shall the devices be left unread for now? */
@@ -402,15 +407,12 @@ static bool is_work_waiting(const struct port_exception *exception)
 	return false;
 }
 
-/* Sleep until the kernel has a packet or a worker kicks. The flag goes up first and the rings are
- * looked at afterwards; a worker enqueues first and looks at the flag afterwards; each has a full
- * fence in between. So one of the two sees the other. */
+/* Sleep until the kernel has a packet or a worker kicks (port_bell.h). */
 static void sleep_in_poll(struct port_exception *exception)
 {
 	struct timespec limit = {.tv_nsec = SLEEP_MAX_NS};
 	struct pollfd fds[N_DEVICES + 1];
 	nfds_t n = 0;
-	uint64_t kicks;
 	bool held = is_held(exception);
 
 	/* Workers do not say when they took something; the nap is about 20 packets long. */
@@ -421,15 +423,11 @@ static void sleep_in_poll(struct port_exception *exception)
 		if (exception->devices[d].fd >= 0)
 			fds[n++] = (struct pollfd){.fd = exception->devices[d].fd,
 			                           .events = POLLIN};
-	atomic_store_explicit(&exception->sleeps, 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	port_bell_announce(&exception->sleeps);
 	if (!is_work_waiting(exception) && ppoll(fds, n, &limit, NULL) > 0
-	    && (fds[0].revents & POLLIN) != 0) {
-		ssize_t ignored = read(exception->wake_fd, &kicks, sizeof(kicks));
-
-		(void)ignored; /* only resets it */
-	}
-	atomic_store_explicit(&exception->sleeps, 0, memory_order_relaxed);
+	    && (fds[0].revents & POLLIN) != 0)
+		port_bell_silence(exception->wake_fd);
+	port_bell_withdraw(&exception->sleeps);
 }
 
 void port_exception_run(struct port_exception *exception, const _Atomic uint32_t *stop)
@@ -446,8 +444,5 @@ void port_exception_run(struct port_exception *exception, const _Atomic uint32_t
 
 void port_exception_wake(struct port_exception *exception)
 {
-	uint64_t one = 1;
-	ssize_t ignored = write(exception->wake_fd, &one, sizeof(one));
-
-	(void)ignored; /* full means that it is awake already */
+	port_bell_ring(exception->wake_fd);
 }

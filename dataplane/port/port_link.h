@@ -6,6 +6,7 @@
 #define PORT_LINK_H
 
 #include "abi_layout.h"
+#include "port_bell.h"
 
 #include <rte_ring.h>
 
@@ -25,7 +26,8 @@ struct port_link {
 	/* Shared by all links of the process: 1 while the exception thread sleeps in poll(). The
 	 * worker exchanges it for 0 after enqueueing and then writes wake_fd (an eventfd). */
 	_Atomic uint32_t *exception_sleeps;
-	int wake_fd; /* borrowed */
+	int wake_fd;              /* borrowed */
+	struct port_bell *worker; /* the worker's, for the exception thread; NULL = it polls */
 };
 
 #endif

@@ -99,8 +99,10 @@ struct state {
 	struct state_limits limits;
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX];
 	struct abi_ring_end event_ring;
-	bool wake_control;   /* an event was pushed while control sleeps: the worker kicks it */
-	bool wake_exception; /* the same for the exception thread */
+	bool wake_control;       /* an event was pushed while control sleeps: the worker kicks it */
+	bool wake_exception;     /* the same for the exception thread */
+	uint32_t wake_workers;   /* and for workers, one bit each */
+	struct port_bell *bells; /* [n_workers], shared by all */
 
 	uint32_t sync; /* number of the sync under way or last seen; marks what it repeated */
 	bool syncing;

@@ -19,6 +19,8 @@ int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_sha
 		return -ENOMEM;
 	memset(shared, 0, sizeof(*shared));
 	shared->n_peers = n_peers;
+	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
+		shared->bells[i].fd = -1;
 	shared->current = calloc(n_peers, sizeof(*shared->current));
 	if (!shared->current || state_routes_create(n_workers, n_peers, &shared->routes) < 0) {
 		worker_shared_destroy(shared);
@@ -26,6 +28,11 @@ int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_sha
 	}
 	*out = shared;
 	return 0;
+}
+
+struct port_bell *worker_shared_bell(struct worker_shared *shared, uint32_t worker)
+{
+	return &shared->bells[worker];
 }
 
 void worker_shared_destroy(struct worker_shared *shared)
@@ -84,6 +91,8 @@ static int init_state(struct worker *w, struct aead *aead)
 		return rc;
 	}
 	memcpy(w->st.mesh_out, setup->mesh_out, sizeof(w->st.mesh_out));
+	w->st.bells = setup->shared->bells;
+	w->st.bells[setup->id].fd = setup->wake_fd;
 	state_route_online(w->st.routes, setup->id);
 	state_resume(&w->st);
 	return 0;

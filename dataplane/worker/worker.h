@@ -34,9 +34,10 @@ struct worker_setup {
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX]; /* to worker i */
 	int control_wake_fd;                        /* eventfd, borrowed; -1 in tests */
 	/* Descriptors that poll readable when one of our queues holds frames (port_wake.h), borrowed:
-	 * an idle worker sleeps on them. None: it naps. */
+	 * an idle worker sleeps on them and on wake_fd, for long when each port has one. */
 	int wake_fds[ABI_PORTS_MAX];
 	uint32_t n_wake_fds;
+	int wake_fd; /* eventfd by which others wake it, borrowed; -1 = it polls all the time */
 	enum aead_backend aead;
 	enum assist_mode assist; /* shall others help when we are in backlog? */
 };
@@ -45,6 +46,8 @@ struct worker_setup {
  * new session release-stores; and the routes, which worker 0 writes. Returns 0 or -ENOMEM. */
 int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_shared **out)
 	__attribute__((warn_unused_result));
+/* How others wake this worker, once it was made; borrowed. */
+struct port_bell *worker_shared_bell(struct worker_shared *shared, uint32_t worker);
 void worker_shared_destroy(struct worker_shared *shared);
 
 /* Make a worker; sessions found in its region slots are resumed (send counters from the reserved

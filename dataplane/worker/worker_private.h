@@ -16,6 +16,7 @@ struct worker_shared {
 	uint32_t n_peers;
 	struct state_current *current; /* [n_peers] */
 	struct assist_shared assist;
+	struct port_bell bells[ABI_WORKERS_MAX];
 	struct state_routes *routes;
 };
 
@@ -43,13 +44,18 @@ struct worker {
 	uint64_t idle_ns;
 	uint64_t longest_loop_ns;
 	uint32_t idle_cap_us;
-	uint32_t n_empty;                  /* turns without work in a row */
-	struct pollfd wake[ABI_PORTS_MAX]; /* [setup.n_wake_fds] */
-	bool woke_in_vain;                 /* a port woke us and had nothing */
+	uint32_t n_empty;                      /* turns without work in a row */
+	struct pollfd wake[ABI_PORTS_MAX + 1]; /* [n_wake]: setup.wake_fds, then our bell */
+	uint32_t n_wake;
+	bool woke_in_vain; /* a port woke us and had nothing */
 };
 
 /* Commands applied in one turn at most, so that a long sync does not hold up packets. */
 #define WORKER_CMD_MAX 32U
+
+/* worker_rest.c: at the start of the thread; and when a turn found nothing to do. */
+void worker__rest_init(struct worker *worker);
+void worker__rest(struct worker *worker);
 
 /* Apply waiting commands. Frames of injected handshake messages are appended to b, which is empty.
  * Returns how many were taken. */

@@ -5,16 +5,9 @@
 #include <rte_ethdev.h>
 #include <rte_pause.h>
 
-#include <poll.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
 #define HEARTBEAT_NS (50 * BASE_NS_PER_MS)
 #define HELD_NS      (10 * BASE_NS_PER_MS)
 #define DRAIN_NS     BASE_NS_PER_S
-#define N_BUSY_POLLS 64U /* empty turns before the first nap */
 
 /* ---- the way of a burst ---- */
 
@@ -222,21 +215,16 @@ static uint32_t turn_assist(struct worker *w)
 
 /* ---- the turn ---- */
 
-static void kick(int fd)
-{
-	uint64_t one = 1;
-
-	/* EAGAIN: the counter is full, so its reader is awake. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 static void kick_sleepers(struct worker *w)
 {
 	if (w->st.wake_control)
-		kick(w->setup.control_wake_fd);
+		port_bell_ring(w->setup.control_wake_fd);
 	if (w->st.wake_exception)
-		kick(w->setup.link->wake_fd);
+		port_bell_ring(w->setup.link->wake_fd);
+	for (uint32_t i = 0; w->st.wake_workers >> i != 0; i++)
+		if (w->st.wake_workers >> i & 1)
+			port_bell_ring(w->st.bells[i].fd);
+	w->st.wake_workers = 0;
 	w->st.wake_control = false;
 	w->st.wake_exception = false;
 }
@@ -291,6 +279,14 @@ static uint32_t batches_a_turn(const struct worker *w)
 	return w->setup.n_ports + 2 * (w->st.n_workers - 1) + 3;
 }
 
+/* They may sleep; while they are wanted they will not again. */
+static void wake_helpers(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->st.n_workers; i++)
+		if (i != w->setup.id && port_bell_is_due(&w->st.bells[i].sleeps))
+			w->st.wake_workers |= 1U << i;
+}
+
 /* Returns true when the turn found anything to do. */
 static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 {
@@ -310,7 +306,8 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 		assist_note_stall(&w->assist, &w->st);
 	if (unlikely(assist_is_used(&w->assist)))
 		n_retired += turn_assist(w);
-	assist_note_turn(&w->assist, &w->st, out->n, out->is_full);
+	if (assist_note_turn(&w->assist, &w->st, out->n, out->is_full))
+		wake_helpers(w);
 	out->n += n_retired;
 	kick_sleepers(w);
 	publish_status(w);
@@ -327,68 +324,6 @@ uint32_t worker_turn(struct worker *w, uint64_t now_ns)
 }
 
 /* ---- the loop ---- */
-
-/* An interface that goes down leaves an error on its socket, which polls ready until it is read. */
-static void forget_errors(struct worker *w)
-{
-	for (uint32_t i = 0; i < w->setup.n_wake_fds; i++) {
-		int error;
-		socklen_t len = sizeof(error);
-
-		if ((w->wake[i].revents & ~POLLIN) != 0)
-			(void)getsockopt(w->wake[i].fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	}
-}
-
-static void nap(uint32_t us)
-{
-	const struct timespec limit = {.tv_nsec = (long)(us * BASE_NS_PER_US)};
-
-	/* Woken early by a signal: all the better. */
-	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &limit, NULL);
-}
-
-/* Sleep for so long, or until a frame comes on a port that can wake us. What others hand us (control,
- * the kernel's side, other workers) waits for the end. */
-static void sleep_on_ports(struct worker *w, uint32_t us)
-{
-	const struct timespec limit = {.tv_nsec = (long)(us * BASE_NS_PER_US)};
-
-	if (w->setup.n_wake_fds == 0 || w->woke_in_vain) {
-		w->woke_in_vain = false;
-		nap(us);
-		return;
-	}
-	w->woke_in_vain = ppoll(w->wake, w->setup.n_wake_fds, &limit, NULL) > 0;
-	if (w->woke_in_vain)
-		forget_errors(w);
-}
-
-/* After 64 empty turns naps of 1, 10 and 50 us, from which no frame wakes us: in the gaps of a busy
- * minute bursts gather meanwhile, and whoever shares the core gets it (woken at once by each frame,
- * TCP between two wireguard-go on two cores came to 308-498 Mbit/s instead of 469-547). Then
- * there is no traffic to speak of, and the next frame ends the sleep. Any work begins anew. */
-static void rest(struct worker *w)
-{
-	static const uint32_t naps_us[] = {1, 10, 50};
-	uint32_t step = w->n_empty++;
-
-	/* A batch of ours is about to be done, or somebody is about to give us one. */
-	if (w->assist.n_out > 0 || assist_is_wanted(&w->assist))
-		step = 0;
-	if (step < N_BUSY_POLLS || w->idle_cap_us == 0) {
-		rte_pause();
-		return;
-	}
-	assist_note_idle(&w->assist);
-	step -= N_BUSY_POLLS;
-	state_route_offline(w->st.routes, w->setup.id); /* nobody waits for a sleeper */
-	if (step < BASE_ARRAY_LEN(naps_us) && naps_us[step] < w->idle_cap_us)
-		nap(naps_us[step]);
-	else
-		sleep_on_ports(w, w->idle_cap_us);
-	state_route_online(w->st.routes, w->setup.id);
-}
 
 /* Account for the turn that began at w->loop_ns and ends now. */
 static void account(struct worker *w, uint64_t now_ns, bool was_busy)
@@ -429,12 +364,7 @@ void worker_run(struct worker *w, const _Atomic uint32_t *stop)
 {
 	bool was_busy = false;
 
-	/* Naps shall last what they say, not 50 us more. */
-	if (prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL) < 0)
-		log_warn("worker", "timer slack stays at its default, idle latency grows worker=%u",
-		         w->setup.id);
-	for (uint32_t i = 0; i < w->setup.n_wake_fds; i++)
-		w->wake[i] = (struct pollfd){.fd = w->setup.wake_fds[i], .events = POLLIN};
+	worker__rest_init(w);
 	w->loop_ns = base_time_monotonic_ns();
 	while (atomic_load_explicit(stop, memory_order_relaxed) == 0) {
 		uint64_t now_ns = base_time_monotonic_ns();
@@ -446,7 +376,7 @@ void worker_run(struct worker *w, const _Atomic uint32_t *stop)
 			w->n_empty = 0;
 			w->woke_in_vain = false;
 		} else {
-			rest(w);
+			worker__rest(w);
 		}
 	}
 	drain(w);

@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define N_PORTS  2U
 #define N_MBUFS  4095U
@@ -112,6 +114,7 @@ static void make_setups(struct flow *flow)
 			.n_ports = flow->options.n_ports,
 			.link = flow->options.no_link ? NULL : &flow->link[i],
 			.control_wake_fd = -1,
+			.wake_fd = flow->options.wakes ? eventfd(0, EFD_NONBLOCK) : -1,
 			.aead = flow->options.aead,
 			.assist = flow->options.assist,
 		};
@@ -119,6 +122,8 @@ static void make_setups(struct flow *flow)
 			setup->ethdev[j] = ethdevs[j];
 			setup->queue[j] = (uint16_t)i;
 			setup->sums_udp[j] = j == 0 && flow->options.sums_udp;
+			if (flow->options.wakes)
+				setup->wake_fds[setup->n_wake_fds++] = eventfd(0, EFD_NONBLOCK);
 		}
 	}
 	for (uint32_t i = 0; i < flow->options.n_workers; i++) {
@@ -145,7 +150,7 @@ static void make_workers(struct flow *flow)
 struct flow *flow_create(const struct flow_options *options)
 {
 	struct flow *flow = calloc(1, sizeof(*flow));
-	struct abi_setup setup = {.tunnel_mtu = FLOW_TUN_MTU};
+	struct abi_setup setup = {.tunnel_mtu = FLOW_TUN_MTU, .idle_cap_us = 100};
 
 	assert_non_null(flow);
 	if (options)
@@ -228,6 +233,11 @@ void flow_destroy(struct flow *flow)
 		drain(flow->link[i].from_kernel, true);
 		for (uint32_t j = 0; j < FLOW_N_WORKERS; j++)
 			drain(flow->setups[i].mesh_out[j], true);
+	}
+	for (uint32_t i = 0; i < flow->options.n_workers && flow->options.wakes; i++) {
+		close(flow->setups[i].wake_fd);
+		for (uint32_t j = 0; j < flow->setups[i].n_wake_fds; j++)
+			close(flow->setups[i].wake_fds[j]);
 	}
 	abi_region_fini(&flow->region);
 	free(flow);

@@ -42,6 +42,7 @@ struct flow_options {
 	uint32_t mesh_ring_len; /* 0 = 1024 */
 	enum assist_mode assist;
 	enum aead_backend aead; /* 0 = auto */
+	bool wakes; /* workers may be woken, ports too, though none ever does: for worker_run() */
 };
 
 struct flow {

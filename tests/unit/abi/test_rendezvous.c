@@ -99,7 +99,7 @@ static void hello_carries_exactly_the_descriptors_present(void **state)
 	close_pair(pair);
 }
 
-static void all_eleven_descriptors_pass(void **state)
+static void all_twenty_seven_descriptors_pass(void **state)
 {
 	struct abi_fds sent;
 	struct abi_fds got;
@@ -114,11 +114,15 @@ static void all_eleven_descriptors_pass(void **state)
 	sent.tun = dup(0);
 	for (uint32_t i = 0; i < ABI_PORTS_MAX; i++)
 		sent.taps[i] = dup(0);
+	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
+		sent.worker_wake[i] = dup(0);
 	assert_int_equal(abi_rendezvous_send(pair[0], &hello, &sent), 0);
 	assert_int_equal(abi_rendezvous_receive(pair[1], &hello, &got, 1000, why, sizeof(why)), 0);
-	assert_int_equal(hello.fd_mask, 0x7ff);
+	assert_int_equal(hello.fd_mask, 0x7ffffff);
 	for (uint32_t i = 0; i < ABI_PORTS_MAX; i++)
 		assert_true(got.taps[i] > 2);
+	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
+		assert_true(got.worker_wake[i] > 2);
 	abi_fds_close(&sent);
 	abi_fds_close(&got);
 	close_pair(pair);
@@ -171,11 +175,13 @@ static void malformed_hello_is_refused_and_its_descriptors_closed(void **state)
 		{ABI_MAGIC, ABI_VERSION, 1, 0, 128, "0 descriptors, its mask 0x1 says 1"},
 		{ABI_MAGIC, ABI_VERSION, 1, 2, 128, "2 descriptors, its mask 0x1 says 1"},
 		{ABI_MAGIC, ABI_VERSION, 0, 1, 128, "1 descriptors, its mask 0x0 says 0"},
-		{ABI_MAGIC, ABI_VERSION, 0x7ff, 12, 128, "12 descriptors, its mask 0x7ff says 11"},
-		{ABI_MAGIC, ABI_VERSION, 0xfff, 12, 128, "12 descriptors, its mask 0xfff says 12"},
-		{ABI_MAGIC, ABI_VERSION, 0x7ff, 20, 128, "more than "},
-		{ABI_MAGIC, ABI_VERSION, 0x800, 1, 128, "mask 0x800"},
-		{ABI_MAGIC, ABI_VERSION, UINT32_MAX, 11, 128, "mask 0xffffffff"},
+		{ABI_MAGIC, ABI_VERSION, 0x7ffffff, 28, 128,
+	         "28 descriptors, its mask 0x7ffffff says 27"},
+		{ABI_MAGIC, ABI_VERSION, 0xfffffff, 28, 128,
+	         "28 descriptors, its mask 0xfffffff says 28"},
+		{ABI_MAGIC, ABI_VERSION, 0x7ffffff, 32, 128, "more than "},
+		{ABI_MAGIC, ABI_VERSION, 0x8000000, 1, 128, "mask 0x8000000"},
+		{ABI_MAGIC, ABI_VERSION, UINT32_MAX, 27, 128, "mask 0xffffffff"},
 	};
 
 	(void)state;
@@ -397,7 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hello_carries_exactly_the_descriptors_present),
-		cmocka_unit_test(all_eleven_descriptors_pass),
+		cmocka_unit_test(all_twenty_seven_descriptors_pass),
 		cmocka_unit_test(malformed_hello_is_refused_and_its_descriptors_closed),
 		cmocka_unit_test(silence_times_out_and_an_end_is_told),
 		cmocka_unit_test(reason_always_ends_in_a_zero),

@@ -5,6 +5,8 @@
 #include "test.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define N_PEERS    12U
 #define N_PREFIXES 40U
@@ -218,7 +220,49 @@ static void reopen(struct worker *worker)
 	worker->in_sync = false;
 	worker->next_message = 0;
 	program_pipe_open(&worker->pipe, abi_ring_end_make(&worker->ring, worker->records, N_SLOTS),
-	                  true);
+	                  -1, true);
+}
+
+/* A worker that sleeps is kicked, once; one that is awake is not. */
+static void a_sleeping_worker_is_woken_once(void **state)
+{
+	static struct worker worker;
+	struct abi_cmd_session cmd = {.index = 17};
+	struct program_desired desired;
+	eventfd_t n;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	(void)state;
+	worker.end = abi_ring_end_make(&worker.ring, worker.records, N_SLOTS);
+	assert_int_equal(program_desired_init(&desired, 1), 0);
+	program_pipe_open(&worker.pipe, abi_ring_end_make(&worker.ring, worker.records, N_SLOTS),
+	                  fd, true);
+	/* the synchronisation first */
+	while (program_pipe_is_busy(&worker.pipe)) {
+		struct abi_record record;
+
+		assert_int_equal(program_pipe_flush(&worker.pipe, &desired, 4), 0);
+		while (abi_ring_pop(&worker.end, &record) == 1)
+			continue;
+	}
+	assert_int_equal(program_pipe_send(&worker.pipe, ABI_CMD_KEEPALIVE, &cmd, sizeof(cmd)), 0);
+	assert_int_equal(eventfd_read(fd, &n), -1);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct abi_record record;
+
+		while (abi_ring_pop(&worker.end, &record) == 1)
+			continue;
+		assert_true(abi_ring_sleep(&worker.end));
+		for (uint32_t j = 0; j < 3; j++)
+			assert_int_equal(program_pipe_send(&worker.pipe, ABI_CMD_KEEPALIVE, &cmd,
+			                                   sizeof(cmd)),
+			                 0);
+		assert_int_equal(eventfd_read(fd, &n), 0);
+		assert_int_equal(n, 1);
+	}
+	program_pipe_close(&worker.pipe);
+	program_desired_fini(&desired);
+	close(fd);
 }
 
 static void interrupted_synchronisation_ends_in_the_right_state(void **state)
@@ -372,6 +416,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(walk_repeats_exactly_what_is_there),
+		cmocka_unit_test(a_sleeping_worker_is_woken_once),
 		cmocka_unit_test(interrupted_synchronisation_ends_in_the_right_state),
 		cmocka_unit_test(overflowing_changes_are_carried_by_another_synchronisation),
 		cmocka_unit_test(wan_routes_of_two_ports_are_two),
