@@ -24,7 +24,13 @@
 #define BENCH_ROUTES_MAX     4000000U
 #define BENCH_PEERS_DEFAULT  256U
 
-enum bench_direction { BENCH_SEAL = 0, BENCH_OPEN = 1, BENCH_N_DIRECTIONS };
+enum bench_direction {
+	BENCH_SEAL = 0,
+	BENCH_OPEN = 1,
+	BENCH_N_DIRECTIONS = 2,
+	BENCH_HUB = 2, /* both, one after the other: bench_path.c alone */
+	BENCH_N_WAYS = 3,
+};
 
 struct bench_options {
 	unsigned int rounds;
@@ -52,6 +58,7 @@ struct bench_result {
 	enum bench_direction direction;
 	struct bench_samples cycles;
 	struct bench_samples reference;
+	struct bench_samples aead; /* the backend alone; none but in bench_path.c */
 	unsigned int n_stations;
 	struct bench_station {
 		const char *name; /* literal */
@@ -59,19 +66,19 @@ struct bench_result {
 	} station[BENCH_STATIONS_MAX];
 };
 
-/* One run of a subcommand: results[n], [size][direction], only the sizes that were asked for. */
+/* One run of a subcommand: results[n], [size][way], only the sizes that were asked for. */
 struct bench_run {
 	const struct bench_options *options;
 	const char *title;     /* literal */
 	const char *backend;   /* borrowed */
 	const char *shows_not; /* what the figures do not show, literal */
 	unsigned int n_results;
-	struct bench_result result[BENCH_N_SIZES * BENCH_N_DIRECTIONS];
+	struct bench_result result[BENCH_N_SIZES * BENCH_N_WAYS];
 };
 
-/* Room for the samples of each wanted size and direction. Returns 0 or -ENOMEM; in both cases
+/* Room for the samples of each wanted size in the first n_ways of enum bench_direction. Returns 0 or -ENOMEM; in both cases
  * bench_run_fini() frees what was made. */
-int bench_run_init(struct bench_run *run, const struct bench_options *options)
+int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways)
 	__attribute__((warn_unused_result));
 void bench_run_fini(struct bench_run *run);
 
@@ -82,6 +89,7 @@ int bench_result_add_station(struct bench_result *result, const char *name, unsi
 /* Subcommands. Return 0, or 1 when something failed and was said on stderr. */
 int bench_aead(const struct bench_options *options);
 int bench_path(const struct bench_options *options);
+int bench_hub(const struct bench_options *options);
 int bench_heavy(const struct bench_options *options);
 int bench_scale(const struct bench_options *options);
 int bench_handshake(const struct bench_options *options);

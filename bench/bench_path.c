@@ -1,8 +1,10 @@
-/* weir-bench path: the stations of dataplane/path in their order, each way of a packet by itself.
+/* weir-bench path and hub: the stations of dataplane/path in their order. path has each way of a packet
+ * by itself, hub has both besides, one after the other.
  *
  *   open   frames of many peers from a WAN port: in_parse to in_deliver, inner destination another
  *          peer, so that they end where out_route would take over
  *   seal   inner packets from the kernel: out_parse to out_wrap
+ *   hub    frames as in open, and out_route to out_wrap behind it: the worker's way from peer to peer
  *
  * The worker around the stations (ports, rings, commands, timers) is left out; time stands still but
  * for a microsecond a burst. */
@@ -34,15 +36,29 @@ static void time_stations(struct bench_world *world, const struct bench_way *way
 	}
 }
 
-static uint64_t time_reference(struct bench_world *world, enum bench_direction direction)
+/* What the bare ipsec-mb job API, or the backend by itself, does with the same packets. */
+static void run_cipher(struct bench_world *world, bool is_reference, bool opens,
+                       struct aead_op *ops)
+{
+	if (is_reference && opens)
+		bench_reference_open(world->reference, ops, BENCH_BURST);
+	else if (is_reference)
+		bench_reference_seal(world->reference, ops, BENCH_BURST);
+	else if (opens)
+		aead_open(world->aead, ops, BENCH_BURST);
+	else
+		aead_seal(world->aead, ops, BENCH_BURST);
+}
+
+static uint64_t time_cipher(struct bench_world *world, enum bench_direction direction,
+                            bool is_reference)
 {
 	uint64_t start = bench_tsc();
 
 	for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST) {
-		if (direction == BENCH_SEAL)
-			bench_reference_seal(world->reference, &world->ops[i], BENCH_BURST);
-		else
-			bench_reference_open(world->reference, &world->ops[i], BENCH_BURST);
+		run_cipher(world, is_reference, direction != BENCH_SEAL, &world->ops[i]);
+		if (direction == BENCH_HUB)
+			run_cipher(world, is_reference, false, &world->out_ops[i]);
 	}
 	return bench_tsc() - start;
 }
@@ -56,7 +72,17 @@ static bool all_ok(const struct bench_world *world)
 	return true;
 }
 
-enum what { WHAT_WAY = 0, WHAT_STATIONS = 1, WHAT_REFERENCE = 2, N_WHATS };
+enum what { WHAT_WAY = 0, WHAT_STATIONS = 1, WHAT_REFERENCE = 2, WHAT_AEAD = 3, N_WHATS };
+
+static bool measure_cipher(struct bench_world *world, struct bench_result *result,
+                           bool is_reference, bool counts)
+{
+	uint64_t cycles = time_cipher(world, result->direction, is_reference);
+
+	if (counts)
+		bench_samples_add(is_reference ? &result->reference : &result->aead, cycles);
+	return all_ok(world);
+}
 
 static bool measure_one(struct bench_world *world, struct bench_result *result, enum what what,
                         bool counts)
@@ -67,12 +93,8 @@ static bool measure_one(struct bench_world *world, struct bench_result *result, 
 	uint64_t cycles;
 
 	bench_world_prepare(world, result->size, result->direction);
-	if (what == WHAT_REFERENCE) {
-		cycles = time_reference(world, result->direction);
-		if (counts)
-			bench_samples_add(&result->reference, cycles);
-		return all_ok(world);
-	}
+	if (what == WHAT_REFERENCE || what == WHAT_AEAD)
+		return measure_cipher(world, result, what == WHAT_REFERENCE, counts);
 	if (what == WHAT_WAY) {
 		cycles = bench_world_time(world, result->direction, &n_left);
 		if (counts)
@@ -118,7 +140,7 @@ static int add_stations(struct bench_run *run)
 	return 0;
 }
 
-int bench_path(const struct bench_options *options)
+static int run_ways(const struct bench_options *options, unsigned int n_ways, const char *title)
 {
 	static struct bench_run run;
 	struct bench_world *world = bench_world_create(options, options->peers, options->routes,
@@ -127,11 +149,11 @@ int bench_path(const struct bench_options *options)
 
 	if (world == NULL)
 		return 1;
-	if (bench_run_init(&run, options) != 0 || add_stations(&run) != 0) {
+	if (bench_run_init(&run, options, n_ways) != 0 || add_stations(&run) != 0) {
 		fprintf(stderr, "weir-bench: no memory for samples\n");
 		goto out;
 	}
-	run.title = "weir-bench path: one packet's way through a worker's stations, IPv4 in IPv4";
+	run.title = title;
 	run.backend = aead_name(world->aead);
 	run.shows_not =
 		"ports, rings and the kernel side; IPv6; several workers; timers; packets that"
@@ -145,4 +167,18 @@ out:
 	bench_run_fini(&run);
 	bench_world_destroy(world, false);
 	return ret;
+}
+
+int bench_path(const struct bench_options *options)
+{
+	return run_ways(
+		options, BENCH_N_DIRECTIONS,
+		"weir-bench path: one packet's way through a worker's stations, IPv4 in IPv4");
+}
+
+int bench_hub(const struct bench_options *options)
+{
+	return run_ways(
+		options, BENCH_N_WAYS,
+		"weir-bench hub: from one peer to another through a worker's stations, IPv4 in IPv4");
 }

@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const direction_names[BENCH_N_DIRECTIONS] = {
+static const char *const direction_names[BENCH_N_WAYS] = {
 	[BENCH_SEAL] = "seal",
 	[BENCH_OPEN] = "open",
+	[BENCH_HUB] = "hub",
 };
 
 static double mean_len(const struct bench_size *size)
@@ -49,6 +50,29 @@ static json_t *stations_json(struct bench_result *result)
 	return object;
 }
 
+/* What a packet costs beside the cipher: the difference of the minima. */
+static double other_min(struct bench_result *result)
+{
+	return bench_samples_summary(&result->cycles, BENCH_PACKETS).min
+	       - bench_samples_summary(&result->aead, BENCH_PACKETS).min;
+}
+
+/* Of results in the order of enum bench_direction: the hub's way against the others of its size. */
+struct one_way {
+	double mean;
+	double smaller;
+};
+
+static struct one_way one_way_of(struct bench_result *hub)
+{
+	double own = bench_samples_summary(&hub->cycles, BENCH_PACKETS).min;
+	double open = bench_samples_summary(&(hub - 1)->cycles, BENCH_PACKETS).min;
+	double seal = bench_samples_summary(&(hub - 2)->cycles, BENCH_PACKETS).min;
+
+	return (struct one_way){.mean = ratio(own, (open + seal) / 2),
+	                        .smaller = ratio(own, open < seal ? open : seal)};
+}
+
 static json_t *result_json(struct bench_result *result, const char *backend)
 {
 	struct bench_summary own = bench_samples_summary(&result->cycles, BENCH_PACKETS);
@@ -68,6 +92,14 @@ static json_t *result_json(struct bench_result *result, const char *backend)
 	json_object_set_new(object, "ratio", ratio_of(own.min, reference.min));
 	json_object_set_new(object, "ratio_median", ratio_of(own.median, reference.median));
 	json_object_set_new(object, "stations", stations_json(result));
+	if (result->aead.n != 0)
+		json_object_set_new(object, "other_min", cycles(other_min(result)));
+	if (result->direction == BENCH_HUB) {
+		struct one_way to = one_way_of(result);
+
+		json_object_set_new(object, "ratio_one_way", ratio_of(to.mean, 1));
+		json_object_set_new(object, "ratio_one_way_smaller", ratio_of(to.smaller, 1));
+	}
 	return object;
 }
 
@@ -150,6 +182,10 @@ static void print_stations(struct bench_run *run)
 
 			printf(" %s %.1f (%.1f)", result->station[j].name, own.median, own.min);
 		}
+		printf("\n           beside the AEAD %.1f", other_min(result));
+		if (result->direction == BENCH_HUB)
+			printf("; %.3f of the mean of open and seal, %.3f of the smaller",
+			       one_way_of(result).mean, one_way_of(result).smaller);
 		printf("\n");
 	}
 }

@@ -25,15 +25,17 @@ static int result_init(struct bench_result *result, const struct bench_size *siz
 	result->size = size;
 	result->direction = direction;
 	err = bench_samples_init(&result->cycles, rounds);
-	return err != 0 ? err : bench_samples_init(&result->reference, rounds);
+	if (err == 0)
+		err = bench_samples_init(&result->reference, rounds);
+	return err != 0 ? err : bench_samples_init(&result->aead, rounds);
 }
 
-int bench_run_init(struct bench_run *run, const struct bench_options *options)
+int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways)
 {
 	memset(run, 0, sizeof(*run));
 	run->options = options;
 	for (unsigned int i = 0; i < BENCH_N_SIZES; i++) {
-		for (unsigned int direction = 0; direction < BENCH_N_DIRECTIONS; direction++) {
+		for (unsigned int direction = 0; direction < n_ways; direction++) {
 			int err;
 
 			if (!options->size_wanted[i])
@@ -54,6 +56,7 @@ void bench_run_fini(struct bench_run *run)
 
 		bench_samples_fini(&result->cycles);
 		bench_samples_fini(&result->reference);
+		bench_samples_fini(&result->aead);
 		for (unsigned int j = 0; j < result->n_stations; j++)
 			bench_samples_fini(&result->station[j].cycles);
 	}

@@ -36,7 +36,7 @@
 static const uint8_t hub_mac[6] = {0x02, 0, 0, 0, 0, 1};
 static const uint8_t gateway_mac[6] = {0x02, 0, 0, 0, 0, 2};
 
-const struct bench_way bench_ways[BENCH_N_DIRECTIONS] = {
+const struct bench_way bench_ways[BENCH_N_WAYS] = {
 	[BENCH_OPEN] = {6,
                         {{"in_parse", in_parse},
                          {"in_session", in_session},
@@ -49,6 +49,16 @@ const struct bench_way bench_ways[BENCH_N_DIRECTIONS] = {
                          {"out_route", out_route},
                          {"out_seal", out_seal},
                          {"out_wrap", out_wrap}}},
+	[BENCH_HUB] = {9,
+                       {{"in_parse", in_parse},
+                        {"in_session", in_session},
+                        {"in_open", in_open},
+                        {"in_accept", in_accept},
+                        {"policy", policy},
+                        {"in_deliver", in_deliver},
+                        {"out_route", out_route},
+                        {"out_seal", out_seal},
+                        {"out_wrap", out_wrap}}},
 };
 
 static int fail(const char *what, int err)
@@ -357,6 +367,8 @@ static void prepare_open(struct bench_world *world, uint32_t i)
 		.len = inner_len,
 		.verdict = AEAD_ERROR,
 	};
+	world->out_ops[i] = world->ops[i];
+	world->out_ops[i].key = world->peer[packet->to].send_key;
 }
 
 void bench_world_prepare(struct bench_world *world, const struct bench_size *size,
@@ -374,7 +386,7 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 		else
 			prepare_open(world, i);
 	}
-	if (direction == BENCH_OPEN) {
+	if (direction != BENCH_SEAL) {
 		for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST)
 			aead_seal(world->aead, &world->ops[i], BENCH_BURST);
 	}
@@ -410,7 +422,7 @@ static bool opened_right(const struct bench_world *world)
 }
 
 /* A frame to the peer that the reference can open, of the length that the reference sealed. */
-static bool sealed_right(struct bench_world *world)
+static bool sealed_right(struct bench_world *world, uint32_t ttl)
 {
 	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
 		const struct bench_packet *packet = &world->packet[i];
@@ -426,7 +438,7 @@ static bool sealed_right(struct bench_world *world)
 		    || base_load_be32(frame + ETHER_LEN + 16) != ADDRESS_OUTER + packet->to)
 			return false;
 		bench_reference_open(world->reference, &op, 1);
-		if (op.verdict != AEAD_OK || !inner_right(packet, i, op.data, TTL))
+		if (op.verdict != AEAD_OK || !inner_right(packet, i, op.data, ttl))
 			return false;
 	}
 	return true;
@@ -464,5 +476,12 @@ bool bench_world_right(struct bench_world *world, enum bench_direction direction
 	punt(&world->st); /* events of first packets */
 	if (n_left != BENCH_PACKETS)
 		return false;
-	return direction == BENCH_SEAL ? sealed_right(world) : opened_right(world);
+	switch (direction) {
+	case BENCH_SEAL:
+		return sealed_right(world, TTL);
+	case BENCH_OPEN:
+		return opened_right(world);
+	default:
+		return sealed_right(world, TTL - 1);
+	}
 }

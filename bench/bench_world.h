@@ -37,10 +37,11 @@ struct bench_world {
 	unsigned int peer_step; /* to the next packet's peer: all in turn, neighbours far apart */
 	struct bench_packet packet[BENCH_PACKETS];
 	struct aead_op ops[BENCH_PACKETS];
-	struct bench_peer *peer; /* [n_peers] */
+	struct aead_op out_ops[BENCH_PACKETS]; /* BENCH_HUB: the same bytes, to their receivers */
+	struct bench_peer *peer;               /* [n_peers] */
 };
 
-/* The stations of a direction, in the worker's order. */
+/* The stations of a way, in the worker's order. */
 struct bench_way {
 	unsigned int n;
 	struct {
@@ -48,7 +49,7 @@ struct bench_way {
 		void (*run)(struct state *st, struct path_burst *b);
 	} station[BENCH_STATIONS_MAX];
 };
-extern const struct bench_way bench_ways[BENCH_N_DIRECTIONS];
+extern const struct bench_way bench_ways[BENCH_N_WAYS];
 
 /* Make a world of n_peers with a session each, and n_routes prefixes more, which no packet is for. NULL:
  * failed, and why was said. other: share its buffers, cipher and reference; NULL starts DPDK. */

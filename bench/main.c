@@ -16,10 +16,11 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path|scale|heavy|handshake|machine [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|hub|scale|heavy|handshake|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
+	"  hub                the same from one peer to another: opened, judged, sealed\n"
 	"  scale              many peers and prefixes against few: cycles, memory, the routing table\n"
 	"  heavy              one peer, a worker alone and helped by another on a second CPU\n"
 	"  handshake          a peer's handshake, by the protocol alone and through control\n"
@@ -59,7 +60,7 @@ static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers",   "--
 	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
 	 | OPTION_BIT(OPTION_BACKEND))
 
-#define SUBCOMMANDS "aead, path, scale, heavy, handshake or machine"
+#define SUBCOMMANDS "aead, path, hub, scale, heavy, handshake or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
@@ -72,6 +73,8 @@ static const struct subcommand {
 	{"aead", bench_aead, TAKES_PACKETS | OPTION_BIT(OPTION_BURST), 1, BENCH_PEERS_MAX,
          BENCH_PEERS_DEFAULT, 0},
 	{"path", bench_path, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
+         BENCH_PEERS_DEFAULT, 0},
+	{"hub", bench_hub, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
          BENCH_PEERS_DEFAULT, 0},
 	{"scale", bench_scale,
          OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_ROUTES)

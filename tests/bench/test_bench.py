@@ -18,9 +18,13 @@ SIZES = [64, 128, 256, 512, 1024, 1280, 1420, "imix"]
 BOUNDS = {
     ("aead", "ipsec-mb"): {64: 1.05, 1420: 1.03},
     ("path", "ipsec-mb"): {64: 1.35, 1420: 1.10},
-    ("aead", "avx512"): {64: 0.36, 512: 0.68, 1420: 0.90, "imix": 0.77},
-    ("path", "avx512"): {64: 0.62, 512: 0.78, 1420: 0.95, "imix": 0.92},
+    ("aead", "avx512"): {64: 0.32, 512: 0.62, 1420: 0.86, "imix": 0.67},
+    ("path", "avx512"): {64: 0.56, 512: 0.72, 1420: 0.92, "imix": 0.83},
 }
+
+# From peer to peer: the greatest ratio to the reference, and to the mean of both directions.
+HUB_BOUNDS = {64: 0.54, 1420: 0.92}
+HUB_BOUND_ONE_WAY = 2.15
 
 HANDSHAKE_LINES = [("x25519", "libsodium"), ("x25519_base", "libsodium"), ("x25519", "OpenSSL"),
                    ("x25519_base", "OpenSSL"), ("protocol", "libsodium"), ("control", "libsodium")]
@@ -41,8 +45,8 @@ def results(subcommand, *arguments):
     return found["results"]
 
 
-def shape_problem(found):
-    expected = [(size, direction) for size in SIZES for direction in ("seal", "open")]
+def shape_problem(found, sizes=SIZES, directions=("seal", "open")):
+    expected = [(size, direction) for size in sizes for direction in directions]
     if [(r["size"], r["direction"]) for r in found] != expected:
         return f"sizes and directions are {[(r['size'], r['direction']) for r in found]}"
     for r in found:
@@ -136,8 +140,39 @@ check("handshake: table names machine, runs and what it does not show",
 check("handshake: fewer peers than a pass has handshakes are refused",
       refusal_problem(["handshake", "--peers", "63"], 2, "--peers", '"63"', "64 to 4096"))
 check("handshake: size is refused, and said what takes it",
-      refusal_problem(["handshake", "--size", "64"], 2, "--size", "aead and path and heavy"))
+      refusal_problem(["handshake", "--size", "64"], 2, "--size", "aead and path and hub and heavy"))
 
+
+
+def hub_problem(backend):
+    best = {}
+    for _ in range(3):
+        found = results("hub", "--size", "64,1420", "--backend", backend)
+        problem = shape_problem(found, (64, 1420), ("seal", "open", "hub"))
+        if problem:
+            return problem
+        for r in found:
+            if not 10 < r["other_min"] < r["cycles_min"]:
+                return f"other_min is {r['other_min']} in {r}"
+        for seal, open_, hub in zip(*[iter(found)] * 3):
+            mean = (seal["cycles_min"] + open_["cycles_min"]) / 2
+            if abs(hub["ratio_one_way"] - hub["cycles_min"] / mean) > 0.01:
+                return f"ratio_one_way is not that to {mean} in {hub}"
+            for key in ("ratio", "ratio_one_way"):
+                best[hub["size"], key] = min(best.get((hub["size"], key), 1e9), hub[key])
+        worse = {k: v for k, v in best.items()
+                 if v > (HUB_BOUND_ONE_WAY if k[1] == "ratio_one_way" else
+                         HUB_BOUNDS[k[0]] if backend == "avx512" else 9)}
+        if not worse:
+            return None
+    return f"{worse}, bounds {HUB_BOUNDS} and {HUB_BOUND_ONE_WAY}"
+
+
+try:
+    hub_backend = "avx512" if results("path", "--size=64")[0]["backend"].startswith("avx512") else "auto"
+    check("hub: packets come through, and their ratios are within bounds", hub_problem(hub_backend))
+except (RuntimeError, ValueError, KeyError) as error:
+    check("hub: runs", repr(error))
 
 
 def heavy_problem():
