@@ -22,6 +22,8 @@
  * ends can forge them, since every source address belongs to its peer (H1). A simultaneous open (SYN
  * against SYN) is refused. After a RST, or FIN from both sides, only a new SYN opens it again, and is
  * decided anew.
+ * A SYN on a flow that stands passes and changes nothing: it could open one, and the answer to it lets
+ * the sender's end find out that it must begin anew.
  * **UDP, other protocols**: any packet of the opener's opens, replies keep it alive. **ICMP**: an echo
  * request opens, replies pass; errors pass when the flow they speak of is known, and change nothing.
  * **Fragments**: the first has the ports and is judged as any packet; a later one is found by its
@@ -32,7 +34,12 @@
  * is charged for them: a peer has at most peer_max, of which half_max may be half open (TCP before the
  * handshake is done, others before a reply); so one peer cannot fill the table for all, and a scan
  * through a wide grant does not stop the peer's own established flows. Half open ones live 30 s at
- * most. */
+ * most.
+ *
+ * **After a restart** the table is empty and the connections are not. For pickup_s seconds after
+ * policy_flow_init() a packet that opens nothing makes a flow all the same, if the policy lets its
+ * sender, or else its receiver, open it. So meanwhile who may reach what still holds, to the port;
+ * what does not is that a reply must have had a question. */
 #ifndef POLICY_FLOW_H
 #define POLICY_FLOW_H
 
@@ -55,6 +62,7 @@ struct policy_flow_setup {
 	uint32_t n_peers;  /* peer numbers are below, <= POLICY_HUB; others cannot open flows */
 	uint32_t peer_max; /* flows that one peer may have opened */
 	uint32_t half_max; /* of these, half open */
+	uint32_t pickup_s; /* so long flows are picked up in the middle, see above; 0 = never */
 	uint64_t key[POLICY_FLOW_KEY_WORDS]; /* random */
 };
 
@@ -75,7 +83,7 @@ enum policy_flow_verdict {
 	POLICY_FLOW_NOT_NOW = 6,        /* POLICY_NOT_NOW */
 	POLICY_FLOW_REVOKED = 7,        /* the flow was allowed, and is no longer: it has ended */
 	POLICY_FLOW_TCP_FLAGS = 8,      /* flags that no TCP sends */
-	POLICY_FLOW_TCP_STATE = 9,      /* not in this state, not from this side */
+	POLICY_FLOW_STATE = 9,          /* not in this state of the flow, or not from this side */
 	POLICY_FLOW_FULL = 10,          /* no room */
 	POLICY_FLOW_PEER_FULL = 11,     /* the opener has peer_max flows */
 	POLICY_FLOW_PEER_HALF = 12,     /* the opener has half_max half open flows */

@@ -147,11 +147,28 @@ static bool is_icmp_error(const struct policy_packet *out, uint8_t type)
 	return type >= ICMPV6_UNREACHABLE && type <= ICMPV6_PARAMETER;
 }
 
+/* ICMP of either version, icmp[ICMP_LEN], that is echo or nothing. */
+static enum policy_parse parse_echo(struct policy_packet *out, const uint8_t *icmp)
+{
+	bool is_v4 = out->proto == POLICY_PROTO_ICMP;
+	uint16_t identifier = base_load_be16(icmp + 4);
+
+	if (icmp[0] == (is_v4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST)) {
+		out->kind = POLICY_KIND_ECHO_REQUEST;
+		out->sport = identifier;
+		return POLICY_PARSE_OK;
+	}
+	if (icmp[0] == (is_v4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY)) {
+		out->kind = POLICY_KIND_ECHO_REPLY;
+		out->dport = identifier;
+		return POLICY_PARSE_OK;
+	}
+	return POLICY_PARSE_ICMP;
+}
+
 /* The ports of the packet that an error quotes, as far as eight bytes of it show them. */
 static enum policy_parse parse_quoted_ports(struct policy_packet *quoted, const struct upper *upper)
 {
-	bool is_v4 = policy_address_is_v4(quoted->src);
-
 	if (upper->offset != 0)
 		return POLICY_PARSE_ICMP;
 	if (quoted->proto == POLICY_PROTO_TCP || quoted->proto == POLICY_PROTO_UDP) {
@@ -160,16 +177,9 @@ static enum policy_parse parse_quoted_ports(struct policy_packet *quoted, const 
 		quoted->sport = base_load_be16(upper->data);
 		quoted->dport = base_load_be16(upper->data + 2);
 	} else if (is_icmp(quoted)) {
-		uint8_t type;
-
 		if (upper->len < ICMP_LEN)
 			return POLICY_PARSE_SHORT;
-		type = upper->data[0];
-		/* no error about an error */
-		if (type != (is_v4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST)
-		    && type != (is_v4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
-			return POLICY_PARSE_ICMP;
-		quoted->sport = quoted->dport = base_load_be16(upper->data + 4);
+		return parse_echo(quoted, upper->data);
 	}
 	return POLICY_PARSE_OK;
 }
@@ -198,24 +208,13 @@ static enum policy_parse parse_error(const uint8_t *data, size_t len, struct pol
 
 static enum policy_parse parse_icmp(struct policy_packet *out, const struct upper *upper)
 {
-	bool is_v4 = out->proto == POLICY_PROTO_ICMP;
-	uint8_t type;
-
 	if (upper->len < ICMP_LEN)
 		return POLICY_PARSE_SHORT;
-	type = upper->data[0];
-	if (is_icmp_error(out, type))
-		return out->is_fragment != 0
-		               ? POLICY_PARSE_ICMP
-		               : parse_error(upper->data + ICMP_LEN, upper->len - ICMP_LEN, out);
-	if (type == (is_v4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
-		out->kind = POLICY_KIND_ECHO_REQUEST;
-	else if (type == (is_v4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY))
-		out->kind = POLICY_KIND_ECHO_REPLY;
-	else
+	if (!is_icmp_error(out, upper->data[0]))
+		return parse_echo(out, upper->data);
+	if (out->is_fragment != 0)
 		return POLICY_PARSE_ICMP;
-	out->sport = out->dport = base_load_be16(upper->data + 4);
-	return POLICY_PARSE_OK;
+	return parse_error(upper->data + ICMP_LEN, upper->len - ICMP_LEN, out);
 }
 
 /* A whole packet or the first fragment of one. */

@@ -79,7 +79,7 @@ struct policy_packet {
 	uint32_t
 		in_peer; /* sent it, or POLICY_HUB; the caller's, who has checked that src is its */
 	uint32_t out_peer; /* will get it, or POLICY_HUB; the caller's, by route */
-	uint16_t sport;    /* host order; echo: both are the identifier; without ports 0 */
+	uint16_t sport; /* host order; echo: the identifier on the side that asks, 0 on the other */
 	uint16_t dport;
 	uint8_t proto;       /* of the upper layer, as in the IP header */
 	uint8_t kind;        /* enum policy_kind */
