@@ -172,13 +172,16 @@ def _rows(title, kind, description, rows, x_label, left, bound, legend, draw, to
         body.append(_line(x_of(tick), y0 + 2, x_of(tick), bottom, "base" if tick == 0 else "grid"))
         body.append(_text(x_of(tick), bottom + 18, words, "tick", "middle"))
     body.append(_text((left + WIDTH - right) / 2, bottom + 38, x_label, "axis", "middle"))
+    drawn = []
     for i, row in enumerate(rows):
         y = y0 + 8 + step * i
         body.append(_text(left - 10, y + 16, row[0], "rowlabel", "end"))
-        body.extend(draw(row, y, x_of))
+        drawn += draw(row, y, x_of)
+    body += [element for element in drawn if not element.startswith("<text")]
     if bound:
         body.append(_line(x_of(bound[0]), y0 - 4, x_of(bound[0]), bottom, "bound"))
         body.append(_text(x_of(bound[0]), y0 - 8, bound[1], "boundtext", "middle"))
+    body += [element for element in drawn if element.startswith("<text")]  # above the bound's line
     return _svg(kind, title, description, bottom + 46, body)
 
 

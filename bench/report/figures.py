@@ -255,7 +255,17 @@ def scale_figures(part):
 
 
 def overload_figures(part):
-    return [Figure("overload", "goodput at 4 x the peak's load / peak", bound=0.95, at_least=True, note=why_not(part))]
+    found = output(part)
+    if found is None:
+        return [Figure("overload", "goodput at 4 x the peak's load / peak", bound=GOODPUT, at_least=True,
+                       note=why_not(part))]
+    made = []
+    for row in found["results"]:
+        name = f"{size_name(row['size'])}{', a fifth of it junk' if row['junk'] else ''}"
+        made += [Figure("overload", f"goodput at {load['offered']:g} x the peak's load / peak, {name}", load["ratio"], "x",
+                        GOODPUT, True) for load in row["loads"] if load["offered"] > 1]
+    return made + [Figure("overload", "longest wait of a command of control's meanwhile",
+                          max(row["command_max_us"] for row in found["results"]), "us")]
 
 
 def heavy_figures(part):

@@ -243,9 +243,40 @@ def heavy(part):
            row["speedup_median"], row["helper_share"]] for row in rows]))]
 
 
-def nothing(part):
-    return []
+def hub(part):
+    rows = rows_of(part)
+    sizes = [size for size in PATH_BOUNDS if (size, "hub") in rows]
+    if not sizes:
+        return []
+    stations = {size: rows[size, "hub"]["stations"] for size in sizes}
+    groups = (("in, beside the AEAD", ("in_parse", "in_session", "in_accept")), ("open", ("in_open",)),
+              ("policy, deliver, route", ("policy", "in_deliver", "out_route")), ("seal", ("out_seal",)),
+              ("wrap", ("out_wrap",)))
+    return [(chart.stacked(
+        "From peer to peer: cycles a packet by station", "Minimum TSC cycles of the stations, timed apart from the whole way.",
+        [(size_name(s), [(words, round(sum(stations[s][n] for n in names), 1)) for words, names in groups]) for s in sizes],
+        "TSC cycles a packet", left=70),
+        (["size", "whole, min", "/ mean of in and out"] + list(stations[sizes[0]]),
+         [[size_name(s), rows[s, "hub"]["cycles_min"], rows[s, "hub"]["ratio_one_way"]] + list(stations[s].values())
+          for s in sizes]))]
 
 
-MAKERS = {"aead": aead, "path": path, "hub": nothing, "scale": scale, "overload": nothing, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
+def overload(part):
+    found = output(part)
+    if found is None:
+        return []
+    name = {id(row): size_name(row["size"]) + (", junk" if row["junk"] else "") for row in found["results"]}
+    loads = [load["offered"] for load in found["results"][0]["loads"]]
+    shown = [row for row in found["results"] if row["size"] in PATH_BOUNDS][:chart.N_COLOURS]
+    series = [(name[id(row)], {load["offered"]: load["ratio"] for load in row["loads"]}) for row in shown]
+    return [(chart.lines(
+        "One worker under overload: goodput in shares of its peak", "Median of the rounds; junk: one frame of five is none of a peer.",
+        [(load, f"{load:g} x") for load in loads], "offered load, in multiples of the peak",
+        "good frames that come through, in shares of the peak", series, (figures.GOODPUT, "bound: at least")),
+        (["size", "peak Mpps"] + [f"{load:g} x: Mpps" for load in loads] + ["longest command, us"],
+         [[name[id(row)], row["peak_mpps"]] + [load["goodput_mpps"] for load in row["loads"]] + [row["command_max_us"]]
+          for row in found["results"]]))]
+
+
+MAKERS = {"aead": aead, "path": path, "hub": hub, "scale": scale, "overload": overload, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
           "network": network, "memory": memory}
