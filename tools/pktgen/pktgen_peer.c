@@ -6,6 +6,7 @@
 #include "pktgen_memory.h"
 #include "wg_blake2s.h"
 #include "wg_key.h"
+#include "wg_keypair.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -110,4 +111,34 @@ void pktgen_peers_fini(struct pktgen_peers *peers)
 	free(peers->peer);
 	free(peers->own);
 	*peers = (struct pktgen_peers){0};
+}
+
+/* Something goes out and nothing comes back. A hub that hears data says so within 10 s. */
+static bool is_unheard(const struct pktgen_peer *peer, uint64_t now_ns)
+{
+	uint64_t heard_ns = peer->birth_ns;
+
+	if (peer->last_data_ns > heard_ns)
+		heard_ns = peer->last_data_ns;
+	if (peer->last_keepalive_ns > heard_ns)
+		heard_ns = peer->last_keepalive_ns;
+	return now_ns >= heard_ns + WG_KEEPALIVE_TIMEOUT_NS + WG_REKEY_TIMEOUT_NS
+	       && now_ns < peer->last_sent_ns + WG_REKEY_TIMEOUT_NS;
+}
+
+uint32_t pktgen_peer_due(const struct pktgen_peer *peer, uint64_t now_ns)
+{
+	uint32_t due = 0;
+
+	if (peer->remote_index == 0)
+		return 0;
+	if (wg_keypair_rekey_after_send(peer->birth_ns, true, peer->send_counter, now_ns)
+	    || is_unheard(peer, now_ns))
+		due |= PKTGEN_PEER_HANDSHAKE;
+	if (!wg_keypair_may_send(peer->birth_ns, peer->send_counter, now_ns))
+		return due | PKTGEN_PEER_EXPIRED;
+	if (peer->last_data_ns > peer->last_sent_ns
+	    && now_ns >= peer->last_sent_ns + WG_KEEPALIVE_TIMEOUT_NS)
+		due |= PKTGEN_PEER_KEEPALIVE;
+	return due;
 }

@@ -31,6 +31,7 @@ struct pktgen_peer {
 	uint32_t generation; /* handshakes begun */
 
 	_Alignas(64) uint8_t previous_key[WG_KEY_LEN];
+	uint64_t last_keepalive_ns; /* last one received */
 	struct wg_noise_identity identity;
 	struct wg_noise_peer hub; /* the hub, as this peer knows it */
 	struct wg_cookie_maker cookie;
@@ -61,6 +62,15 @@ int pktgen_peer_print_config(const struct pktgen_options *options, FILE *out)
 int pktgen_peers_init(struct pktgen_peers *peers, const struct pktgen_options *options)
 	__attribute__((warn_unused_result));
 void pktgen_peers_fini(struct pktgen_peers *peers); /* wipes keys */
+
+/* What is due for a peer's session. */
+#define PKTGEN_PEER_EXPIRED 1U /* not to be used any more */
+#define PKTGEN_PEER_HANDSHAKE                                                                      \
+	2U /* 120 s old and in use, or data was sent and nothing heard for 15 s */
+#define PKTGEN_PEER_KEEPALIVE 4U /* data came 10 s ago and nothing was sent since */
+
+/* Returns a set of these; 0 without a session. */
+uint32_t pktgen_peer_due(const struct pktgen_peer *peer, uint64_t now_ns);
 
 /* UDP port, and number of the own address, out of port_address or home. */
 static inline uint16_t pktgen_peer_port(uint32_t port_address)

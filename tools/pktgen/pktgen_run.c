@@ -55,21 +55,16 @@ static void clock_read(struct pktgen_run *run)
 
 /* ---- the slow part of the loop ------------------------------------------------------------------- */
 
-/* A session that is in use is renewed after 120 s, an expired one is not used; a peer that only
- * receives says so after 10 s, or the hub takes it for dead. */
 static void scan_peer(struct pktgen_run *run, uint32_t id)
 {
 	struct pktgen_peer *peer = &run->peers.peer[id];
-	uint64_t now_ns = run->now_ns;
+	uint32_t due = pktgen_peer_due(peer, run->now_ns);
 
-	if (peer->remote_index == 0)
-		return;
-	if (now_ns >= peer->birth_ns + WG_REJECT_AFTER_TIME_NS)
+	if ((due & PKTGEN_PEER_EXPIRED) != 0)
 		peer->remote_index = 0;
-	if (wg_keypair_rekey_after_send(peer->birth_ns, true, peer->send_counter, now_ns))
+	if ((due & PKTGEN_PEER_HANDSHAKE) != 0)
 		pktgen_handshakes_want(&run->handshakes, id);
-	if (peer->remote_index != 0 && peer->last_data_ns > peer->last_sent_ns
-	    && now_ns >= peer->last_sent_ns + WG_KEEPALIVE_TIMEOUT_NS)
+	if ((due & PKTGEN_PEER_KEEPALIVE) != 0)
 		pktgen_tx_keepalive(run, id);
 }
 

@@ -83,8 +83,10 @@ static void take_data(struct pktgen_run *run, struct burst *b, const struct data
 		run->stats.misdelivered++;
 		return;
 	}
-	if (d->len == WG_DATA_MIN_LEN) /* a keepalive */
+	if (d->len == WG_DATA_MIN_LEN) {
+		peer->last_keepalive_ns = run->now_ns;
 		return;
+	}
 	peer->last_data_ns = run->now_ns;
 	if (run->options->open_every > 1 && ++run->n_come < run->options->open_every) {
 		run->stats.received++;

@@ -1,5 +1,6 @@
 #include "base_bytes.h"
 #include "base_text.h"
+#include "base_time.h"
 #include "pktgen_peer.h"
 #include "test.h"
 #include "wg_key.h"
@@ -116,6 +117,51 @@ static void a_hub_key_of_low_order_is_refused(void **state)
 	assert_null(peers.peer);
 }
 
+static void sessions_are_renewed_ended_and_kept_alive(void **state)
+{
+	const uint64_t s = BASE_NS_PER_S, birth = 1000 * s;
+	static const struct {
+		uint64_t sent, data, keepalive, now; /* seconds after birth */
+		uint32_t due;
+	} cases[] = {
+		{119, 119, 0, 119, 0},
+		{120, 119, 0, 120, PKTGEN_PEER_HANDSHAKE},
+		{180, 179, 0, 180, PKTGEN_PEER_HANDSHAKE | PKTGEN_PEER_EXPIRED},
+		/* data came and nothing was sent since */
+		{10, 19, 0, 19, 0},
+		{10, 19, 0, 20, PKTGEN_PEER_KEEPALIVE},
+		{20, 19, 0, 40, 0},
+		/* data was sent and nothing heard since the session began, since data, since a keepalive */
+		{14, 0, 0, 14, 0},
+		{15, 0, 0, 15, PKTGEN_PEER_HANDSHAKE},
+		{34, 20, 0, 34, 0},
+		{35, 20, 0, 35, PKTGEN_PEER_HANDSHAKE},
+		{35, 0, 21, 35, 0},
+		{36, 0, 21, 36, PKTGEN_PEER_HANDSHAKE},
+		/* nothing sent lately: nobody waits for an answer */
+		{30, 0, 0, 36, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		struct pktgen_peer peer = {
+			.remote_index = 1,
+			.birth_ns = birth,
+			.last_sent_ns = birth + cases[i].sent * s,
+			.last_data_ns = cases[i].data != 0 ? birth + cases[i].data * s : 0,
+			.last_keepalive_ns = cases[i].keepalive != 0
+		                                     ? birth + cases[i].keepalive * s
+		                                     : 0,
+		};
+		uint32_t due = pktgen_peer_due(&peer, birth + cases[i].now * s);
+
+		if (due != cases[i].due)
+			fail_msg("case %zu: %u is due, expected %u", i, due, cases[i].due);
+		peer.remote_index = 0;
+		assert_int_equal(pktgen_peer_due(&peer, birth + cases[i].now * s), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +170,7 @@ int main(void)
 		cmocka_unit_test(configuration_names_the_peers_that_will_come),
 		cmocka_unit_test(peers_share_addresses_and_never_a_port),
 		cmocka_unit_test(an_index_names_its_peer_in_every_generation),
+		cmocka_unit_test(sessions_are_renewed_ended_and_kept_alive),
 		cmocka_unit_test(a_hub_key_of_low_order_is_refused),
 	};
 
