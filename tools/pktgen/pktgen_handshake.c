@@ -198,18 +198,14 @@ static struct pktgen_handshake *find(const struct pktgen_handshakes *hs, uint32_
 	return h->noise.local_index == index ? h : NULL;
 }
 
-/* The session before this one may still be used by the hub for what is on its way. */
-static void install(struct pktgen_peer *p, const struct wg_noise_keys *keys, uint32_t local_index,
-                    uint32_t remote_index, uint64_t now_ns)
+static void set_next(struct pktgen_peer *p, struct wg_noise_keys *keys, uint32_t local_index,
+                     uint32_t remote_index, uint64_t now_ns)
 {
-	memcpy(p->previous_key, p->receive_key, WG_KEY_LEN);
-	p->previous_index = p->local_index;
-	memcpy(p->send_key, keys->send, WG_KEY_LEN);
-	memcpy(p->receive_key, keys->receive, WG_KEY_LEN);
-	p->local_index = local_index;
-	p->remote_index = remote_index;
-	p->send_counter = 0;
-	p->birth_ns = now_ns;
+	p->next = *keys;
+	p->next_index = local_index;
+	p->next_remote_index = remote_index;
+	p->next_birth_ns = now_ns;
+	base_wipe(keys, sizeof(*keys));
 }
 
 static bool consume(struct pktgen_handshakes *hs, struct pktgen_handshake *h,
@@ -223,8 +219,8 @@ static bool consume(struct pktgen_handshakes *hs, struct pktgen_handshake *h,
 	                              &remote_index)
 	    != WG_NOISE_OK)
 		return false;
-	install(p, &keys, local_index, remote_index, now_ns);
-	base_wipe(&keys, sizeof(keys));
+	set_next(p, &keys, local_index, remote_index, now_ns);
+	pktgen_peer_promote(p);
 	return true;
 }
 
@@ -253,14 +249,61 @@ void pktgen_handshakes_response(struct pktgen_handshakes *hs, const uint8_t *mes
 
 void pktgen_handshakes_cookie(struct pktgen_handshakes *hs, const uint8_t *message, uint64_t now_ns)
 {
-	struct pktgen_handshake *h = find(hs, base_load_le32(message + WG_COOKIE_RECEIVER));
+	uint32_t index = base_load_le32(message + WG_COOKIE_RECEIVER);
+	uint32_t peer = pktgen_peer_of_index(index);
+	/* In answer to an initiation, or to our response to one. */
+	bool is_ours = find(hs, index) != NULL
+	               || (peer < hs->peers->n && hs->peers->peer[peer].next_index == index);
 
-	/* Used at the next retransmission, not before (whitepaper 6.6). */
-	if (h == NULL
-	    || wg_cookie_reply_consume(&hs->peers->peer[h->peer].cookie, message, now_ns) < 0)
+	/* Used for the next message, which does not come sooner for it (whitepaper 6.6). */
+	if (!is_ours || wg_cookie_reply_consume(&hs->peers->peer[peer].cookie, message, now_ns) < 0)
 		hs->stats.refused++;
 	else
 		hs->stats.cookies++;
+}
+
+/* Is it the hub's, meant for this peer, and new? Then *opened is ready for a response. */
+static bool open_initiation(struct pktgen_peer *p, const uint8_t *message, uint64_t now_ns,
+                            struct wg_noise_opened *opened)
+{
+	uint8_t mac1_key[32];
+
+	wg_cookie_mac1_key(mac1_key, p->identity.public_key);
+	if (!wg_cookie_mac1_ok(mac1_key, message, WG_INITIATION_LEN)
+	    || wg_noise_initiation_open(&p->identity, message, opened) != WG_NOISE_OK)
+		return false;
+	if (memcmp(opened->static_public, p->hub.public_key, WG_KEY_LEN) != 0) {
+		base_wipe(opened, sizeof(*opened));
+		return false;
+	}
+	return wg_noise_initiation_consume(&p->hub, message, now_ns, opened) == WG_NOISE_OK;
+}
+
+void pktgen_handshakes_initiation(struct pktgen_handshakes *hs, uint32_t peer,
+                                  const uint8_t *message, uint64_t now_ns)
+{
+	struct pktgen_peer *p = &hs->peers->peer[peer];
+	uint8_t response[WG_RESPONSE_LEN], ephemeral[WG_KEY_LEN];
+	struct wg_noise_opened opened;
+	struct wg_noise_keys keys;
+	uint32_t index, remote_index;
+
+	if (hs->measured || !open_initiation(p, message, now_ns, &opened)) {
+		hs->stats.refused++;
+		return;
+	}
+	randombytes_buf(ephemeral, sizeof(ephemeral));
+	index = pktgen_peer_index(peer, ++p->generation);
+	remote_index = opened.handshake.remote_index;
+	if (wg_noise_response_create(&p->hub, &opened.handshake, index, ephemeral, response, &keys)
+	    == 0) {
+		set_next(p, &keys, index, remote_index, now_ns);
+		wg_cookie_stamp(&p->cookie, response, WG_RESPONSE_LEN, now_ns);
+		hs->calls.send(hs->calls.arg, peer, response, WG_RESPONSE_LEN);
+		hs->stats.answered++;
+	}
+	base_wipe(ephemeral, sizeof(ephemeral));
+	base_wipe(&opened, sizeof(opened));
 }
 
 bool pktgen_handshakes_verify(struct pktgen_handshakes *hs, uint32_t peer)

@@ -1,5 +1,6 @@
-/* Handshakes of the simulated peers, who are always the initiator: a queue of peers that want one, a
- * window of those under way, retransmission and giving up as whitepaper 6.4 says, cookies.
+/* Handshakes of the simulated peers, who are the initiator: a queue of peers that want one, a window of
+ * those under way, retransmission and giving up as whitepaper 6.4 says, cookies. And the answer to a
+ * hub that begins one itself.
  *
  * Measured, handshakes are prepared: an initiator's work (4 X25519) is as much as a responder's, so
  * it is done before (initiations) and after (responses) the time that counts, and one core of ours
@@ -31,7 +32,8 @@ struct pktgen_handshake_stats {
 	uint64_t cookies;
 	uint64_t completed;
 	uint64_t failed;            /* given up after 90 s */
-	uint64_t refused;           /* responses and cookies that fit nothing */
+	uint64_t answered;          /* the hub's initiations */
+	uint64_t refused;           /* messages that fit nothing */
 	uint64_t first_ns;          /* first initiation sent */
 	uint64_t last_ns;           /* last response */
 	struct pktgen_hist latency; /* from the last initiation to its response */
@@ -87,6 +89,11 @@ void pktgen_handshakes_response(struct pktgen_handshakes *hs, const uint8_t *mes
                                 uint64_t now_ns);
 void pktgen_handshakes_cookie(struct pktgen_handshakes *hs, const uint8_t *message,
                               uint64_t now_ns);
+
+/* The hub begins a handshake with a peer. Answered when it is the hub's and not an old one; not while
+ * handshakes are measured. Cost: 4 X25519. */
+void pktgen_handshakes_initiation(struct pktgen_handshakes *hs, uint32_t peer,
+                                  const uint8_t *message, uint64_t now_ns);
 
 /* Measured, when all is over: consume the response of peer, if it got one. Returns false when it
  * was none: it counts as refused then, and no longer as completed. */

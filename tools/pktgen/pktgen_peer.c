@@ -113,6 +113,35 @@ void pktgen_peers_fini(struct pktgen_peers *peers)
 	*peers = (struct pktgen_peers){0};
 }
 
+void pktgen_peer_promote(struct pktgen_peer *peer)
+{
+	memcpy(peer->previous_key, peer->receive_key, WG_KEY_LEN);
+	peer->previous_index = peer->local_index;
+	memcpy(peer->send_key, peer->next.send, WG_KEY_LEN);
+	memcpy(peer->receive_key, peer->next.receive, WG_KEY_LEN);
+	peer->local_index = peer->next_index;
+	peer->remote_index = peer->next_remote_index;
+	peer->birth_ns = peer->next_birth_ns;
+	peer->send_counter = 0;
+	base_wipe(peer->next.send, WG_KEY_LEN);
+	base_wipe(peer->next.receive, WG_KEY_LEN);
+	peer->next_index = 0;
+}
+
+uint32_t pktgen_peers_at(const struct pktgen_peers *peers, const uint8_t *address, uint16_t port)
+{
+	struct base_ip ip = base_ip_make(peers->own[0].family, address);
+	uint32_t peer;
+
+	for (uint32_t i = 0; i < peers->n_own; i++) {
+		if (!base_ip_equal(&peers->own[i], &ip))
+			continue;
+		peer = (port - PKTGEN_FIRST_PORT) * peers->n_own + i;
+		return port >= PKTGEN_FIRST_PORT && peer < peers->n ? peer : peers->n;
+	}
+	return peers->n;
+}
+
 /* Something goes out and nothing comes back. A hub that hears data says so within 10 s. */
 static bool is_unheard(const struct pktgen_peer *peer, uint64_t now_ns)
 {

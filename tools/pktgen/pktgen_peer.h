@@ -32,6 +32,11 @@ struct pktgen_peer {
 
 	_Alignas(64) uint8_t previous_key[WG_KEY_LEN];
 	uint64_t last_keepalive_ns; /* last one received */
+	/* What the hub began: used for sending once a packet has come on it. Index 0 = none. */
+	uint32_t next_index;
+	uint32_t next_remote_index;
+	struct wg_noise_keys next;
+	uint64_t next_birth_ns;
 	struct wg_noise_identity identity;
 	struct wg_noise_peer hub; /* the hub, as this peer knows it */
 	struct wg_cookie_maker cookie;
@@ -71,6 +76,13 @@ void pktgen_peers_fini(struct pktgen_peers *peers); /* wipes keys */
 
 /* Returns a set of these; 0 without a session. */
 uint32_t pktgen_peer_due(const struct pktgen_peer *peer, uint64_t now_ns);
+
+/* The next session becomes the current one, and the current the previous. */
+void pktgen_peer_promote(struct pktgen_peer *peer);
+
+/* The peer at one of our addresses (4 or 16 bytes, by the family of peers->own) and a UDP port; peers->n
+ * when there is none. */
+uint32_t pktgen_peers_at(const struct pktgen_peers *peers, const uint8_t *address, uint16_t port);
 
 /* UDP port, and number of the own address, out of port_address or home. */
 static inline uint16_t pktgen_peer_port(uint32_t port_address)

@@ -189,6 +189,7 @@ static int print_json(const struct pktgen_run *run, const struct pktgen_results 
 	for (uint32_t i = 0; i < results->n_trials; i++)
 		json_array_append_new(trials, trial_json(run, &results->trial[i]));
 	json_object_set_new(root, "rekeys", integer(rekeys(run)));
+	json_object_set_new(root, "answered", integer(run->handshakes.stats.answered));
 	json_object_set_new(root, "trials", trials);
 	if (results->searched)
 		json_object_set_new(root, "found_pps",
@@ -256,9 +257,10 @@ static int print_table(const struct pktgen_run *run, const struct pktgen_results
 	printf("peers       %u behind %u address%s\n", o->n_peers, o->n_addresses,
 	       o->n_addresses == 1 ? "" : "es");
 	print_handshakes(&run->first_handshakes);
-	if (rekeys(run) > 0)
-		printf("            %llu sessions renewed since\n",
-		       (unsigned long long)rekeys(run));
+	if (rekeys(run) + run->handshakes.stats.answered > 0)
+		printf("            %llu sessions renewed since, and %llu by the hub\n",
+		       (unsigned long long)rekeys(run),
+		       (unsigned long long)run->handshakes.stats.answered);
 	if (results->n_trials > 0) {
 		printf("traffic     %s, %s, %u flows, inner packets of %s bytes\n\n",
 		       pktgen_args_pattern_name(o->pattern), o->both_ways ? "both ways" : "one way",

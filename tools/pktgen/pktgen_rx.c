@@ -75,6 +75,11 @@ static void take_data(struct pktgen_run *run, struct burst *b, const struct data
 	struct pktgen_peer *peer = &run->peers.peer[id < run->peers.n ? id : 0];
 	bool is_current = peer->local_index == index;
 
+	/* The first packet on a session that the hub began. */
+	if (unlikely(!is_current && id < run->peers.n && index == peer->next_index)) {
+		pktgen_peer_promote(peer);
+		is_current = true;
+	}
 	if (id >= run->peers.n || (!is_current && peer->previous_index != index) || index == 0) {
 		run->stats.unknown++;
 		return;
@@ -166,6 +171,16 @@ static void check_opened(struct pktgen_run *run, const struct aead_op *op, uint3
 
 /* ---- the rest ----------------------------------------------------------------------------------- */
 
+static void take_initiation(struct pktgen_run *run, const struct datagram *d)
+{
+	uint32_t peer = pktgen_peers_at(&run->peers, d->to, d->to_port);
+
+	if (peer < run->peers.n)
+		pktgen_handshakes_initiation(&run->handshakes, peer, d->payload, run->now_ns);
+	else
+		run->stats.other++;
+}
+
 static void take_frame(struct pktgen_run *run, uint8_t *frame, uint32_t len)
 {
 	uint8_t answer[PKTGEN_RESOLVE_FRAME_MAX];
@@ -214,8 +229,8 @@ static void take(struct pktgen_run *run, struct burst *b, struct rte_mbuf *m)
 	case WG_MESSAGE_COOKIE:
 		pktgen_handshakes_cookie(&run->handshakes, d.payload, run->now_ns);
 		break;
-	default: /* an initiation: the simulated peers do not answer, they ask */
-		run->stats.other++;
+	default:
+		take_initiation(run, &d);
 		break;
 	}
 }

@@ -23,7 +23,7 @@ static uint32_t n_sent, n_established, last_peer;
 static void send_message(void *arg, uint32_t peer, const uint8_t *message, uint32_t len)
 {
 	(void)arg;
-	assert_int_equal(len, WG_INITIATION_LEN);
+	assert_in_range(len, WG_RESPONSE_LEN, sizeof(sent));
 	memcpy(sent, message, len);
 	last_peer = peer;
 	n_sent++;
@@ -84,6 +84,22 @@ static void answer(uint8_t response[static WG_RESPONSE_LEN], struct wg_noise_key
 	assert_int_equal(wg_noise_response_create(&remote[last_peer], &opened.handshake,
 	                                          1000 + last_peer, ephemeral, response, keys),
 	                 0);
+}
+
+/* Write an initiation of the hub's for peer. */
+static void hub_begins(uint32_t peer, uint32_t number, struct wg_noise_handshake *noise,
+                       uint8_t message[static WG_INITIATION_LEN])
+{
+	struct wg_cookie_maker maker;
+	uint8_t ephemeral[WG_KEY_LEN], timestamp[WG_TIMESTAMP_LEN];
+
+	memset(ephemeral, (int)number, sizeof(ephemeral));
+	wg_noise_timestamp(timestamp, number * S);
+	assert_int_equal(wg_noise_initiation_create(&hub, &remote[peer], 500 + number, ephemeral,
+	                                            timestamp, noise, message),
+	                 0);
+	wg_cookie_maker_init(&maker, remote[peer].public_key);
+	wg_cookie_stamp(&maker, message, WG_INITIATION_LEN, number * S);
 }
 
 static void a_peer_gets_the_keys_that_the_hub_has(void **state)
@@ -170,6 +186,27 @@ static void a_cookie_is_used_at_the_next_try_and_not_before(void **state)
 	                 WG_COOKIE_MAC2_OK);
 	pktgen_handshakes_cookie(&hs, reply, 7 * S); /* of the message before */
 	assert_int_equal(hs.stats.refused, 1);
+	end();
+}
+
+static void a_cookie_for_a_response_is_taken_too(void **state)
+{
+	const struct base_endpoint source = {.ip = {.family = BASE_IP_V4}, .port = 10000};
+	uint8_t message[WG_INITIATION_LEN], reply[WG_COOKIE_LEN];
+	uint8_t random[32] = {1}, nonce[WG_COOKIE_NONCE_LEN] = {2};
+	struct wg_noise_handshake noise;
+
+	(void)state;
+	begin(false, 1, 0);
+	hub_begins(3, 1, &noise, message);
+	pktgen_handshakes_initiation(&hs, 3, message, S);
+	wg_cookie_reply_create(&checker, sent, WG_RESPONSE_LEN, &source, random, nonce, S, reply);
+	pktgen_handshakes_cookie(&hs, reply, S);
+	assert_int_equal(hs.stats.cookies, 1);
+	hub_begins(3, 2, &noise, message);
+	pktgen_handshakes_initiation(&hs, 3, message, 2 * S);
+	assert_int_equal(wg_cookie_check(&checker, sent, WG_RESPONSE_LEN, &source, 2 * S),
+	                 WG_COOKIE_MAC2_OK);
 	end();
 }
 
@@ -263,6 +300,44 @@ static void measured_responses_are_verified_afterwards(void **state)
 	end();
 }
 
+static void a_hub_that_begins_is_answered_and_its_session_used_when_heard(void **state)
+{
+	struct wg_noise_handshake noise;
+	uint8_t message[WG_INITIATION_LEN], response[WG_RESPONSE_LEN];
+	struct wg_noise_keys keys;
+	struct pktgen_peer *peer;
+	uint32_t index;
+
+	(void)state;
+	begin(false, 1, 0);
+	peer = &peers.peer[3];
+	hub_begins(3, 1, &noise, message);
+	pktgen_handshakes_initiation(&hs, 3, message, S);
+	assert_int_equal(hs.stats.answered, 1);
+	assert_int_equal(last_peer, 3);
+	memcpy(response, sent, sizeof(response));
+	assert_int_equal(wg_noise_response_consume(&hub, &remote[3], &noise, response, &keys,
+	                                           &index),
+	                 WG_NOISE_OK);
+	assert_int_equal(peer->remote_index, 0); /* not before a packet came */
+	assert_int_equal(peer->next_index, index);
+	pktgen_peer_promote(peer);
+	assert_memory_equal(peer->send_key, keys.receive, WG_KEY_LEN);
+	assert_memory_equal(peer->receive_key, keys.send, WG_KEY_LEN);
+	assert_int_equal(peer->remote_index, 501);
+	assert_int_equal(peer->local_index, index);
+	assert_int_equal(peer->next_index, 0);
+
+	pktgen_handshakes_initiation(&hs, 3, message, 2 * S); /* once more: an old one */
+	hub_begins(3, 2, &noise, message);
+	pktgen_handshakes_initiation(&hs, 2, message, 2 * S); /* not this peer's */
+	message[WG_INITIATION_MAC1] ^= 1;
+	pktgen_handshakes_initiation(&hs, 3, message, 2 * S);
+	assert_int_equal(hs.stats.answered, 1);
+	assert_int_equal(hs.stats.refused, 3);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,9 +346,11 @@ int main(void)
 		cmocka_unit_test(the_rate_bounds_how_often_one_starts),
 		cmocka_unit_test(an_unanswered_one_is_repeated_and_given_up),
 		cmocka_unit_test(a_cookie_is_used_at_the_next_try_and_not_before),
+		cmocka_unit_test(a_cookie_for_a_response_is_taken_too),
 		cmocka_unit_test(a_forged_response_changes_nothing),
 		cmocka_unit_test(a_new_session_keeps_the_old_keys_for_what_is_on_its_way),
 		cmocka_unit_test(a_response_to_another_try_is_not_taken),
+		cmocka_unit_test(a_hub_that_begins_is_answered_and_its_session_used_when_heard),
 		cmocka_unit_test(measured_responses_are_verified_afterwards),
 	};
 

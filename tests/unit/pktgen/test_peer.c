@@ -90,7 +90,14 @@ static void peers_share_addresses_and_never_a_port(void **state)
 		for (uint32_t j = 0; j < i; j++)
 			assert_int_not_equal(peers.peer[i].port_address,
 			                     peers.peer[j].port_address);
+		assert_int_equal(pktgen_peers_at(&peers, peers.own[i % 2].bytes,
+		                                 pktgen_peer_port(peers.peer[i].port_address)),
+		                 i);
 	}
+	assert_int_equal(pktgen_peers_at(&peers, peers.own[1].bytes, PKTGEN_FIRST_PORT + 2), 5);
+	assert_int_equal(pktgen_peers_at(&peers, peers.own[0].bytes, PKTGEN_FIRST_PORT - 1), 5);
+	assert_int_equal(pktgen_peers_at(&peers, options.inner.bytes, PKTGEN_FIRST_PORT), 5);
+
 	pktgen_peers_fini(&peers);
 }
 
