@@ -4,6 +4,8 @@
 # the next keypair has gone to the worker where they come.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/netns/wrong_worker.sh
+. "$top/tests/netns/wrong_worker.sh"
 
 require "laboratory comes up" lab_up
 LAB_WORKERS=2 lab_hub_conf
@@ -12,39 +14,7 @@ require "office joins" lab_client office
 require "home joins" lab_client home
 check "a peer that is never there" lab_cli peer add nobody
 nobody=10.77.0.4
-device=$(net_wg_device office)
 require "office reaches home" net_wait 5 pings office 10.77.0.3 1
-
-# Packets of office for a peer without a session: they end in their owner, so only arriving at the
-# wrong worker makes a hand-off. Prints how many of 50 were handed over.
-N=50
-send_probes() {
-	# shellcheck disable=SC2016 # expanded by the inner shell
-	net_exec office bash -c 'for ((i = 0; i < '"$N"'; i++)); do echo x >"/dev/udp/$1/9"; done' - "$nobody"
-}
-arrived() { [ "$(lab_counter drop_no_session)" -ge "$1" ]; }
-handed() {
-	local before dropped
-	before=$(lab_counter to_handoff)
-	dropped=$(lab_counter drop_no_session)
-	send_probes && net_wait 5 arrived $((dropped + N)) || return 1
-	echo $(($(lab_counter to_handoff) - before))
-}
-all_handed() { is "$(handed)" "$N"; }
-none_handed() { is "$(handed)" 0; }
-
-# Another source port is another flow: after some, the kernel's hash takes it to the other worker.
-roam_to_the_other() {
-	local try
-	for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
-		roam_port=$((roam_port + 1))
-		net_exec office wg set "$device" listen-port "$roam_port" || return 1
-		net_wait 5 pings office 10.77.0.1 1 || return 1
-		all_handed && return 0
-	done
-	return 1
-}
-roam_port=43000
 
 check "packets come to their owner at first" none_handed
 require "after roaming they come to the other worker and are handed over, to the packet" roam_to_the_other
@@ -64,9 +34,9 @@ check "a stream through both workers stays in order" in_order
 # A client that starts anew makes a new handshake from where it is.
 client_restarts() {
 	local key
-	key=$(net_exec office wg show "$device" peers)
-	net_exec office wg set "$device" peer "$key" remove || return 1
-	net_exec office wg addconf "$device" "$net_dir/office-peer.conf" || return 1
+	key=$(net_exec office wg show "$office_device" peers)
+	net_exec office wg set "$office_device" peer "$key" remove || return 1
+	net_exec office wg addconf "$office_device" "$net_dir/office-peer.conf" || return 1
 	net_wait 5 pings office 10.77.0.1 1
 }
 sed -n '/^\[Peer\]/,$p' "$net_dir/office.conf" >"$net_dir/office-peer.conf"
