@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The setting to blame: root.section.key, or as much of the way as there is. */
@@ -270,71 +271,179 @@ static int check_edge(const struct config *config, const config_setting_t *root,
 	return 0;
 }
 
-/* The allowed IPs of peer i: none is the hub's own, none is another's. */
-static int check_allowed_ips(const struct config *config, uint32_t i, const config_setting_t *where,
-                             const struct config_error *error)
+/* ---- peers: names, keys and allowed IPs are each one's own ---- */
+
+/* Order of things of the file: by what they are, and then as they stand in it, which is the order of the
+ * pointers, since all lie in config->peers. */
+static int compare_by_place(const void *a, const void *b)
 {
-	const struct config_peer *peer = &config->peers[i];
+	return (a > b) - (a < b);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct config_peer *x = *(const struct config_peer *const *)a;
+	const struct config_peer *y = *(const struct config_peer *const *)b;
+	int order = strcmp(x->name, y->name);
+
+	return order != 0 ? order : compare_by_place(x, y);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct config_peer *x = *(const struct config_peer *const *)a;
+	const struct config_peer *y = *(const struct config_peer *const *)b;
+	int order = memcmp(x->public_key, y->public_key, sizeof(x->public_key));
+
+	return order != 0 ? order : compare_by_place(x, y);
+}
+
+static int compare_prefixes(const void *a, const void *b)
+{
+	const struct base_prefix *x = *(const struct base_prefix *const *)a;
+	const struct base_prefix *y = *(const struct base_prefix *const *)b;
+	int order = memcmp(x, y, sizeof(*x));
+
+	return order != 0 ? order : compare_by_place(x, y);
+}
+
+static bool same_name(const void *a, const void *b)
+{
+	return strcmp(((const struct config_peer *)a)->name, ((const struct config_peer *)b)->name)
+	       == 0;
+}
+
+static bool same_key(const void *a, const void *b)
+{
+	return memcmp(((const struct config_peer *)a)->public_key,
+	              ((const struct config_peer *)b)->public_key, 32)
+	       == 0;
+}
+
+static bool same_prefix(const void *a, const void *b)
+{
+	return base_prefix_equal(a, b);
+}
+
+/* Of the things that stand in the file a second time the first one, or NULL; *twin gets the one that
+ * stands before it. Orders items[n]. */
+static const void *find_twin(const void **items, size_t n,
+                             int (*compare)(const void *, const void *),
+                             bool (*same)(const void *, const void *), const void **twin)
+{
+	const void *found = NULL;
+
+	qsort(items, n, sizeof(*items), compare);
+	for (size_t i = 1; i < n; i++) {
+		if (!same(items[i - 1], items[i]) || (found != NULL && items[i] > found))
+			continue;
+		found = items[i];
+		*twin = items[i - 1];
+	}
+	return found;
+}
+
+/* The peer to which this allowed IP belongs. */
+static const struct config_peer *peer_of(const struct config *config,
+                                         const struct base_prefix *prefix)
+{
+	size_t offset = (size_t)((const char *)prefix - (const char *)config->peers);
+
+	return &config->peers[offset / sizeof(*config->peers)];
+}
+
+static const config_setting_t *at_peer(const struct config *config, const config_setting_t *root,
+                                       const struct config_peer *peer, const char *name)
+{
+	return at(root, "peers", (int)(peer - config->peers), name);
+}
+
+static int check_identities(const struct config *config, const config_setting_t *root,
+                            const void **items, const struct config_error *error)
+{
+	const struct config_peer *peer;
+	const void *twin = NULL;
+
+	for (uint32_t i = 0; i < config->n_peers; i++)
+		items[i] = &config->peers[i];
+	peer = find_twin(items, config->n_peers, compare_names, same_name, &twin);
+	if (peer != NULL)
+		return config__fail(error, at_peer(config, root, peer, "name"),
+		                    "peer \"%s\": name is taken by the peer in line %d", peer->name,
+		                    ((const struct config_peer *)twin)->line);
+	peer = find_twin(items, config->n_peers, compare_keys, same_key, &twin);
+	if (peer != NULL)
+		return config__fail(error, at_peer(config, root, peer, "public_key"),
+		                    "peer \"%s\": public_key is that of peer \"%s\" (line %d)",
+		                    peer->name, ((const struct config_peer *)twin)->name,
+		                    ((const struct config_peer *)twin)->line);
+	return 0;
+}
+
+static int check_not_the_hubs(const struct config *config, const config_setting_t *root,
+                              const struct base_prefix *prefix, const struct config_error *error)
+{
+	const struct config_peer *peer = peer_of(config, prefix);
 	char text[BASE_PREFIX_STRLEN];
 
-	for (uint32_t a = 0; a < peer->n_allowed_ips; a++) {
-		const struct base_prefix *prefix = &peer->allowed_ips[a];
-
-		for (uint32_t t = 0; t < config->n_tunnel; t++)
-			if (prefix->len == base_ip_len(prefix->ip.family) * 8
-			    && base_ip_equal(&prefix->ip, &config->tunnel[t].ip))
-				return config__fail(error, where,
-				                    "peer \"%s\": allowed_ips has \"%s\", which is "
-				                    "the hub's own address (hub.tunnel)",
-				                    peer->name, base_prefix_format(prefix, text));
-		for (uint32_t j = 0; j <= i; j++) {
-			const struct config_peer *other = &config->peers[j];
-			uint32_t n = j == i ? a : other->n_allowed_ips;
-
-			for (uint32_t b = 0; b < n; b++) {
-				if (!base_prefix_equal(prefix, &other->allowed_ips[b]))
-					continue;
-				base_prefix_format(prefix, text);
-				if (j == i)
-					return config__fail(error, where,
-					                    "peer \"%s\": allowed_ips has "
-					                    "\"%s\" twice",
-					                    peer->name, text);
-				return config__fail(error, where,
-				                    "peer \"%s\": allowed_ips has \"%s\", "
-				                    "which peer \"%s\" (line %d) has",
-				                    peer->name, text, other->name, other->line);
-			}
-		}
-	}
+	for (uint32_t t = 0; t < config->n_tunnel; t++)
+		if (prefix->len == base_ip_len(prefix->ip.family) * 8
+		    && base_ip_equal(&prefix->ip, &config->tunnel[t].ip))
+			return config__fail(error, at_peer(config, root, peer, "allowed_ips"),
+			                    "peer \"%s\": allowed_ips has \"%s\", which is "
+			                    "the hub's own address (hub.tunnel)",
+			                    peer->name, base_prefix_format(prefix, text));
 	return 0;
+}
+
+/* None is the hub's own, none is another's. */
+static int check_allowed_ips(const struct config *config, const config_setting_t *root,
+                             const void **items, const struct config_error *error)
+{
+	const struct base_prefix *prefix;
+	const struct config_peer *peer, *other;
+	const void *twin = NULL;
+	char text[BASE_PREFIX_STRLEN];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < config->n_peers; i++)
+		for (uint32_t k = 0; k < config->peers[i].n_allowed_ips; k++) {
+			items[n++] = &config->peers[i].allowed_ips[k];
+			if (check_not_the_hubs(config, root, items[n - 1], error) < 0)
+				return -EINVAL;
+		}
+	prefix = find_twin(items, n, compare_prefixes, same_prefix, &twin);
+	if (prefix == NULL)
+		return 0;
+	peer = peer_of(config, prefix);
+	other = peer_of(config, twin);
+	base_prefix_format(prefix, text);
+	if (peer == other)
+		return config__fail(error, at_peer(config, root, peer, "allowed_ips"),
+		                    "peer \"%s\": allowed_ips has \"%s\" twice", peer->name, text);
+	return config__fail(error, at_peer(config, root, peer, "allowed_ips"),
+	                    "peer \"%s\": allowed_ips has \"%s\", which peer \"%s\" (line %d) has",
+	                    peer->name, text, other->name, other->line);
 }
 
 static int check_peers(const struct config *config, const config_setting_t *root,
                        const struct config_error *error)
 {
-	for (uint32_t i = 0; i < config->n_peers; i++) {
-		const struct config_peer *peer = &config->peers[i];
+	size_t n = config->n_peers;
+	const void **items;
+	int err;
 
-		for (uint32_t j = 0; j < i; j++) {
-			const struct config_peer *other = &config->peers[j];
-
-			if (strcmp(peer->name, other->name) == 0)
-				return config__fail(
-					error, at(root, "peers", (int)i, "name"),
-					"peer \"%s\": name is taken by the peer in line %d",
-					peer->name, other->line);
-			if (memcmp(peer->public_key, other->public_key, 32) == 0)
-				return config__fail(
-					error, at(root, "peers", (int)i, "public_key"),
-					"peer \"%s\": public_key is that of peer \"%s\" (line %d)",
-					peer->name, other->name, other->line);
-		}
-		if (check_allowed_ips(config, i, at(root, "peers", (int)i, "allowed_ips"), error)
-		    < 0)
-			return -EINVAL;
-	}
-	return 0;
+	for (uint32_t i = 0; i < config->n_peers; i++)
+		n += config->peers[i].n_allowed_ips;
+	items = calloc(n + 1, sizeof(*items));
+	if (items == NULL)
+		return config__fail(error, config_setting_get_member(root, "peers"),
+		                    "peers: not enough memory");
+	err = check_identities(config, root, items, error);
+	if (err == 0)
+		err = check_allowed_ips(config, root, items, error);
+	free(items);
+	return err;
 }
 
 int config__check(const struct config *config, const config_setting_t *root,

@@ -29,14 +29,34 @@ static bool has(const struct store_peer *row, const struct base_prefix *prefix)
 	return false;
 }
 
+/* Look for a prefix of somebody else than id: exactly this one, or any that overlaps it. */
+struct search {
+	uint32_t id;
+	const struct base_prefix *exactly; /* NULL = any */
+	uint32_t found;
+	struct base_prefix theirs;
+};
+
+static int look_at(void *arg, const struct base_prefix *prefix, uint32_t id)
+{
+	struct search *search = arg;
+
+	if (id == search->id || (search->exactly && !base_prefix_equal(search->exactly, prefix)))
+		return 0;
+	search->found = id;
+	search->theirs = *prefix;
+	return 1;
+}
+
 /* The peer, other than id, that has exactly this prefix, or NULL. */
 static const struct peer *holder(const struct peer_table *table, uint32_t id,
                                  const struct base_prefix *prefix)
 {
-	for (uint32_t i = 0; i < table->n; i++)
-		if (table->by_name[i]->row.id != id && has(&table->by_name[i]->row, prefix))
-			return table->by_name[i];
-	return NULL;
+	struct search search = {.id = id, .exactly = prefix};
+
+	if (wg_allowedips_each_overlapping(table->held, prefix, look_at, &search) == 0)
+		return NULL;
+	return table->by_id[search.found];
 }
 
 /* The tunnel net in which the prefix is one address, or NULL. */
@@ -55,21 +75,12 @@ static const struct base_prefix *net_of(const struct config *config,
 static const struct peer *overlapping(const struct peer_table *table, uint32_t id,
                                       const struct base_prefix *prefix, struct base_prefix *theirs)
 {
-	for (uint32_t i = 0; i < table->n; i++) {
-		const struct store_peer *row = &table->by_name[i]->row;
+	struct search search = {.id = id};
 
-		for (uint32_t k = 0; row->id != id && k < row->n_allowed_ips; k++) {
-			*theirs = row->allowed_ips[k];
-			if (base_prefix_overlap(theirs, prefix))
-				return table->by_name[i];
-		}
-		for (uint32_t k = 0; row->id != id && k < row->n_addresses; k++) {
-			*theirs = host_prefix(&row->addresses[k]);
-			if (base_prefix_overlap(theirs, prefix))
-				return table->by_name[i];
-		}
-	}
-	return NULL;
+	if (wg_allowedips_each_overlapping(table->held, prefix, look_at, &search) == 0)
+		return NULL;
+	*theirs = search.theirs;
+	return table->by_id[search.found];
 }
 
 /* What holds everything, this host, one link or many: nobody has that behind a peer. */
@@ -186,61 +197,61 @@ static int add_prefix(const struct peer_table *table, struct store_peer *row,
 	return 0;
 }
 
-/* Every prefix that a peer has, and this row's own, for the pool. Caller frees. */
-static struct base_prefix *all_used(const struct peer_table *table, const struct store_peer *row,
-                                    size_t *n_out)
+/* What covers an address of the net. */
+struct pool_search {
+	const struct peer_table *table;
+	const struct base_prefix *net;
+	const struct store_peer *row; /* who is to get an address, and is not in the table yet */
+	struct base_prefix *by;
+};
+
+static int covers(void *arg, const struct base_prefix *prefix, uint32_t id)
 {
-	size_t per_peer = CONFIG_TUNNEL_MAX + CONFIG_ALLOWED_MAX;
-	struct base_prefix *used;
-	size_t n = 0;
-	size_t max = per_peer;
+	struct pool_search *search = arg;
 
-	for (uint32_t i = 0; i < table->n; i++)
-		max += table->by_name[i]->row.n_addresses + table->by_name[i]->row.n_allowed_ips;
-	used = calloc(max, sizeof(*used));
-	if (!used)
-		return NULL;
-	for (uint32_t i = 0; i <= table->n; i++) {
-		const struct store_peer *one = i < table->n ? &table->by_name[i]->row : row;
-
-		if (i < table->n && one->id == row->id)
-			continue;
-		for (uint32_t k = 0; k < one->n_addresses; k++)
-			used[n++] = host_prefix(&one->addresses[k]);
-		for (uint32_t k = 0; k < one->n_allowed_ips; k++)
-			used[n++] = one->allowed_ips[k];
-	}
-	*n_out = n;
-	return used;
+	(void)id;
+	if (prefix->len <= search->net->len)
+		return 0;
+	*search->by = *prefix;
+	return 1;
 }
 
-/* Give an address of the net, unless the peer has one there. */
-static int give_address(const struct peer_table *table, struct store_peer *row,
-                        const struct base_prefix *net, struct peer_error *error)
+static bool is_used(void *arg, const struct base_ip *ip, struct base_prefix *by)
 {
+	struct pool_search *search = arg;
+	struct base_prefix host = host_prefix(ip);
+
+	search->by = by;
+	for (uint32_t i = 0; i < search->row->n_allowed_ips; i++)
+		if (base_prefix_contains(&search->row->allowed_ips[i], ip)
+		    && covers(search, &search->row->allowed_ips[i], 0) != 0)
+			return true;
+	return wg_allowedips_each_overlapping(search->table->held, &host, covers, search) != 0;
+}
+
+/* Give an address of tunnel net number t, unless the peer has one there. */
+static int give_address(const struct peer_table *table, struct store_peer *row, uint32_t t,
+                        struct peer_error *error)
+{
+	const struct base_prefix *net = &table->setup.config->tunnel[t];
+	struct pool_search search = {.table = table, .net = net, .row = row};
 	struct base_prefix masked = *net;
+	struct base_ip *given = &row->addresses[row->n_addresses];
 	char text[BASE_PREFIX_STRLEN];
-	struct base_prefix *used;
-	size_t n;
-	int err;
 
 	for (uint32_t i = 0; i < row->n_addresses; i++)
 		if (base_prefix_contains(net, &row->addresses[i]))
 			return 0;
 	if (row->n_addresses == BASE_ARRAY_LEN(row->addresses))
 		return 0;
-	used = all_used(table, row, &n);
-	err = used ? peer_pool_pick(net, used, n, &row->addresses[row->n_addresses]) : -ENOMEM;
-	free(used);
-	if (err == 0) {
+	if (peer_pool_pick(net, &table->pool_from[t], is_used, &search, given) == 0) {
+		table->pool_from[t] = *given;
 		row->n_addresses++;
 		return 0;
 	}
 	base_prefix_mask(&masked);
-	if (err == -ENOSPC)
-		return peer__refuse(error, err, "full", NULL, "tunnel net %s has no free address",
-		                    base_prefix_format(&masked, text));
-	return peer__refuse(error, err, "failed", NULL, "not enough memory");
+	return peer__refuse(error, -ENOSPC, "full", NULL, "tunnel net %s has no free address",
+	                    base_prefix_format(&masked, text));
 }
 
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
@@ -260,6 +271,40 @@ int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
 	int err = 0;
 
 	for (uint32_t i = 0; err == 0 && i < config->n_tunnel; i++)
-		err = give_address(table, row, &config->tunnel[i], error);
+		err = give_address(table, row, i, error);
 	return err;
+}
+
+/* Take out what the row holds, of its prefixes in order the first n. */
+static void let_go(struct peer_table *table, const struct store_peer *row, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct base_prefix prefix = i < row->n_addresses
+		                                    ? host_prefix(&row->addresses[i])
+		                                    : row->allowed_ips[i - row->n_addresses];
+
+		(void)wg_allowedips_remove(table->held, &prefix, row->id);
+	}
+	/* Addresses below those given last may be free again. */
+	memset(table->pool_from, 0, CONFIG_TUNNEL_MAX * sizeof(*table->pool_from));
+}
+
+void peer__let_go(struct peer_table *table, const struct store_peer *row)
+{
+	let_go(table, row, row->n_addresses + row->n_allowed_ips);
+}
+
+int peer__hold(struct peer_table *table, const struct store_peer *row)
+{
+	for (uint32_t i = 0; i < row->n_addresses + row->n_allowed_ips; i++) {
+		struct base_prefix prefix = i < row->n_addresses
+		                                    ? host_prefix(&row->addresses[i])
+		                                    : row->allowed_ips[i - row->n_addresses];
+
+		if (wg_allowedips_insert(table->held, &prefix, row->id, NULL) < 0) {
+			let_go(table, row, i);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }

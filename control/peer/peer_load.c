@@ -6,6 +6,7 @@
 #include "peer_pool.h"
 #include "peer_table.h"
 #include "session.h"
+#include "wg_allowedips.h"
 #include "wg_key.h"
 
 #include <errno.h>
@@ -49,19 +50,85 @@ static void rows_fini(struct rows *rows)
 	free(rows->rows);
 }
 
+/* What the file declares, to be found by name, by key and by address. */
+struct declared {
+	const struct config *config;
+	const struct config_peer **by_name; /* [config->n_peers] */
+	const struct config_peer **by_key;
+	bool *is_claimed;            /* [config->n_peers] a stored row is this one */
+	struct wg_allowedips *named; /* the single addresses among the allowed IPs */
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp((*(const struct config_peer *const *)a)->name,
+	              (*(const struct config_peer *const *)b)->name);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp((*(const struct config_peer *const *)a)->public_key,
+	              (*(const struct config_peer *const *)b)->public_key, 32);
+}
+
+static void declared_fini(struct declared *declared)
+{
+	free(declared->by_name);
+	free(declared->by_key);
+	free(declared->is_claimed);
+	wg_allowedips_destroy(declared->named);
+}
+
+static int name_addresses(struct declared *declared, const struct config_peer *peer)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < peer->n_allowed_ips; i++)
+		if (peer->allowed_ips[i].len == base_ip_len(peer->allowed_ips[i].ip.family) * 8)
+			err = wg_allowedips_insert(declared->named, &peer->allowed_ips[i], 0, NULL);
+	return err;
+}
+
+/* Returns 0 or -ENOMEM; declared_fini() in both cases. */
+static int declared_init(struct declared *declared, const struct config *config)
+{
+	size_t n = config->n_peers;
+	int err = 0;
+
+	*declared = (struct declared){
+		.config = config,
+		.by_name = calloc(n + 1, sizeof(const struct config_peer *)),
+		.by_key = calloc(n + 1, sizeof(const struct config_peer *)),
+		.is_claimed = calloc(n + 1, sizeof(bool)),
+		.named = wg_allowedips_create(NULL),
+	};
+	if (!declared->by_name || !declared->by_key || !declared->is_claimed || !declared->named)
+		return -ENOMEM;
+	for (size_t i = 0; err == 0 && i < n; i++) {
+		declared->by_name[i] = &config->peers[i];
+		declared->by_key[i] = &config->peers[i];
+		err = name_addresses(declared, &config->peers[i]);
+	}
+	qsort(declared->by_name, n, sizeof(const struct config_peer *), compare_names);
+	qsort(declared->by_key, n, sizeof(const struct config_peer *), compare_keys);
+	return err;
+}
+
 /* The declared peer of the file that a stored row is: by name, else by key. NULL = none. */
-static const struct config_peer *declaration_of(const struct config *config,
+static const struct config_peer *declaration_of(const struct declared *declared,
                                                 const struct store_peer *row)
 {
-	const struct config_peer *by_key = NULL;
+	struct config_peer wanted = {0};
+	const struct config_peer *key = &wanted;
+	const struct config_peer **found;
+	uint32_t n = declared->config->n_peers;
 
-	for (uint32_t i = 0; i < config->n_peers; i++) {
-		if (strcmp(config->peers[i].name, row->name) == 0)
-			return &config->peers[i];
-		if (memcmp(config->peers[i].public_key, row->public_key, 32) == 0)
-			by_key = &config->peers[i];
-	}
-	return by_key;
+	snprintf(wanted.name, sizeof(wanted.name), "%s", row->name);
+	memcpy(wanted.public_key, row->public_key, 32);
+	found = bsearch(&key, declared->by_name, n, sizeof(key), compare_names);
+	if (!found)
+		found = bsearch(&key, declared->by_key, n, sizeof(key), compare_keys);
+	return found ? *found : NULL;
 }
 
 /* A peer that was added by hand and now stands in the file under the same name or key: it is the
@@ -111,17 +178,9 @@ static void drop_strange_addresses(const struct config *config, struct store_pee
 }
 
 /* True when some declared peer names exactly this address. */
-static bool is_named(const struct config *config, const struct base_ip *ip)
+static bool is_named(const struct declared *all, const struct base_ip *ip)
 {
-	for (uint32_t i = 0; i < config->n_peers; i++) {
-		const struct config_peer *declared = &config->peers[i];
-
-		for (uint32_t k = 0; k < declared->n_allowed_ips; k++)
-			if (declared->allowed_ips[k].len == base_ip_len(ip->family) * 8
-			    && base_ip_equal(&declared->allowed_ips[k].ip, ip))
-				return true;
-	}
-	return false;
+	return wg_allowedips_lookup(all->named, ip) != WG_ALLOWEDIPS_NONE;
 }
 
 /* True when the file gives this peer an address in the net of ip. */
@@ -142,7 +201,7 @@ static bool is_given(const struct config *config, const struct config_peer *decl
 
 /* Put what the file says into the row, but for the allowed IPs, which peer__add_ips() checks.
  * Addresses that it was given before stay in nets where the file names none for it. */
-static void declare(const struct config *config, struct store_peer *row,
+static void declare(const struct declared *all, struct store_peer *row,
                     const struct config_peer *declared)
 {
 	uint32_t kept = 0;
@@ -160,8 +219,8 @@ static void declare(const struct config *config, struct store_peer *row,
 	row->n_allowed_ips = 0;
 	memset(row->allowed_ips, 0, sizeof(row->allowed_ips));
 	for (uint32_t i = 0; i < row->n_addresses; i++)
-		if (!is_named(config, &row->addresses[i])
-		    && !is_given(config, declared, &row->addresses[i]))
+		if (!is_named(all, &row->addresses[i])
+		    && !is_given(all->config, declared, &row->addresses[i]))
 			row->addresses[kept++] = row->addresses[i];
 	row->n_addresses = kept;
 }
@@ -183,7 +242,7 @@ static int check_key(const struct peer_table *table, const struct store_peer *ro
 
 /* The stored rows: those that were declared and are no longer are dropped; claims are checked.
  * matched[i] is the declaration of row i or NULL. */
-static int sort_stored(struct peer_table *table, struct rows *rows,
+static int sort_stored(struct peer_table *table, struct rows *rows, struct declared *all,
                        const struct config_peer **matched, char *error, size_t len)
 {
 	const struct config *config = table->setup.config;
@@ -191,13 +250,12 @@ static int sort_stored(struct peer_table *table, struct rows *rows,
 
 	for (uint32_t i = 0; i < rows->n; i++) {
 		struct store_peer *row = &rows->rows[i];
-		const struct config_peer *declared = declaration_of(config, row);
+		const struct config_peer *declared = declaration_of(all, row);
 		int err = declared ? check_claim(config, row, declared, error, len) : 0;
 
 		/* Two old rows may be one new declaration: name of one, key of the other. */
-		for (uint32_t k = 0; k < kept && declared; k++)
-			if (matched[k] == declared)
-				declared = NULL;
+		if (declared && all->is_claimed[declared - config->peers])
+			declared = NULL;
 		if (err < 0)
 			return err;
 		if (row->declared && !declared) {
@@ -218,6 +276,8 @@ static int sort_stored(struct peer_table *table, struct rows *rows,
 			return -EINVAL;
 		}
 		matched[kept] = declared;
+		if (declared)
+			all->is_claimed[declared - config->peers] = true;
 		rows->rows[kept++] = *row;
 	}
 	rows->n = kept;
@@ -225,22 +285,18 @@ static int sort_stored(struct peer_table *table, struct rows *rows,
 }
 
 /* Rows for declarations that match no stored row. */
-static int add_declared(const struct config *config, struct rows *rows,
+static int add_declared(const struct declared *all, struct rows *rows,
                         const struct config_peer **matched, char *error, size_t len)
 {
+	const struct config *config = all->config;
 	bool *used = calloc(config->max_peers, sizeof(*used));
-	uint32_t n_stored = rows->n;
 	struct store_peer row = {.created_wall_ns = base_time_wall_ns()};
 	int err = used ? 0 : -ENOMEM;
 
-	for (uint32_t k = 0; used && k < n_stored; k++)
+	for (uint32_t k = 0; used && k < rows->n; k++)
 		used[rows->rows[k].id] = true;
 	for (uint32_t i = 0; err == 0 && i < config->n_peers; i++) {
-		uint32_t k = 0;
-
-		while (k < n_stored && matched[k] != &config->peers[i])
-			k++;
-		if (k < n_stored)
+		if (all->is_claimed[i])
 			continue;
 		while (row.id < config->max_peers && used[row.id])
 			row.id++;
@@ -310,8 +366,9 @@ static int enter(struct peer_table *table, struct store_peer *row,
 		}
 	}
 	peer = calloc(1, sizeof(*peer));
-	if (!peer) {
+	if (!peer || peer__hold(table, row) < 0) {
 		snprintf(error, len, "peers: not enough memory");
+		free(peer);
 		return -ENOMEM;
 	}
 	peer->row = *row;
@@ -320,7 +377,7 @@ static int enter(struct peer_table *table, struct store_peer *row,
 		peer->configured = declared->endpoint;
 		peer->line = declared->line;
 	}
-	peer__enter(table, peer);
+	peer__append(table, peer);
 	return 0;
 }
 
@@ -336,6 +393,10 @@ static int complete(struct peer_table *table, struct store_peer *row, bool chang
 	if (err < 0) {
 		snprintf(error, len, "peer \"%s\": %s", row->name, why.text);
 		return err;
+	}
+	if (row->n_addresses != n_before && peer__hold(table, row) < 0) {
+		snprintf(error, len, "peers: not enough memory");
+		return -ENOMEM;
 	}
 	memcpy(peer->row.addresses, row->addresses, sizeof(row->addresses));
 	peer->row.n_addresses = row->n_addresses;
@@ -363,7 +424,7 @@ static void disown_old_keys(const struct peer_table *table, const struct store_p
 
 /* Enter all rows: stored ones first, then the file's, so that a clash is told in terms of the
  * file; addresses that are still missing are given when all that are taken are known. */
-static int enter_all(struct peer_table *table, struct rows *rows,
+static int enter_all(struct peer_table *table, struct rows *rows, const struct declared *all,
                      const struct config_peer *const *matched, char *error, size_t len)
 {
 	const struct config *config = table->setup.config;
@@ -373,7 +434,7 @@ static int enter_all(struct peer_table *table, struct rows *rows,
 		drop_strange_addresses(config, &rows->rows[i]);
 		if (matched[i]) {
 			disown_old_keys(table, &rows->rows[i], matched[i]);
-			declare(config, &rows->rows[i], matched[i]);
+			declare(all, &rows->rows[i], matched[i]);
 			continue;
 		}
 		err = enter(table, &rows->rows[i], NULL, error, len);
@@ -381,6 +442,7 @@ static int enter_all(struct peer_table *table, struct rows *rows,
 	for (uint32_t i = 0; err == 0 && i < rows->n; i++)
 		if (matched[i])
 			err = enter(table, &rows->rows[i], matched[i], error, len);
+	peer__sort(table);
 	for (uint32_t i = 0; err == 0 && i < rows->n; i++)
 		err = complete(table, &rows->rows[i], matched[i] != NULL, error, len);
 	return err;
@@ -406,6 +468,7 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 {
 	struct store *store = table->setup.store;
 	struct rows rows = {0};
+	struct declared all = {0};
 	const struct config_peer **matched = NULL;
 	int err = store_begin(store);
 	int ended;
@@ -420,16 +483,16 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 	if (err == 0) {
 		matched = calloc((size_t)rows.n + table->setup.config->n_peers + 1,
 		                 sizeof(const struct config_peer *));
-		err = matched ? 0 : -ENOMEM;
+		err = matched ? declared_init(&all, table->setup.config) : -ENOMEM;
 		if (err < 0)
 			snprintf(error, error_len, "peers: not enough memory");
 	}
 	if (err == 0)
-		err = sort_stored(table, &rows, matched, error, error_len);
+		err = sort_stored(table, &rows, &all, matched, error, error_len);
 	if (err == 0)
-		err = add_declared(table->setup.config, &rows, matched, error, error_len);
+		err = add_declared(&all, &rows, matched, error, error_len);
 	if (err == 0)
-		err = enter_all(table, &rows, matched, error, error_len);
+		err = enter_all(table, &rows, &all, matched, error, error_len);
 	ended = store_end(store, err == 0);
 	if (err == 0 && ended < 0) {
 		snprintf(error, error_len, "store: %s", store_error(store));
@@ -438,6 +501,7 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 	if (err == 0)
 		err = apply_all(table, &rows, error, error_len);
 	rows_fini(&rows);
+	declared_fini(&all);
 	free(matched);
 	return err;
 }

@@ -1,17 +1,10 @@
-/* A net is a row of host numbers, from 0; what is used are intervals on it. Sorted, the first gap
- * is the answer, whether the net is a /30 or an IPv6 /8. */
+/* A net is a row of host numbers, from 0; what is used are intervals on it, which are stepped over, whether
+ * the net is a /30 or an IPv6 /8. */
 #include "peer_pool.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 __extension__ typedef unsigned __int128 host_t; /* number of a host in its net */
-
-struct interval {
-	host_t first;
-	host_t last;
-};
 
 static size_t bits_of(const struct base_ip *ip)
 {
@@ -60,51 +53,26 @@ bool peer_pool_allows(const struct base_prefix *hub, const struct base_ip *ip)
 	return host > 0 && host <= last_usable(hub);
 }
 
-static int compare(const void *a, const void *b)
+int peer_pool_pick(const struct base_prefix *hub, const struct base_ip *from,
+                   peer_pool_used_fn *used, void *arg, struct base_ip *out)
 {
-	host_t x = ((const struct interval *)a)->first;
-	host_t y = ((const struct interval *)b)->first;
+	host_t candidate = base_prefix_contains(hub, from) ? host_of(hub, from) : 1;
 
-	return x < y ? -1 : x > y;
-}
+	/* 0: the first, or behind the net's highest number of 128 bits. */
+	for (candidate += candidate == 0; candidate != 0 && candidate <= last_usable(hub);) {
+		struct base_ip ip = ip_of(hub, candidate);
+		struct base_prefix by;
 
-/* Intervals of what lies inside the net, and the hub's own. Returns how many. */
-static size_t collect(const struct base_prefix *hub, const struct base_prefix *used, size_t n,
-                      struct interval *out)
-{
-	size_t count = 0;
-
-	out[count].first = host_of(hub, &hub->ip);
-	out[count].last = out[count].first;
-	count++;
-	for (size_t i = 0; i < n; i++) {
-		if (used[i].len <= hub->len || !base_prefix_contains(hub, &used[i].ip))
+		if (base_ip_equal(&hub->ip, &ip)) {
+			candidate++;
 			continue;
-		out[count].first = host_of(hub, &used[i].ip);
-		out[count].last = out[count].first + ones(bits_of(&used[i].ip) - used[i].len);
-		count++;
+		}
+		if (!used(arg, &ip, &by)) {
+			*out = ip;
+			return 0;
+		}
+		base_prefix_mask(&by);
+		candidate = host_of(hub, &by.ip) + ones(bits_of(&by.ip) - by.len) + 1;
 	}
-	return count;
-}
-
-int peer_pool_pick(const struct base_prefix *hub, const struct base_prefix *used, size_t n,
-                   struct base_ip *out)
-{
-	struct interval *intervals = calloc(n + 1, sizeof(*intervals));
-	host_t candidate = 1;
-	size_t count;
-
-	if (!intervals)
-		return -ENOMEM;
-	count = collect(hub, used, n, intervals);
-	qsort(intervals, count, sizeof(*intervals), compare);
-	for (size_t i = 0; i < count && intervals[i].first <= candidate; i++)
-		if (intervals[i].last >= candidate)
-			candidate = intervals[i].last + 1;
-	free(intervals);
-	/* 0: the last interval ended with the net's highest number of 128 bits. */
-	if (candidate == 0 || candidate > last_usable(hub))
-		return -ENOSPC;
-	*out = ip_of(hub, candidate);
-	return 0;
+	return -ENOSPC;
 }

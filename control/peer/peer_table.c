@@ -115,6 +115,23 @@ void peer__enter(struct peer_table *table, struct peer *peer)
 	table->next_id = (peer->row.id + 1) % table->setup.config->max_peers;
 }
 
+void peer__append(struct peer_table *table, struct peer *peer)
+{
+	table->by_name[table->n++] = peer;
+	table->by_id[peer->row.id] = peer;
+	table->next_id = (peer->row.id + 1) % table->setup.config->max_peers;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp((*(struct peer *const *)a)->row.name, (*(struct peer *const *)b)->row.name);
+}
+
+void peer__sort(struct peer_table *table)
+{
+	qsort(table->by_name, table->n, sizeof(struct peer *), compare_names);
+}
+
 void peer__leave(struct peer_table *table, struct peer *peer)
 {
 	uint32_t i = lower_bound(table, peer->row.name);
@@ -123,6 +140,7 @@ void peer__leave(struct peer_table *table, struct peer *peer)
 	        (table->n - i - 1) * sizeof(*table->by_name));
 	table->by_id[peer->row.id] = NULL;
 	table->n--;
+	peer__let_go(table, &peer->row);
 	free(peer);
 }
 
@@ -242,14 +260,21 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 	err = row_make(table, request, &peer->row, error);
 	if (err < 0)
 		goto out;
+	err = peer__hold(table, &peer->row);
+	if (err < 0) {
+		peer__refuse(error, err, "failed", NULL, "not enough memory");
+		goto out;
+	}
 	err = store_peer_put(table->setup.store, &peer->row);
 	if (err < 0) {
+		peer__let_go(table, &peer->row);
 		peer__refuse(error, err, "failed", NULL, "store: %s",
 		             store_error(table->setup.store));
 		goto out;
 	}
 	err = peer__apply(table, peer, request->preshared_key, error);
 	if (err < 0) {
+		peer__let_go(table, &peer->row);
 		if (store_peer_drop(table->setup.store, peer->row.id) < 0)
 			log_err("peer", "%s stays in the store though it could not be added: %s",
 			        peer->row.name, store_error(table->setup.store));
@@ -261,6 +286,7 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 	*out = peer;
 	return 0;
 out:
+	peer__let_go(table, &(struct store_peer){0}); /* what it was given is free again */
 	base_wipe(peer, sizeof(*peer));
 	free(peer);
 	return err;
@@ -380,6 +406,8 @@ static void table_free(struct peer_table *table)
 		free(table->by_name[i]);
 	if (table->flush_timer)
 		event_free(table->flush_timer);
+	wg_allowedips_destroy(table->held);
+	free(table->pool_from);
 	free(table->by_id);
 	free(table->by_name);
 	free(table->dirty);
@@ -397,13 +425,15 @@ int peer_table_create(const struct peer_setup *setup, struct peer_table **out, c
 	if (!table)
 		goto out;
 	table->setup = *setup;
+	table->held = wg_allowedips_create_ordered();
+	table->pool_from = calloc(CONFIG_TUNNEL_MAX, sizeof(*table->pool_from));
 	table->by_id = calloc(max, sizeof(struct peer *));
 	table->by_name = calloc(max, sizeof(struct peer *));
 	table->dirty = calloc(max, sizeof(*table->dirty));
 	table->is_dirty = calloc(max, sizeof(*table->is_dirty));
 	table->flush_timer = evtimer_new(setup->base, on_flush_timer, table);
-	if (!table->by_id || !table->by_name || !table->dirty || !table->is_dirty
-	    || !table->flush_timer)
+	if (!table->held || !table->pool_from || !table->by_id || !table->by_name || !table->dirty
+	    || !table->is_dirty || !table->flush_timer)
 		goto out;
 	err = peer__load(table, error, error_len);
 	if (err < 0) {

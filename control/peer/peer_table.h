@@ -3,6 +3,7 @@
 #define PEER_TABLE_H
 
 #include "peer.h"
+#include "wg_allowedips.h"
 
 #include <event2/event.h>
 
@@ -11,6 +12,9 @@ struct peer_table {
 	struct peer **by_id;   /* [config->max_peers], owned; NULL = free */
 	struct peer **by_name; /* [n], sorted by name */
 	uint32_t n;
+	struct wg_allowedips *held; /* addresses and allowed IPs -> id */
+	/* [CONFIG_TUNNEL_MAX] all addresses of the tunnel net below this one are taken */
+	struct base_ip *pool_from;
 	uint32_t next_id; /* search for a free id begins here: ids are not used again soon */
 	uint32_t *dirty;  /* [n_dirty] ids whose state is not in the store */
 	bool *is_dirty;   /* [max_peers] */
@@ -22,15 +26,23 @@ struct peer_table {
 int peer__refuse(struct peer_error *error, int err, const char *code, const char *field,
                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* peer_table.c: enter a peer (taken over) at its id and name; leave it again (freed). */
+/* peer_table.c: enter a peer (taken over) at its id and name; leave it again (freed). What it holds is
+ * noted before: peer__hold(). */
 void peer__enter(struct peer_table *table, struct peer *peer);
+/* The same for many: without its place among the names, which peer__sort() gives to all. */
+void peer__append(struct peer_table *table, struct peer *peer);
+void peer__sort(struct peer_table *table);
 void peer__leave(struct peer_table *table, struct peer *peer);
 /* Holder of this public key, or NULL. */
 const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32]);
 /* A free id, or -ENOSPC. */
 int64_t peer__free_id(const struct peer_table *table);
 
-/* peer_ips.c: add ips to row, each to its addresses or its allowed IPs, checked against the hub and
+/* peer_ips.c: note what the row holds (0 or -ENOMEM, and then nothing is), or that nobody does. */
+int peer__hold(struct peer_table *table, const struct store_peer *row)
+	__attribute__((warn_unused_result));
+void peer__let_go(struct peer_table *table, const struct store_peer *row);
+/* Add ips to row, each to its addresses or its allowed IPs, checked against the hub and
  * all peers in the table but row's own id. */
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
                   const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error);

@@ -43,9 +43,10 @@ static int item_of(const struct base_prefix *prefix, uint32_t value, struct item
 	return 0;
 }
 
-static bool is_host(const struct base_prefix *prefix)
+/* Does it lie in the hash? */
+static bool is_hashed(const struct wg_allowedips *table, const struct base_prefix *prefix)
 {
-	return prefix->len == 8 * base_ip_len(prefix->ip.family);
+	return !table->is_ordered && prefix->len == 8 * base_ip_len(prefix->ip.family);
 }
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
@@ -326,8 +327,9 @@ int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *
 
 	wg__arena_reclaim(table);
 	if (rc == 0)
-		rc = is_host(prefix) ? wg__hosts_insert(table, root, item.key, value, &holder)
-		                     : insert(table, root, &item, &holder);
+		rc = is_hashed(table, prefix)
+		             ? wg__hosts_insert(table, root, item.key, value, &holder)
+		             : insert(table, root, &item, &holder);
 	if (rc < 0)
 		return rc;
 	if (holder == WG_ALLOWEDIPS_NONE)
@@ -449,8 +451,8 @@ int wg_allowedips_remove(struct wg_allowedips *table, const struct base_prefix *
 	if (item_of(prefix, value, &item, &root) < 0)
 		return -ENOENT;
 	wg__arena_reclaim(table);
-	if ((is_host(prefix) ? wg__hosts_remove(table, root, item.key, value)
-	                     : remove_item(table, root, &item))
+	if ((is_hashed(table, prefix) ? wg__hosts_remove(table, root, item.key, value)
+	                              : remove_item(table, root, &item))
 	    < 0)
 		return -ENOENT;
 	table->count--;
@@ -519,7 +521,16 @@ struct each {
 	wg_allowedips_fn *fn;
 	void *arg;
 	uint8_t family;
+	struct item within; /* only what overlaps this prefix; of no length: everything */
 };
+
+/* Does the prefix, or anything below it, overlap what is wanted? */
+static bool is_wanted(const struct each *each, struct wg_key key, unsigned int len)
+{
+	unsigned int shorter = len < each->within.len ? len : each->within.len;
+
+	return wg__key_common(key, each->within.key) >= shorter;
+}
 
 static int tell(void *arg, struct wg_key key, unsigned int len, uint32_t value)
 {
@@ -550,15 +561,15 @@ static int each_in_node(struct each *each, struct wg_node *node, unsigned int i)
 {
 	struct place place = {i < 64, i < 64 ? i : i - 64};
 	uint32_t ref = has_slot(node, place) ? *slot_of(node, place) : WG_REF_NONE;
-	int stop = 0;
+	struct item item = item_at(node, place, ref);
+	int stop;
 
-	if (ref & WG_REF_VALUE) {
-		struct item item = item_at(node, place, ref);
-
+	if (!is_wanted(each, item.key, item.len))
+		return 0;
+	if (ref & WG_REF_VALUE)
 		stop = tell(each, item.key, item.len, item.value);
-	} else {
+	else
 		stop = each_below(each, ref);
-	}
 	if (i >= 64 || stop != 0)
 		return stop;
 	stop = each_in_node(each, node, 2 * i);
@@ -568,6 +579,10 @@ static int each_in_node(struct each *each, struct wg_node *node, unsigned int i)
 static int each_below(struct each *each, uint32_t ref)
 {
 	if (ref == WG_REF_NONE)
+		return 0;
+	if (!(ref & WG_REF_VALUE)
+	    && !is_wanted(each, wg__node(each->table, ref)->block.key,
+	                  wg__node(each->table, ref)->block.len))
 		return 0;
 	if (ref & WG_REF_VALUE) /* of no bits, at the root */
 		return tell(each, (struct wg_key){0}, 0, ref & WG_ALLOWEDIPS_VALUE_MAX);
@@ -594,4 +609,16 @@ int wg_allowedips_each(const struct wg_allowedips *table, wg_allowedips_fn *fn, 
 			stop = wg__hosts_each(table->hosts[root], tell_host, &each);
 	}
 	return stop;
+}
+
+int wg_allowedips_each_overlapping(const struct wg_allowedips *table,
+                                   const struct base_prefix *prefix, wg_allowedips_fn *fn,
+                                   void *arg)
+{
+	struct each each = {.table = table, .fn = fn, .arg = arg, .family = prefix->ip.family};
+	unsigned int root;
+
+	if (item_of(prefix, 0, &each.within, &root) < 0)
+		return 0;
+	return each_below(&each, table->root[root]);
 }

@@ -35,6 +35,10 @@ struct wg_allowedips_grace {
 struct wg_allowedips *wg_allowedips_create(const struct wg_allowedips_grace *grace);
 void wg_allowedips_destroy(struct wg_allowedips *table);
 
+/* The same for one thread, with single addresses in order beside all other prefixes: look-ups are
+ * slower, and wg_allowedips_each_overlapping() can be asked. */
+struct wg_allowedips *wg_allowedips_create_ordered(void);
+
 /* Give prefix (host bits are ignored) to value; a previous holder of exactly this prefix loses it
  * at once; *moved_from (may be NULL) gets it, or NONE when nobody else held it. Returns 0, -ENOMEM,
  * -EINVAL (family, length, value too big); on error nothing changed. */
@@ -78,5 +82,11 @@ size_t wg_allowedips_memory(const struct wg_allowedips *table);
  * that. fn does not change the table. */
 typedef int wg_allowedips_fn(void *arg, const struct base_prefix *prefix, uint32_t value);
 int wg_allowedips_each(const struct wg_allowedips *table, wg_allowedips_fn *fn, void *arg);
+
+/* The same for every prefix that contains this one, is this one, or lies in it. Cost: as these are
+ * many, and little more. Only for a table made by wg_allowedips_create_ordered(). */
+int wg_allowedips_each_overlapping(const struct wg_allowedips *table,
+                                   const struct base_prefix *prefix, wg_allowedips_fn *fn,
+                                   void *arg);
 
 #endif

@@ -42,6 +42,15 @@ struct wg_allowedips *wg_allowedips_create(const struct wg_allowedips_grace *gra
 	return wg_allowedips__create(grace, N_UNITS_MAX);
 }
 
+struct wg_allowedips *wg_allowedips_create_ordered(void)
+{
+	struct wg_allowedips *table = wg_allowedips_create(NULL);
+
+	if (table)
+		table->is_ordered = true;
+	return table;
+}
+
 static void free_hosts(struct wg_hosts *hosts)
 {
 	while (hosts) {

@@ -189,6 +189,7 @@ struct wg_allowedips {
 	uint32_t n_units_open; /* readable and writable */
 	uint32_t n_units_used; /* ever handed out, unit 0 never */
 	uint32_t free[WG_UNITS_MAX + 1];
+	bool is_ordered; /* single addresses lie in the trie too */
 	size_t count;
 	struct wg_allowedips_grace grace; /* begin NULL: none */
 	uint64_t token;

@@ -491,6 +491,56 @@ static void random_tables_agree_with_a_list(void **state)
 	wg_allowedips_destroy(table);
 }
 
+struct overlaps {
+	const struct base_prefix *prefix;
+	size_t n;
+};
+
+static int check_overlap(void *arg, const struct base_prefix *p, uint32_t value)
+{
+	struct overlaps *overlaps = arg;
+
+	(void)value;
+	assert_true(base_prefix_overlap(p, overlaps->prefix));
+	overlaps->n++;
+	return 0;
+}
+
+static void an_ordered_table_finds_what_overlaps(void **state)
+{
+	enum { N_PREFIXES = 1500, N_STEPS = 4000 };
+	struct test_random random = test_random_start();
+	struct wg_allowedips *table = wg_allowedips_create_ordered();
+	struct naive naive = {.entries = calloc(N_STEPS, sizeof(struct naive_entry))};
+
+	(void)state;
+	assert_non_null(naive.entries);
+	for (uint32_t i = 0; i < N_STEPS; i++) {
+		struct base_prefix p = i < N_PREFIXES ? random_prefix(&random)
+		                                      : pick_prefix(&random, &naive);
+		struct overlaps overlaps = {.prefix = &p};
+		size_t expected = 0;
+
+		if (i < N_PREFIXES || i % 2 != 0) {
+			assert_int_equal(wg_allowedips_insert(table, &p, i, NULL), 0);
+			naive_insert(&naive, p, i);
+		} else {
+			assert_int_equal(wg_allowedips_remove(table, &p, i - 1),
+			                 naive_remove(&naive, p, i - 1));
+		}
+		compare_lookups(&random, table, &naive, 3);
+		base_prefix_mask(&p);
+		for (size_t k = 0; k < naive.n; k++)
+			expected += base_prefix_overlap(&naive.entries[k].prefix, &p);
+		assert_int_equal(
+			wg_allowedips_each_overlapping(table, &p, check_overlap, &overlaps), 0);
+		assert_int_equal(overlaps.n, expected);
+	}
+	compare_all(table, &naive);
+	free(naive.entries);
+	wg_allowedips_destroy(table);
+}
+
 static void filling_and_emptying_again_and_again_needs_no_more_memory(void **state)
 {
 	struct wg_allowedips *table = wg_allowedips_create(NULL);
@@ -588,6 +638,7 @@ int main(void)
 		cmocka_unit_test(remove_value_takes_all_of_it_and_nothing_else),
 		cmocka_unit_test(each_goes_up_ipv4_first_and_stops_when_told),
 		cmocka_unit_test(random_tables_agree_with_a_list),
+		cmocka_unit_test(an_ordered_table_finds_what_overlaps),
 		cmocka_unit_test(filling_and_emptying_again_and_again_needs_no_more_memory),
 		cmocka_unit_test(removing_one_by_one_gives_every_node_back),
 		cmocka_unit_test(addresses_that_come_and_go_leave_nothing_behind),
