@@ -1,10 +1,12 @@
 """From the JSON of the parts to figures beside their bounds: the same rows for the table in the
 terminal and for the page. Bounds are the project's own (the design's table, the lines under it, and
-the demo's promise to be no slower than wireguard-go); a figure without one has none here."""
+the demo's promise to be no slower than wireguard-go); a figure without one has none here.
+As a program: figures.py DIR prints the table of kept results."""
 
 import json
 import os
 import statistics
+import sys
 from dataclasses import dataclass
 
 TITLES = {
@@ -351,3 +353,9 @@ def text_table(results):
                      f"{bound_text(row):<9} {row.verdict}{': ' + row.note if row.note else ''}".rstrip())
     lines.append("\n" + tally(rows))
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not os.path.isdir(sys.argv[1]):
+        sys.exit("usage: figures.py DIR: a folder with the JSON files of bench/run")
+    print(text_table(load(sys.argv[1])))

@@ -104,6 +104,12 @@ def segments_are_the_stations(page, seen):
     assert {name: found[name, "64 B"] for name in row["stations"]} == row["stations"], found
 
 
+def segments_of_the_hub_path_sum_up_to_its_stations(page, seen):
+    found = points(seen, "From peer to peer")
+    row = next(r for r in result("hub")["runs"][0]["output"]["results"] if (r["size"], r["direction"]) == (64, "hub"))
+    assert abs(sum(y for (_, x), y in found.items() if x == "64 B") - sum(row["stations"].values())) < 0.3, found
+
+
 def dots_are_the_rounds(page, seen):
     found = points(seen, "TCP from")
     rounds = result("network")["runs"][0]["output"]["tcp"]
@@ -221,7 +227,7 @@ with tempfile.TemporaryDirectory(prefix="weir-page.") as folder_:
     else:
         wide = browse(chromium, folder_, made, 1100)
         run_cases([every_plot_is_there_and_has_room, points_of_lines_are_those_of_the_results,
-                   segments_are_the_stations, dots_are_the_rounds,
+                   segments_are_the_stations, segments_of_the_hub_path_sum_up_to_its_stations, dots_are_the_rounds,
                    bars_are_the_handshakes, percentiles_are_those_of_the_generator, goodput_is_in_shares_of_the_peak,
                    bars_are_the_cycles_with_few_and_many_peers, lines_are_the_speed_ups_of_a_heavy_peer, bounds_that_are_missed_are_marked,
                    no_label_lies_on_another_and_none_is_cut_off, the_page_is_no_wider_than_its_window,
