@@ -133,8 +133,9 @@ void in_accept(struct state *st, struct path_burst *b)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		prefetch(st, &b->pkt[i]);
+	if (state_route_is_cold(st->routes))
+		for (uint32_t i = 0; i < b->n; i++)
+			prefetch(st, &b->pkt[i]);
 	for (uint32_t i = 0; i < b->n; i++)
 		path_judge(st, b, i, accept_packet(st, &b->pkt[i]), &n);
 	b->n = n;

@@ -49,8 +49,9 @@ void out_route(struct state *st, struct path_burst *b)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		prefetch(st, &b->pkt[i]);
+	if (state_route_is_cold(st->routes))
+		for (uint32_t i = 0; i < b->n; i++)
+			prefetch(st, &b->pkt[i]);
 	for (uint32_t i = 0; i < b->n; i++)
 		find_peer(st, &b->pkt[i]);
 	for (uint32_t i = 0; i < b->n; i++)

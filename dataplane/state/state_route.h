@@ -100,6 +100,12 @@ static inline uint32_t state_route_lookup(const struct state_routes *routes, uin
 	                    : wg_allowedips_lookup_v6(table, address);
 }
 
+/* Is it worth a pass over the burst to prefetch? */
+static inline bool state_route_is_cold(const struct state_routes *routes)
+{
+	return wg_allowedips_is_cold(state_route_table(routes));
+}
+
 /* Reach for what the look-up of this address will read. */
 static inline void state_route_prefetch(const struct state_routes *routes, uint32_t version,
                                         const uint8_t *address)

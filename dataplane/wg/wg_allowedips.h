@@ -59,6 +59,10 @@ uint32_t wg_allowedips_lookup_v6(const struct wg_allowedips *table,
                                  const uint8_t address[static 16]);
 uint32_t wg_allowedips_lookup(const struct wg_allowedips *table, const struct base_ip *ip);
 
+/* Is there more to single addresses than stays in the first cache? Else prefetching costs more than it
+ * brings: ask once a burst. */
+bool wg_allowedips_is_cold(const struct wg_allowedips *table);
+
 /* Reach for the memory that a look-up of this address will read first; nothing is read yet. Call for
  * all of a burst, and then look up. Does nothing while the table is small. */
 void wg_allowedips_prefetch_v4(const struct wg_allowedips *table, const uint8_t address[static 4]);

@@ -199,6 +199,14 @@ static inline void prefetch_bucket(const struct wg_allowedips *table, unsigned i
 		__builtin_prefetch(&hosts->buckets[wg__hosts_start(hosts, key)]);
 }
 
+bool wg_allowedips_is_cold(const struct wg_allowedips *table)
+{
+	const struct wg_hosts *v4 = hosts_of(table, WG_ROOT_V4);
+	const struct wg_hosts *v6 = hosts_of(table, WG_ROOT_V6);
+
+	return (v4 && v4->bits >= BITS_COLD) || (v6 && v6->bits >= BITS_COLD);
+}
+
 void wg_allowedips_prefetch_v4(const struct wg_allowedips *table, const uint8_t address[static 4])
 {
 	prefetch_bucket(table, WG_ROOT_V4, wg__key_v4(address));
