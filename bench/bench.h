@@ -93,5 +93,6 @@ int bench_hub(const struct bench_options *options);
 int bench_heavy(const struct bench_options *options);
 int bench_scale(const struct bench_options *options);
 int bench_handshake(const struct bench_options *options);
+int bench_policy(const struct bench_options *options);
 
 #endif

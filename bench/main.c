@@ -16,7 +16,7 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path|hub|scale|heavy|handshake|machine [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|hub|scale|heavy|handshake|policy|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
@@ -24,6 +24,7 @@ static const char usage[] =
 	"  scale              many peers and prefixes against few: cycles, memory, the routing table\n"
 	"  heavy              one peer, a worker alone and helped by another on a second CPU\n"
 	"  handshake          a peer's handshake, by the protocol alone and through control\n"
+	"  policy             known flows, decisions about new ones, compiling 10,000 grants\n"
 	"  machine            only what the machine is: CPU, TSC and core clock\n"
 	"\n"
 	"  --rounds N         rounds of 256 packets a size (heavy: 2048), or of 64 handshakes; 100 to 100000\n"
@@ -60,7 +61,7 @@ static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers",   "--
 	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
 	 | OPTION_BIT(OPTION_BACKEND))
 
-#define SUBCOMMANDS "aead, path, hub, scale, heavy, handshake or machine"
+#define SUBCOMMANDS "aead, path, hub, scale, heavy, handshake, policy or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
@@ -85,6 +86,7 @@ static const struct subcommand {
          0},
 	{"handshake", bench_handshake, OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS),
          BENCH_HANDSHAKES, BENCH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
+	{"policy", bench_policy, OPTION_BIT(OPTION_ROUNDS), 1, 1, 1, 0},
 	{"machine", bench_report_machine, 0, 1, 1, 1, 0},
 };
 

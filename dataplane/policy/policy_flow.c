@@ -330,7 +330,10 @@ void policy_flow_judge(struct policy_flow *flow, const struct policy_table *tabl
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		probes[i].number = flow__candidate(flow, probes[i].hash);
-		__builtin_prefetch(&flow->entries[probes[i].number], 1);
+		if (probes[i].number != 0)
+			__builtin_prefetch(&flow->entries[probes[i].number], 1);
+		else
+			policy_decide_prefetch(table, &packets[i]);
 	}
 	for (uint32_t i = 0; i < n; i++)
 		judge_one(&j, &probes[i], &packets[i], &results[i]);

@@ -1,0 +1,436 @@
+/* weir-bench policy: what the policy costs a packet (a look-up in the flow table, reading the packet),
+ * a new flow (a decision), and control (compiling). */
+#include "base_bytes.h"
+#include "base_time.h"
+#include "bench.h"
+#include "bench_machine.h"
+#include "bench_report.h"
+#include "policy_build.h"
+#include "policy_flow.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define N_PACKETS   BENCH_PACKETS /* a pass */
+#define N_WARM_UP   4U            /* passes over other packets before the one that is timed */
+#define N_GRANTS    10000U
+#define N_GROUPS    1000U
+#define N_PEERS_MAX 100000U
+#define PER_PEER    4U /* groups */
+#define MEMBERS     16U
+#define FLOW_PAGES  (2UL << 20)
+#define NOW_S       1000U
+
+enum line_kind { LINE_PARSE, LINE_FLOW, LINE_OPEN, LINE_DECIDE, LINE_DENY };
+
+/* Which policy a line is measured with. */
+enum world_kind { WORLD_GROUPS, WORLD_MANY_PEERS, WORLD_ONE_PAIR, N_WORLDS };
+
+static struct line {
+	const char *what;
+	enum line_kind kind;
+	enum world_kind world;
+	uint32_t n_flows;
+	double bound; /* cycles; 0 = none */
+	struct bench_samples cycles;
+} lines[] = {
+	{"read a packet", LINE_PARSE, WORLD_GROUPS, 0, 0, {0}},
+	{"known flow, of 1,000", LINE_FLOW, WORLD_GROUPS, 1000, 30, {0}},
+	{"known flow, of 1,000,000", LINE_FLOW, WORLD_GROUPS, 1000000, 80, {0}},
+	{"new flow: decided and made", LINE_OPEN, WORLD_GROUPS, 100000, 0, {0}},
+	{"decision, 10,000 peers", LINE_DECIDE, WORLD_GROUPS, 0, 150, {0}},
+	{"decision, 100,000 peers", LINE_DECIDE, WORLD_MANY_PEERS, 0, 150, {0}},
+	{"decision, grants for one pair", LINE_DECIDE, WORLD_ONE_PAIR, 0, 150, {0}},
+	{"refusal, 10,000 peers", LINE_DENY, WORLD_GROUPS, 0, 150, {0}},
+	{"refusal, 100,000 peers", LINE_DENY, WORLD_MANY_PEERS, 0, 150, {0}},
+};
+#define N_LINES BASE_ARRAY_LEN(lines)
+
+static struct world {
+	const char *name;
+	uint32_t n_peers;
+	struct policy_source source;
+	void *blob;
+	size_t len;
+	const struct policy_table *table;
+	struct bench_samples build_ns;
+} worlds[N_WORLDS] = {
+	[WORLD_GROUPS] = {.name = "1,000 groups, 10,000 peers", .n_peers = 10000},
+	[WORLD_MANY_PEERS] = {.name = "1,000 groups, 100,000 peers", .n_peers = N_PEERS_MAX},
+	[WORLD_ONE_PAIR] = {.name = "all grants for one pair", .n_peers = 2},
+};
+
+/* Peer number n has address 10.0.0.0 + n, so that all worlds can share one list of peers. */
+static struct policy_peer peers[N_PEERS_MAX];
+static struct base_ip addresses[N_PEERS_MAX];
+static uint32_t groups[N_PEERS_MAX][PER_PEER];
+static struct policy_grant grants[2][N_GRANTS]; /* [0]: group to group; [1]: one pair */
+static struct policy_range ports[N_GRANTS];
+static struct policy_packet packets[N_PACKETS];
+static struct policy_flow_result results[N_PACKETS];
+static uint64_t random_state = 88172645463325252;
+
+static uint32_t random_below(uint32_t below)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (uint32_t)((random_state >> 32) * below >> 32);
+}
+
+static void describe(void)
+{
+	for (uint32_t i = 0; i < N_PEERS_MAX; i++) {
+		uint8_t bytes[4];
+
+		base_store_be32(bytes, 0x0a000000 + i);
+		addresses[i] = base_ip_make(BASE_IP_V4, bytes);
+		for (uint32_t j = 0; j < PER_PEER; j++)
+			groups[i][j] = random_below(N_GROUPS);
+		peers[i] = (struct policy_peer){.number = i,
+		                                .n_addresses = 1,
+		                                .n_groups = PER_PEER,
+		                                .addresses = &addresses[i],
+		                                .groups = groups[i]};
+	}
+	for (uint32_t i = 0; i < N_GRANTS; i++) {
+		ports[i].first = ports[i].last = (uint16_t)(1024 + i);
+		grants[0][i] = (struct policy_grant){
+			.id = i + 1,
+			.proto = POLICY_TCP,
+			.from = {.kind = POLICY_END_GROUP, .number = random_below(N_GROUPS)},
+			.to = {.kind = POLICY_END_GROUP, .number = random_below(N_GROUPS)},
+			.ports = &ports[i],
+			.n_ports = 1};
+		grants[1][i] = grants[0][i];
+		grants[1][i].from = (struct policy_end){.kind = POLICY_END_PEER, .number = 0};
+		grants[1][i].to = (struct policy_end){.kind = POLICY_END_PEER, .number = 1};
+	}
+}
+
+static int build(struct world *world, bool is_pair, bool counts)
+{
+	uint64_t start_ns;
+	int err;
+
+	world->source = (struct policy_source){.generation = 1,
+	                                       .n_peers = world->n_peers,
+	                                       .n_groups = N_GROUPS,
+	                                       .n_grants = N_GRANTS,
+	                                       .peers = peers,
+	                                       .grants = grants[is_pair]};
+	free(world->blob);
+	start_ns = base_time_monotonic_ns();
+	err = policy_build(&world->source, &world->blob, &world->len, NULL);
+	if (err != 0)
+		return err;
+	world->table = policy_table_check(world->blob, world->len, NULL);
+	if (counts)
+		bench_samples_add(&world->build_ns, base_time_monotonic_ns() - start_ns);
+	return world->table != NULL ? 0 : -EINVAL;
+}
+
+/* A peer below n that is in the group, found by trying. */
+static uint32_t member(uint32_t group, uint32_t n)
+{
+	for (;;) {
+		uint32_t peer = random_below(n);
+
+		for (uint32_t i = 0; i < PER_PEER; i++) {
+			if (groups[peer][i] == group)
+				return peer;
+		}
+	}
+}
+
+static struct policy_packet packet_between(uint32_t from, uint32_t to, uint16_t sport,
+                                           uint16_t dport)
+{
+	return (struct policy_packet){.src = policy_address_make(&addresses[from]),
+	                              .dst = policy_address_make(&addresses[to]),
+	                              .in_peer = from,
+	                              .out_peer = to,
+	                              .sport = sport,
+	                              .dport = dport,
+	                              .proto = POLICY_PROTO_TCP,
+	                              .kind = POLICY_KIND_TCP,
+	                              .tcp_flags = POLICY_TCP_ACK};
+}
+
+/* One that a grant of the world allows, or (denied) none does. */
+static struct policy_packet random_packet(const struct world *world, bool denied)
+{
+	const struct policy_grant *grant = &world->source.grants[random_below(N_GRANTS)];
+	bool is_pair = grant->from.kind == POLICY_END_PEER;
+	uint32_t from = is_pair ? 0 : member(grant->from.number, world->n_peers);
+	uint32_t to = is_pair ? 1 : member(grant->to.number, world->n_peers);
+
+	return packet_between(from, to, (uint16_t)random_below(65536),
+	                      denied ? 1023 : grant->ports->first);
+}
+
+/* ---- flows --------------------------------------------------------------------------------------- */
+
+/* Number i's flow: peers, ports and grant follow from i, so that any of them can be told again. The
+ * pairs of one small policy: peer 0 to peer 1 of the world with one pair. */
+static struct policy_packet flow_packet(uint32_t i)
+{
+	return packet_between(0, 1, (uint16_t)(1024 + i / N_GRANTS),
+	                      (uint16_t)(1024 + i % N_GRANTS));
+}
+
+static struct policy_flow *tables[N_LINES];
+static struct policy_flow_setup setups[N_LINES];
+
+static struct policy_flow *make_table(struct policy_flow_setup *setup, uint32_t n_flows)
+{
+	uint8_t *map;
+	size_t len;
+
+	*setup = (struct policy_flow_setup){
+		.n_flows = n_flows,
+		.n_datagrams = 1024,
+		.n_peers = N_PEERS_MAX,
+		.peer_max = UINT32_MAX,
+		.half_max = UINT32_MAX,
+	};
+	for (uint32_t i = 0; i < POLICY_FLOW_KEY_WORDS; i++)
+		setup->key[i] = (uint64_t)random_below(UINT32_MAX) << 32 | random_below(UINT32_MAX);
+	len = policy_flow_len(setup) + FLOW_PAGES;
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return NULL;
+	map += FLOW_PAGES - (uintptr_t)map % FLOW_PAGES;
+	(void)madvise(map, len - FLOW_PAGES, MADV_HUGEPAGE);
+	return policy_flow_init(map, setup, NOW_S); /* goes with the process */
+}
+
+static const struct policy_flow_clock the_clock = {.now_s = NOW_S, .wall_s = NOW_S};
+
+/* Three packets of a handshake, without a note's way. False: refused. */
+static bool establish(struct policy_flow *flow, uint32_t i)
+{
+	const struct policy_table *table = worlds[WORLD_ONE_PAIR].table;
+	struct policy_packet three[3] = {flow_packet(i), flow_packet(i), flow_packet(i)};
+	struct policy_flow_result result[3];
+
+	three[0].tcp_flags = POLICY_TCP_SYN;
+	three[1].tcp_flags = POLICY_TCP_SYN | POLICY_TCP_ACK;
+	three[1].src = three[0].dst;
+	three[1].dst = three[0].src;
+	three[1].in_peer = 1;
+	three[1].out_peer = 0;
+	three[1].sport = three[0].dport;
+	three[1].dport = three[0].sport;
+	policy_flow_judge(flow, table, the_clock, three, result, 3);
+	return result[0].verdict == 0 && result[1].verdict == 0 && result[2].verdict == 0;
+}
+
+static int make_flows(void)
+{
+	for (size_t l = 0; l < N_LINES; l++) {
+		if (lines[l].n_flows == 0)
+			continue;
+		tables[l] = make_table(&setups[l], lines[l].n_flows);
+		if (tables[l] == NULL)
+			return -ENOMEM;
+		for (uint32_t i = 0; i < lines[l].n_flows && lines[l].kind == LINE_FLOW; i++) {
+			if (!establish(tables[l], i))
+				return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* ---- passes -------------------------------------------------------------------------------------- */
+
+static const uint8_t frame[40] = {0x45, 0, 0,  40, 0,    0,    0x40, 0, 64, 6,    0, 0, 10, 0,
+                                  0,    1, 10, 0,  0,    2,    4,    0, 1,  0xbb, 0, 0, 0,  1,
+                                  0,    0, 0,  1,  0x50, 0x10, 1,    0, 0,  0,    0, 0};
+static uint8_t frames[N_PACKETS][64];
+
+static void prepare(struct line *line)
+{
+	for (uint32_t i = 0; i < N_PACKETS; i++) {
+		switch (line->kind) {
+		case LINE_PARSE:
+			memcpy(frames[i], frame, sizeof(frame));
+			break;
+		case LINE_FLOW:
+			packets[i] = flow_packet(random_below(line->n_flows));
+			break;
+		case LINE_OPEN:
+			packets[i] = random_packet(&worlds[line->world], false);
+			packets[i].tcp_flags = POLICY_TCP_SYN;
+			break;
+		case LINE_DECIDE:
+		case LINE_DENY:
+			packets[i] = random_packet(&worlds[line->world], line->kind == LINE_DENY);
+			break;
+		}
+	}
+}
+
+/* What came out, summed so that nothing is left out by the compiler; -1 = wrong. */
+static int run_pass(const struct line *line, struct policy_flow *flow, uint64_t *cycles)
+{
+	const struct policy_table *table =
+		worlds[line->kind == LINE_FLOW ? WORLD_ONE_PAIR : line->world].table;
+	uint32_t n_wrong = 0;
+	uint64_t start = bench_tsc();
+
+	if (line->kind == LINE_PARSE) {
+		for (uint32_t i = 0; i < N_PACKETS; i++)
+			n_wrong += policy_packet_parse(frames[i], sizeof(frame), &packets[i])
+			           != POLICY_PARSE_OK;
+	} else if (flow != NULL) {
+		for (uint32_t i = 0; i < N_PACKETS; i += BENCH_BURST)
+			policy_flow_judge(flow, table, the_clock, &packets[i], &results[i],
+			                  BENCH_BURST);
+	} else {
+		for (uint32_t i = 0; i < N_PACKETS; i++) {
+			uint32_t reason = policy_decide(table, &packets[i], NOW_S).reason;
+
+			n_wrong += (reason == POLICY_ALLOWED) != (line->kind == LINE_DECIDE);
+		}
+	}
+	*cycles = bench_tsc() - start;
+	for (uint32_t i = 0; i < N_PACKETS && flow != NULL; i++)
+		n_wrong += results[i].verdict != POLICY_FLOW_PASS;
+	return n_wrong == 0 ? 0 : -1;
+}
+
+static int measure(const struct bench_options *options)
+{
+	for (unsigned int round = 0; round < BENCH_WARM_UP + options->rounds; round++) {
+		bool counts = round >= BENCH_WARM_UP;
+
+		for (size_t i = 0; i < N_LINES; i++) {
+			uint64_t cycles;
+
+			for (unsigned int j = 0; j < N_WARM_UP; j++) {
+				prepare(&lines[i]);
+				(void)run_pass(&lines[i], tables[i], &cycles);
+			}
+			prepare(&lines[i]);
+			if (run_pass(&lines[i], tables[i], &cycles) != 0) {
+				fprintf(stderr, "weir-bench: %s: a wrong verdict\n", lines[i].what);
+				return -1;
+			}
+			if (counts)
+				bench_samples_add(&lines[i].cycles, cycles);
+			/* the next round opens them anew */
+			if (lines[i].kind == LINE_OPEN)
+				(void)policy_flow_init(tables[i], &setups[i], NOW_S);
+		}
+		for (unsigned int i = 0; i < N_WORLDS; i++) {
+			if (build(&worlds[i], i == WORLD_ONE_PAIR, counts) != 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* ---- report -------------------------------------------------------------------------------------- */
+
+static json_t *rounded(double value, double unit)
+{
+	return json_real((double)(int64_t)(value / unit + 0.5) * unit);
+}
+
+static int report_json(void)
+{
+	json_t *root = json_object();
+	json_t *list = json_array();
+	json_t *built = json_array();
+
+	for (size_t i = 0; i < N_LINES; i++) {
+		struct bench_summary s = bench_samples_summary(&lines[i].cycles, N_PACKETS);
+		json_t *object = json_object();
+
+		json_object_set_new(object, "what", json_string(lines[i].what));
+		json_object_set_new(object, "rounds", json_integer(s.n));
+		json_object_set_new(object, "cycles_min", rounded(s.min, 0.1));
+		json_object_set_new(object, "cycles_median", rounded(s.median, 0.1));
+		if (lines[i].bound > 0)
+			json_object_set_new(object, "bound", json_real(lines[i].bound));
+		json_array_append_new(list, object);
+	}
+	for (unsigned int i = 0; i < N_WORLDS; i++) {
+		struct bench_summary s = bench_samples_summary(&worlds[i].build_ns, 1000000);
+		json_t *object = json_object();
+
+		json_object_set_new(object, "what", json_string(worlds[i].name));
+		json_object_set_new(object, "grants", json_integer(N_GRANTS));
+		json_object_set_new(object, "rounds", json_integer(s.n));
+		json_object_set_new(object, "build_ms_min", rounded(s.min, 0.01));
+		json_object_set_new(object, "build_ms_median", rounded(s.median, 0.01));
+		json_object_set_new(object, "bytes", json_integer((json_int_t)worlds[i].len));
+		json_array_append_new(built, object);
+	}
+	json_object_set_new(root, "results", list);
+	json_object_set_new(root, "builds", built);
+	return bench_report_json(root);
+}
+
+static int report_table(const struct bench_options *options)
+{
+	struct bench_machine machine;
+
+	bench_machine_read(&machine);
+	printf("weir-bench policy: 10,000 grants; flows in bursts of %u, decisions one by one\n",
+	       BENCH_BURST);
+	printf("machine    %s, TSC %.2f GHz, core clock now %.2f x TSC, one core\n", machine.cpu,
+	       machine.tsc_ghz, machine.clock_ratio);
+	printf("runs       %u rounds of %u packets, other ones each round\n\n", options->rounds,
+	       N_PACKETS);
+	printf("%32s  %8s %8s %6s\n", "TSC cycles a packet", "median", "min", "bound");
+	for (size_t i = 0; i < N_LINES; i++) {
+		struct bench_summary s = bench_samples_summary(&lines[i].cycles, N_PACKETS);
+
+		printf("%32s  %8.1f %8.1f %6.0f\n", lines[i].what, s.median, s.min, lines[i].bound);
+	}
+	printf("\n%32s  %8s %8s %10s\n", "building and checking, ms", "median", "min", "bytes");
+	for (unsigned int i = 0; i < N_WORLDS; i++) {
+		struct bench_summary s = bench_samples_summary(&worlds[i].build_ns, 1000000);
+
+		printf("%32s  %8.2f %8.2f %10zu\n", worlds[i].name, s.median, s.min, worlds[i].len);
+	}
+	printf("\nnot shown  the stations around it; two workers and their notes; IPv6\n");
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int init(const struct bench_options *options)
+{
+	int err = 0;
+
+	describe();
+	for (size_t i = 0; i < N_LINES && err == 0; i++)
+		err = bench_samples_init(&lines[i].cycles, options->rounds);
+	for (unsigned int i = 0; i < N_WORLDS && err == 0; i++) {
+		err = bench_samples_init(&worlds[i].build_ns, options->rounds);
+		if (err == 0)
+			err = build(&worlds[i], i == WORLD_ONE_PAIR, false);
+	}
+	return err == 0 ? make_flows() : err;
+}
+
+int bench_policy(const struct bench_options *options)
+{
+	int err = init(options);
+	int ret = 1;
+
+	if (err != 0)
+		fprintf(stderr, "weir-bench: cannot begin: %s\n", strerror(-err));
+	else if (measure(options) == 0)
+		ret = options->json ? report_json() : report_table(options);
+	for (size_t i = 0; i < N_LINES; i++)
+		bench_samples_fini(&lines[i].cycles);
+	for (unsigned int i = 0; i < N_WORLDS; i++) {
+		bench_samples_fini(&worlds[i].build_ns);
+		free(worlds[i].blob);
+	}
+	return ret;
+}
