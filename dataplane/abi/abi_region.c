@@ -341,6 +341,25 @@ struct abi_session *abi_region_session(const struct abi_region *region, uint32_t
 	return worker_part(region, worker, SESSIONS + slot * sizeof(struct abi_session));
 }
 
+uint32_t abi_region_next_session(const struct abi_region *region, uint32_t worker, uint32_t slot)
+{
+	const uint8_t *sessions = worker_part(region, worker, SESSIONS);
+	uint64_t begin = (uint64_t)(sessions - region->base);
+	uint64_t at = begin + slot * sizeof(struct abi_session);
+	off_t data;
+
+	/* The kernel knows by pages; within one the slots follow each other. */
+	if (slot >= region->n_slots || at % PAGE != 0)
+		return slot;
+	data = lseek(region->fd, (off_t)at, SEEK_DATA);
+	if (data < 0)
+		return errno == ENXIO ? region->n_slots : slot;
+	if ((uint64_t)data <= at)
+		return slot;
+	at = ((uint64_t)data - begin) / sizeof(struct abi_session);
+	return at < region->n_slots ? (uint32_t)at : region->n_slots;
+}
+
 struct abi_peer_counters *abi_region_peer_counters(const struct abi_region *region, uint32_t worker,
                                                    uint32_t peer)
 {

@@ -60,10 +60,13 @@ fail:
 	return -ENOMEM;
 }
 
-void state_resume(struct state *st)
+void state_resume(struct state *st, const struct abi_region *region)
 {
-	for (uint32_t slot = 1; slot < st->n_slots; slot++)
-		state_session_resume(st, slot);
+	for (uint32_t slot = 1; slot < st->n_slots; slot++) {
+		slot = abi_region_next_session(region, st->id, slot);
+		if (slot < st->n_slots)
+			state_session_resume(st, slot);
+	}
 }
 
 void state_fini(struct state *st)

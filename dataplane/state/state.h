@@ -128,7 +128,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 	__attribute__((warn_unused_result));
 
 /* Take over the sessions that an earlier dataplane left in the region. now_ns is st's. */
-void state_resume(struct state *st);
+void state_resume(struct state *st, const struct abi_region *region);
 
 /* Free the tables and wipe the keys in them. The region keeps its sessions: they can be resumed. */
 void state_fini(struct state *st);

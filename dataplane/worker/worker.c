@@ -94,7 +94,7 @@ static int init_state(struct worker *w, struct aead *aead)
 	w->st.bells = setup->shared->bells;
 	w->st.bells[setup->id].fd = setup->wake_fd;
 	state_route_online(w->st.routes, setup->id);
-	state_resume(&w->st);
+	state_resume(&w->st, setup->region);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define N_WORKERS 3U
@@ -427,11 +428,38 @@ static void garbage_header_never_maps_out_of_bounds(void **state)
 	}
 }
 
+/* A walk that asks first finds every session, and does not make memory of what nobody wrote. */
+static void a_walk_over_sessions_passes_over_what_was_never_written(void **state)
+{
+	struct abi_setup setup = make_setup();
+	struct abi_region region;
+	struct stat before, after;
+	uint32_t found = 0;
+	uint32_t slot;
+
+	(void)state;
+	assert_int_equal(abi_region_create(&setup, 10000, 1, &region), 0);
+	assert_int_equal(abi_region_next_session(&region, 1, 16), region.n_slots);
+	abi_region_session(&region, 1, 5000)->index = 1;
+	abi_region_session(&region, 1, 5001)->index = 1;
+	abi_region_session(&region, 1, region.n_slots - 1)->index = 1;
+	assert_int_equal(fstat(region.fd, &before), 0);
+	for (slot = 16; slot < region.n_slots; slot++) {
+		slot = abi_region_next_session(&region, 1, slot);
+		found += slot < region.n_slots && abi_region_session(&region, 1, slot)->index != 0;
+	}
+	assert_int_equal(found, 3);
+	assert_int_equal(fstat(region.fd, &after), 0);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	abi_region_fini(&region);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_sides_see_the_same_region),
 		cmocka_unit_test(no_two_parts_overlap),
+		cmocka_unit_test(a_walk_over_sessions_passes_over_what_was_never_written),
 		cmocka_unit_test(slots_are_four_a_peer_within_the_index),
 		cmocka_unit_test(index_carries_worker_and_slot),
 		cmocka_unit_test(setup_out_of_range_makes_no_region),
