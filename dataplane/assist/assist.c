@@ -214,14 +214,19 @@ uint32_t assist_serve(struct assist *assist, struct state *st)
 	return n;
 }
 
+/* An owner gives its last batch before it says that it wants no more: who sees the second sees the
+ * first. */
 bool assist_is_wanted(const struct assist *assist)
 {
 	if (assist->batches == NULL)
 		return false;
-	for (uint32_t i = 0; i < assist->n_workers; i++)
-		if (i != assist->id
-		    && atomic_load_explicit(&assist->shared->mate[i].wants, memory_order_relaxed))
+	for (uint32_t i = 0; i < assist->n_workers; i++) {
+		if (i == assist->id)
+			continue;
+		if (atomic_load_explicit(&assist->shared->mate[i].wants, memory_order_acquire)
+		    || assist_lane_take(&assist->shared->lane[i][assist->id]) != NULL)
 			return true;
+	}
 	return false;
 }
 
@@ -232,7 +237,7 @@ void assist_stop(struct assist *assist)
 	assist->on = 0;
 	if (assist->batches)
 		atomic_store_explicit(&assist->shared->mate[assist->id].wants, 0,
-		                      memory_order_relaxed);
+		                      memory_order_release);
 }
 
 bool assist_is_drained(struct assist *assist)

@@ -126,7 +126,7 @@ void assist_put(struct assist *assist, struct assist_batch *batch);
 /* Run the cipher over at most one batch of each owner. Returns how many. */
 uint32_t assist_serve(struct assist *assist, struct state *st);
 
-/* Is somebody being helped, so that we should not sleep? */
+/* Is somebody being helped, or a batch here that is not done, so that we should not sleep? */
 bool assist_is_wanted(const struct assist *assist);
 
 /* ---- switch ---- */

@@ -85,7 +85,7 @@ static bool consider_on(struct assist *assist, struct state *st, bool is_full)
 static void switch_off(struct assist *assist)
 {
 	assist->on = 0;
-	publish(&self(assist)->wants, 0);
+	atomic_store_explicit(&self(assist)->wants, 0, memory_order_release);
 }
 
 void assist_note_stall(struct assist *assist, struct state *st)

@@ -123,11 +123,12 @@ static void sleep_until_woken(struct worker *w)
 void worker__rest(struct worker *w)
 {
 	static const uint32_t naps_us[] = {1, 10, 50};
-	uint32_t step = w->n_empty++;
+	uint32_t step;
 
 	/* A batch of ours is about to be done, or somebody is about to give us one. */
 	if (w->assist.n_out > 0 || assist_is_wanted(&w->assist))
-		step = 0;
+		w->n_empty = 0;
+	step = w->n_empty++;
 	if (step < N_BUSY_POLLS || w->idle_cap_us == 0) {
 		rte_pause();
 		return;

@@ -453,6 +453,25 @@ static void a_mate_with_traffic_of_its_own_is_left_alone(void **state)
 	flow_destroy(s.flow);
 }
 
+/* Else it might sleep over it, and the owner wait. */
+static void a_helper_that_holds_a_batch_is_wanted_though_help_has_ended(void **state)
+{
+	static struct assist_shared shared;
+	struct assist assist;
+	int job;
+
+	(void)state;
+	assert_int_equal(assist_init(&assist, HELPER, 2, ASSIST_AUTO, &shared), 0);
+	assert_false(assist_is_wanted(&assist));
+	assist_lane_give(&shared.lane[OWNER][HELPER], &job);
+	assert_true(assist_is_wanted(&assist));
+	assist_lane_finish(&shared.lane[OWNER][HELPER]);
+	assert_false(assist_is_wanted(&assist));
+	atomic_store(&shared.mate[OWNER].wants, 1);
+	assert_true(assist_is_wanted(&assist));
+	assist_fini(&assist, NULL);
+}
+
 static void one_worker_alone_has_nobody_to_ask(void **state)
 {
 	struct stream s = stream_make(&(struct flow_options){.assist = ASSIST_ALWAYS});
@@ -481,6 +500,7 @@ int main(void)
 		cmocka_unit_test(help_ends_when_there_is_little_to_do_and_order_is_kept),
 		cmocka_unit_test(a_late_helper_is_not_asked_for_a_second),
 		cmocka_unit_test(a_mate_with_traffic_of_its_own_is_left_alone),
+		cmocka_unit_test(a_helper_that_holds_a_batch_is_wanted_though_help_has_ended),
 		cmocka_unit_test(one_worker_alone_has_nobody_to_ask),
 	};
 
