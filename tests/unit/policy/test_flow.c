@@ -673,6 +673,117 @@ static void flows_are_picked_up_after_a_restart_if_the_policy_lets_them(void **s
 	}
 }
 
+/* ---- random -------------------------------------------------------------------------------------- */
+
+#define MODEL_PORTS 3U
+
+/* What there is to know of a flow from A, in plain words. */
+struct model {
+	enum policy_flow_state state;
+	uint32_t generation, seen_s;
+	bool fin_a, fin_b;
+};
+
+static bool model_lives(struct model *m, struct hub *hub, bool is_tcp, uint32_t n_grants)
+{
+	uint8_t proto = is_tcp ? POLICY_PROTO_TCP : POLICY_PROTO_UDP;
+
+	if (m->state != POLICY_FLOW_FREE
+	    && hub->clock.now_s - m->seen_s >= policy_flow_timeout_s(m->state, proto))
+		m->state = POLICY_FLOW_FREE;
+	if (m->state != POLICY_FLOW_FREE && m->generation != policy_table_generation(hub->table)
+	    && n_grants < (is_tcp ? 1U : 2U))
+		m->state = POLICY_FLOW_FREE;
+	return m->state != POLICY_FLOW_FREE;
+}
+
+/* Does the packet pass? Does to the model what it does. */
+static bool model_tcp(struct model *m, struct hub *hub, uint32_t from, unsigned int event,
+                      uint32_t n_grants)
+{
+	const char *row;
+	enum policy_flow_state before;
+
+	(void)model_lives(m, hub, true, n_grants);
+	before = m->state;
+	row = from == A ? matrix[before].from_a : matrix[before].from_b;
+	if (row[event] == '.'
+	    || (row[event] == 'O' && before != POLICY_FLOW_TCP_OPENING && n_grants < 1))
+		return false;
+	m->state = (enum policy_flow_state)(strchr(letters, row[event]) - letters);
+	m->generation = policy_table_generation(hub->table);
+	if (m->state == POLICY_FLOW_TCP_OPENING)
+		m->fin_a = m->fin_b = false;
+	if (matrix_flags[event] == FIN && before != POLICY_FLOW_TCP_CLOSED) {
+		m->fin_a |= from == A;
+		m->fin_b |= from == B;
+		m->state = m->fin_a && m->fin_b ? POLICY_FLOW_TCP_CLOSED
+		                                : POLICY_FLOW_TCP_HALF_CLOSED;
+	}
+	if (before != POLICY_FLOW_TCP_CLOSED || m->state != POLICY_FLOW_TCP_CLOSED)
+		m->seen_s = hub->clock.now_s;
+	return true;
+}
+
+static bool model_udp(struct model *m, struct hub *hub, uint32_t from, uint32_t n_grants)
+{
+	bool lives = model_lives(m, hub, false, n_grants);
+
+	if (!lives && (from == B || n_grants < 2))
+		return false;
+	if (!lives)
+		m->state = POLICY_FLOW_ONE_WAY;
+	if (from == B)
+		m->state = POLICY_FLOW_BOTH_WAYS;
+	m->generation = policy_table_generation(hub->table);
+	m->seen_s = hub->clock.now_s;
+	return true;
+}
+
+static void random_packets_pass_as_in_the_model(void **state)
+{
+	static const uint32_t steps_s[] = {0, 0, 0, 1, 4, 9, 29, 31, 179, 181, 601, 7441};
+	struct test_random random = test_random_start();
+	struct model tcps[MODEL_PORTS] = {{0}}, udps[MODEL_PORTS] = {{0}};
+	uint32_t n_grants = 3, generation = 1, n_passed = 0;
+	struct hub hub;
+
+	(void)state;
+	hub_init(&hub, &small);
+	for (uint32_t i = 0; i < 300000; i++) {
+		uint32_t from = test_random_below(&random, 2) == 0 ? A : B;
+		uint32_t port = (uint32_t)test_random_below(&random, MODEL_PORTS);
+		unsigned int event = (unsigned int)test_random_below(&random, 5);
+		bool is_tcp = test_random_below(&random, 3) != 0;
+		uint16_t a = (uint16_t)(7000 + port);
+		struct policy_packet packet = packet_of(
+			from, A + B - from, is_tcp ? POLICY_KIND_TCP : POLICY_KIND_UDP,
+			is_tcp ? POLICY_PROTO_TCP : POLICY_PROTO_UDP, from == A ? a : 443,
+			from == A ? 443 : a);
+		bool expected;
+
+		if (test_random_below(&random, 8) == 0)
+			hub.clock.now_s +=
+				steps_s[test_random_below(&random, BASE_ARRAY_LEN(steps_s))];
+		if (test_random_below(&random, 100) == 0) {
+			n_grants = (uint32_t)test_random_below(&random, 4);
+			load(&hub, ++generation, n_grants);
+		}
+		(void)policy_flow_expire(hub.flow, hub.clock.now_s,
+		                         (uint32_t)test_random_below(&random, 3));
+		packet.tcp_flags = is_tcp ? matrix_flags[event] : 0;
+		expected = is_tcp ? model_tcp(&tcps[port], &hub, from, event, n_grants)
+		                  : model_udp(&udps[port], &hub, from, n_grants);
+		if ((judge(&hub, &packet) == POLICY_FLOW_PASS) != expected)
+			fail_msg("packet %u, from %u, tcp %d, event %u, %u grants: verdict %u", i,
+			         from, is_tcp, event, n_grants, hub.result.verdict);
+		n_passed += expected;
+	}
+	printf("# %u of 300000 passed\n", n_passed);
+	assert_in_range(n_passed, 30000, 270000);
+	hub_fini(&hub);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -694,6 +805,7 @@ int main(void)
 		cmocka_unit_test(two_workers_follow_one_connection),
 		cmocka_unit_test(new_owner_learns_a_flow_from_the_other_side),
 		cmocka_unit_test(notes_that_mean_nothing_are_refused),
+		cmocka_unit_test(random_packets_pass_as_in_the_model),
 		cmocka_unit_test(flows_are_picked_up_after_a_restart_if_the_policy_lets_them),
 	};
 
