@@ -130,6 +130,7 @@ STEPS = {
     "path": path_steps,
     "hub": subcommand_steps("hub", (2, []), (15, ["--rounds", "1001"])),
     "peers": peers_steps,
+    "policy": subcommand_steps("policy", (3, []), (15, ["--rounds", "1001"])),
     "scale": subcommand_steps("scale", (10, []), (30, [])),
     "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),
     "overload": subcommand_steps("overload", (5, []), (20, [])),

@@ -14,6 +14,7 @@ TITLES = {
     "path": "The path through a worker, by station",
     "hub": "Hub path: opened from one peer, sealed to another",
     "peers": "Cost per packet by number of peers",
+    "policy": "The policy by itself: flows and decisions",
     "scale": "100,000 peers, 1,000,000 allowed IPs",
     "handshake": "Handshakes, as the hub answers them",
     "overload": "Overload: goodput beyond the peak",
@@ -241,6 +242,12 @@ def hub_figures(part):
     )]
 
 
+def policy_figures(part):
+    found = output(part)
+    return [Figure("policy", row["what"], row["cycles_min"], "cycles", row.get("bound"))
+            for row in found["results"] if "cycles_min" in row] if found else []
+
+
 def scale_figures(part):
     found = output(part)
     if found is None:
@@ -307,7 +314,7 @@ def memory_figures(part):
 
 
 MAKERS = {"aead": aead_figures, "path": path_figures, "hub": hub_figures, "peers": peers_figures,
-          "scale": scale_figures, "handshake": handshake_figures, "overload": overload_figures, "heavy": heavy_figures,
+          "policy": policy_figures, "scale": scale_figures, "handshake": handshake_figures, "overload": overload_figures, "heavy": heavy_figures,
           "cores": cores_figures, "network": network_figures, "memory": memory_figures}
 
 

@@ -21,7 +21,9 @@ WORDS = {
              "to load and how much memory they hold.",
     "overload": "More is offered than a worker can carry. What arrives then should be what arrives at the peak.",
     "heavy": "One peer sends more than its owner's core can seal or open; idle workers run the cipher for it.",
-    "peers": "The same path with packets of more and more peers, taken in turn.",
+    "policy": "The look-up of known flows in bursts, decisions about new ones and the compiling of grants, without the stations "
+              "around them.",
+    "peers": "The path with packets of more and more peers, taken in turn.",
     "handshake": "The hub as responder, by the protocol alone and through control: rings, tables, one handshake thread, all "
                  "on one core, with the clients' work left out of the time. Shows no network.",
     "cores": "Simulated peers of weir-pktgen send to each other through the hub over a vhost-user socket. Includes copies "

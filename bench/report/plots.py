@@ -261,6 +261,17 @@ def hub(part):
           for s in sizes]))]
 
 
+def policy(part):
+    found = output(part)
+    if found is None:
+        return []
+    rows = [row for row in found["results"] if "cycles_min" in row]
+    return [(chart.bars("The policy: cycles by what it does", "Minimum TSC cycles a packet.",
+                        [(row["what"], row["cycles_min"]) for row in rows], "TSC cycles a packet (min)", left=230),
+             (["what", "cycles, min", "cycles, median", "bound"],
+              [[row["what"], row["cycles_min"], row["cycles_median"], row.get("bound", "")] for row in rows]))]
+
+
 def overload(part):
     found = output(part)
     if found is None:
@@ -278,5 +289,5 @@ def overload(part):
           for row in found["results"]]))]
 
 
-MAKERS = {"aead": aead, "path": path, "hub": hub, "scale": scale, "overload": overload, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
+MAKERS = {"aead": aead, "path": path, "hub": hub, "policy": policy, "scale": scale, "overload": overload, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
           "network": network, "memory": memory}
