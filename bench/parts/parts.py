@@ -100,6 +100,11 @@ def heavy_steps(context):
     return subcommand_steps("heavy", (5, ["--size", SIZES_QUICK]), (60, ["--rounds", "1001"]))(context)
 
 
+def overload_steps(context):
+    need_two_cpus()
+    return subcommand_steps("overload", (8, ["--size", "64", "--rounds", "100"]), (30, ["--rounds", "201"]))(context)
+
+
 def cores_steps(context):
     if not os.access(os.path.join(context.build, "tools", "pktgen", "weir-pktgen"), os.X_OK):
         raise NotRun("the build folder has no weir-pktgen")
@@ -130,10 +135,10 @@ STEPS = {
     "path": path_steps,
     "hub": subcommand_steps("hub", (2, []), (15, ["--rounds", "1001"])),
     "peers": peers_steps,
-    "policy": subcommand_steps("policy", (3, []), (15, ["--rounds", "1001"])),
+    "policy": subcommand_steps("policy", (6, []), (15, ["--rounds", "301"])),
     "scale": subcommand_steps("scale", (10, []), (30, [])),
     "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),
-    "overload": subcommand_steps("overload", (5, []), (20, [])),
+    "overload": overload_steps,
     "heavy": heavy_steps,
     "cores": cores_steps,
     "network": network_steps,

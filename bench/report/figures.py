@@ -244,7 +244,7 @@ def hub_figures(part):
 
 def policy_figures(part):
     found = output(part)
-    return [Figure("policy", row["what"], row["cycles_min"], "cycles", row.get("bound"))
+    return [Figure("policy", "policy, " + row["what"], row["cycles_min"], "cycles", row.get("bound"))
             for row in found["results"] if "cycles_min" in row] if found else []
 
 

@@ -281,7 +281,7 @@ def overload(part):
     shown = [row for row in found["results"] if row["size"] in PATH_BOUNDS][:chart.N_COLOURS]
     series = [(name[id(row)], {load["offered"]: load["ratio"] for load in row["loads"]}) for row in shown]
     return [(chart.lines(
-        "One worker under overload: goodput in shares of its peak", "Median of the rounds; junk: one frame of five is none of a peer.",
+        "One worker under overload: goodput in shares of its peak", "Best of the rounds; junk: one frame of five is none of a peer.",
         [(load, f"{load:g} x") for load in loads], "offered load, in multiples of the peak",
         "good frames that come through, in shares of the peak", series, (figures.GOODPUT, "bound: at least")),
         (["size", "peak Mpps"] + [f"{load:g} x: Mpps" for load in loads] + ["longest command, us"],

@@ -146,6 +146,13 @@ def goodput_is_in_shares_of_the_peak(page, seen):
             abs(found["64 B", step] - pps / peak) < 1e-6), f"{step}: {found}"
 
 
+def lines_are_the_shares_of_the_peak_of_one_worker(page, seen):
+    found = points(seen, "One worker under overload")
+    expected = {("64 B" + (", junk" if row["junk"] else ""), str(load["offered"])): load["ratio"]
+                for row in result("overload")["runs"][0]["output"]["results"] for load in row["loads"]}
+    assert expected and found == expected, f"{found}\nexpected {expected}"
+
+
 def bars_are_the_cycles_with_few_and_many_peers(page, seen):
     found = sorted(points(seen, "Packets of 64 bytes with few").values())
     output = result("scale")["runs"][0]["output"]
@@ -229,6 +236,7 @@ with tempfile.TemporaryDirectory(prefix="weir-page.") as folder_:
         run_cases([every_plot_is_there_and_has_room, points_of_lines_are_those_of_the_results,
                    segments_are_the_stations, segments_of_the_hub_path_sum_up_to_its_stations, dots_are_the_rounds,
                    bars_are_the_handshakes, percentiles_are_those_of_the_generator, goodput_is_in_shares_of_the_peak,
+                   lines_are_the_shares_of_the_peak_of_one_worker,
                    bars_are_the_cycles_with_few_and_many_peers, lines_are_the_speed_ups_of_a_heavy_peer, bounds_that_are_missed_are_marked,
                    no_label_lies_on_another_and_none_is_cut_off, the_page_is_no_wider_than_its_window,
                    plots_have_names_for_those_who_do_not_see_them], made, wide)
