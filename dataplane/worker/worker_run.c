@@ -262,7 +262,6 @@ static void add_source(struct turn *turn, uint32_t n)
 
 static void turn_sources(struct worker *w, struct turn *turn)
 {
-	turn->n_commands = turn_commands(w);
 	for (uint32_t i = 0; i < w->setup.n_ports; i++)
 		add_source(turn, turn_wan(w, i));
 	add_source(turn, turn_kernel(w));
@@ -298,6 +297,8 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	out->n_served = assist_serve(&w->assist, &w->st);
 	if (unlikely(assist_is_used(&w->assist)))
 		n_retired = turn_assist(w);
+	/* Control is always heard: its messages need no cipher. */
+	out->n_commands = turn_commands(w);
 	/* While helpers lag so far behind, packets wait in front of us, where too many are lost
 	 * before they have cost anything. */
 	if (likely(!assist_is_used(&w->assist)) || assist_has_room(&w->assist, batches_a_turn(w)))

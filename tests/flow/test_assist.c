@@ -288,6 +288,25 @@ static void a_helper_that_hangs_stops_the_intake_and_loses_nothing_but_what_is_o
 	flow_destroy(s.flow);
 }
 
+static void control_is_heard_while_a_helper_hangs(void **state)
+{
+	struct stream s = stream_make(&helped);
+	const struct abi_session *slot = abi_region_session(&s.flow->region, OWNER,
+	                                                    abi_index_slot(s.from.index));
+
+	(void)state;
+	for (uint32_t i = 0; i < 90; i++) {
+		send_some(&s, 8);
+		turn(&s, OWNER);
+	}
+	assert_int_equal(slot->index, s.from.index);
+	retire(&s, &s.from);
+	assert_int_equal(slot->index, 0);
+	settle(&s);
+	flow_expect_silence(s.flow);
+	flow_destroy(s.flow);
+}
+
 static void a_helper_that_comes_back_lets_everything_go_on(void **state)
 {
 	struct stream s = stream_make(&helped);
@@ -494,6 +513,7 @@ int main(void)
 		cmocka_unit_test(a_session_that_expires_meanwhile_drops_its_packets),
 		cmocka_unit_test(
 			a_helper_that_hangs_stops_the_intake_and_loses_nothing_but_what_is_out),
+		cmocka_unit_test(control_is_heard_while_a_helper_hangs),
 		cmocka_unit_test(a_helper_that_comes_back_lets_everything_go_on),
 		cmocka_unit_test(what_is_out_at_the_end_is_counted),
 		cmocka_unit_test(help_comes_when_bursts_stay_full),
