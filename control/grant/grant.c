@@ -80,8 +80,10 @@ _Static_assert(offsetof(struct grant_group, name) == 0, "sorted by name");
 
 int grant_policy_sort(struct grant_policy *policy, struct grant_error *error)
 {
-	qsort(policy->groups, policy->n_groups, sizeof(*policy->groups), compare_names);
-	qsort(policy->grants, policy->n_grants, sizeof(*policy->grants), compare_names);
+	if (policy->n_groups > 0) /* qsort() takes no NULL */
+		qsort(policy->groups, policy->n_groups, sizeof(*policy->groups), compare_names);
+	if (policy->n_grants > 0)
+		qsort(policy->grants, policy->n_grants, sizeof(*policy->grants), compare_names);
 	for (uint32_t i = 1; i < policy->n_groups; i++) {
 		const struct grant_group *twins = &policy->groups[i - 1];
 
