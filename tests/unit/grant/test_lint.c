@@ -170,7 +170,7 @@ static void grants_say_who_may_reach_what(void **state)
 		bool allowed;
 		const struct grant *grant = grant_decide(&policy, &lab_world, &packet, &allowed);
 
-		print_message("%zu: %s -> %s\n", i, cases[i].from, cases[i].to);
+		print_message("# %zu: %s -> %s\n", i, cases[i].from, cases[i].to);
 		assert_int_equal(allowed, cases[i].grant != NULL);
 		assert_string_equal(grant ? grant->name : "", cases[i].grant ? cases[i].grant : "");
 	}

@@ -99,7 +99,7 @@ static void windows_are_read_and_written(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
-		print_message("%s\n", cases[i].text);
+		print_message("# %s\n", cases[i].text);
 		assert_int_equal(grant_window_parse(cases[i].text, &window),
 		                 cases[i].written ? 0 : -EINVAL);
 		if (cases[i].written)
@@ -134,7 +134,7 @@ static void times_are_read_and_written(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
-		print_message("%s\n", cases[i].text);
+		print_message("# %s\n", cases[i].text);
 		assert_int_equal(grant_time_parse(cases[i].text, &time_s),
 		                 cases[i].written ? 0 : -EINVAL);
 		if (cases[i].written)

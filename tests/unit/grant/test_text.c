@@ -169,7 +169,7 @@ static void a_bad_text_names_its_line(void **state)
 
 		if (err == 0)
 			err = grant_check(&policy, NULL, &lab_world, &error);
-		print_message("%zu: %d: %s\n", i, error.line, error.text);
+		print_message("# %zu: %d: %s\n", i, error.line, error.text);
 		assert_true(err < 0);
 		assert_string_equal(error.text, cases[i].message);
 		assert_int_equal(error.line, cases[i].line);

@@ -290,7 +290,7 @@ static void a_network_behind_a_peer_is_refused_naming_its_holder(void **state)
 	start_good();
 	add_good("alice", 1, "10.1.0.0/16");
 	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
-		print_message("%s\n", cases[i].net);
+		print_message("# %s\n", cases[i].net);
 		add_refused("bob", 2, cases[i].net, cases[i].code, "allowed_ips", cases[i].text);
 	}
 	assert_int_equal(fake_route("10.1.2.0/24"), UINT32_MAX);
