@@ -359,11 +359,16 @@ static void survey_slot(void *arg, struct place place, uint32_t *slot)
 	survey->ref = *slot;
 }
 
+/* Bits that a place stands for beyond those of its node. */
+static unsigned int place_bits(struct place place)
+{
+	return place.is_internal ? 31U - (unsigned int)__builtin_clz(place.bit) : WG_STRIDE;
+}
+
 /* The prefix that a node's slot with a value stands for. */
 static struct item item_at(const struct wg_node *node, struct place place, uint32_t ref)
 {
-	unsigned int more = place.is_internal ? 31U - (unsigned int)__builtin_clz(place.bit)
-	                                      : WG_STRIDE;
+	unsigned int more = place_bits(place);
 	unsigned int len = node->block.len + more;
 	uint64_t bits = place.is_internal ? place.bit ^ 1U << more : place.bit;
 	struct item item = {node->block.key, len, ref & WG_ALLOWEDIPS_VALUE_MAX};
@@ -561,9 +566,12 @@ static int each_in_node(struct each *each, struct wg_node *node, unsigned int i)
 {
 	struct place place = {i < 64, i < 64 ? i : i - 64};
 	uint32_t ref = has_slot(node, place) ? *slot_of(node, place) : WG_REF_NONE;
-	struct item item = item_at(node, place, ref);
+	struct item item;
 	int stop;
 
+	if (node->block.len + place_bits(place) > 128) /* a node at the end of an address */
+		return 0;
+	item = item_at(node, place, ref);
 	if (!is_wanted(each, item.key, item.len))
 		return 0;
 	if (ref & WG_REF_VALUE)
