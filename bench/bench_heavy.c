@@ -15,7 +15,7 @@
 #include "bench.h"
 #include "bench_eal.h"
 #include "bench_report.h"
-#include "path_sum.h"
+#include "bench_wire.h"
 #include "wg_message.h"
 #include "worker.h"
 
@@ -29,28 +29,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PASS        2048U /* packets */
-#define RING_LEN    4096U
-#define N_MBUFS     2559U
-#define EAL_MB      32U
-#define TURNS_MAX   10000000U
-#define ETHER_LEN   14U
-#define IP4_LEN     20U
-#define UDP_LEN     8U
-#define MESSAGE_AT  (ETHER_LEN + IP4_LEN + UDP_LEN)
-#define INNER_AT    (MESSAGE_AT + WG_DATA_HEADER_LEN)
-#define LISTEN_PORT 51820U
-#define PEER_PORT   40000U
-#define TUNNEL_MTU  1420U
-#define OWNER       0U
-#define HELPER      1U
-#define HEAVY       1U /* the peer that sends */
-#define OTHER       2U /* the one that is sent to */
-
-#define ADDRESS_HUB     0xc0000202U /* 192.0.2.2 */
-#define ADDRESS_GATEWAY 0xc0000201U
-#define ADDRESS_OUTER   0xc6120000U /* 198.18.0.0/15 + peer */
-#define ADDRESS_INNER   0x0a400000U /* 10.64.0.0 + peer; + 0: the hub */
+#define PASS      2048U /* packets */
+#define RING_LEN  4096U
+#define N_MBUFS   2559U
+#define EAL_MB    32U
+#define TURNS_MAX 10000000U
+#define OWNER     0U
+#define HELPER    1U
+#define HEAVY     1U /* the peer that sends */
+#define OTHER     2U /* the one that is sent to */
 
 enum way { WAY_OPEN = 0, WAY_SEAL = 1, WAY_HUB = 2, N_WAYS };
 static const char *const way_names[N_WAYS] = {"open", "seal", "hub"};
@@ -152,14 +139,6 @@ static int make_surroundings(struct heavy *heavy)
 	return start_port(heavy);
 }
 
-static struct base_ip ip4(uint32_t address)
-{
-	uint8_t bytes[4];
-
-	base_store_be32(bytes, address);
-	return base_ip_make(BASE_IP_V4, bytes);
-}
-
 static int command(struct hub *hub, unsigned int worker, uint16_t type, const void *cmd, size_t len)
 {
 	return abi_ring_push(&hub->cmd[worker], type, cmd, (uint16_t)len, NULL);
@@ -174,16 +153,17 @@ static void make_keys(struct abi_cmd_session_install *install)
 static int tell_peer(struct hub *hub, uint32_t peer)
 {
 	struct abi_cmd_peer put = {.peer = peer};
-	struct abi_cmd_route route = {.prefix = {.ip = ip4(ADDRESS_INNER + peer), .len = 32},
-	                              .peer = peer};
+	struct abi_cmd_route route = {
+		.prefix = {.ip = bench_wire_ip(BENCH_WIRE_TUNNEL + peer), .len = 32}, .peer = peer};
 	struct abi_cmd_session_install install = {
 		.index = abi_index_make(OWNER, peer, 0),
 		.remote_index = peer,
 		.peer = peer,
 		.role = ABI_ROLE_INITIATOR,
 		.birth_ns = hub->now_ns,
-		.remote = {.ip = ip4(ADDRESS_OUTER + peer), .port = PEER_PORT},
-		.local = ip4(ADDRESS_HUB),
+		.remote = {.ip = bench_wire_ip(BENCH_WIRE_OUTER + peer),
+	                   .port = BENCH_WIRE_PEER_PORT},
+		.local = bench_wire_ip(BENCH_WIRE_HUB),
 	};
 	int err = 0;
 
@@ -200,13 +180,13 @@ static int tell_peer(struct hub *hub, uint32_t peer)
 static int tell_world(struct hub *hub, unsigned int worker)
 {
 	struct abi_cmd_hub cmd = {
-		.listen_port = LISTEN_PORT, .tunnel_mtu = TUNNEL_MTU, .peer_to_peer = 1};
-	struct abi_cmd_address wan = {.ip = ip4(ADDRESS_HUB), .present = 1};
+		.listen_port = BENCH_WIRE_PORT, .tunnel_mtu = BENCH_WIRE_MTU, .peer_to_peer = 1};
+	struct abi_cmd_address wan = {.ip = bench_wire_ip(BENCH_WIRE_HUB), .present = 1};
 	struct abi_cmd_address tunnel = {
-		.ip = ip4(ADDRESS_INNER), .port = ABI_PORTS_MAX, .present = 1};
-	struct abi_cmd_wan_route route = {.prefix = {.ip = ip4(0)},
-	                                  .gateway = ip4(ADDRESS_GATEWAY)};
-	struct abi_cmd_neighbour neighbour = {.ip = ip4(ADDRESS_GATEWAY), .mac = {2}};
+		.ip = bench_wire_ip(BENCH_WIRE_TUNNEL), .port = ABI_PORTS_MAX, .present = 1};
+	struct abi_cmd_wan_route route = {.prefix = {.ip = bench_wire_ip(0)},
+	                                  .gateway = bench_wire_ip(BENCH_WIRE_GATEWAY)};
+	struct abi_cmd_neighbour neighbour = {.ip = bench_wire_ip(BENCH_WIRE_GATEWAY), .mac = {2}};
 	int err = command(hub, worker, ABI_CMD_HUB, &cmd, sizeof(cmd));
 
 	if (err == 0)
@@ -244,7 +224,7 @@ static int make_worker(struct heavy *heavy, struct hub *hub, unsigned int id, en
 static int make_hub(struct heavy *heavy, enum who who, enum aead_backend backend)
 {
 	struct hub *hub = &heavy->hub[who];
-	struct abi_setup setup = {.n_workers = 2, .n_ports = 1, .tunnel_mtu = TUNNEL_MTU};
+	struct abi_setup setup = {.n_workers = 2, .n_ports = 1, .tunnel_mtu = BENCH_WIRE_MTU};
 	int err;
 
 	hub->now_ns = base_time_monotonic_ns();
@@ -306,34 +286,15 @@ static int start_helper(struct heavy *heavy)
 
 /* ---- packets --------------------------------------------------------------------------------------- */
 
-static void write_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destination)
-{
-	memset(ip, 0, IP4_LEN);
-	ip[0] = 0x45;
-	base_store_be16(ip + 2, (uint16_t)len);
-	ip[8] = 64;
-	ip[9] = 17;
-	base_store_be32(ip + 12, source);
-	base_store_be32(ip + 16, destination);
-	base_store_be16(ip + 10, (uint16_t)~path_sum_fold(path_sum_add(0, ip, IP4_LEN)));
-}
-
-static uint32_t padded(uint32_t len)
-{
-	uint32_t up = (len + 15U) & ~15U;
-
-	return up < TUNNEL_MTU ? up : TUNNEL_MTU;
-}
-
 /* Inner packet i; its number lies behind its header. */
 static void write_inner(uint8_t *inner, uint32_t i, uint32_t len, enum way way)
 {
 	uint32_t source = way == WAY_SEAL ? 0 : HEAVY;
 	uint32_t destination = way == WAY_OPEN ? 0 : OTHER;
 
-	memset(inner, (int)i, padded(len));
-	write_ip4(inner, len, ADDRESS_INNER + source, ADDRESS_INNER + destination);
-	base_store_le32(inner + IP4_LEN, i);
+	memset(inner, (int)i, bench_wire_padded(len));
+	bench_wire_ip4(inner, len, BENCH_WIRE_TUNNEL + source, BENCH_WIRE_TUNNEL + destination);
+	base_store_le32(inner + BENCH_WIRE_IP4_LEN, i);
 }
 
 static void set_len(struct rte_mbuf *mbuf, uint32_t len)
@@ -348,26 +309,20 @@ static void write_frame(struct hub *hub, struct rte_mbuf *mbuf, uint32_t inner_l
                         struct aead_op *op)
 {
 	uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
-	uint8_t *message = frame + MESSAGE_AT;
-	uint32_t udp_len = UDP_LEN + WG_DATA_MIN_LEN + inner_len;
+	uint8_t *message = frame + BENCH_WIRE_MESSAGE;
 	struct abi_cmd_session_install keys = {.peer = HEAVY};
 	static uint8_t key[32];
 
 	make_keys(&keys);
 	memcpy(key, keys.receive_key, sizeof(key));
-	set_len(mbuf, ETHER_LEN + IP4_LEN + udp_len);
-	memset(frame, 0, ETHER_LEN);
-	base_store_be16(frame + 12, 0x0800);
-	write_ip4(frame + ETHER_LEN, IP4_LEN + udp_len, ADDRESS_OUTER + HEAVY, ADDRESS_HUB);
-	base_store_be16(message - 8, PEER_PORT);
-	base_store_be16(message - 6, LISTEN_PORT);
-	base_store_be16(message - 4, (uint16_t)udp_len);
-	base_store_be16(message - 2, 0);
+	set_len(mbuf, bench_wire_frame(frame, HEAVY, WG_DATA_MIN_LEN + inner_len));
 	base_store_le32(message, WG_MESSAGE_DATA);
 	base_store_le32(message + WG_DATA_RECEIVER, abi_index_make(OWNER, HEAVY, 0));
 	base_store_le64(message + WG_DATA_COUNTER, hub->counter);
-	*op = (struct aead_op){
-		.data = frame + INNER_AT, .key = key, .counter = hub->counter++, .len = inner_len};
+	*op = (struct aead_op){.data = frame + BENCH_WIRE_INNER,
+	                       .key = key,
+	                       .counter = hub->counter++,
+	                       .len = inner_len};
 }
 
 /* All packets of a pass into the ring where they come from. */
@@ -387,8 +342,9 @@ static bool put_packets(struct heavy *heavy, struct hub *hub, const struct resul
 			write_inner(rte_pktmbuf_mtod(mbuf, uint8_t *), i, len, WAY_SEAL);
 			continue;
 		}
-		write_inner(rte_pktmbuf_mtod(mbuf, uint8_t *) + INNER_AT, i, len, result->way);
-		write_frame(hub, mbuf, padded(len), &heavy->ops[n]);
+		write_inner(rte_pktmbuf_mtod(mbuf, uint8_t *) + BENCH_WIRE_INNER, i, len,
+		            result->way);
+		write_frame(hub, mbuf, bench_wire_padded(len), &heavy->ops[n]);
 		if (n == AEAD_BURST_MAX - 1)
 			aead_seal(heavy->aead, heavy->ops, AEAD_BURST_MAX);
 	}
@@ -402,17 +358,18 @@ static bool is_sealed_right(struct heavy *heavy, struct hub *hub, struct rte_mbu
 	uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
 	struct abi_cmd_session_install keys = {.peer = OTHER};
 	struct aead_op op = {
-		.data = frame + INNER_AT,
+		.data = frame + BENCH_WIRE_INNER,
 		.key = keys.send_key,
-		.counter = base_load_le64(frame + MESSAGE_AT + WG_DATA_COUNTER),
-		.len = padded(len),
+		.counter = base_load_le64(frame + BENCH_WIRE_MESSAGE + WG_DATA_COUNTER),
+		.len = bench_wire_padded(len),
 	};
 
 	make_keys(&keys);
-	if (op.counter != hub->sent_counter++ || mbuf->data_len != INNER_AT + op.len + AEAD_TAG_LEN)
+	if (op.counter != hub->sent_counter++
+	    || mbuf->data_len != BENCH_WIRE_INNER + op.len + AEAD_TAG_LEN)
 		return false;
 	aead_open(heavy->aead, &op, 1);
-	return op.verdict == AEAD_OK && base_load_le32(op.data + IP4_LEN) == i;
+	return op.verdict == AEAD_OK && base_load_le32(op.data + BENCH_WIRE_IP4_LEN) == i;
 }
 
 /* Everything came out, in order, and is what it should be. Takes it out of the ring. */
@@ -429,7 +386,8 @@ static bool take_packets(struct heavy *heavy, struct hub *hub, const struct resu
 			if (!is_sealed_right(heavy, hub, mbuf, i, len))
 				return false;
 		} else if (mbuf->data_len != len
-		           || base_load_le32(rte_pktmbuf_mtod(mbuf, uint8_t *) + IP4_LEN) != i) {
+		           || base_load_le32(rte_pktmbuf_mtod(mbuf, uint8_t *) + BENCH_WIRE_IP4_LEN)
+		                      != i) {
 			return false;
 		}
 	}

@@ -15,7 +15,7 @@ void bench_wire_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destina
 	memset(ip, 0, BENCH_WIRE_IP4_LEN);
 	ip[0] = 0x45;
 	base_store_be16(ip + 2, (uint16_t)len);
-	ip[8] = 64;
+	ip[8] = BENCH_WIRE_TTL;
 	ip[9] = 17;
 	base_store_be32(ip + 12, source);
 	base_store_be32(ip + 16, destination);

@@ -16,6 +16,7 @@
 #define BENCH_WIRE_PORT      51820U /* the hub's */
 #define BENCH_WIRE_PEER_PORT 40000U
 #define BENCH_WIRE_MTU       1420U /* of the tunnel */
+#define BENCH_WIRE_TTL       64U
 
 #define BENCH_WIRE_HUB     0xc0000202U /* 192.0.2.2, RFC 5737 */
 #define BENCH_WIRE_GATEWAY 0xc0000201U
@@ -27,7 +28,7 @@ struct base_ip bench_wire_ip(uint32_t address);
 /* An IPv4 header for UDP, len bytes with what follows it. */
 void bench_wire_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destination);
 
-/* WireGuard's padding. */
+/* WireGuard pads to 16 bytes, but not beyond the tunnel's MTU (whitepaper 5.4.6). */
 uint32_t bench_wire_padded(uint32_t len);
 
 /* Headers around a message of len bytes, from an endpoint to the hub. Returns the frame's length. */

@@ -4,6 +4,7 @@
 #include "base_bytes.h"
 #include "base_time.h"
 #include "bench_eal.h"
+#include "bench_wire.h"
 #include "path_sum.h"
 #include "wg_message.h"
 
@@ -14,24 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ETHER_LEN   14U
-#define IP4_LEN     20U
-#define UDP_LEN     8U
-#define HEADERS_LEN (ETHER_LEN + IP4_LEN + UDP_LEN + WG_DATA_HEADER_LEN)
-#define LISTEN_PORT 51820U
-#define PEER_PORT   40000U
-#define WAN_MTU     1500U
-#define TUNNEL_MTU  1420U
-#define EAL_MB      8U
-#define N_MBUFS     511U /* 2^n - 1 fits a pool best */
-#define TTL         64U
+#define WAN_MTU 1500U
+#define EAL_MB  8U
+#define N_MBUFS 511U /* 2^n - 1 fits a pool best */
 
-#define ADDRESS_HUB     0xc0000202U /* 192.0.2.2, RFC 5737 */
-#define ADDRESS_GATEWAY 0xc0000201U
-#define ADDRESS_OUTER   0xc6120000U /* 198.18.0.0/15, RFC 2544: peers' endpoints */
-#define ADDRESS_INNER   0x0a400000U /* 10.64.0.0/10: peers' inner addresses */
-#define ADDRESS_TUNNEL  0x0a3f0001U /* 10.63.0.1: the hub's */
-#define ADDRESS_ROUTES  0x20000000U /* 32.0.0.0/3: prefixes that no packet is for */
+#define ADDRESS_TUNNEL 0x0a3f0001U /* 10.63.0.1: the hub's */
+#define ADDRESS_ROUTES 0x20000000U /* 32.0.0.0/3: prefixes that no packet is for */
 
 static const uint8_t hub_mac[6] = {0x02, 0, 0, 0, 0, 1};
 static const uint8_t gateway_mac[6] = {0x02, 0, 0, 0, 0, 2};
@@ -69,20 +58,12 @@ static int fail(const char *what, int err)
 
 /* ---- surroundings -------------------------------------------------------------------------------- */
 
-static struct base_ip ip4(uint32_t address)
-{
-	uint8_t bytes[4];
-
-	base_store_be32(bytes, address);
-	return base_ip_make(BASE_IP_V4, bytes);
-}
-
 static int add_peer(struct bench_world *world, uint32_t i)
 {
 	struct bench_peer *peer = &world->peer[i];
 	struct abi_cmd_peer put = {.peer = i};
 	struct abi_cmd_route route = {
-		.prefix = {.ip = ip4(ADDRESS_INNER + i), .len = 32},
+		.prefix = {.ip = bench_wire_ip(BENCH_WIRE_TUNNEL + i), .len = 32},
 		.peer = i,
 	};
 	struct abi_cmd_session_install install = {
@@ -91,8 +72,8 @@ static int add_peer(struct bench_world *world, uint32_t i)
 		.peer = i,
 		.role = ABI_ROLE_INITIATOR, /* may send at once */
 		.birth_ns = world->st.now_ns,
-		.remote = {.ip = ip4(ADDRESS_OUTER + i), .port = PEER_PORT},
-		.local = ip4(ADDRESS_HUB),
+		.remote = {.ip = bench_wire_ip(BENCH_WIRE_OUTER + i), .port = BENCH_WIRE_PEER_PORT},
+		.local = bench_wire_ip(BENCH_WIRE_HUB),
 	};
 	int err;
 
@@ -115,17 +96,18 @@ static int add_peer(struct bench_world *world, uint32_t i)
 static int fill_state(struct bench_world *world)
 {
 	struct state *st = &world->st;
-	struct abi_cmd_address address = {.ip = ip4(ADDRESS_HUB), .port = 0, .present = 1};
-	struct abi_cmd_address tunnel = {.ip = ip4(ADDRESS_TUNNEL), .present = 1};
-	struct abi_cmd_wan_route route = {.prefix = {.ip = ip4(0)},
-	                                  .gateway = ip4(ADDRESS_GATEWAY)};
-	struct abi_cmd_neighbour neighbour = {.ip = ip4(ADDRESS_GATEWAY)};
+	struct abi_cmd_address address = {
+		.ip = bench_wire_ip(BENCH_WIRE_HUB), .port = 0, .present = 1};
+	struct abi_cmd_address tunnel = {.ip = bench_wire_ip(ADDRESS_TUNNEL), .present = 1};
+	struct abi_cmd_wan_route route = {.prefix = {.ip = bench_wire_ip(0)},
+	                                  .gateway = bench_wire_ip(BENCH_WIRE_GATEWAY)};
+	struct abi_cmd_neighbour neighbour = {.ip = bench_wire_ip(BENCH_WIRE_GATEWAY)};
 	int err;
 
 	tunnel.port = ABI_PORTS_MAX;
 	memcpy(neighbour.mac, gateway_mac, sizeof(gateway_mac));
-	st->hub.listen_port = LISTEN_PORT;
-	st->hub.tunnel_mtu = TUNNEL_MTU;
+	st->hub.listen_port = BENCH_WIRE_PORT;
+	st->hub.tunnel_mtu = BENCH_WIRE_MTU;
 	st->hub.peer_to_peer = 1;
 	st->wan.n_ports = 1;
 	memcpy(st->wan.ports[0].mac, hub_mac, sizeof(hub_mac));
@@ -150,7 +132,7 @@ static int add_route(struct bench_world *world, uint32_t i)
 	struct abi_cmd_route route = {.peer = (uint32_t)(x >> 40) % world->n_peers};
 
 	x ^= x >> 29;
-	route.prefix.ip = ip4(ADDRESS_ROUTES | ((uint32_t)x & 0x1fffffff));
+	route.prefix.ip = bench_wire_ip(ADDRESS_ROUTES | ((uint32_t)x & 0x1fffffff));
 	route.prefix.len = i % 4 == 2 ? 24 : 32;
 	if (i % 4 == 3) {
 		route.prefix.ip = (struct base_ip){.family = BASE_IP_V6, .bytes = {0xfd}};
@@ -163,7 +145,7 @@ static int add_route(struct bench_world *world, uint32_t i)
 
 static int init_state(struct bench_world *world, unsigned int n_routes)
 {
-	struct abi_setup setup = {.n_workers = 1, .n_ports = 1, .tunnel_mtu = TUNNEL_MTU};
+	struct abi_setup setup = {.n_workers = 1, .n_ports = 1, .tunnel_mtu = BENCH_WIRE_MTU};
 	struct state_setup own = {
 		.region = &world->region,
 		.aead = world->aead,
@@ -283,31 +265,12 @@ static uint8_t payload_byte(uint32_t packet, uint32_t at)
 	return (uint8_t)(packet * 7 + at);
 }
 
-static void write_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destination)
-{
-	memset(ip, 0, IP4_LEN);
-	ip[0] = 0x45;
-	base_store_be16(ip + 2, (uint16_t)len);
-	ip[8] = TTL;
-	ip[9] = 17;
-	base_store_be32(ip + 12, source);
-	base_store_be32(ip + 16, destination);
-	base_store_be16(ip + 10, (uint16_t)~path_sum_fold(path_sum_add(0, ip, IP4_LEN)));
-}
-
 static void write_inner(const struct bench_packet *packet, uint8_t *ip, uint32_t i)
 {
-	write_ip4(ip, packet->len, ADDRESS_INNER + packet->from, ADDRESS_INNER + packet->to);
-	for (uint32_t at = IP4_LEN; at < packet->len; at++)
+	bench_wire_ip4(ip, packet->len, BENCH_WIRE_TUNNEL + packet->from,
+	               BENCH_WIRE_TUNNEL + packet->to);
+	for (uint32_t at = BENCH_WIRE_IP4_LEN; at < packet->len; at++)
 		ip[at] = payload_byte(i, at);
-}
-
-/* WireGuard pads to 16 bytes, but not beyond the tunnel's MTU (whitepaper 5.4.6). */
-static uint32_t padded(uint32_t len)
-{
-	uint32_t up = (len + 15U) & ~15U;
-
-	return up < TUNNEL_MTU ? up : TUNNEL_MTU;
 }
 
 static uint8_t *reset_mbuf(struct rte_mbuf *mbuf, uint32_t len)
@@ -329,7 +292,7 @@ static void prepare_seal(struct bench_world *world, uint32_t i)
 		.data = inner,
 		.key = world->peer[packet->to].send_key,
 		.counter = i,
-		.len = padded(packet->len),
+		.len = bench_wire_padded(packet->len),
 		.verdict = AEAD_ERROR,
 	};
 }
@@ -339,22 +302,15 @@ static void prepare_open(struct bench_world *world, uint32_t i)
 {
 	struct bench_packet *packet = &world->packet[i];
 	struct bench_peer *peer = &world->peer[packet->from];
-	uint32_t inner_len = padded(packet->len);
-	uint32_t udp_len = UDP_LEN + WG_DATA_HEADER_LEN + inner_len + AEAD_TAG_LEN;
-	uint8_t *frame = reset_mbuf(packet->mbuf, ETHER_LEN + IP4_LEN + udp_len);
-	uint8_t *udp = frame + ETHER_LEN + IP4_LEN;
-	uint8_t *message = udp + UDP_LEN;
-	uint8_t *inner = message + WG_DATA_HEADER_LEN;
+	uint32_t inner_len = bench_wire_padded(packet->len);
+	uint8_t *frame = reset_mbuf(packet->mbuf, BENCH_WIRE_INNER + inner_len + AEAD_TAG_LEN);
+	uint8_t *message = frame + BENCH_WIRE_MESSAGE;
+	uint8_t *inner = frame + BENCH_WIRE_INNER;
 
 	packet->mbuf->port = 0;
+	(void)bench_wire_frame(frame, packet->from, WG_DATA_MIN_LEN + inner_len);
 	memcpy(frame, hub_mac, 6);
 	memcpy(frame + 6, gateway_mac, 6);
-	base_store_be16(frame + 12, 0x0800);
-	write_ip4(frame + ETHER_LEN, IP4_LEN + udp_len, ADDRESS_OUTER + packet->from, ADDRESS_HUB);
-	base_store_be16(udp, PEER_PORT);
-	base_store_be16(udp + 2, LISTEN_PORT);
-	base_store_be16(udp + 4, (uint16_t)udp_len);
-	base_store_be16(udp + 6, 0);
 	base_store_le32(message, WG_MESSAGE_DATA);
 	base_store_le32(message + WG_DATA_RECEIVER, peer->index);
 	base_store_le64(message + WG_DATA_COUNTER, peer->counter);
@@ -398,9 +354,9 @@ static bool inner_right(const struct bench_packet *packet, uint32_t i, const uin
                         uint32_t ttl)
 {
 	if (base_load_be16(inner + 2) != packet->len || inner[8] != ttl
-	    || path_sum_fold(path_sum_add(0, inner, IP4_LEN)) != 0xffff)
+	    || path_sum_fold(path_sum_add(0, inner, BENCH_WIRE_IP4_LEN)) != 0xffff)
 		return false;
-	for (uint32_t at = IP4_LEN; at < packet->len; at++) {
+	for (uint32_t at = BENCH_WIRE_IP4_LEN; at < packet->len; at++) {
 		if (inner[at] != payload_byte(i, at))
 			return false;
 	}
@@ -415,7 +371,7 @@ static bool opened_right(const struct bench_world *world)
 		const uint8_t *frame = (const uint8_t *)packet->mbuf->buf_addr
 		                       + RTE_PKTMBUF_HEADROOM;
 
-		if (!inner_right(packet, i, frame + HEADERS_LEN, TTL - 1))
+		if (!inner_right(packet, i, frame + BENCH_WIRE_INNER, BENCH_WIRE_TTL - 1))
 			return false;
 	}
 	return true;
@@ -428,14 +384,15 @@ static bool sealed_right(struct bench_world *world, uint32_t ttl)
 		const struct bench_packet *packet = &world->packet[i];
 		uint8_t *frame = rte_pktmbuf_mtod(packet->mbuf, uint8_t *);
 		struct aead_op op = {
-			.data = frame + HEADERS_LEN,
+			.data = frame + BENCH_WIRE_INNER,
 			.key = world->peer[packet->to].send_key,
-			.counter = base_load_le64(frame + HEADERS_LEN - 8),
+			.counter = base_load_le64(frame + BENCH_WIRE_INNER - 8),
 			.len = world->ops[i].len,
 		};
 
-		if (packet->mbuf->data_len != HEADERS_LEN + op.len + AEAD_TAG_LEN
-		    || base_load_be32(frame + ETHER_LEN + 16) != ADDRESS_OUTER + packet->to)
+		if (packet->mbuf->data_len != BENCH_WIRE_INNER + op.len + AEAD_TAG_LEN
+		    || base_load_be32(frame + BENCH_WIRE_ETHER_LEN + 16)
+		               != BENCH_WIRE_OUTER + packet->to)
 			return false;
 		bench_reference_open(world->reference, &op, 1);
 		if (op.verdict != AEAD_OK || !inner_right(packet, i, op.data, ttl))
@@ -478,10 +435,10 @@ bool bench_world_right(struct bench_world *world, enum bench_direction direction
 		return false;
 	switch (direction) {
 	case BENCH_SEAL:
-		return sealed_right(world, TTL);
+		return sealed_right(world, BENCH_WIRE_TTL);
 	case BENCH_OPEN:
 		return opened_right(world);
 	default:
-		return sealed_right(world, TTL - 1);
+		return sealed_right(world, BENCH_WIRE_TTL - 1);
 	}
 }
