@@ -27,31 +27,22 @@ static bool hugepages_free(unsigned int mb)
 int bench_eal_start(unsigned int mb)
 {
 	char core[16], megabytes[16];
-	char *huge[] = {(char[]){"weir-bench"},
-	                (char[]){"--in-memory"},
+	bool use_huge = hugepages_free(mb);
+	char *args[] = {(char[]){"weir-bench"},
 	                (char[]){"--no-pci"},
 	                (char[]){"--no-telemetry"},
 	                (char[]){"--iova-mode=va"},
 	                (char[]){"--log-level=error"},
 	                (char[]){"-l"},
 	                core,
+	                use_huge ? (char[]){"--in-memory"} : (char[]){"--no-huge"},
+	                (char[]){"-m"}, /* from here on without large pages only */
+	                megabytes,
 	                NULL};
-	char *plain[] = {(char[]){"weir-bench"},
-	                 (char[]){"--no-huge"},
-	                 (char[]){"-m"},
-	                 megabytes,
-	                 (char[]){"--no-pci"},
-	                 (char[]){"--no-telemetry"},
-	                 (char[]){"--iova-mode=va"},
-	                 (char[]){"--log-level=error"},
-	                 (char[]){"-l"},
-	                 core,
-	                 NULL};
-	bool use_huge = hugepages_free(mb);
 
 	snprintf(core, sizeof(core), "%d", sched_getcpu());
 	snprintf(megabytes, sizeof(megabytes), "%u", mb + 24); /* EAL's own */
-	if (rte_eal_init(use_huge ? 8 : 10, use_huge ? huge : plain) >= 0)
+	if (rte_eal_init(use_huge ? 8 : 10, args) >= 0)
 		return 0;
 	fprintf(stderr, "weir-bench: DPDK does not start: %s\n", strerror(rte_errno));
 	return -1;
