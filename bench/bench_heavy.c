@@ -167,11 +167,10 @@ static int tell_peer(struct hub *hub, uint32_t peer)
 	};
 	int err = 0;
 
-	for (unsigned int i = 0; i < 2 && err == 0; i++) {
+	for (unsigned int i = 0; i < 2 && err == 0; i++)
 		err = command(hub, i, ABI_CMD_PEER_PUT, &put, sizeof(put));
-		if (err == 0)
-			err = command(hub, i, ABI_CMD_ROUTE_PUT, &route, sizeof(route));
-	}
+	if (err == 0) /* the table is all workers', and worker 0 writes it */
+		err = command(hub, 0, ABI_CMD_ROUTE_PUT, &route, sizeof(route));
 	make_keys(&install);
 	return err != 0 ? err
 	                : command(hub, OWNER, ABI_CMD_SESSION_INSTALL, &install, sizeof(install));
