@@ -300,6 +300,33 @@ static void flags_that_no_tcp_sends_are_refused_in_every_state(void **state)
 	}
 }
 
+/* Both sides have said FIN: what still comes late passes, but does not keep the flow: else whoever
+ * holds one end could keep a place in the table for ever. */
+static void late_packets_do_not_keep_a_closed_flow(void **state)
+{
+	uint32_t live_s = policy_flow_timeout_s(POLICY_FLOW_TCP_CLOSED, POLICY_PROTO_TCP);
+	struct hub hub;
+
+	(void)state;
+	hub_init(&hub, &small);
+	reach(&hub, POLICY_FLOW_TCP_CLOSED);
+	for (uint32_t i = 1; i < live_s; i++) {
+		hub.clock.now_s++;
+		assert_int_equal(tcp(&hub, A, ACK), POLICY_FLOW_PASS);
+		assert_int_equal(tcp(&hub, B, FIN), POLICY_FLOW_PASS);
+	}
+	hub.clock.now_s++;
+	assert_int_equal(tcp(&hub, A, ACK), POLICY_FLOW_NO_FLOW);
+	assert_int_equal(tcp(&hub, B, FIN), POLICY_FLOW_NO_FLOW);
+	/* The same late packets do keep one that stands. */
+	reach(&hub, POLICY_FLOW_TCP_ESTABLISHED);
+	for (uint32_t i = 1; i < 2 * live_s; i++) {
+		hub.clock.now_s++;
+		assert_int_equal(tcp(&hub, A, ACK), POLICY_FLOW_PASS);
+	}
+	hub_fini(&hub);
+}
+
 /* ---- UDP, ping, errors, fragments ---------------------------------------------------------------- */
 
 static void replies_pass_and_questions_from_the_other_side_do_not(void **state)
@@ -790,6 +817,7 @@ int main(void)
 		cmocka_unit_test(tcp_opens_talks_and_closes),
 		cmocka_unit_test(in_every_state_what_is_not_allowed_is_refused_and_changes_nothing),
 		cmocka_unit_test(flags_that_no_tcp_sends_are_refused_in_every_state),
+		cmocka_unit_test(late_packets_do_not_keep_a_closed_flow),
 		cmocka_unit_test(replies_pass_and_questions_from_the_other_side_do_not),
 		cmocka_unit_test(same_addresses_from_another_peer_are_no_flow),
 		cmocka_unit_test(ping_is_answered_once_asked),
