@@ -39,6 +39,20 @@ static const char *const steps[] = {
 	" host TEXT PRIMARY KEY,"
 	" pem BLOB NOT NULL" /* sealed */
 	") STRICT, WITHOUT ROWID;",
+	/* 2: groups and grants */
+	"CREATE TABLE policy ("
+	" kind TEXT NOT NULL," /* group, grant */
+	" name TEXT NOT NULL,"
+	" number INTEGER NOT NULL," /* the workers' name of a grant */
+	" text TEXT NOT NULL,"
+	" created INTEGER NOT NULL,"
+	" PRIMARY KEY (kind, name)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE policy_state ("
+	" generation INTEGER NOT NULL,"
+	" next_number INTEGER NOT NULL"
+	") STRICT;"
+	"INSERT INTO policy_state VALUES (0, 1);",
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

@@ -3,6 +3,7 @@
 #include "base_bytes.h"
 #include "store.h"
 #include "store_peer.h"
+#include "store_policy.h"
 #include "store_service.h"
 #include "test.h"
 
@@ -331,7 +332,7 @@ static void a_newer_store_is_refused_naming_both_versions(void **state)
 	(void)state;
 	store_close(open_good());
 	write_at(path, 60, "\x7f\x7f\x7f\x7f"); /* user_version in the file's header */
-	refused(-EPROTO, "has version 2139062143, this weir knows up to 1");
+	refused(-EPROTO, "has version 2139062143, this weir knows up to 2");
 }
 
 static void acknowledged_changes_survive_kill_9(void **state)
@@ -378,6 +379,50 @@ static void acknowledged_changes_survive_kill_9(void **state)
 	store_close(store);
 }
 
+static int collect_policy(void *arg, const struct store_policy_row *row)
+{
+	char *text = arg;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 256 - len, "%s %s %u %s %llu;", row->kind, row->name, row->number,
+	         row->text, (unsigned long long)row->created_wall_ns);
+	return 0;
+}
+
+static void policy_rows_are_replaced_dropped_and_undone_together(void **state)
+{
+	struct store_policy_row group = {STORE_POLICY_GROUP, "a", "{ g }", 0, 1};
+	struct store_policy_row grant = {STORE_POLICY_GRANT, "a", "{ x }", 7, 2};
+	struct store_policy_state got = {9, 9};
+	struct store_policy_state put = {41, 8};
+	struct store *store = open_good();
+	char text[256] = "";
+
+	(void)state;
+	assert_int_equal(store_policy_state_get(store, &got), 0);
+	assert_int_equal(got.generation, 0);
+	assert_int_equal(got.next_number, 1);
+	assert_int_equal(store_policy_put(store, &group), 0);
+	assert_int_equal(store_policy_put(store, &grant), 0);
+	grant.text = "{ y }";
+	assert_int_equal(store_policy_put(store, &grant), 0);
+	assert_int_equal(store_begin(store), 0);
+	assert_int_equal(store_policy_drop(store, STORE_POLICY_GROUP, "a"), 0);
+	assert_int_equal(store_policy_drop(store, STORE_POLICY_GROUP, "a"), -ENOENT);
+	assert_int_equal(store_policy_state_put(store, &put), 0);
+	assert_int_equal(store_end(store, false), 0);
+	store_close(store);
+	store = open_good();
+	assert_int_equal(store_policy_each(store, collect_policy, text), 0);
+	assert_string_equal(text, "grant a 7 { y } 2;group a 0 { g } 1;");
+	assert_int_equal(store_policy_state_get(store, &got), 0);
+	assert_int_equal(got.generation, 0);
+	assert_int_equal(store_policy_state_put(store, &put), 0);
+	assert_int_equal(store_policy_state_get(store, &got), 0);
+	assert_int_equal(got.generation, 41);
+	store_close(store);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -421,6 +466,7 @@ int main(void)
 		CASE(a_key_that_does_not_fit_is_refused),
 		CASE(damaged_and_foreign_files_are_refused),
 		CASE(a_newer_store_is_refused_naming_both_versions),
+		CASE(policy_rows_are_replaced_dropped_and_undone_together),
 		CASE(acknowledged_changes_survive_kill_9),
 	};
 
