@@ -19,12 +19,21 @@ TYPES = {
     "key": ("MODEL_KEY", "a WireGuard key, 44 characters of base64"),
     "prefixes": ("MODEL_PREFIXES", None),
     "host": ("MODEL_HOST", "a DNS name such as \"blog.example.org\" (letters beyond a-z as punycode, \"xn--...\")"),
+    "names": ("MODEL_NAMES", None),
+    "text": ("MODEL_TEXT", "up to 200 bytes of text in one line"),
+    "who": ("MODEL_WHO", 'peer:NAME, group:NAME, subnet:NETWORK or any'),
+    "to": ("MODEL_TO", 'peer:NAME, group:NAME, subnet:NETWORK, hub or any'),
+    "protocol": ("MODEL_PROTOCOL", 'tcp, udp, icmp or any'),
+    "ports": ("MODEL_PORTS", None),
+    "windows": ("MODEL_WINDOWS", None),
+    "time": ("MODEL_TIME", 'a time such as "2026-12-24T12:00:00Z" or "2026-12-24T12:00:00+01:00"'),
+    "file": ("MODEL_FILE", "a file to read, or - for standard input"),
     "path": (None, "a file that does not exist yet"),
     "target": ("MODEL_TARGET", "a peer's name and a port, such as \"home:8080\""),
 }
 METHOD_KEYS = {"name", "summary", "description", "arguments", "pages", "reply", "errors"}
 ARGUMENT_KEYS = {"name", "type", "positional", "required", "value", "min", "max", "default", "unit",
-                 "help", "complete", "local"}
+                 "help", "complete", "local", "fill"}
 
 
 def fail(text):
@@ -72,7 +81,20 @@ def allowed(argument):
     if argument["type"] == "prefixes":
         return (f"up to {argument['max']} networks without host bits, "
                 'such as "10.1.0.0/16" or "fd01::/64"')
+    if argument["type"] == "names":
+        return f"up to {argument['max']} names"
+    if argument["type"] == "ports":
+        return f"up to {argument['max']} ports or ranges from 1 to 65535, such as 443 or 8000-8080"
+    if argument["type"] == "windows":
+        return (f"up to {argument['max']} of days, times and a time zone, "
+                'such as "mon-fri 08:00-18:00 Europe/Berlin"')
     return TYPES[argument["type"]][1]
+
+
+# How the command line takes a type, if not as text.
+KINDS_OF_TYPE = {"boolean": "WEIR_FLAG", "integer": "WEIR_INTEGER", "prefixes": "WEIR_LIST",
+                 "names": "WEIR_LIST", "ports": "WEIR_LIST", "windows": "WEIR_LIST",
+                 "file": "WEIR_FILE"}
 
 
 def c_string(text):
@@ -147,14 +169,16 @@ def grammar(methods, _version):
             out.append(f"static const struct weir_argument {identifier(method)}_arguments[] = {{\n")
             for a in method["arguments"]:
                 positional = a.get("positional", False)
-                kind = {"boolean": "WEIR_FLAG", "integer": "WEIR_INTEGER",
-                        "prefixes": "WEIR_LIST"}.get(a["type"], "WEIR_TEXT")
+                kind = KINDS_OF_TYPE.get(a["type"], "WEIR_TEXT")
+                fill = "WEIR_FILL_SSH" if a.get("fill") == "ssh" else "WEIR_FILL_NOTHING"
+                separator = ";" if a["type"] == "windows" else ","
                 out.append(
                     f"\t{{.name = {c_string(a['name'])}, "
                     f".option = {c_string(None if positional else option(a))},\n"
                     f"\t .value = {c_string(word(a) if positional else a.get('value'))}, "
                     f".kind = {kind}, .required = {'true' if a.get('required') else 'false'}, "
                     f".local = {'true' if a.get('local') else 'false'},\n"
+                    f"\t .fill = {fill}, .separator = '{separator}',\n"
                     f"\t .min = {a.get('min', 0)}, .max = {a.get('max', 0)},\n"
                     f"\t .allowed = {c_string(allowed(a))},\n"
                     f"\t .help = {c_string(a['help'])}}},\n")

@@ -3,7 +3,7 @@
 
 #include "base_log.h"
 #include "base_time.h"
-#include "model_method.h"
+#include "model_policy.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -70,6 +70,12 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return -ENOMEM;
 	}
+	err = model__policy_load(model, &why);
+	if (err < 0) {
+		snprintf(error, error_len, "policy: %s", why.text);
+		model_destroy(model);
+		return err;
+	}
 	err = model__services_publish(model, &why);
 	if (err < 0) {
 		snprintf(error, error_len, "services: %s", why.text);
@@ -86,6 +92,7 @@ void model_destroy(struct model *model)
 		return;
 	if (model->renewal)
 		event_free(model->renewal);
+	grant_policy_fini(&model->policy);
 	free(model);
 }
 

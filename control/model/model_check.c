@@ -1,6 +1,7 @@
 /* Arguments against their description. What passes here a handler may use without looking again. */
 #include "base_bytes.h"
 #include "base_text.h"
+#include "grant_part.h"
 #include "model_method.h"
 
 #include <errno.h>
@@ -136,19 +137,61 @@ static bool is_prefix(const json_t *value)
 	       && !base_prefix_mask(&prefix);
 }
 
+static bool is_element(enum model_type type, const json_t *value)
+{
+	const char *text = json_string_value(value);
+	struct grant_window window;
+	struct grant_range range;
+
+	if (!text)
+		return false;
+	if (type == MODEL_NAMES)
+		return is_name(text);
+	if (type == MODEL_PORTS)
+		return grant_range_parse(text, &range) == 0;
+	if (type == MODEL_WINDOWS)
+		return grant_window_parse(text, &window) == 0;
+	return is_prefix(value);
+}
+
 /* *bad gets the element to blame. */
-static bool is_prefixes(const struct model_argument *argument, const json_t *value,
-                        const json_t **bad)
+static bool is_list(const struct model_argument *argument, const json_t *value, const json_t **bad)
 {
 	if (!json_is_array(value) || json_array_size(value) > (size_t)argument->max)
 		return false;
 	for (size_t i = 0; i < json_array_size(value); i++) {
-		if (!is_prefix(json_array_get(value, i))) {
+		if (!is_element(argument->type, json_array_get(value, i))) {
 			*bad = json_array_get(value, i);
 			return false;
 		}
 	}
 	return true;
+}
+
+/* {"name": "policy.conf", "text": "..."}; the name is for messages only. */
+static bool is_file(const json_t *value)
+{
+	const char *name = json_string_value(json_object_get(value, "name"));
+
+	return name && json_is_string(json_object_get(value, "text"))
+	       && json_object_size(value) == 2 && name[0] != '\0' && grant_text_is_good(name, 200);
+}
+
+static bool is_part(enum model_type type, const char *text)
+{
+	enum grant_protocol protocol;
+	struct grant_party party;
+	uint64_t time_s;
+
+	if (!text)
+		return false;
+	if (type == MODEL_TEXT)
+		return grant_text_is_good(text, 200);
+	if (type == MODEL_PROTOCOL)
+		return grant_protocol_parse(text, &protocol) == 0;
+	if (type == MODEL_TIME)
+		return grant_time_parse(text, &time_s) == 0;
+	return grant_party_parse(text, type == MODEL_WHO, &party) == 0;
 }
 
 static bool is_allowed(const struct model_argument *argument, const json_t *value,
@@ -168,11 +211,22 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
 	case MODEL_KEY:
 		return text && is_key(text);
 	case MODEL_PREFIXES:
-		return is_prefixes(argument, value, bad);
+	case MODEL_NAMES:
+	case MODEL_PORTS:
+	case MODEL_WINDOWS:
+		return is_list(argument, value, bad);
 	case MODEL_HOST:
 		return text && model__host_normalize(text, buf) == 0;
 	case MODEL_TARGET:
 		return text && model__target_parse(text, buf, &port) == 0;
+	case MODEL_FILE:
+		return is_file(value);
+	case MODEL_TEXT:
+	case MODEL_WHO:
+	case MODEL_TO:
+	case MODEL_PROTOCOL:
+	case MODEL_TIME:
+		return is_part(argument->type, text);
 	}
 	return false;
 }

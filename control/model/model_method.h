@@ -2,6 +2,7 @@
 #ifndef MODEL_METHOD_H
 #define MODEL_METHOD_H
 
+#include "grant.h"
 #include "model.h"
 #include "peer.h"
 #include "store_service.h"
@@ -19,6 +20,15 @@ enum model_type {
 	MODEL_PREFIXES = 4, /* array of strings */
 	MODEL_HOST = 5,
 	MODEL_TARGET = 6, /* "peer:port" */
+	MODEL_NAMES = 7,  /* array of names */
+	MODEL_TEXT = 8,   /* one line */
+	MODEL_WHO = 9,    /* of a grant, as grant_part.h has it */
+	MODEL_TO = 10,
+	MODEL_PROTOCOL = 11,
+	MODEL_PORTS = 12,   /* array of strings */
+	MODEL_WINDOWS = 13, /* array of strings */
+	MODEL_TIME = 14,
+	MODEL_FILE = 15, /* {name, text} */
 };
 
 struct model_argument {
@@ -57,6 +67,7 @@ struct model {
 	struct model_setup setup;
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
+	struct grant_policy policy;
 };
 
 /* Fill error and return err, for return model__refuse(...). field may be NULL. */

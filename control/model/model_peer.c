@@ -3,7 +3,7 @@
 #include "base_log.h"
 #include "base_text.h"
 #include "base_time.h"
-#include "model_method.h"
+#include "model_policy.h"
 #include "program.h"
 #include "session.h"
 #include "wg_key.h"
@@ -220,11 +220,28 @@ int model__peer_show(struct model *model, const json_t *params, json_t **result,
 	return 0;
 }
 
+/* A peer that is gone is in no group: another one of its name must not come into its grants. */
+static void leave_groups(struct model *model, const char *name)
+{
+	struct model_error why = {0};
+	struct grant_policy next;
+	int err = model__policy_begin(model, &next, &why);
+
+	for (uint32_t i = 0; err == 0 && i < next.n_groups; i++)
+		if (grant_group_has(&next.groups[i], name))
+			err = grant_member_drop(&next.groups[i], name);
+	if (err == 0)
+		err = model__policy_change(model, &next, NULL, &why);
+	if (err < 0)
+		log_err("model", "groups keep a peer that is gone peer=%s: %s", name, why.text);
+}
+
 int model__peer_remove(struct model *model, const json_t *params, json_t **result,
                        struct model_error *error)
 {
 	const char *name = json_string_value(json_object_get(params, "name"));
 	char service[CONFIG_NAME_LEN];
+	const struct grant *grant;
 	struct peer_error why = {0};
 	int err;
 
@@ -239,9 +256,16 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 		                     "name: service \"%s\" points to peer \"%s\"; remove the "
 		                     "service first",
 		                     service, name);
+	grant = grant_naming(&model->policy, GRANT_PEER, name);
+	if (grant)
+		return model__refuse(error, -EBUSY, "in_use", "name",
+		                     "name: grant \"%s\" names peer \"%s\"; remove the grant "
+		                     "first",
+		                     grant->name, name);
 	err = peer_remove(model->setup.peers, name, &why);
 	if (err < 0)
 		return model__refuse_peer(error, err, &why);
+	leave_groups(model, name);
 	*result = json_pack("{s:s}", "name", name);
 	return 0;
 }

@@ -22,8 +22,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_LEN_MAX    (64 * 1024)
-#define OUTPUT_LEN_MAX  (256 * 1024) /* beyond, no further request is read until it drains */
+#define LINE_LEN_MAX    (4 * 1024 * 1024) /* a whole policy fits */
+#define OUTPUT_LEN_MAX  (256 * 1024)      /* beyond, no further request is read until it drains */
 #define CONNECTIONS_MAX 64
 #define TURN_MAX        8 /* requests of one client before others have their turn */
 
@@ -250,7 +250,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 		free(line);
 	}
 	if (!connection->is_closing && evbuffer_get_length(input) > LINE_LEN_MAX)
-		send_last(connection, "bad_request", "line is longer than 65536 bytes");
+		send_last(connection, "bad_request", "line is longer than 4194304 bytes");
 	if (!connection->is_at_end)
 		return;
 	connection->is_closing = true;

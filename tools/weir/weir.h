@@ -70,6 +70,13 @@ void weir_qr_cancel(struct weir_qr *qr);
 int weir_png_write(FILE *file, const unsigned char *modules, unsigned int n, unsigned int scale,
                    unsigned int margin);
 
+/* weir_show_policy.c: the same for groups, grants and policies; false when the method is none of them. */
+bool weir_show_policy(const char *method, const json_t *result);
+
+/* weir_ssh.c: "ADDRESS PORT ADDRESS PORT" of the SSH connection (client, then this machine) that this
+ * command is given over, also behind sudo. Returns false when there is none. */
+bool weir_ssh_connection(char *buf, size_t size);
+
 /* weir_help.c */
 void weir_help(void);                   /* all commands */
 void weir_help_group(const char *word); /* those that begin so */

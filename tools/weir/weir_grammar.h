@@ -10,7 +10,14 @@ enum weir_kind {
 	WEIR_TEXT = 0, /* judged by the hub */
 	WEIR_FLAG = 1, /* no value */
 	WEIR_INTEGER = 2,
-	WEIR_LIST = 3, /* comma-separated */
+	WEIR_LIST = 3, /* by separator */
+	WEIR_FILE = 4, /* its name; sent as {name, text} */
+};
+
+/* What weir itself puts in when the line does not say it. */
+enum weir_fill {
+	WEIR_FILL_NOTHING = 0,
+	WEIR_FILL_SSH = 1, /* the SSH connection that the command is given over, if one */
 };
 
 struct weir_argument {
@@ -19,8 +26,10 @@ struct weir_argument {
 	const char *value;  /* what stands for it in help */
 	enum weir_kind kind;
 	bool required;
-	bool local;  /* for weir itself, not for the hub */
-	int64_t min; /* of an integer */
+	bool local; /* for weir itself, not for the hub */
+	enum weir_fill fill;
+	char separator; /* of a list */
+	int64_t min;    /* of an integer */
 	int64_t max;
 	const char *allowed; /* completes "must be ..." */
 	const char *help;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FILE_LEN_MAX (3 * 1024 * 1024) /* fits a request, with what JSON adds */
+
 __attribute__((format(printf, 2, 3))) static int wrong(struct weir_line *line, const char *format,
                                                        ...)
 {
@@ -83,18 +85,49 @@ static int take_integer(struct weir_line *line, const struct weir_argument *argu
 	return WEIR_DONE;
 }
 
-static json_t *make_list(const char *text)
+static json_t *make_list(const char *text, char separator)
 {
 	json_t *array = json_array();
 
+	const char set[] = {separator, '\0'};
+
 	while (*text != '\0') {
-		size_t len = strcspn(text, ",");
+		size_t len;
+
+		text += strspn(text, " ");
+		len = strcspn(text, set);
 
 		json_array_append_new(array, json_stringn(text, len));
 		text += len;
-		text += *text == ',';
+		text += *text == separator;
 	}
 	return array;
+}
+
+/* The whole file as {name, text}: the hub reads no files of its clients. */
+static int take_file(struct weir_line *line, const struct weir_argument *argument, const char *path,
+                     json_t **out)
+{
+	bool standard = strcmp(path, "-") == 0;
+	FILE *file = standard ? stdin : fopen(path, "re");
+	char *text = file ? malloc(FILE_LEN_MAX + 1) : NULL;
+	size_t len = text ? fread(text, 1, FILE_LEN_MAX + 1, file) : 0;
+	bool bad = !text || ferror(file);
+	int err = errno;
+
+	if (file && !standard)
+		fclose(file);
+	if (!bad && len <= FILE_LEN_MAX)
+		*out = json_pack("{s:s, s:o}", "name", standard ? "standard input" : path, "text",
+		                 json_stringn(text, len));
+	free(text);
+	if (bad)
+		return wrong(line, "%s: %.200s: %s", label(argument), path, strerror(err));
+	if (len > FILE_LEN_MAX)
+		return wrong(line, "%s: %.200s is longer than %d bytes", label(argument), path,
+		             FILE_LEN_MAX);
+	return *out ? WEIR_DONE
+	            : wrong(line, "%s: %.200s is not text in UTF-8", label(argument), path);
 }
 
 static int take_value(struct weir_line *line, const struct weir_argument *argument,
@@ -114,7 +147,11 @@ static int take_value(struct weir_line *line, const struct weir_argument *argume
 			return WEIR_USAGE;
 		break;
 	case WEIR_LIST:
-		value = make_list(text);
+		value = make_list(text, argument->separator);
+		break;
+	case WEIR_FILE:
+		if (take_file(line, argument, text, &value) != WEIR_DONE)
+			return WEIR_USAGE;
 		break;
 	case WEIR_TEXT:
 		value = json_string(text);
@@ -245,6 +282,21 @@ static int take_option(struct weir_line *line, char **argv, int i, int *used)
 	return r;
 }
 
+/* What the line does not say and weir knows. */
+static void fill(struct weir_line *line)
+{
+	char text[128];
+
+	for (size_t i = 0; i < line->command->n_arguments; i++) {
+		const struct weir_argument *argument = &line->command->arguments[i];
+
+		if (argument->fill == WEIR_FILL_SSH
+		    && !json_object_get(line->params, argument->name)
+		    && weir_ssh_connection(text, sizeof(text)))
+			json_object_set_new(line->params, argument->name, json_string(text));
+	}
+}
+
 static int check_required(struct weir_line *line)
 {
 	for (size_t i = 0; i < line->command->n_arguments; i++) {
@@ -283,6 +335,7 @@ int weir_line_read(int argc, char **argv, struct weir_line *out)
 		return wrong(out, "which command?");
 	if (!out->command)
 		return wrong(out, "%s what?", out->words[0]);
+	fill(out);
 	return check_required(out);
 }
 

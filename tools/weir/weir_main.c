@@ -99,6 +99,9 @@ static int ask(const struct weir_line *line)
 		fprintf(stderr, "weir: %s\n", why);
 	else
 		print_refusal(line->command, error);
+	/* An audit that finds errors has done its work, and scripts must see it. */
+	if (r == WEIR_DONE && json_is_true(json_object_get(result, "failed")))
+		r = WEIR_REFUSED;
 	json_decref(result);
 	json_decref(error);
 	if (r == WEIR_DONE && (fflush(stdout) != 0 || ferror(stdout))) {

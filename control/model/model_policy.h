@@ -1,0 +1,46 @@
+/* The policy inside the model: one value, changed as a whole. Private to model. */
+#ifndef MODEL_POLICY_H
+#define MODEL_POLICY_H
+
+#include "grant_lint.h"
+#include "grant_world.h"
+#include "model_method.h"
+
+/* The peers there are, as the policy sees them; until the next change of a peer. */
+struct model_world {
+	struct grant_world world;
+	struct grant_peer *peers;
+};
+int model__world_init(const struct model *model, struct model_world *out, struct model_error *error)
+	__attribute__((warn_unused_result));
+void model__world_fini(struct model_world *world);
+
+/* Read the policy from the store, at start. */
+int model__policy_load(struct model *model, struct model_error *error)
+	__attribute__((warn_unused_result));
+
+/* A change begins with a copy, and ends with model__policy_change(), which checks it against the peers,
+ * refuses what would end the session that asks for it (params: session, force), stores it and puts it
+ * in the place of the old one, with the next generation. No difference is no change. next is emptied in
+ * any case. Returns 0, or -errno with error and nothing changed. */
+int model__policy_begin(const struct model *model, struct grant_policy *next,
+                        struct model_error *error) __attribute__((warn_unused_result));
+int model__policy_change(struct model *model, struct grant_policy *next, const json_t *params,
+                         struct model_error *error) __attribute__((warn_unused_result));
+
+/* Refuse with a lower module's reason. */
+int model__refuse_grant(struct model_error *error, int err, const struct grant_error *why);
+
+/* Findings of a policy as a JSON array, in *n_errors how many are errors; about: only those on this
+ * object, or NULL. NULL when memory is short. */
+json_t *model__findings(const struct grant_policy *policy, const struct grant_world *world,
+                        const char *about, size_t *n_errors);
+
+/* Array of at most limit objects behind cursor, from params, for lists sorted by name. */
+struct model_page {
+	const char *cursor; /* "" = from the beginning */
+	size_t limit;
+};
+struct model_page model__page(const json_t *params);
+
+#endif
