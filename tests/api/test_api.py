@@ -647,6 +647,26 @@ def who_works_through_the_tunnel_is_not_locked_out(hub):
     hub.ok("policy", "apply", path)  # not through the tunnel
 
 
+def an_audit_tells_errors_by_its_exit_status(hub):
+    run = hub.weir("audit", "policy")
+    assert run.returncode == 1 and 'error: peer "branch": has no preshared key' in run.stdout, run
+    run = hub.weir("-o", "json", "audit", "policy")
+    audit = json.loads(run.stdout)
+    assert run.returncode == 1 and audit["failed"] and audit["errors"] == 1, audit
+    hub.ok("peer", "add", "gate", "--allowed-ips", "10.1.0.0/16")
+    hub.ok("grant", "add", "all", "--who", "any", "--to", "any", "--protocol", "any")
+    found = {(f["severity"], f["rule"], f["name"]) for f in json.loads(hub.weir("-o", "json", "audit", "policy").stdout)["findings"]}
+    assert found >= {("info", "gateway", "gate"), ("warning", "any-any", "all"), ("info", "never-seen", "gate"),
+                     ("error", "no-preshared-key", "branch")}, found
+    # the peer of the file goes: nothing is left that is an error
+    with open(hub.conf, encoding="utf-8") as file:
+        text = file.read()
+    with open(hub.conf, "w", encoding="utf-8") as file:
+        file.write(text[:text.index("peers:")])
+    hub.restart()
+    assert "0 errors" in hub.ok("audit", "policy")
+
+
 def picture(path):
     """A PNG of one bit a pixel as rows of bools, True = black, one module a pixel, margin cut."""
     with open(path, "rb") as file:

@@ -198,6 +198,14 @@ static void show_apply(const json_t *result)
 	show_findings(result);
 }
 
+static void show_audit(const json_t *result)
+{
+	show_findings(result);
+	printf("%lld findings, %lld errors, policy generation %lld\n",
+	       (long long)json_array_size(json_object_get(result, "findings")),
+	       weir_number_of(result, "errors"), weir_number_of(result, "generation"));
+}
+
 static void show_removed(const json_t *result)
 {
 	printf("removed %s\n", weir_text_of(result, "name"));
@@ -212,8 +220,9 @@ static const struct {
 	{"group.remove", show_removed}, {"grant.add", show_grant},
 	{"grant.show", show_grant},     {"grant.list", show_grant_list},
 	{"grant.remove", show_removed}, {"grant.explain", show_explain},
-	{"policy.export", show_export}, {"policy.check", show_check},
-	{"policy.plan", show_plan},     {"policy.apply", show_apply},
+	{"audit.policy", show_audit},   {"policy.export", show_export},
+	{"policy.check", show_check},   {"policy.plan", show_plan},
+	{"policy.apply", show_apply},
 };
 
 bool weir_show_policy(const char *method, const json_t *result)
