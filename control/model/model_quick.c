@@ -1,17 +1,24 @@
-/* A peer's file for wg-quick. Built in one fixed buffer, which is wiped: it can hold keys. */
+/* A peer's file for wg-quick. Built in one buffer of its final size, which is wiped: it can hold keys. */
 #include "base_bytes.h"
 #include "base_text.h"
-#include "model_method.h"
+#include "base_time.h"
+#include "grant_reach.h"
+#include "model_policy.h"
 #include "session.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEEPALIVE_S 25 /* holds NAT bindings of 30 s and more open */
 
+#define FIXED_LEN (4096 + MODEL_KILL_SWITCH_LEN) /* all but the allowed IPs */
+
 struct text {
-	char buf[4096 + MODEL_KILL_SWITCH_LEN];
+	char *buf;
+	size_t size;
 	size_t len;
 };
 
@@ -21,12 +28,12 @@ __attribute__((format(printf, 2, 3))) static void append(struct text *text, cons
 	int len;
 
 	va_start(args, format);
-	len = vsnprintf(text->buf + text->len, sizeof(text->buf) - text->len, format, args);
+	len = vsnprintf(text->buf + text->len, text->size - text->len, format, args);
 	va_end(args);
 	if (len > 0)
 		text->len += (size_t)len;
-	if (text->len >= sizeof(text->buf)) /* cannot be: the longest fields sum up to less */
-		text->len = sizeof(text->buf) - 1;
+	if (text->len >= text->size) /* cannot be: the longest fields sum up to less */
+		text->len = text->size - 1;
 }
 
 /* A key, or its placeholder, which wg refuses: nobody runs it by mistake. */
@@ -63,8 +70,48 @@ static void append_interface(struct text *text, const struct config *config,
 	append(text, "\nMTU = %u\n%s", config->tunnel_mtu, quick->kill_switch);
 }
 
+/* The tunnel nets, for a hub whose peers all reach each other. */
+static int reach_all(const struct config *config, struct base_prefix **out, size_t *n)
+{
+	*out = calloc(CONFIG_TUNNEL_MAX, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	for (*n = 0; *n < config->n_tunnel; (*n)++) {
+		(*out)[*n] = config->tunnel[*n];
+		base_prefix_mask(&(*out)[*n]);
+	}
+	return 0;
+}
+
+/* AllowedIPs: what the policy connects the peer with, and the hub. Caller frees *out. */
+static int reach(const struct model *model, const struct peer *peer, struct base_prefix **out,
+                 size_t *n)
+{
+	struct base_prefix *nets;
+	struct model_world world;
+	struct model_error why;
+	size_t n_nets = 0;
+	int err = reach_all(model->setup.config, &nets, &n_nets);
+
+	if (err < 0 || model->setup.config->peer_to_peer) {
+		*out = nets;
+		*n = n_nets;
+		return err;
+	}
+	err = model__world_init(model, &world, &why);
+	if (err == 0) {
+		err = grant_reach(&model->policy, &world.world,
+		                  grant_world_peer(&world.world, peer->row.name), nets,
+		                  (uint32_t)n_nets, base_time_wall_ns() / BASE_NS_PER_S, out, n);
+		model__world_fini(&world);
+	}
+	free(nets);
+	return err;
+}
+
 static void append_hub(struct text *text, const struct model *model,
-                       const struct model_quick *quick)
+                       const struct model_quick *quick, const struct base_prefix *reachable,
+                       size_t n_reachable)
 {
 	const struct peer *peer = quick->peer;
 	const struct config *config = model->setup.config;
@@ -86,23 +133,29 @@ static void append_hub(struct text *text, const struct model *model,
 		       "# Endpoint = <host>:%u\n",
 		       config->listen_port);
 	append(text, "AllowedIPs = ");
-	for (uint32_t i = 0; i < config->n_tunnel; i++) {
-		struct base_prefix net = config->tunnel[i];
-
-		base_prefix_mask(&net);
-		append(text, "%s%s", i ? ", " : "", base_prefix_format(&net, prefix));
-	}
+	for (size_t i = 0; i < n_reachable; i++)
+		append(text, "%s%s", i ? ", " : "", base_prefix_format(&reachable[i], prefix));
 	append(text, "\nPersistentKeepalive = %d\n", KEEPALIVE_S);
 }
 
 json_t *model__quick(const struct model *model, const struct model_quick *quick)
 {
+	struct base_prefix *reachable = NULL;
 	struct text text = {.len = 0};
-	json_t *json;
+	json_t *json = NULL;
+	size_t n = 0;
 
-	append_interface(&text, model->setup.config, quick);
-	append_hub(&text, model, quick);
-	json = json_stringn(text.buf, text.len);
-	base_wipe(&text, sizeof(text));
+	if (reach(model, quick->peer, &reachable, &n) < 0)
+		return NULL;
+	text.size = FIXED_LEN + n * (BASE_PREFIX_STRLEN + 2);
+	text.buf = malloc(text.size);
+	if (text.buf) {
+		append_interface(&text, model->setup.config, quick);
+		append_hub(&text, model, quick, reachable, n);
+		json = json_stringn(text.buf, text.len);
+		base_wipe(text.buf, text.size);
+	}
+	free(text.buf);
+	free(reachable);
 	return json;
 }

@@ -433,6 +433,30 @@ static void kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists(v
 	stop();
 }
 
+static void allowed_ips_of_a_configuration_follow_the_grants(void **state)
+{
+	(void)state;
+	config.peer_to_peer = false;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	call_ok("peer.add", "{\"name\": \"b\"}");
+	call_ok("peer.add", "{\"name\": \"c\", \"allowed_ips\": [\"10.1.0.0/16\"]}");
+	config_has("{\"name\": \"a\"}", "\nAllowedIPs = 10.77.0.1/32, fd77::1/128\n");
+	call_ok("grant.add", "{\"name\": \"g\", \"who\": \"peer:a\", \"to\": \"peer:b\", "
+	                     "\"protocol\": \"tcp\", \"ports\": [\"443\"]}");
+	call_ok("grant.add", "{\"name\": \"h\", \"who\": \"peer:a\", \"to\": "
+	                     "\"subnet:10.1.2.0/24\", \"protocol\": \"icmp\"}");
+	config_has("{\"name\": \"a\"}", "\nAllowedIPs = 10.1.2.0/24, 10.77.0.1/32, 10.77.0.3/32, "
+	                                "fd77::1/128, fd77::3/128\n");
+	config_has("{\"name\": \"b\"}",
+	           "\nAllowedIPs = 10.77.0.1/32, 10.77.0.2/32, fd77::1/128, fd77::2/128\n");
+	config_has("{\"name\": \"c\"}",
+	           "\nAllowedIPs = 10.77.0.1/32, 10.77.0.2/32, fd77::1/128, fd77::2/128\n");
+	call_ok("grant.remove", "{\"name\": \"g\"}");
+	config_has("{\"name\": \"b\"}", "\nAllowedIPs = 10.77.0.1/32, fd77::1/128\n");
+	stop();
+}
+
 static void shown_peer_has_everything_but_secrets(void **state)
 {
 	json_t *result;
@@ -668,6 +692,7 @@ static int set_up(void **state)
 	strcpy(config.path, "weir.conf");
 	strcpy(config.endpoint, "vpn.example.org:51820");
 	config.listen_port = 51820;
+	config.peer_to_peer = true;
 	config.tunnel_mtu = 1420;
 	config.max_peers = 16;
 	config.n_workers = 1;
@@ -703,6 +728,7 @@ int main(void)
 		CASE(endpoint_of_the_hub_falls_back_to_the_first_port_address),
 		CASE(kill_switch_lets_out_the_hub_by_its_addresses_and_port),
 		CASE(kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists),
+		CASE(allowed_ips_of_a_configuration_follow_the_grants),
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
 		CASE(published_service_reaches_the_edge_with_a_certificate),
