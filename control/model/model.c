@@ -4,6 +4,7 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "model_policy.h"
+#include "model_table.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -51,6 +52,13 @@ static void on_renewal(evutil_socket_t fd, short what, void *arg)
 		log_err("model", "certificates not renewed: %s", error.text);
 }
 
+static void on_table_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	model__table_refresh(arg);
+}
+
 int model_create(const struct model_setup *setup, struct model **out, char *error, size_t error_len)
 {
 	struct model *model = calloc(1, sizeof(*model));
@@ -65,7 +73,9 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 	model->setup = *setup;
 	model->started_wall_ns = base_time_wall_ns();
 	model->renewal = event_new(setup->base, -1, EV_PERSIST, on_renewal, model);
-	if (!model->renewal || event_add(model->renewal, &renewal_interval) < 0) {
+	model->table_timer = evtimer_new(setup->base, on_table_timer, model);
+	if (!model->renewal || !model->table_timer
+	    || event_add(model->renewal, &renewal_interval) < 0) {
 		snprintf(error, error_len, "model: not enough memory");
 		model_destroy(model);
 		return -ENOMEM;
@@ -82,6 +92,7 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
+	model__table_refresh(model);
 	*out = model;
 	return 0;
 }
@@ -92,6 +103,8 @@ void model_destroy(struct model *model)
 		return;
 	if (model->renewal)
 		event_free(model->renewal);
+	if (model->table_timer)
+		event_free(model->table_timer);
 	grant_policy_fini(&model->policy);
 	free(model);
 }

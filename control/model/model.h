@@ -28,6 +28,12 @@ struct model_setup {
 	struct session_table *session;
 	struct program *program;
 	struct edge *edge; /* NULL = none is configured */
+	/* Hand the workers a compiled policy (policy_table_check() takes it), borrowed during the
+	 * call: at start, after each change of the policy or the peers, and when its windows want to
+	 * be reckoned again. Returns 0 or -errno, and is then called again soon.
+	 * NULL = nobody enforces the policy. */
+	int (*policy_set)(void *arg, const void *table, size_t len);
+	void *policy_arg;
 };
 
 /* Publishes the stored services (makes certificates that are missing or run out). Jansson gets an

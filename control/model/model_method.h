@@ -68,6 +68,8 @@ struct model {
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
+	struct event *table_timer; /* the workers' table is to be made again */
+	uint32_t table_generation; /* of the last table; 0 = none yet */
 };
 
 /* Fill error and return err, for return model__refuse(...). field may be NULL. */

@@ -4,6 +4,7 @@
 #include "base_text.h"
 #include "base_time.h"
 #include "model_policy.h"
+#include "model_table.h"
 #include "program.h"
 #include "session.h"
 #include "wg_key.h"
@@ -178,6 +179,7 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 	}
 	if (err == 0) {
 		publish_again(model);
+		model__table_refresh(model);
 		quick.private_key = keys.has_private ? keys.private_key : NULL;
 		quick.preshared_key = request.preshared_key;
 		*result = json_pack("{s:o, s:o}", "peer", peer_json(model, quick.peer), "config",
@@ -266,6 +268,7 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 	if (err < 0)
 		return model__refuse_peer(error, err, &why);
 	leave_groups(model, name);
+	model__table_refresh(model);
 	*result = json_pack("{s:s}", "name", name);
 	return 0;
 }

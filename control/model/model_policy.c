@@ -6,6 +6,7 @@
 #include "base_time.h"
 #include "grant_decide.h"
 #include "grant_text.h"
+#include "model_table.h"
 #include "store_policy.h"
 
 #include <errno.h>
@@ -334,22 +335,28 @@ int model__policy_change(struct model *model, struct grant_policy *next, const j
                          struct model_error *error)
 {
 	struct grant_error why = {0};
+	struct model_table table = {.blob = NULL};
 	int err = check_next(model, next, params, &why, error);
 
 	if (err == 0 && differs(&model->policy, next)) {
 		number_all(&model->policy, next);
 		next->generation = model->policy.generation + 1;
-		err = store_policy(model, next, error);
+		/* What cannot be enforced is not stored. */
+		err = model__table_make(model, next, &table, error);
+		if (err == 0)
+			err = store_policy(model, next, error);
 		if (err == 0) {
 			struct grant_policy old = model->policy;
 
 			model->policy = *next;
 			*next = old;
+			model__table_send(model, &table);
 			log_info("model", "policy changed generation=%llu grants=%u groups=%u",
 			         (unsigned long long)model->policy.generation,
 			         model->policy.n_grants, model->policy.n_groups);
 		}
 	}
+	model__table_fini(&table);
 	grant_policy_fini(next);
 	return err;
 }

@@ -5,6 +5,7 @@
 #include "fakes.h"
 #include "model.h"
 #include "model_method.h"
+#include "policy_table.h"
 #include "store.h"
 #include "test.h"
 #include "wg_key.h"
@@ -27,6 +28,28 @@ static struct store *store;
 static struct peer_table *peers;
 static struct model *model;
 static int edge_dummy;
+
+/* What the workers would have. */
+static struct {
+	void *table;
+	size_t len;
+	uint32_t n_sets;
+	int err;
+} workers;
+
+static int policy_set(void *arg, const void *table, size_t len)
+{
+	(void)arg;
+	if (workers.err < 0)
+		return workers.err;
+	free(workers.table);
+	workers.table = aligned_alloc(64, (len + 63) / 64 * 64);
+	assert_non_null(workers.table);
+	memcpy(workers.table, table, len);
+	workers.len = len;
+	workers.n_sets++;
+	return 0;
+}
 
 static struct base_prefix prefix(const char *text)
 {
@@ -53,6 +76,7 @@ static void start(bool with_edge)
 	setup.base = base;
 	setup.store = store;
 	setup.peers = peers;
+	setup.policy_set = policy_set;
 	setup.edge = with_edge ? (struct edge *)(void *)&edge_dummy : NULL;
 	if (model_create(&setup, &model, error_text, sizeof(error_text)) < 0)
 		fail_msg("%s", error_text);
@@ -457,6 +481,68 @@ static void allowed_ips_of_a_configuration_follow_the_grants(void **state)
 	stop();
 }
 
+/* May a open port 443 of b, by the table that the workers have? */
+static bool workers_allow(const char *a, const char *b)
+{
+	const struct policy_table *table = policy_table_check(workers.table, workers.len, NULL);
+	const struct peer *from = peer_find(peers, a);
+	const struct peer *to = peer_find(peers, b);
+	struct policy_packet packet = {.proto = 6, .dport = 443};
+
+	assert_non_null(table);
+	packet.in_peer = from->row.id;
+	packet.out_peer = to->row.id;
+	packet.src = policy_address_make(&from->row.addresses[0]);
+	packet.dst = policy_address_make(&to->row.addresses[0]);
+	return policy_decide(table, &packet, (uint64_t)time(NULL)).reason == POLICY_ALLOWED;
+}
+
+static void workers_get_every_change_of_policy_and_peers(void **state)
+{
+	uint32_t generation;
+
+	(void)state;
+	start(true);
+	assert_true(workers.n_sets > 0); /* an empty policy is one too */
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	call_ok("peer.add", "{\"name\": \"b\"}");
+	assert_false(workers_allow("a", "b"));
+	generation = policy_table_generation(workers.table);
+	call_ok("group.add", "{\"name\": \"g\", \"members\": [\"a\"]}");
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"group:g\", \"to\": \"any\", "
+	                     "\"protocol\": \"tcp\"}");
+	assert_true(workers_allow("a", "b"));
+	assert_false(workers_allow("b", "a"));
+	assert_int_not_equal(policy_table_generation(workers.table), generation);
+	call_ok("peer.remove", "{\"name\": \"b\"}");
+	call_ok("peer.add", "{\"name\": \"c\"}");
+	assert_true(workers_allow("a", "c"));
+	stop();
+	start(true); /* from the store */
+	assert_true(workers_allow("a", "c"));
+	call_ok("grant.remove", "{\"name\": \"x\"}");
+	assert_false(workers_allow("a", "c"));
+	stop();
+}
+
+static void workers_that_could_not_take_a_table_get_it_soon(void **state)
+{
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	call_ok("peer.add", "{\"name\": \"b\"}");
+	workers.err = -EAGAIN;
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"any\", \"to\": \"any\", "
+	                     "\"protocol\": \"tcp\"}");
+	assert_false(workers_allow("a", "b"));
+	workers.err = 0;
+	event_base_loop(base, EVLOOP_ONCE); /* the timer of a second, or another one before it */
+	for (int i = 0; i < 20 && !workers_allow("a", "b"); i++)
+		event_base_loop(base, EVLOOP_ONCE);
+	assert_true(workers_allow("a", "b"));
+	stop();
+}
+
 static void shown_peer_has_everything_but_secrets(void **state)
 {
 	json_t *result;
@@ -729,6 +815,8 @@ int main(void)
 		CASE(kill_switch_lets_out_the_hub_by_its_addresses_and_port),
 		CASE(kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists),
 		CASE(allowed_ips_of_a_configuration_follow_the_grants),
+		CASE(workers_get_every_change_of_policy_and_peers),
+		CASE(workers_that_could_not_take_a_table_get_it_soon),
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
 		CASE(published_service_reaches_the_edge_with_a_certificate),

@@ -1,0 +1,119 @@
+/* Policy to workers. */
+#include "model_table.h"
+
+#include "base_log.h"
+#include "base_time.h"
+#include "grant_compile.h"
+#include "model_policy.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_S  1
+#define CLOSER_S 3600 /* the wall clock may be set: look again at least so often */
+
+/* Never 0, and never that of the table before, also not when that was an earlier process's. */
+static uint32_t next_generation(struct model *model)
+{
+	if (model->table_generation == 0)
+		model->table_generation = (uint32_t)(base_time_wall_ns() / BASE_NS_PER_S);
+	model->table_generation++;
+	if (model->table_generation == 0)
+		model->table_generation = 1;
+	return model->table_generation;
+}
+
+void model__table_fini(struct model_table *table)
+{
+	free(table->blob);
+	memset(table, 0, sizeof(*table));
+}
+
+static int build(const struct policy_source *source, struct model_table *out,
+                 struct model_error *error)
+{
+	struct policy_build_error why = {.field = "", .expected = ""};
+	int err = policy_build(source, &out->blob, &out->len, &why);
+
+	if (err == -E2BIG)
+		return model__refuse(error, err, "full", NULL,
+		                     "the policy does not fit the workers' table: name groups "
+		                     "instead of peers");
+	if (err == -EINVAL)
+		return model__refuse(error, err, "failed", NULL,
+		                     "the policy cannot be compiled: object %u %zu: %s must be %s",
+		                     why.object, why.index, why.field, why.expected);
+	return err < 0 ? model__refuse(error, err, "failed", NULL, "not enough memory") : 0;
+}
+
+int model__table_make(struct model *model, const struct grant_policy *policy,
+                      struct model_table *out, struct model_error *error)
+{
+	struct grant_compiled compiled;
+	struct model_world world;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	if (!model->setup.policy_set)
+		return 0;
+	err = model__world_init(model, &world, error);
+	if (err < 0)
+		return err;
+	err = grant_compile(policy, &world.world, base_time_wall_ns() / BASE_NS_PER_S,
+	                    next_generation(model), &compiled);
+	if (err < 0)
+		model__refuse(error, err, "failed", NULL, "%s", strerror(-err));
+	else
+		err = build(&compiled.source, out, error);
+	out->again_s = compiled.again_s;
+	grant_compiled_fini(&compiled);
+	model__world_fini(&world);
+	return err;
+}
+
+static void again_in(struct model *model, uint64_t delay_s)
+{
+	const struct timeval delay = {.tv_sec = (time_t)delay_s};
+
+	if (event_add(model->table_timer, &delay) < 0)
+		log_err("model", "policy will not be compiled again in time: no timer");
+}
+
+void model__table_send(struct model *model, struct model_table *table)
+{
+	uint64_t now_s = base_time_wall_ns() / BASE_NS_PER_S;
+	int err;
+
+	if (!table->blob)
+		return;
+	err = model->setup.policy_set(model->setup.policy_arg, table->blob, table->len);
+	if (err < 0) {
+		log_err("model", "policy not handed to the workers, tried again err=%s",
+		        strerror(-err));
+		again_in(model, RETRY_S);
+	} else if (table->again_s != UINT64_MAX) {
+		uint64_t delay_s = table->again_s > now_s ? table->again_s - now_s : RETRY_S;
+
+		again_in(model, delay_s < CLOSER_S ? delay_s : CLOSER_S);
+	} else {
+		event_del(model->table_timer);
+	}
+	model__table_fini(table);
+}
+
+void model__table_refresh(struct model *model)
+{
+	struct model_table table;
+	struct model_error why = {0};
+
+	if (model__table_make(model, &model->policy, &table, &why) == 0) {
+		model__table_send(model, &table);
+		return;
+	}
+	/* The workers go on with the table they have, which refuses what it does not know. */
+	log_err("model", "policy not compiled, tried again: %s", why.text);
+	model__table_fini(&table);
+	again_in(model, RETRY_S);
+}
