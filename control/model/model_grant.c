@@ -96,7 +96,7 @@ static int grant_make(const json_t *params, struct grant *out)
 }
 
 static int add(struct model *model, const json_t *params, const struct grant *grant,
-               struct model_error *error)
+               json_t **result, struct model_error *error)
 {
 	struct grant_policy next;
 	struct grant_error why = {0};
@@ -114,7 +114,7 @@ static int add(struct model *model, const json_t *params, const struct grant *gr
 			model__refuse_grant(error, err, &why);
 	}
 	if (err == 0)
-		return model__policy_change(model, &next, params, error);
+		return model__policy_change(model, &next, params, result, error);
 	grant_policy_fini(&next);
 	return err;
 }
@@ -129,10 +129,10 @@ int model__grant_add(struct model *model, const json_t *params, json_t **result,
 	int err = grant_make(params, &grant);
 
 	if (err == 0)
-		err = add(model, params, &grant, error);
-	if (err == 0)
+		err = add(model, params, &grant, result, error);
+	if (err == 0 && !*result)
 		err = model__world_init(model, &world, error);
-	if (err < 0)
+	if (err < 0 || *result)
 		return err;
 	findings = model__findings(&model->policy, &world.world, grant.name, &n_errors);
 	model__world_fini(&world);
@@ -157,8 +157,8 @@ int model__grant_remove(struct model *model, const json_t *params, json_t **resu
 		return -ENOENT;
 	}
 	grant_drop(&next, grant);
-	err = model__policy_change(model, &next, params, error);
-	if (err == 0)
+	err = model__policy_change(model, &next, params, result, error);
+	if (err == 0 && !*result)
 		*result = json_pack("{s:I, s:s}", "generation",
 		                    (json_int_t)model->policy.generation, "name",
 		                    text_of(params, "name"));

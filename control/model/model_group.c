@@ -72,8 +72,8 @@ static int finish(struct model *model, struct grant_policy *next, int err, const
 		grant_policy_fini(next);
 		return err;
 	}
-	err = model__policy_change(model, next, params, error);
-	group = err == 0 ? find(&model->policy, params, error) : NULL;
+	err = model__policy_change(model, next, params, result, error);
+	group = err == 0 && !*result ? find(&model->policy, params, error) : NULL;
 	if (group)
 		*result = json_pack("{s:I, s:o}", "generation",
 		                    (json_int_t)model->policy.generation, "group",
@@ -143,8 +143,8 @@ int model__group_remove(struct model *model, const json_t *params, json_t **resu
 	if (err < 0)
 		return err;
 	grant_group_drop(&next, grant_group_find(&next, name));
-	err = model__policy_change(model, &next, params, error);
-	if (err == 0)
+	err = model__policy_change(model, &next, params, result, error);
+	if (err == 0 && !*result)
 		*result = json_pack("{s:I, s:s}", "generation",
 		                    (json_int_t)model->policy.generation, "name", name);
 	return err;

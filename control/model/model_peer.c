@@ -233,7 +233,7 @@ static void leave_groups(struct model *model, const char *name)
 		if (grant_group_has(&next.groups[i], name))
 			err = grant_member_drop(&next.groups[i], name);
 	if (err == 0)
-		err = model__policy_change(model, &next, NULL, &why);
+		err = model__policy_change(model, &next, NULL, NULL, &why);
 	if (err < 0)
 		log_err("model", "groups keep a peer that is gone peer=%s: %s", name, why.text);
 }

@@ -15,18 +15,32 @@ int model__world_init(const struct model *model, struct model_world *out, struct
 	__attribute__((warn_unused_result));
 void model__world_fini(struct model_world *world);
 
-/* Read the policy from the store, at start. */
+/* model_policy_store.c: read the policy from the store, at start; write what differs in the next one, all
+ * of it or nothing. */
 int model__policy_load(struct model *model, struct model_error *error)
 	__attribute__((warn_unused_result));
+int model__policy_store(struct model *model, const struct grant_policy *next,
+                        struct model_error *error) __attribute__((warn_unused_result));
 
 /* A change begins with a copy, and ends with model__policy_change(), which checks it against the peers,
- * refuses what would end the session that asks for it (params: session, force), stores it and puts it
- * in the place of the old one, with the next generation. No difference is no change. next is emptied in
- * any case. Returns 0, or -errno with error and nothing changed. */
+ * refuses what would end the session that asks for it (params: session, force), compiles and stores it
+ * and puts it in the place of the old one, with the next generation. No difference is no change. next is
+ * emptied in any case. With params.dry_run nothing changes, and *result is the answer: what would have
+ * changed (as policy.plan, and dry_run). Else *result is left alone. Returns 0, or -errno with error and
+ * nothing changed. */
 int model__policy_begin(const struct model *model, struct grant_policy *next,
                         struct model_error *error) __attribute__((warn_unused_result));
 int model__policy_change(struct model *model, struct grant_policy *next, const json_t *params,
-                         struct model_error *error) __attribute__((warn_unused_result));
+                         json_t **result, struct model_error *error)
+	__attribute__((warn_unused_result));
+
+/* What a policy that is to come would be refused for: why when the policy is wrong, else only error. */
+int model__policy_judge(const struct model *model, const struct grant_policy *next,
+                        const json_t *params, struct grant_error *why, struct model_error *error)
+	__attribute__((warn_unused_result));
+/* model_policy_text.c: generation, difference and findings of a policy that is to come. */
+int model__policy_plan_json(struct model *model, const struct grant_policy *next, json_t **result,
+                            struct model_error *error) __attribute__((warn_unused_result));
 
 /* Refuse with a lower module's reason. */
 int model__refuse_grant(struct model_error *error, int err, const struct grant_error *why);

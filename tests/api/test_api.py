@@ -620,6 +620,28 @@ def a_big_policy_goes_in_at_once(hub):
     assert len(hub.json("grant", "list")["grants"]) == 10000
 
 
+def a_dry_run_says_what_would_change_and_changes_nothing(hub):
+    policed(hub)
+    hub.ok("group", "add", "spare")
+    before = hub.json("policy", "export")
+    shorter = write(hub, "grants: ();\n")
+    everybody = ("grant", "add", "all", "--who", "any", "--to", "any", "--protocol", "any")
+    for words in (("group", "add", "new", "--members", "laptop"), ("group", "remove", "spare"),
+                  ("group", "member", "office", "--remove", "laptop"), ("grant", "remove", "web"),
+                  everybody, ("policy", "apply", shorter)):
+        done = hub.json(*words, "--dry-run")
+        assert done["dry_run"] and done["generation"] == before["generation"], (words, done)
+        assert done["added"] + done["removed"] + done["changed"] > 0 and done["difference"], (words, done)
+        text = hub.ok(*words, "--dry-run")
+        assert "nothing changed; against generation" in text and text[0] in "+-", (words, text)
+        assert hub.json("policy", "export") == before, words
+    assert "any-any" in hub.ok(*everybody, "--dry-run")
+    hub.refused(1, "must be a peer that there is", "grant", "add", "x", "--who", "peer:nobody", "--to", "hub",
+                "--protocol", "any", "--dry-run")
+    done = hub.json("policy", "apply", shorter)
+    assert "dry_run" not in done and done["generation"] == before["generation"] + 1, done
+
+
 def who_works_through_the_tunnel_is_not_locked_out(hub):
     policed(hub)
     address = hub.json("peer", "show", "laptop")["peer"]["addresses"][0]

@@ -198,6 +198,13 @@ static void show_apply(const json_t *result)
 	show_findings(result);
 }
 
+static void show_dry_run(const json_t *result)
+{
+	fputs(weir_text_of(result, "difference"), stdout);
+	print_count(result, "nothing changed; against");
+	show_findings(result);
+}
+
 static void show_audit(const json_t *result)
 {
 	show_findings(result);
@@ -230,7 +237,10 @@ bool weir_show_policy(const char *method, const json_t *result)
 	for (size_t i = 0; i < BASE_ARRAY_LEN(shows); i++) {
 		if (strcmp(shows[i].method, method) != 0)
 			continue;
-		shows[i].show(result);
+		if (json_is_true(json_object_get(result, "dry_run")))
+			show_dry_run(result);
+		else
+			shows[i].show(result);
 		return true;
 	}
 	return false;
