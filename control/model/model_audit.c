@@ -1,22 +1,16 @@
 /* audit.policy: everything of peers and policy that an administrator should look at. */
-#include "base_text.h"
+#include "model_audit.h"
+
+#include "base_bytes.h"
+#include "base_time.h"
 #include "model_policy.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-struct audit {
-	json_t *findings;
-	size_t n_errors;
-};
-
-__attribute__((format(printf, 6, 7))) static void report(struct audit *audit,
-                                                         enum grant_severity severity,
-                                                         const char *rule, const char *kind,
-                                                         const char *name, const char *format, ...)
+void model__audit_report(struct model_audit *audit, enum grant_severity severity, const char *rule,
+                         const char *kind, const char *name, const char *format, ...)
 {
 	static const char *const severities[] = {
 		[GRANT_INFO] = "info", [GRANT_WARNING] = "warning", [GRANT_ERROR] = "error"};
@@ -33,78 +27,79 @@ __attribute__((format(printf, 6, 7))) static void report(struct audit *audit,
 	                                name, "text", text, "line"));
 }
 
-/* A network behind a peer against the tunnel nets and the networks of the peers behind it by name:
- * refused when it is added, but a store may be older than that. */
-static void audit_network(struct audit *audit, const struct model *model,
-                          const struct grant_world *world, uint32_t peer,
-                          const struct base_prefix *prefix)
-{
-	const struct config *config = model->setup.config;
-	const struct grant_peer *own = &world->peers[peer];
-	char text[BASE_PREFIX_STRLEN];
-	char other[BASE_PREFIX_STRLEN];
+/* ---- what is found ------------------------------------------------------------------------------ */
 
-	base_prefix_format(prefix, text);
-	report(audit, GRANT_INFO, "gateway", "peer", own->name, "has the network %s behind it",
-	       text);
-	if (prefix->len < (prefix->ip.family == BASE_IP_V4 ? 8 : 16))
-		report(audit, GRANT_ERROR, "too-wide", "peer", own->name,
-		       "%s behind it is too wide to be one site's", text);
-	for (uint32_t i = 0; i < config->n_tunnel; i++)
-		if (base_prefix_overlap(&config->tunnel[i], prefix))
-			report(audit, GRANT_ERROR, "overlap", "peer", own->name,
-			       "%s behind it overlaps the tunnel net of %s", text,
-			       base_prefix_format(&config->tunnel[i], other));
-	for (uint32_t i = peer + 1; i < world->n_peers; i++)
-		for (uint32_t k = 0; k < world->peers[i].n_subnets; k++)
-			if (base_prefix_overlap(&world->peers[i].subnets[k], prefix))
-				report(audit, GRANT_ERROR, "overlap", "peer", own->name,
-				       "%s behind it overlaps %s, which is behind peer \"%s\"",
-				       text, base_prefix_format(&world->peers[i].subnets[k], other),
-				       world->peers[i].name);
+static void audit_peer_to_peer(struct model_audit *audit)
+{
+	if (audit->model->setup.config->peer_to_peer)
+		model__audit_report(audit, GRANT_WARNING, "peer-to-peer", "hub", "hub",
+		                    "hub.peer_to_peer is true: every peer reaches every peer and "
+		                    "the hub, and grants decide nothing");
 }
 
-static void audit_peers(struct audit *audit, const struct model *model,
-                        const struct grant_world *world)
+static void audit_preshared_key(struct model_audit *audit, const struct peer *peer,
+                                const struct grant_peer *world)
 {
-	for (uint32_t i = 0; i < world->n_peers; i++) {
-		const char *name = world->peers[i].name;
-		const struct peer *peer = peer_find(model->setup.peers, name);
+	(void)world;
+	if (!peer->row.has_preshared_key)
+		model__audit_report(audit, GRANT_ERROR, "no-preshared-key", "peer", peer->row.name,
+		                    "has no preshared key: remove it and add it again with one");
+}
 
-		if (!peer->row.has_preshared_key)
-			report(audit, GRANT_ERROR, "no-preshared-key", "peer", name,
-			       "has no preshared key: remove it and add it again with one");
-		if (peer_state(model->setup.peers, peer).last_handshake_wall_ns == 0)
-			report(audit, GRANT_INFO, "never-seen", "peer", name,
-			       "has never shaken hands");
-		for (uint32_t k = 0; k < world->peers[i].n_subnets; k++)
-			audit_network(audit, model, world, i, &world->peers[i].subnets[k]);
+static void audit_never_seen(struct model_audit *audit, const struct peer *peer,
+                             const struct grant_peer *world)
+{
+	(void)world;
+	if (peer_state(audit->model->setup.peers, peer).last_handshake_wall_ns == 0)
+		model__audit_report(audit, GRANT_INFO, "never-seen", "peer", peer->row.name,
+		                    "has never shaken hands");
+}
+
+static model_audit_fn *const of_hub[] = {
+	audit_peer_to_peer,
+};
+
+static model_audit_peer_fn *const of_peers[] = {
+	audit_preshared_key,
+	audit_never_seen,
+	model__audit_networks,
+};
+
+/* ---- all of it ---------------------------------------------------------------------------------- */
+
+static void look(struct model_audit *audit)
+{
+	for (size_t k = 0; k < BASE_ARRAY_LEN(of_hub); k++)
+		of_hub[k](audit);
+	for (uint32_t i = 0; i < audit->world->n_peers; i++) {
+		const struct grant_peer *world = &audit->world->peers[i];
+		const struct peer *peer = peer_find(audit->model->setup.peers, world->name);
+
+		for (size_t k = 0; k < BASE_ARRAY_LEN(of_peers); k++)
+			of_peers[k](audit, peer, world);
 	}
 }
 
 int model__audit_policy(struct model *model, const json_t *params, json_t **result,
                         struct model_error *error)
 {
-	struct audit audit = {.n_errors = 0};
 	struct model_world world;
-	size_t n_errors = 0;
+	struct model_audit audit = {
+		.model = model,
+		.world = &world.world,
+		.now_wall_ns = base_time_wall_ns(),
+	};
 	int err = model__world_init(model, &world, error);
 
 	(void)params;
 	if (err < 0)
 		return err;
-	audit.findings = model__findings(&model->policy, &world.world, NULL, &n_errors);
-	if (!audit.findings) {
-		model__world_fini(&world);
-		return -ENOMEM;
-	}
-	audit.n_errors = n_errors;
-	if (model->setup.config->peer_to_peer)
-		report(&audit, GRANT_WARNING, "peer-to-peer", "hub", "hub",
-		       "hub.peer_to_peer is true: every peer reaches every peer and the hub, and "
-		       "grants decide nothing");
-	audit_peers(&audit, model, &world.world);
+	audit.findings = model__findings(&model->policy, &world.world, NULL, &audit.n_errors);
+	if (audit.findings)
+		look(&audit);
 	model__world_fini(&world);
+	if (!audit.findings)
+		return -ENOMEM;
 	*result = json_pack("{s:b, s:I, s:I, s:o}", "failed", audit.n_errors > 0, "errors",
 	                    (json_int_t)audit.n_errors, "generation",
 	                    (json_int_t)model->policy.generation, "findings", audit.findings);
