@@ -29,6 +29,14 @@ void model__audit_report(struct model_audit *audit, enum grant_severity severity
 
 /* ---- what is found ------------------------------------------------------------------------------ */
 
+static void audit_enforced(struct model_audit *audit)
+{
+	if (!audit->model->setup.policy_set)
+		model__audit_report(audit, GRANT_ERROR, "not-enforced", "hub", "hub",
+		                    "no worker enforces the policy: grants are kept and checked, "
+		                    "and decide nothing");
+}
+
 static void audit_peer_to_peer(struct model_audit *audit)
 {
 	if (audit->model->setup.config->peer_to_peer)
@@ -56,6 +64,7 @@ static void audit_never_seen(struct model_audit *audit, const struct peer *peer,
 }
 
 static model_audit_fn *const of_hub[] = {
+	audit_enforced,
 	audit_peer_to_peer,
 };
 
