@@ -510,7 +510,10 @@ static void cookie_in(struct session_table *table, const uint8_t message[static 
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_COOKIE, 1);
 }
 
-/* A response is looked up before the load is weighed: one to no handshake of ours gets no cookie. */
+/* A response is looked up before the load is weighed: one to no handshake of ours gets no cookie, and
+ * the first to one of ours is what we asked for: a hub that calls all its peers after a restart must not
+ * take their answers for a flood. There is one for each initiation of ours, so whoever forges it gains
+ * two X25519 steps of us and no more. */
 static void response_in(struct session_table *table, const struct session_source *source,
                         const uint8_t message[static WG_RESPONSE_LEN], bool has_mac2,
                         uint64_t now_ns)
@@ -523,7 +526,8 @@ static void response_in(struct session_table *table, const struct session_source
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_NO_HANDSHAKE, 1);
 		return;
 	}
-	if (!session__refused_by_load(table, source, message, WG_RESPONSE_LEN, has_mac2, now_ns))
+	if (!peer->answered
+	    || !session__refused_by_load(table, source, message, WG_RESPONSE_LEN, has_mac2, now_ns))
 		session__response_in(table, peer, source, message);
 }
 

@@ -110,6 +110,7 @@ static void initiation_send(struct session_table *table, struct session_peer *pe
 	/* The one before, still unanswered, ends here (whitepaper 6.4: each try is a new one). */
 	session__abandon(table, peer);
 	peer->handshake = job->opened.handshake;
+	peer->answered = false;
 	wg_cookie_stamp(&peer->cookie, job->message, WG_INITIATION_LEN, now_ns);
 	r = session__inject(table, &peer->source, job->message, WG_INITIATION_LEN);
 	if (r == 0)
@@ -146,8 +147,9 @@ void session__response_in(struct session_table *table, struct session_peer *peer
                           const struct session_source *source,
                           const uint8_t message[static WG_RESPONSE_LEN])
 {
-	struct session_job *job = session__jobs_get(&table->jobs, false);
+	struct session_job *job = session__jobs_get(&table->jobs, !peer->answered);
 
+	peer->answered = true;
 	if (job == NULL) {
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_QUEUE_FULL, 1);
 		return;

@@ -218,16 +218,19 @@ struct session_job *session__jobs_get(struct session_jobs *jobs, bool own)
 		return NULL;
 	jobs->free = job->next;
 	jobs->n_used++;
+	jobs->n_own += own ? 1 : 0;
 	job->next = NULL;
+	job->own = own;
 	return job;
 }
 
 void session__jobs_put(struct session_jobs *jobs, struct session_job *job)
 {
+	jobs->n_own -= job->own ? 1 : 0;
+	jobs->n_used--;
 	base_wipe(job, sizeof(*job));
 	job->next = jobs->free;
 	jobs->free = job;
-	jobs->n_used--;
 }
 
 void session__jobs_submit(struct session_jobs *jobs, struct session_job *job)

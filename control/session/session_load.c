@@ -38,7 +38,7 @@ static void cookie_send(struct session_table *table, const struct session_source
 bool session__refused_by_load(struct session_table *table, const struct session_source *source,
                               const uint8_t *message, uint16_t len, bool has_mac2, uint64_t now_ns)
 {
-	if (table->jobs.n_used >= SESSION_LOAD_JOBS)
+	if (table->jobs.n_used - table->jobs.n_own >= SESSION_LOAD_JOBS)
 		table->load.until_ns = now_ns + SESSION_LOAD_HOLD_NS;
 	if (now_ns >= table->load.until_ns)
 		return false;

@@ -37,8 +37,8 @@ struct event;
 #define SESSION_JOBS         256U
 /* of them left to initiations of our own, which a flood from outside must not starve */
 #define SESSION_JOBS_OWN     32U
-/* from here on messages must carry mac2 (whitepaper 5.3), and for one second longer, so that the
- * answer to a flood does not flap */
+/* from so many that others caused, messages must carry mac2 (whitepaper 5.3), and for one second
+ * longer, so that the answer to a flood does not flap */
 #define SESSION_LOAD_JOBS    64U
 #define SESSION_LOAD_HOLD_NS BASE_NS_PER_S
 /* and then at most so many of one source: what the kernel's WireGuard allows */
@@ -81,6 +81,7 @@ enum session_job_kind {
 struct session_job {
 	struct session_job *next;
 	enum session_job_kind kind;
+	bool own;    /* a step of a handshake that the hub itself began */
 	int verdict; /* enum wg_noise_verdict, or -errno where wg_noise gives one */
 	uint32_t peer;
 	uint64_t generation; /* of the peer */
@@ -110,6 +111,7 @@ struct session_jobs {
 	/* main loop alone */
 	struct session_job *free;
 	uint32_t n_used;
+	uint32_t n_own;                    /* of these */
 	uint32_t n_new;                    /* in the next two lists: submitted, not yet flushed */
 	struct session_job_list new_ready; /* for ready */
 	struct session_job_list new_first; /* for first */
@@ -130,7 +132,8 @@ int session__jobs_init(struct session_jobs *jobs, const struct wg_noise_identity
                        uint32_t n_threads) __attribute__((warn_unused_result));
 /* Join the threads (each ends after the step it is at) and wipe all jobs. */
 void session__jobs_fini(struct session_jobs *jobs);
-/* A zeroed job, or NULL when as many as allowed are under way. own: may use the reserve. */
+/* A job, zeroed but for own, or NULL when as many as allowed are under way. own: a step of a handshake
+ * that the hub began; may use the reserve, and is no load that others make. */
 struct session_job *session__jobs_get(struct session_jobs *jobs, bool own);
 void session__jobs_put(struct session_jobs *jobs, struct session_job *job);
 /* Submitted jobs are handed to the threads together, by flush: a lock, a waking and, where a thread
@@ -194,6 +197,7 @@ struct session_peer {
 	struct wg_timers_handshake timers;
 	struct wg_noise_handshake handshake; /* sent, unanswered; local_index 0 = none */
 	uint32_t creating;  /* local index of the initiation being made, 0 = none */
+	bool answered;      /* a response to handshake came, whatever it was worth */
 	uint64_t wanted_ns; /* begin a handshake then; 0 = no */
 	struct session_source source;
 	uint64_t last_handshake_wall_ns;

@@ -18,7 +18,8 @@
 #define LAB_KEYS_MAX 512
 #define LAB_OUT_MAX  1024
 #define LAB_PEER     3U /* the id that each hub has for the other */
-#define LAB_SLOTS    64U
+#define LAB_PEERS    128U
+#define LAB_SLOTS    128U
 #define LAB_S        BASE_NS_PER_S
 #define LAB_MS       BASE_NS_PER_MS
 
@@ -236,7 +237,7 @@ static inline void lab_hub_make(struct program *hub, uint8_t seed, const char *a
 	*hub = (struct program){.n_workers = 2, .n_slots = LAB_SLOTS};
 	hub->address = lab_endpoint(address);
 	lab_private_key(key, seed);
-	assert_int_equal(session_create(lab.base, hub, key, 2, 64, &hub->table), 0);
+	assert_int_equal(session_create(lab.base, hub, key, 2, LAB_PEERS, &hub->table), 0);
 	session__clock_set(hub->table, &clock);
 	session_on_change(hub->table, lab_on_change, hub);
 	session_on_stamp(hub->table, NULL, lab_on_stamp, hub);

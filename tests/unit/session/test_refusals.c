@@ -321,6 +321,60 @@ static void under_load_a_message_needs_mac2(void **state)
 	lab_settle();
 }
 
+/* A hub that calls many peers is busy, but nobody floods it. */
+static void handshakes_of_our_own_are_no_load(void **state)
+{
+	struct abi_event_handshake event = lab_client_initiation(&client, lab_wall_ns);
+
+	(void)state;
+	for (uint32_t i = 0; i <= SESSION_LOAD_JOBS; i++) {
+		struct lab_client other;
+		uint32_t id = LAB_PEER + 1 + i;
+
+		lab_client_make(&other, (uint8_t)(100 + i), session_public_key(hub->table));
+		assert_int_equal(session_peer_put(hub->table, id, other.identity.public_key, NULL,
+		                                  &lab.hub[0].address, NULL),
+		                 0);
+		session_wanted(hub->table, id, 0);
+	}
+	assert_true(hub->table->jobs.n_used >= SESSION_LOAD_JOBS);
+	session_handshake_in(hub->table, 0, &event);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 0);
+	lab_settle();
+	assert_int_equal(hub->table->jobs.n_own, 0);
+}
+
+static void under_load_the_answer_we_wait_for_is_taken_once(void **state)
+{
+	struct abi_event_handshake flood = lab_client_initiation(&client, lab_wall_ns);
+	struct program *other = &lab.hub[0];
+	struct abi_event_handshake answer;
+
+	(void)state;
+	assert_int_equal(session_peer_put(hub->table, LAB_PEER, session_public_key(other->table),
+	                                  NULL, &other->address, NULL),
+	                 0);
+	assert_int_equal(session_peer_put(other->table, LAB_PEER, session_public_key(hub->table),
+	                                  NULL, NULL, NULL),
+	                 0);
+	session_wanted(hub->table, LAB_PEER, 0);
+	lab_settle();
+	answer = lab_event(hub, 0);
+	session_handshake_in(other->table, 1, &answer);
+	lab_settle();
+	answer = lab_event(other, 0);
+	load_up_to(SESSION_LOAD_JOBS, &flood);
+	session_handshake_in(hub->table, 0, &flood);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 1);
+	session_handshake_in(hub->table, 1, &answer);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 1);
+	session_handshake_in(hub->table, 1, &answer);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 2);
+	lab_settle();
+	assert_int_equal(hub->table->peers[LAB_PEER]->handshake.local_index, 0);
+	assert_int_not_equal(lab_live(hub), 0);
+}
+
 static void load_ends_a_second_after_the_last_of_it(void **state)
 {
 	struct abi_event_handshake event = lab_client_initiation(&client, lab_wall_ns);
@@ -481,6 +535,8 @@ int main(void)
 		hub_test(cookie_replies_that_are_not_ours),
 		hub_test(cookie_reply_makes_the_next_initiation_carry_mac2),
 		hub_test(under_load_a_message_needs_mac2),
+		hub_test(handshakes_of_our_own_are_no_load),
+		hub_test(under_load_the_answer_we_wait_for_is_taken_once),
 		hub_test(load_ends_a_second_after_the_last_of_it),
 		hub_test(under_load_one_source_gets_so_many_a_second),
 		hub_test(full_queue_leaves_room_for_our_own),
