@@ -136,7 +136,10 @@
 	X(PORT_ERRORS, INFO, "port_errors", "frames that a WAN port received in error")            \
 	/* assist, again */                                                                        \
 	X(ASSIST_LATE, INFO, "assist_late",                                                        \
-	  "times that a helper was late, and none asked for a second")
+	  "times that a helper was late, and none asked for a second")                             \
+	/* drops by peer and reason */                                                             \
+	X(DROPS_UNLISTED, INFO, "drops_unlisted",                                                  \
+	  "drops that found no place in the table by peer and reason")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   UINT64_C(0x31524945572e6162) /* "ba.WEIR1" */
-#define ABI_VERSION 3U
+#define ABI_VERSION 4U
 
 #define ABI_LINE          64U
 #define ABI_WORKERS_MAX   16U
@@ -24,9 +24,11 @@
 #define ABI_PAYLOAD_MAX   (ABI_RECORD_LEN - 16U)
 #define ABI_CMD_SLOTS     1024U /* records in a command ring; power of two */
 #define ABI_EVENT_SLOTS   1024U
+#define ABI_REPORT_SLOTS  512U
 #define ABI_HANDSHAKE_MAX 148U
 #define ABI_COUNTERS_LEN  128U /* room for enum abi_counter to grow within a version */
 #define ABI_PEER_NONE     UINT32_MAX
+#define ABI_PEER_HUB      (UINT32_MAX - 1)    /* in reports: the hub itself, or its kernel */
 #define ABI_SEND_RESERVE  (UINT64_C(1) << 16) /* send counters reserved ahead at a time */
 
 _Static_assert(ABI_N_COUNTERS <= ABI_COUNTERS_LEN, "make room for the counters: new version");
@@ -351,6 +353,35 @@ struct abi_event_barrier {
 };
 ABI_ASSERT_SIZE(struct abi_event_barrier, 8);
 
+/* ---- reports: worker -> control ----------------------------------------------------------------
+ * What people ask a worker for: a ring of its own, so that nothing of it stands before an event. Control
+ * looks at it from time to time and never sleeps on it. A full one loses drop samples, no counts. */
+
+enum abi_report_type { ABI_REPORT_NONE = 0, ABI_REPORT_DROP = 1, ABI_N_REPORT_TYPES };
+
+#define ABI_DROP_OUTER   0x1U /* addresses are the outer ones: it had not been opened */
+#define ABI_DROP_TO_PEER 0x2U /* peer is the one it was for */
+
+/* One packet that was dropped. */
+struct abi_report_drop {
+	uint64_t time_ns;
+	uint64_t
+		count; /* packets of this peer dropped by this worker for this reason so far, with it */
+	uint32_t peer;         /* who sent it, or ABI_PEER_NONE, ABI_PEER_HUB */
+	uint32_t place;        /* of the abi_drop_pair that counts them, or UINT32_MAX */
+	uint32_t reason;       /* enum abi_counter */
+	uint32_t len;          /* of the packet, bytes */
+	struct base_ip source; /* family NONE = not known */
+	struct base_ip destination;
+	uint16_t sport; /* host order; ICMP: its type and code */
+	uint16_t dport;
+	uint8_t proto;     /* as in the IP header */
+	uint8_t has_ports; /* 1: sport and dport are known */
+	uint8_t flags;     /* ABI_DROP_... */
+	uint8_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_report_drop, 80);
+
 /* ---- what workers publish ----------------------------------------------------------------------- */
 
 /* One session slot of one worker: enough to go on after a restart of either process. Written by
@@ -396,6 +427,40 @@ struct abi_peer_counters {
 	uint64_t pad;
 };
 ABI_ASSERT_SIZE(struct abi_peer_counters, 64);
+
+/* How many packets of one peer a worker dropped for one reason: an open hash table of its own, of which a
+ * place is taken and never given back (of a peer that is gone the count begins anew). Written by the
+ * worker; key last when a place is taken. */
+struct abi_drop_pair {
+	uint64_t key;     /* abi_drop_key(), 0 = free */
+	uint64_t count;   /* packets since the region was made */
+	uint64_t full_ns; /* the worker's: when this pair may have a burst of samples again */
+	uint64_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_drop_pair, 32);
+
+#define ABI_DROP_PROBES 16U /* places looked at for a pair */
+
+static inline uint64_t abi_drop_key(uint32_t peer, uint32_t reason)
+{
+	return (uint64_t)peer << 16 | (reason + 1);
+}
+
+static inline uint32_t abi_drop_key_peer(uint64_t key)
+{
+	return (uint32_t)(key >> 16);
+}
+
+static inline uint32_t abi_drop_key_reason(uint64_t key)
+{
+	return (uint32_t)(key & 0xffff) - 1;
+}
+
+/* Where the search for a pair begins, to be masked. */
+static inline uint32_t abi_drop_place(uint64_t key)
+{
+	return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+}
 
 /* Written by the worker. */
 struct abi_worker_status {

@@ -2,7 +2,7 @@
  *
  *   page 0   header, port status          page 1   counters: exception thread, control
  *   then one block a worker, page-aligned: status, counters, ring indexes | commands | events |
- *   sessions | peer counters
+ *   reports | sessions | peer counters | drops by peer and reason
  *
  * so that no page is written by two workers, and no line by both processes. */
 #include "abi_region.h"
@@ -36,16 +36,20 @@
 #define WORKER_COUNTERS sizeof(struct abi_worker_status)
 #define CMD_RING        UINT64_C(1152)
 #define EVENT_RING      UINT64_C(1408)
+#define REPORT_RING     UINT64_C(1664)
 #define CMD_RECORDS     PAGE
 #define EVENT_RECORDS   (CMD_RECORDS + ABI_CMD_SLOTS * sizeof(struct abi_record))
-#define SESSIONS        (EVENT_RECORDS + ABI_EVENT_SLOTS * sizeof(struct abi_record))
+#define REPORT_RECORDS  (EVENT_RECORDS + ABI_EVENT_SLOTS * sizeof(struct abi_record))
+#define SESSIONS        (REPORT_RECORDS + ABI_REPORT_SLOTS * sizeof(struct abi_record))
 
 _Static_assert(PORT_STATUS + ABI_PORTS_MAX * sizeof(struct abi_port_status) <= PAGE, "page 0");
 _Static_assert(CONTROL_COUNTERS + COUNTERS_LEN <= WORKERS, "page 1");
 _Static_assert(WORKER_COUNTERS + COUNTERS_LEN <= CMD_RING, "ring behind the counters");
 _Static_assert(CMD_RING % 128 == 0 && EVENT_RING % 128 == 0, "rings away from neighbour lines");
 _Static_assert(CMD_RING + sizeof(struct abi_ring) <= EVENT_RING, "event ring behind the other");
-_Static_assert(EVENT_RING + sizeof(struct abi_ring) <= CMD_RECORDS, "indexes in the first page");
+_Static_assert(EVENT_RING + sizeof(struct abi_ring) <= REPORT_RING, "report ring behind that");
+_Static_assert(REPORT_RING % 128 == 0, "ring away from neighbour lines");
+_Static_assert(REPORT_RING + sizeof(struct abi_ring) <= CMD_RECORDS, "indexes in the first page");
 _Static_assert(SESSIONS % PAGE == 0, "sessions begin a page");
 
 static uint64_t round_up_page(uint64_t len)
@@ -58,10 +62,25 @@ static uint64_t peer_counters_offset(uint32_t n_slots)
 	return round_up_page(SESSIONS + n_slots * sizeof(struct abi_session));
 }
 
-static uint64_t worker_len(uint32_t n_peers, uint32_t n_slots)
+static uint64_t drops_offset(uint32_t n_peers, uint32_t n_slots)
 {
 	return round_up_page(peer_counters_offset(n_slots)
 	                     + n_peers * sizeof(struct abi_peer_counters));
+}
+
+static uint64_t worker_len(uint32_t n_peers, uint32_t n_slots)
+{
+	return round_up_page(drops_offset(n_peers, n_slots)
+	                     + abi_region_drop_pairs(n_peers) * sizeof(struct abi_drop_pair));
+}
+
+uint32_t abi_region_drop_pairs(uint32_t n_peers)
+{
+	uint32_t n = 1024;
+
+	while (n < 1U << 18 && n / 4 < n_peers)
+		n *= 2;
+	return n;
 }
 
 uint32_t abi_region_slots(uint32_t n_peers)
@@ -369,6 +388,11 @@ struct abi_peer_counters *abi_region_peer_counters(const struct abi_region *regi
 	                           + peer * sizeof(struct abi_peer_counters));
 }
 
+struct abi_drop_pair *abi_region_drops(const struct abi_region *region, uint32_t worker)
+{
+	return worker_part(region, worker, drops_offset(region->n_peers, region->n_slots));
+}
+
 uint64_t *abi_region_worker_counters(const struct abi_region *region, uint32_t worker)
 {
 	return worker_part(region, worker, WORKER_COUNTERS);
@@ -407,4 +431,10 @@ struct abi_ring_end abi_region_event_ring(const struct abi_region *region, uint3
 {
 	return abi_ring_end_make(worker_part(region, worker, EVENT_RING),
 	                         worker_part(region, worker, EVENT_RECORDS), ABI_EVENT_SLOTS);
+}
+
+struct abi_ring_end abi_region_report_ring(const struct abi_region *region, uint32_t worker)
+{
+	return abi_ring_end_make(worker_part(region, worker, REPORT_RING),
+	                         worker_part(region, worker, REPORT_RECORDS), ABI_REPORT_SLOTS);
 }

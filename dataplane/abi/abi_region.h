@@ -53,6 +53,9 @@ uint32_t abi_region_next_session(const struct abi_region *region, uint32_t worke
 struct abi_peer_counters *abi_region_peer_counters(const struct abi_region *region, uint32_t worker,
                                                    uint32_t peer);
 
+/* The worker's drops by peer and reason, [abi_region_drop_pairs(n_peers)]. */
+struct abi_drop_pair *abi_region_drops(const struct abi_region *region, uint32_t worker);
+
 /* Counter arrays of ABI_COUNTERS_LEN: one a worker, one for the exception thread, one for control. */
 uint64_t *abi_region_worker_counters(const struct abi_region *region, uint32_t worker);
 uint64_t *abi_region_exception_counters(const struct abi_region *region);
@@ -61,10 +64,15 @@ uint64_t *abi_region_control_counters(const struct abi_region *region);
 /* Sum of one counter over all writers. Thread: any reader. */
 uint64_t abi_region_counter(const struct abi_region *region, enum abi_counter counter);
 
-/* Ends of the worker's two rings, for the producer or the consumer side of this process. Each
+/* Ends of the worker's three rings, for the producer or the consumer side of this process. Each
  * re-reads its own index from shared memory, so a restarted side goes on where it was. */
 struct abi_ring_end abi_region_cmd_ring(const struct abi_region *region, uint32_t worker);
 struct abi_ring_end abi_region_event_ring(const struct abi_region *region, uint32_t worker);
+
+struct abi_ring_end abi_region_report_ring(const struct abi_region *region, uint32_t worker);
+
+/* Places for drops by peer and reason: 4 a peer, rounded up to a power of two, 1024 to 2^18. */
+uint32_t abi_region_drop_pairs(uint32_t n_peers);
 
 /* Session slots of each worker for n_peers: 4 a peer (previous, current, next, one being replaced),
  * rounded up to a power of two, at least 64, at most 2^ABI_INDEX_SLOT_BITS. */

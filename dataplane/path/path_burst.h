@@ -87,6 +87,10 @@ static inline void path_drop(struct state *st, struct rte_mbuf *mbuf, uint32_t c
 	rte_pktmbuf_free(mbuf);
 }
 
+/* sample.c: control is told of one packet out of many that are dropped; all are counted by peer and
+ * reason. The packet is still whole. */
+void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter);
+
 /* The packet at i, judged: it stays (as number *n of the burst), or it is gone, or it is dropped. */
 static inline void path_judge(struct state *st, struct path_burst *b, uint32_t i, uint32_t verdict,
                               uint32_t *n)
@@ -97,8 +101,10 @@ static inline void path_judge(struct state *st, struct path_burst *b, uint32_t i
 		(*n)++;
 		return;
 	}
-	if (verdict != PATH_GONE)
-		path_drop(st, b->pkt[i].mbuf, verdict);
+	if (verdict == PATH_GONE)
+		return;
+	path_sample(st, &b->pkt[i], verdict);
+	path_drop(st, b->pkt[i].mbuf, verdict);
 }
 
 /* Put a packet into a side. A side holds a whole burst and is emptied after each. */

@@ -47,6 +47,9 @@ int state_init(struct state *st, const struct state_setup *setup)
 		.link = setup->link,
 		.random = setup->seed,
 		.event_ring = abi_region_event_ring(region, setup->id),
+		.report_ring = abi_region_report_ring(region, setup->id),
+		.drops = {.pairs = abi_region_drops(region, setup->id),
+	                  .mask = abi_region_drop_pairs(region->n_peers) - 1},
 	};
 	if (state_wan_init(&st->wan) < 0)
 		goto fail;

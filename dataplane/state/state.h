@@ -14,6 +14,7 @@
 #include "port_link.h"
 #include "state_address.h"
 #include "state_current.h"
+#include "state_drop.h"
 #include "state_event.h"
 #include "state_peer.h"
 #include "state_route.h"
@@ -99,6 +100,8 @@ struct state {
 	struct state_limits limits;
 	struct rte_ring *mesh_out[ABI_WORKERS_MAX];
 	struct abi_ring_end event_ring;
+	struct abi_ring_end report_ring; /* control does not sleep on it */
+	struct state_drops drops;
 	bool wake_control;       /* an event was pushed while control sleeps: the worker kicks it */
 	bool wake_exception;     /* the same for the exception thread */
 	uint32_t wake_workers;   /* and for workers, one bit each */

@@ -31,6 +31,7 @@ static void forget_peer(struct state *st, uint32_t number)
 	state_route_remove_peer(st, number);
 	/* Control gives the number to another peer, which must not inherit traffic and times. */
 	st->peer_counters[number] = (struct abi_peer_counters){0};
+	state_drop_forget(st, number);
 	*peer = (struct state_peer){0};
 }
 

@@ -175,6 +175,26 @@ static const struct line lines[] = {
 	FIELD(abi_event_neighbour, port),
 	STRUCT(abi_event_barrier),
 	FIELD(abi_event_barrier, token),
+	STRUCT(abi_report_drop),
+	FIELD(abi_report_drop, time_ns),
+	FIELD(abi_report_drop, count),
+	FIELD(abi_report_drop, peer),
+	FIELD(abi_report_drop, place),
+	FIELD(abi_report_drop, reason),
+	FIELD(abi_report_drop, len),
+	FIELD(abi_report_drop, source),
+	FIELD(abi_report_drop, destination),
+	FIELD(abi_report_drop, sport),
+	FIELD(abi_report_drop, dport),
+	FIELD(abi_report_drop, proto),
+	FIELD(abi_report_drop, has_ports),
+	FIELD(abi_report_drop, flags),
+	FIELD(abi_report_drop, pad),
+	STRUCT(abi_drop_pair),
+	FIELD(abi_drop_pair, key),
+	FIELD(abi_drop_pair, count),
+	FIELD(abi_drop_pair, full_ns),
+	FIELD(abi_drop_pair, pad),
 	STRUCT(abi_session),
 	FIELD(abi_session, index),
 	FIELD(abi_session, remote_index),
@@ -241,9 +261,11 @@ static const struct value {
 	VALUE(ABI_PAYLOAD_MAX),
 	VALUE(ABI_CMD_SLOTS),
 	VALUE(ABI_EVENT_SLOTS),
+	VALUE(ABI_REPORT_SLOTS),
 	VALUE(ABI_HANDSHAKE_MAX),
 	VALUE(ABI_COUNTERS_LEN),
 	VALUE(ABI_PEER_NONE),
+	VALUE(ABI_PEER_HUB),
 	VALUE(ABI_SEND_RESERVE),
 	VALUE(ABI_ROUTE_WORKER),
 	VALUE(ABI_INDEX_WORKER_BITS),
@@ -289,6 +311,12 @@ static const struct value {
 	VALUE(ABI_EVENT_NEIGHBOUR_WANTED),
 	VALUE(ABI_EVENT_BARRIER),
 	VALUE(ABI_N_EVENT_TYPES),
+	VALUE(ABI_REPORT_NONE),
+	VALUE(ABI_REPORT_DROP),
+	VALUE(ABI_N_REPORT_TYPES),
+	VALUE(ABI_DROP_OUTER),
+	VALUE(ABI_DROP_TO_PEER),
+	VALUE(ABI_DROP_PROBES),
 #undef VALUE
 };
 /* clang-format on */
@@ -364,12 +392,15 @@ static int print_parts(void)
 		print_part(&region, "counters", abi_region_worker_counters(&region, w));
 		print_part(&region, "command ring", abi_region_cmd_ring(&region, w).ring);
 		print_part(&region, "event ring", abi_region_event_ring(&region, w).ring);
+		print_part(&region, "report ring", abi_region_report_ring(&region, w).ring);
 		print_part(&region, "command records", abi_region_cmd_ring(&region, w).records);
 		print_part(&region, "event records", abi_region_event_ring(&region, w).records);
+		print_part(&region, "report records", abi_region_report_ring(&region, w).records);
 		print_part(&region, "session 0", abi_region_session(&region, w, 0));
 		print_part(&region, "session 1", abi_region_session(&region, w, 1));
 		print_part(&region, "peer counters 0", abi_region_peer_counters(&region, w, 0));
 		print_part(&region, "peer counters 1", abi_region_peer_counters(&region, w, 1));
+		print_part(&region, "drops", abi_region_drops(&region, w));
 	}
 	abi_region_fini(&region);
 	return 0;

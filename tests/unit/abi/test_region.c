@@ -76,7 +76,7 @@ static void no_two_parts_overlap(void **state)
 	struct {
 		void *start;
 		size_t len;
-	} parts[2 + ABI_PORTS_MAX + N_WORKERS * 8];
+	} parts[2 + ABI_PORTS_MAX + N_WORKERS * 11];
 	size_t n = 0;
 
 	(void)state;
@@ -87,6 +87,7 @@ static void no_two_parts_overlap(void **state)
 	for (uint32_t w = 0; w < N_WORKERS; w++) {
 		struct abi_ring_end cmd = abi_region_cmd_ring(&region, w);
 		struct abi_ring_end event = abi_region_event_ring(&region, w);
+		struct abi_ring_end report = abi_region_report_ring(&region, w);
 
 		PART(abi_region_worker_status(&region, w), sizeof(struct abi_worker_status));
 		PART(abi_region_worker_counters(&region, w), ABI_COUNTERS_LEN * 8);
@@ -94,10 +95,14 @@ static void no_two_parts_overlap(void **state)
 		PART(event.ring, sizeof(struct abi_ring));
 		PART(cmd.records, ABI_CMD_SLOTS * sizeof(struct abi_record));
 		PART(event.records, ABI_EVENT_SLOTS * sizeof(struct abi_record));
+		PART(report.ring, sizeof(struct abi_ring));
+		PART(report.records, ABI_REPORT_SLOTS * sizeof(struct abi_record));
 		PART(abi_region_session(&region, w, 0),
 		     region.n_slots * sizeof(struct abi_session));
 		PART(abi_region_peer_counters(&region, w, 0),
 		     N_PEERS * sizeof(struct abi_peer_counters));
+		PART(abi_region_drops(&region, w),
+		     abi_region_drop_pairs(N_PEERS) * sizeof(struct abi_drop_pair));
 	}
 #undef PART
 	for (size_t i = 0; i < n; i++) {
