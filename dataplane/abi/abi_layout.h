@@ -397,7 +397,7 @@ struct abi_session {
 	uint32_t port;
 	/* counters below this mark may have been used; stored before the first of a block is used */
 	uint64_t send_reserved;
-	uint64_t receive_next; /* 1 + highest counter accepted */
+	uint64_t pad0;
 	struct base_endpoint remote;
 	struct base_ip local;
 	/* 1 + the worker at which most of the last packets arrived, as the NIC or the kernel spread

@@ -2,7 +2,7 @@
  *
  *   page 0   header, port status          page 1   counters: exception thread, control
  *   then one block a worker, page-aligned: status, counters, ring indexes | commands | events |
- *   reports | sessions | peer counters | drops by peer and reason
+ *   reports | sessions | receive_next of the sessions | peer counters | drops by peer and reason
  *
  * so that no page is written by two workers, and no line by both processes. */
 #include "abi_region.h"
@@ -57,9 +57,14 @@ static uint64_t round_up_page(uint64_t len)
 	return (len + PAGE - 1) / PAGE * PAGE;
 }
 
-static uint64_t peer_counters_offset(uint32_t n_slots)
+static uint64_t receive_next_offset(uint32_t n_slots)
 {
 	return round_up_page(SESSIONS + n_slots * sizeof(struct abi_session));
+}
+
+static uint64_t peer_counters_offset(uint32_t n_slots)
+{
+	return round_up_page(receive_next_offset(n_slots) + n_slots * sizeof(uint64_t));
 }
 
 static uint64_t drops_offset(uint32_t n_peers, uint32_t n_slots)
@@ -358,6 +363,13 @@ struct abi_session *abi_region_session(const struct abi_region *region, uint32_t
 {
 	assert(slot < region->n_slots);
 	return worker_part(region, worker, SESSIONS + slot * sizeof(struct abi_session));
+}
+
+uint64_t *abi_region_receive_next(const struct abi_region *region, uint32_t worker, uint32_t slot)
+{
+	assert(slot < region->n_slots);
+	return worker_part(region, worker,
+	                   receive_next_offset(region->n_slots) + slot * sizeof(uint64_t));
 }
 
 uint32_t abi_region_next_session(const struct abi_region *region, uint32_t worker, uint32_t slot)

@@ -47,6 +47,9 @@ struct abi_worker_status *abi_region_worker_status(const struct abi_region *regi
                                                    uint32_t worker);
 struct abi_session *abi_region_session(const struct abi_region *region, uint32_t worker,
                                        uint32_t slot);
+/* 1 + highest counter accepted on the session in this slot, 0 = none; its worker writes it with each
+ * packet. One word a slot and apart from the session, so that 100,000 of them stay in a cache. */
+uint64_t *abi_region_receive_next(const struct abi_region *region, uint32_t worker, uint32_t slot);
 /* The first slot, from this one on, whose memory was ever written, or n_slots. A walk over all slots asks
  * it before each: reading memory that nobody wrote would make it cost as much as if somebody had. */
 uint32_t abi_region_next_session(const struct abi_region *region, uint32_t worker, uint32_t slot);

@@ -50,7 +50,7 @@ static inline void learn(struct state *st, struct path_pkt *p)
 	if (unlikely(st->now_ns >= session->receive_soft_ns))
 		state_session_after_receive(st, session);
 	if (likely(next == p->counter + 1)) {
-		__atomic_store_n(&st->mirror[abi_index_slot(session->index)].receive_next, next,
+		__atomic_store_n(&st->receive_next[abi_index_slot(session->index)], next,
 		                 __ATOMIC_RELAXED);
 		follow_endpoint(st, p);
 	}

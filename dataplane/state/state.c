@@ -39,6 +39,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 		.n_peers = region->n_peers,
 		.counters = abi_region_worker_counters(region, setup->id),
 		.mirror = abi_region_session(region, setup->id, 0),
+		.receive_next = abi_region_receive_next(region, setup->id, 0),
 		.peer_counters = abi_region_peer_counters(region, setup->id, 0),
 		.current = setup->current,
 		.routes = setup->routes,

@@ -63,6 +63,7 @@ struct state {
 	uint64_t *counters;             /* in the region: this worker writes, anybody reads */
 	struct state_session *sessions; /* [n_slots] */
 	struct abi_session *mirror;     /* [n_slots], in the region: this worker writes */
+	uint64_t *receive_next;         /* [n_slots], likewise: 1 + highest counter accepted */
 	struct state_current *current;  /* [n_peers], shared by all workers */
 	struct state_peer *peers;       /* [n_peers] */
 	struct abi_peer_counters *peer_counters; /* [n_peers], in the region: this worker writes */

@@ -111,6 +111,7 @@ static void write_mirror(struct state *st, const struct state_session *session)
 {
 	struct abi_session *mirror = mirror_of(st, session);
 
+	st->receive_next[mirror - st->mirror] = 0;
 	*mirror = (struct abi_session){
 		.remote_index = session->remote_index,
 		.peer = session->peer,
@@ -161,7 +162,8 @@ int state_session_install(struct state *st, const struct abi_cmd_session_install
 	return 0;
 }
 
-static bool mirror_ok(const struct state *st, uint32_t slot, const struct abi_session *mirror)
+static bool mirror_ok(const struct state *st, uint32_t slot, const struct abi_session *mirror,
+                      uint64_t receive_next)
 {
 	return abi_index_slot(mirror->index) == slot
 	       && (mirror->remote.ip.family == BASE_IP_NONE
@@ -170,13 +172,16 @@ static bool mirror_ok(const struct state *st, uint32_t slot, const struct abi_se
 	       && (mirror->local.family == BASE_IP_NONE
 	           || mirror->local.family == mirror->remote.ip.family)
 	       && mirror->send_reserved <= WG_REJECT_AFTER_MESSAGES
-	       && mirror->receive_next <= WG_REJECT_AFTER_MESSAGES
+	       && receive_next <= WG_REJECT_AFTER_MESSAGES
 	       && geometry_ok(st, mirror->index, mirror->peer, mirror->role, mirror->port);
 }
 
-static void clear_mirror(struct abi_session *mirror)
+static void clear_mirror(struct state *st, uint32_t slot)
 {
+	struct abi_session *mirror = &st->mirror[slot];
+
 	__atomic_store_n(&mirror->index, ABI_INDEX_NONE, __ATOMIC_RELEASE);
+	st->receive_next[slot] = 0;
 	base_wipe(mirror, sizeof(*mirror));
 }
 
@@ -184,14 +189,16 @@ void state_session_resume(struct state *st, uint32_t slot)
 {
 	struct abi_session mirror = st->mirror[slot];
 	struct state_session *session = &st->sessions[slot];
+	uint64_t receive_next;
 
 	if (mirror.index == ABI_INDEX_NONE)
 		return;
+	receive_next = st->receive_next[slot];
 	/* Peers are told by control again soon; until then the session speaks for its own. */
 	if (mirror.peer < st->n_peers)
 		st->peers[mirror.peer].present = 1;
-	if (!mirror_ok(st, slot, &mirror)) {
-		clear_mirror(&st->mirror[slot]);
+	if (!mirror_ok(st, slot, &mirror, receive_next)) {
+		clear_mirror(st, slot);
 		goto out;
 	}
 	*session = (struct state_session){
@@ -213,10 +220,10 @@ void state_session_resume(struct state *st, uint32_t slot)
 	};
 	memcpy(session->receive_key, mirror.receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, mirror.send_key, sizeof(session->send_key));
-	if (mirror.receive_next == 0)
+	if (receive_next == 0)
 		wg_replay_init(&session->window);
 	else
-		wg_replay_resume(&session->window, mirror.receive_next);
+		wg_replay_resume(&session->window, receive_next);
 	start_session(st, session);
 out:
 	base_wipe(&mirror, sizeof(mirror));
@@ -237,7 +244,7 @@ void state_session_retire(struct state *st, struct state_session *session)
 	state_session_publish(st, session);
 	state_current_clear(&st->current[session->peer], session->index);
 	unlink_session(st, session);
-	clear_mirror(mirror_of(st, session));
+	clear_mirror(st, abi_index_slot(session->index));
 	st->n_ended++;
 	base_wipe(session, sizeof(*session));
 }

@@ -3,8 +3,8 @@
  * The order of the fields is that of their use by a packet: see the lines below.
  *
  * What a restart needs is mirrored into the slot's struct abi_session in the region: install and
- * retire at once; send_reserved before the first counter of a block is used; receive_next before a
- * packet is passed on; the rest by the timer scan. */
+ * retire at once; send_reserved before the first counter of a block is used; receive_next, in a table of
+ * its own, before a packet is passed on; the rest by the timer scan. */
 #ifndef STATE_SESSION_H
 #define STATE_SESSION_H
 
@@ -32,9 +32,9 @@ _Static_assert(sizeof(struct state_heard) == 4, "one comparison");
  * the last 64 bytes, of which IPv4 needs 58, are a line. */
 #define STATE_HEADER_ROOM 80U
 
-/* A packet on its way in needs lines 6 and 0, a word of the window, and the mirror; on its way out
- * lines 1, 3 (with IPv6 2) and 0. An odd number of lines, so that the same line of many sessions
- * spreads over all sets of a cache. */
+/* A packet on its way in needs lines 6 and 0, a word of the window, and its word of
+ * state.receive_next; on its way out lines 1, 3 (with IPv6 2) and 0. An odd number of lines, so that the
+ * same line of many sessions spreads over all sets of a cache. */
 struct state_session {
 	/* line 0, both directions: written for each packet */
 	struct wg_timers_data timers;

@@ -204,7 +204,7 @@ static const struct line lines[] = {
 	FIELD(abi_session, confirmed),
 	FIELD(abi_session, port),
 	FIELD(abi_session, send_reserved),
-	FIELD(abi_session, receive_next),
+	FIELD(abi_session, pad0),
 	FIELD(abi_session, remote),
 	FIELD(abi_session, local),
 	FIELD(abi_session, arrives_at),
@@ -398,6 +398,8 @@ static int print_parts(void)
 		print_part(&region, "report records", abi_region_report_ring(&region, w).records);
 		print_part(&region, "session 0", abi_region_session(&region, w, 0));
 		print_part(&region, "session 1", abi_region_session(&region, w, 1));
+		print_part(&region, "receive next 0", abi_region_receive_next(&region, w, 0));
+		print_part(&region, "receive next 1", abi_region_receive_next(&region, w, 1));
 		print_part(&region, "peer counters 0", abi_region_peer_counters(&region, w, 0));
 		print_part(&region, "peer counters 1", abi_region_peer_counters(&region, w, 1));
 		print_part(&region, "drops", abi_region_drops(&region, w));
