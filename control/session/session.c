@@ -1,191 +1,13 @@
-/* The table: peers by id and by key, time, and the way in for messages and events. */
+/* The table: made and destroyed; and the way in for messages and events. */
 #include "base_bytes.h"
-#include "base_log.h"
 #include "program.h"
 #include "session_table.h"
-#include "wg_key.h"
 
 #include <sodium.h>
 
-#include <assert.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- time --------------------------------------------------------------------------------------- */
-
-/* Set the timer for the first peer of the heap. */
-static void timer_arm(struct session_table *table)
-{
-	const struct session_peer *peer = session__heap_first(&table->heap);
-	uint64_t now_ns, delay_ns;
-	struct timeval delay;
-
-	if (peer == NULL) {
-		event_del(table->timer);
-		table->timer_ns = WG_TIMER_NEVER;
-		return;
-	}
-	if (table->timer_ns == peer->wake_ns)
-		return;
-	now_ns = session__now(table);
-	delay_ns = peer->wake_ns > now_ns ? peer->wake_ns - now_ns : 0;
-	delay.tv_sec = (time_t)(delay_ns / BASE_NS_PER_S);
-	delay.tv_usec = (suseconds_t)(delay_ns % BASE_NS_PER_S / 1000 + 1);
-	if (delay.tv_usec >= 1000000)
-		delay.tv_usec = 999999;
-	if (event_add(table->timer, &delay) == 0)
-		table->timer_ns = peer->wake_ns;
-	else
-		log_err("session", "timer cannot be set: handshakes are not repeated");
-}
-
-void session__tick(struct session_table *table, uint64_t now_ns)
-{
-	struct session_peer *peer;
-
-	while ((peer = session__heap_first(&table->heap)) != NULL && peer->wake_ns <= now_ns)
-		session__peer_turn(table, peer, now_ns);
-	timer_arm(table);
-}
-
-static void timer_fired(evutil_socket_t fd, short what, void *arg)
-{
-	struct session_table *table = arg;
-
-	(void)fd;
-	(void)what;
-	table->timer_ns = WG_TIMER_NEVER;
-	session__tick(table, session__now(table));
-}
-
-/* When the oldest keypair of the ring has to go. */
-static uint64_t ring_expiry_ns(const struct wg_keypair_ring *ring)
-{
-	const struct wg_keypair *pairs[] = {&ring->previous, &ring->current, &ring->next};
-	uint64_t first_ns = WG_TIMER_NEVER;
-
-	for (size_t i = 0; i < BASE_ARRAY_LEN(pairs); i++) {
-		uint64_t end_ns = pairs[i]->birth_ns + WG_REJECT_AFTER_TIME_NS;
-
-		if (pairs[i]->index != 0 && end_ns < first_ns)
-			first_ns = end_ns;
-	}
-	return first_ns;
-}
-
-static void give_up(struct session_table *table, struct session_peer *peer)
-{
-	session__abandon(table, peer);
-	program_count(table->program, ABI_COUNTER_HS_GAVE_UP, 1);
-	log_info("session", "peer does not answer handshakes, given up after 90 s peer=%u",
-	         peer->id);
-}
-
-/* What the handshake timers ask for. Returns when they want to be asked again. */
-static uint64_t timers_turn(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
-{
-	uint64_t next_ns = WG_TIMER_NEVER;
-
-	/* While an initiation is being made the timers rest: they go on when it was sent. */
-	while (peer->creating == 0 && peer->wanted_ns == 0) {
-		switch (wg_timers_handshake_poll(&peer->timers, now_ns, &next_ns)) {
-		case WG_TIMERS_HANDSHAKE_NOTHING:
-			return next_ns;
-		case WG_TIMERS_HANDSHAKE_SEND_INITIATION:
-			session__initiate(table, peer, now_ns);
-			break;
-		case WG_TIMERS_HANDSHAKE_GIVE_UP:
-			give_up(table, peer);
-			break;
-		case WG_TIMERS_HANDSHAKE_ZERO_KEYS:
-			session__keys_retire(table, peer, wg_keypair_clear(&peer->ring));
-			session__abandon(table, peer);
-			break;
-		}
-	}
-	return WG_TIMER_NEVER;
-}
-
-void session__peer_turn(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
-{
-	uint64_t wake_ns, expiry_ns;
-
-	session__keys_retire(table, peer, wg_keypair_expire(&peer->ring, now_ns));
-	if (peer->wanted_ns != 0 && peer->wanted_ns <= now_ns && peer->creating == 0)
-		session__initiate(table, peer, now_ns);
-	wake_ns = timers_turn(table, peer, now_ns);
-	expiry_ns = ring_expiry_ns(&peer->ring);
-	if (expiry_ns < wake_ns)
-		wake_ns = expiry_ns;
-	if (peer->wanted_ns != 0 && peer->wanted_ns < wake_ns)
-		wake_ns = peer->wanted_ns;
-	/* Never before now: one turn for each peer in one tick. */
-	if (wake_ns <= now_ns)
-		wake_ns = now_ns + 1;
-	session__heap_set(&table->heap, peer, wake_ns);
-}
-
-/* ---- to the threads and back --------------------------------------------------------------------- */
-
-struct session_peer *session__job_peer(const struct session_table *table,
-                                       const struct session_job *job)
-{
-	struct session_peer *peer = session__peer(table, job->peer);
-
-	if (peer == NULL || peer->generation != job->generation || table->epoch != job->epoch)
-		return NULL;
-	return peer;
-}
-
-static void jobs_submitted(evutil_socket_t fd, short what, void *arg)
-{
-	struct session_table *table = arg;
-
-	(void)fd;
-	(void)what;
-	session__jobs_flush(&table->jobs);
-}
-
-/* The event runs in this turn of the loop, behind the callbacks that are due before it. */
-void session__submit(struct session_table *table, struct session_job *job)
-{
-	if (table->jobs.n_new == 0)
-		event_active(table->submit_event, EV_TIMEOUT, 0);
-	session__jobs_submit(&table->jobs, job);
-}
-
-static void jobs_finished(evutil_socket_t fd, short what, void *arg)
-{
-	struct session_table *table = arg;
-	uint64_t now_ns = session__now(table);
-	struct session_job *job;
-	uint64_t n;
-
-	(void)what;
-	/* Nothing to read means another turn has taken the results already. */
-	if (read(fd, &n, sizeof(n)) != sizeof(n) && errno != EAGAIN)
-		log_err("session", "eventfd of the handshake threads err=%s", strerror(errno));
-	while ((job = session__jobs_done(&table->jobs)) != NULL) {
-		switch (job->kind) {
-		case SESSION_JOB_OPEN:
-			session__initiation_opened(table, job, now_ns);
-			break;
-		case SESSION_JOB_RESPOND:
-			session__response_made(table, job, now_ns);
-			break;
-		case SESSION_JOB_INITIATE:
-			session__initiation_made(table, job, now_ns);
-			break;
-		case SESSION_JOB_FINISH:
-			session__response_consumed(table, job, now_ns);
-			break;
-		}
-	}
-	timer_arm(table);
-}
 
 /* ---- table -------------------------------------------------------------------------------------- */
 
@@ -217,28 +39,6 @@ static void tables_free(struct session_table *table)
 	free(table->peers);
 }
 
-static int events_add(struct session_table *table, struct event_base *base)
-{
-	table->done_event = event_new(base, table->jobs.done_fd, EV_READ | EV_PERSIST,
-	                              jobs_finished, table);
-	table->submit_event = event_new(base, -1, 0, jobs_submitted, table);
-	table->timer = evtimer_new(base, timer_fired, table);
-	if (table->done_event == NULL || table->submit_event == NULL || table->timer == NULL
-	    || event_add(table->done_event, NULL) != 0)
-		return -ENOMEM;
-	return 0;
-}
-
-static void events_free(struct session_table *table)
-{
-	if (table->done_event != NULL)
-		event_free(table->done_event);
-	if (table->submit_event != NULL)
-		event_free(table->submit_event);
-	if (table->timer != NULL)
-		event_free(table->timer);
-}
-
 int session_create(struct event_base *base, struct program *program,
                    const uint8_t private_key[static 32], uint32_t n_threads, uint32_t n_peers,
                    struct session_table **out)
@@ -264,14 +64,14 @@ int session_create(struct event_base *base, struct program *program,
 	r = session__jobs_init(&table->jobs, &table->identity, n_threads);
 	if (r != 0)
 		goto err_tables;
-	r = events_add(table, base);
+	r = session__events_add(table, base);
 	if (r != 0)
 		goto err_events;
 	*out = table;
 	return 0;
 
 err_events:
-	events_free(table);
+	session__events_free(table);
 	session__jobs_fini(&table->jobs);
 err_tables:
 	tables_free(table);
@@ -280,21 +80,15 @@ err_tables:
 	return r;
 }
 
-static void peer_free(struct session_peer *peer)
-{
-	base_wipe(peer, sizeof(*peer));
-	free(peer);
-}
-
 void session_destroy(struct session_table *table)
 {
 	if (table == NULL)
 		return;
-	events_free(table);
+	session__events_free(table);
 	session__jobs_fini(&table->jobs);
 	for (uint32_t id = 0; id < table->n_peers; id++)
 		if (table->peers[id] != NULL)
-			peer_free(table->peers[id]);
+			session__peer_free(table->peers[id]);
 	tables_free(table);
 	base_wipe(table, sizeof(*table));
 	free(table);
@@ -331,154 +125,6 @@ void session_on_stamp(struct session_table *table, const uint8_t *floor, session
 	}
 	table->on_stamp = fn;
 	table->on_stamp_arg = arg;
-}
-
-/* ---- peers -------------------------------------------------------------------------------------- */
-
-/* Keyed, because whoever adds peers chooses their keys. */
-static uint32_t bucket_of(const struct session_table *table,
-                          const uint8_t public_key[static WG_KEY_LEN])
-{
-	return (uint32_t)base_siphash(table->hash_key, public_key, WG_KEY_LEN) & table->bucket_mask;
-}
-
-struct session_peer *session__peer(const struct session_table *table, uint32_t id)
-{
-	return id < table->n_peers ? table->peers[id] : NULL;
-}
-
-struct session_peer *session__peer_by_key(const struct session_table *table,
-                                          const uint8_t public_key[static WG_KEY_LEN])
-{
-	struct session_peer *peer = table->buckets[bucket_of(table, public_key)];
-
-	while (peer != NULL && memcmp(peer->noise.public_key, public_key, WG_KEY_LEN) != 0)
-		peer = peer->hash_next;
-	return peer;
-}
-
-static void bucket_remove(struct session_table *table, struct session_peer *peer)
-{
-	struct session_peer **at = &table->buckets[bucket_of(table, peer->noise.public_key)];
-
-	while (*at != peer)
-		at = &(*at)->hash_next;
-	*at = peer->hash_next;
-}
-
-static void bucket_add(struct session_table *table, struct session_peer *peer)
-{
-	struct session_peer **at = &table->buckets[bucket_of(table, peer->noise.public_key)];
-
-	peer->hash_next = *at;
-	*at = peer;
-}
-
-static int peer_create(struct session_table *table, uint32_t id, const struct wg_noise_peer *noise)
-{
-	struct session_peer *peer = calloc(1, sizeof(*peer));
-
-	if (peer == NULL)
-		return -ENOMEM;
-	peer->id = id;
-	peer->heap_at = SESSION_HEAP_NONE;
-	peer->generation = ++table->generation;
-	peer->noise = *noise;
-	wg_cookie_maker_init(&peer->cookie, noise->public_key);
-	wg_timers_handshake_init(&peer->timers);
-	peer->source.port = UINT32_MAX;
-	peer->source.worker = id % table->slots.n_workers;
-	table->peers[id] = peer;
-	bucket_add(table, peer);
-	return 0;
-}
-
-/* The configured endpoint, when it is another one than is in use. */
-static void peer_set_endpoint(struct session_table *table, struct session_peer *peer,
-                              const struct base_endpoint *endpoint)
-{
-	if (endpoint == NULL || endpoint->port == 0
-	    || base_endpoint_equal(endpoint, &peer->source.remote))
-		return;
-	peer->source.remote = *endpoint;
-	peer->source.local = (struct base_ip){0};
-	peer->source.port = UINT32_MAX;
-	session__keys_redirect(table, peer);
-}
-
-static bool same_keys(const struct session_peer *peer, const struct wg_noise_peer *noise)
-{
-	return base_equal_ct(peer->noise.public_key, noise->public_key, WG_KEY_LEN)
-	       && base_equal_ct(peer->noise.preshared_key, noise->preshared_key, WG_KEY_LEN);
-}
-
-int session_peer_put(struct session_table *table, uint32_t id, const uint8_t public_key[static 32],
-                     const uint8_t *preshared_key, const struct base_endpoint *endpoint,
-                     const uint8_t *last_timestamp)
-{
-	static const uint8_t no_preshared_key[WG_KEY_LEN];
-	struct session_peer *holder = session__peer_by_key(table, public_key);
-	struct wg_noise_peer noise;
-	int r;
-
-	assert(id < table->n_peers);
-	if (holder != NULL && holder->id != id)
-		return -EEXIST;
-	r = wg_noise_peer_init(&noise, &table->identity, public_key,
-	                       preshared_key != NULL ? preshared_key : no_preshared_key);
-	if (r != 0)
-		return r;
-	if (table->peers[id] != NULL && !same_keys(table->peers[id], &noise))
-		session_peer_drop(table, id);
-	if (table->peers[id] == NULL)
-		r = peer_create(table, id, &noise);
-	base_wipe(&noise, sizeof(noise));
-	if (r != 0)
-		return r;
-	if (last_timestamp != NULL
-	    && memcmp(last_timestamp, table->peers[id]->noise.last_timestamp, WG_TIMESTAMP_LEN) > 0)
-		memcpy(table->peers[id]->noise.last_timestamp, last_timestamp, WG_TIMESTAMP_LEN);
-	peer_set_endpoint(table, table->peers[id], endpoint);
-	return 0;
-}
-
-void session_peer_drop(struct session_table *table, uint32_t id)
-{
-	struct session_peer *peer = session__peer(table, id);
-
-	if (peer == NULL)
-		return;
-	/* What retires its sessions is lost when the dataplane is not there to take it: whoever gets
-	 * the id next must not inherit them from the region. */
-	session_peer_disown(table, id);
-	session__keys_retire(table, peer, wg_keypair_clear(&peer->ring));
-	session__abandon(table, peer);
-	session__heap_set(&table->heap, peer, WG_TIMER_NEVER);
-	bucket_remove(table, peer);
-	table->peers[id] = NULL;
-	peer_free(peer);
-	timer_arm(table);
-}
-
-void session_peer_disown(struct session_table *table, uint32_t id)
-{
-	assert(id < table->n_peers);
-	table->disowned_ns[id] = session__now(table);
-}
-
-int session_peer_info(const struct session_table *table, uint32_t id, struct session_peer_info *out)
-{
-	const struct session_peer *peer = session__peer(table, id);
-
-	if (peer == NULL)
-		return -ENOENT;
-	*out = (struct session_peer_info){
-		.last_handshake_wall_ns = peer->last_handshake_wall_ns,
-		.endpoint = peer->source.remote,
-		.current_index = peer->ring.current.index,
-	};
-	memcpy(out->last_timestamp, peer->noise.last_timestamp, WG_TIMESTAMP_LEN);
-	return 0;
 }
 
 /* ---- messages ----------------------------------------------------------------------------------- */
@@ -569,7 +215,7 @@ void session_handshake_in(struct session_table *table, uint32_t worker,
 		response_in(table, &source, event->message, macs == WG_COOKIE_MAC2_OK, now_ns);
 	else
 		cookie_in(table, event->message, now_ns);
-	timer_arm(table);
+	session__timer_arm(table);
 }
 
 /* ---- events ------------------------------------------------------------------------------------- */
@@ -581,7 +227,7 @@ void session_confirmed(struct session_table *table, uint32_t index, uint32_t id)
 	if (peer == NULL)
 		return;
 	session__keys_used(table, peer, index, session__now(table));
-	timer_arm(table);
+	session__timer_arm(table);
 }
 
 void session_endpoint_moved(struct session_table *table, const struct abi_event_endpoint *event)
@@ -598,7 +244,7 @@ void session_endpoint_moved(struct session_table *table, const struct abi_event_
 	if (event->index != peer->ring.current.index)
 		session__keys_redirect(table, peer);
 	session__changed(table, peer);
-	timer_arm(table);
+	session__timer_arm(table);
 }
 
 void session_wanted(struct session_table *table, uint32_t id, uint32_t index)
@@ -616,7 +262,7 @@ void session_wanted(struct session_table *table, uint32_t id, uint32_t index)
 	    && now_ns - current->birth_ns < WG_REKEY_TIMEOUT_NS)
 		return;
 	session__want(table, peer, now_ns);
-	timer_arm(table);
+	session__timer_arm(table);
 }
 
 void session_rekey_due(struct session_table *table, uint32_t id, uint32_t index)
@@ -629,7 +275,7 @@ void session_rekey_due(struct session_table *table, uint32_t id, uint32_t index)
 	session__keys_used(table, peer, index, now_ns);
 	if (index == peer->ring.current.index)
 		session__want(table, peer, now_ns);
-	timer_arm(table);
+	session__timer_arm(table);
 }
 
 /* A dataplane without our sessions: every peer whose endpoint is known is called, paced. */
@@ -675,7 +321,7 @@ void session_attached(struct session_table *table, bool resumed)
 	for (uint32_t id = 0; id < table->n_peers; id++)
 		if (table->peers[id] != NULL)
 			session__peer_turn(table, table->peers[id], now_ns);
-	timer_arm(table);
+	session__timer_arm(table);
 }
 
 void session_detached(struct session_table *table)

@@ -258,28 +258,40 @@ struct session_table {
 
 /* Replace the clocks, for tests. */
 void session__clock_set(struct session_table *table, const struct session_clock *clock);
-/* Hand a job to the threads, with all others of this turn of the main loop. */
-void session__submit(struct session_table *table, struct session_job *job);
-/* Look at every peer that is due. */
-void session__tick(struct session_table *table, uint64_t now_ns);
-
 static inline uint64_t session__now(const struct session_table *table)
 {
 	return table->clock.monotonic_ns();
 }
 
-struct session_peer *session__peer(const struct session_table *table, uint32_t id);
-struct session_peer *session__peer_by_key(const struct session_table *table,
-                                          const uint8_t public_key[static WG_KEY_LEN]);
-/* The peer a job was made for, if it is still the same one on the same dataplane; else NULL. */
-struct session_peer *session__job_peer(const struct session_table *table,
-                                       const struct session_job *job);
 void session__changed(struct session_table *table, const struct session_peer *peer);
-/* Expire, retransmit, give up; then set when to look again. */
-void session__peer_turn(struct session_table *table, struct session_peer *peer, uint64_t now_ns);
 /* Send a handshake message to source. Returns 0 or -errno. */
 int session__inject(struct session_table *table, const struct session_source *source,
                     const uint8_t *message, uint16_t len);
+
+/* session_peer.c */
+/* NULL = not known. */
+struct session_peer *session__peer(const struct session_table *table, uint32_t id);
+struct session_peer *session__peer_by_key(const struct session_table *table,
+                                          const uint8_t public_key[static WG_KEY_LEN]);
+/* Wipe and free. */
+void session__peer_free(struct session_peer *peer);
+
+/* session_turn.c */
+/* The events of the table on the main loop. add returns 0 or -ENOMEM; free is fine after either. */
+int session__events_add(struct session_table *table, struct event_base *base)
+	__attribute__((warn_unused_result));
+void session__events_free(struct session_table *table);
+/* Hand a job to the threads, with all others of this turn of the main loop. */
+void session__submit(struct session_table *table, struct session_job *job);
+/* The peer a job was made for, if it is still the same one on the same dataplane; else NULL. */
+struct session_peer *session__job_peer(const struct session_table *table,
+                                       const struct session_job *job);
+/* Look at every peer that is due. */
+void session__tick(struct session_table *table, uint64_t now_ns);
+/* Expire, retransmit, give up; then set when to look again. */
+void session__peer_turn(struct session_table *table, struct session_peer *peer, uint64_t now_ns);
+/* Set the timer for the first peer of the heap. */
+void session__timer_arm(struct session_table *table);
 
 /* session_load.c */
 /* Under load, and without a valid mac2 or beyond the source's rate: count and return true. Without

@@ -1,0 +1,162 @@
+/* The peers: by id and by public key. */
+#include "base_bytes.h"
+#include "program.h"
+#include "session_table.h"
+#include "wg_key.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void session__peer_free(struct session_peer *peer)
+{
+	base_wipe(peer, sizeof(*peer));
+	free(peer);
+}
+
+/* Keyed, because whoever adds peers chooses their keys. */
+static uint32_t bucket_of(const struct session_table *table,
+                          const uint8_t public_key[static WG_KEY_LEN])
+{
+	return (uint32_t)base_siphash(table->hash_key, public_key, WG_KEY_LEN) & table->bucket_mask;
+}
+
+struct session_peer *session__peer(const struct session_table *table, uint32_t id)
+{
+	return id < table->n_peers ? table->peers[id] : NULL;
+}
+
+struct session_peer *session__peer_by_key(const struct session_table *table,
+                                          const uint8_t public_key[static WG_KEY_LEN])
+{
+	struct session_peer *peer = table->buckets[bucket_of(table, public_key)];
+
+	while (peer != NULL && memcmp(peer->noise.public_key, public_key, WG_KEY_LEN) != 0)
+		peer = peer->hash_next;
+	return peer;
+}
+
+static void bucket_remove(struct session_table *table, struct session_peer *peer)
+{
+	struct session_peer **at = &table->buckets[bucket_of(table, peer->noise.public_key)];
+
+	while (*at != peer)
+		at = &(*at)->hash_next;
+	*at = peer->hash_next;
+}
+
+static void bucket_add(struct session_table *table, struct session_peer *peer)
+{
+	struct session_peer **at = &table->buckets[bucket_of(table, peer->noise.public_key)];
+
+	peer->hash_next = *at;
+	*at = peer;
+}
+
+static int peer_create(struct session_table *table, uint32_t id, const struct wg_noise_peer *noise)
+{
+	struct session_peer *peer = calloc(1, sizeof(*peer));
+
+	if (peer == NULL)
+		return -ENOMEM;
+	peer->id = id;
+	peer->heap_at = SESSION_HEAP_NONE;
+	peer->generation = ++table->generation;
+	peer->noise = *noise;
+	wg_cookie_maker_init(&peer->cookie, noise->public_key);
+	wg_timers_handshake_init(&peer->timers);
+	peer->source.port = UINT32_MAX;
+	peer->source.worker = id % table->slots.n_workers;
+	table->peers[id] = peer;
+	bucket_add(table, peer);
+	return 0;
+}
+
+/* The configured endpoint, when it is another one than is in use. */
+static void peer_set_endpoint(struct session_table *table, struct session_peer *peer,
+                              const struct base_endpoint *endpoint)
+{
+	if (endpoint == NULL || endpoint->port == 0
+	    || base_endpoint_equal(endpoint, &peer->source.remote))
+		return;
+	peer->source.remote = *endpoint;
+	peer->source.local = (struct base_ip){0};
+	peer->source.port = UINT32_MAX;
+	session__keys_redirect(table, peer);
+}
+
+static bool same_keys(const struct session_peer *peer, const struct wg_noise_peer *noise)
+{
+	return base_equal_ct(peer->noise.public_key, noise->public_key, WG_KEY_LEN)
+	       && base_equal_ct(peer->noise.preshared_key, noise->preshared_key, WG_KEY_LEN);
+}
+
+int session_peer_put(struct session_table *table, uint32_t id, const uint8_t public_key[static 32],
+                     const uint8_t *preshared_key, const struct base_endpoint *endpoint,
+                     const uint8_t *last_timestamp)
+{
+	static const uint8_t no_preshared_key[WG_KEY_LEN];
+	struct session_peer *holder = session__peer_by_key(table, public_key);
+	struct wg_noise_peer noise;
+	int r;
+
+	assert(id < table->n_peers);
+	if (holder != NULL && holder->id != id)
+		return -EEXIST;
+	r = wg_noise_peer_init(&noise, &table->identity, public_key,
+	                       preshared_key != NULL ? preshared_key : no_preshared_key);
+	if (r != 0)
+		return r;
+	if (table->peers[id] != NULL && !same_keys(table->peers[id], &noise))
+		session_peer_drop(table, id);
+	if (table->peers[id] == NULL)
+		r = peer_create(table, id, &noise);
+	base_wipe(&noise, sizeof(noise));
+	if (r != 0)
+		return r;
+	if (last_timestamp != NULL
+	    && memcmp(last_timestamp, table->peers[id]->noise.last_timestamp, WG_TIMESTAMP_LEN) > 0)
+		memcpy(table->peers[id]->noise.last_timestamp, last_timestamp, WG_TIMESTAMP_LEN);
+	peer_set_endpoint(table, table->peers[id], endpoint);
+	return 0;
+}
+
+void session_peer_drop(struct session_table *table, uint32_t id)
+{
+	struct session_peer *peer = session__peer(table, id);
+
+	if (peer == NULL)
+		return;
+	/* What retires its sessions is lost when the dataplane is not there to take it: whoever gets
+	 * the id next must not inherit them from the region. */
+	session_peer_disown(table, id);
+	session__keys_retire(table, peer, wg_keypair_clear(&peer->ring));
+	session__abandon(table, peer);
+	session__heap_set(&table->heap, peer, WG_TIMER_NEVER);
+	bucket_remove(table, peer);
+	table->peers[id] = NULL;
+	session__peer_free(peer);
+	session__timer_arm(table);
+}
+
+void session_peer_disown(struct session_table *table, uint32_t id)
+{
+	assert(id < table->n_peers);
+	table->disowned_ns[id] = session__now(table);
+}
+
+int session_peer_info(const struct session_table *table, uint32_t id, struct session_peer_info *out)
+{
+	const struct session_peer *peer = session__peer(table, id);
+
+	if (peer == NULL)
+		return -ENOENT;
+	*out = (struct session_peer_info){
+		.last_handshake_wall_ns = peer->last_handshake_wall_ns,
+		.endpoint = peer->source.remote,
+		.current_index = peer->ring.current.index,
+	};
+	memcpy(out->last_timestamp, peer->noise.last_timestamp, WG_TIMESTAMP_LEN);
+	return 0;
+}
