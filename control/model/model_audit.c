@@ -63,15 +63,33 @@ static void audit_never_seen(struct model_audit *audit, const struct peer *peer,
 		                    "has never shaken hands");
 }
 
+static void audit_whole_subnet(struct model_audit *audit, const struct peer *peer,
+                               const struct grant_peer *world)
+{
+	(void)world;
+	if (peer->row.whole_subnet)
+		model__audit_report(audit, GRANT_WARNING, "whole-subnet", "peer", peer->row.name,
+		                    "its configuration has the whole tunnel nets: give it one of "
+		                    "peer config without --whole-subnet");
+}
+
+static void audit_disabled(struct model_audit *audit, const struct peer *peer,
+                           const struct grant_peer *world)
+{
+	(void)world;
+	if (peer->row.disabled)
+		model__audit_report(audit, GRANT_INFO, "disabled", "peer", peer->row.name,
+		                    "is disabled");
+}
+
 static model_audit_fn *const of_hub[] = {
 	audit_enforced,
 	audit_peer_to_peer,
 };
 
 static model_audit_peer_fn *const of_peers[] = {
-	audit_preshared_key,
-	audit_never_seen,
-	model__audit_networks,
+	audit_preshared_key, audit_never_seen,      audit_disabled,
+	audit_whole_subnet,  model__audit_networks,
 };
 
 /* ---- all of it ---------------------------------------------------------------------------------- */

@@ -1,4 +1,6 @@
 /* peer.add, peer.list, peer.show, peer.remove, peer.config */
+#include "model_peer.h"
+
 #include "base_bytes.h"
 #include "base_log.h"
 #include "base_text.h"
@@ -17,7 +19,6 @@
 
 #define LIMIT_DEFAULT 100
 #define ACTIVE_FOR_NS (180 * BASE_NS_PER_S) /* a session lives no longer without a handshake */
-#define PREFIXES_MAX  CONFIG_ALLOWED_MAX
 
 /* ---- one peer as JSON --------------------------------------------------------------------------- */
 
@@ -56,20 +57,21 @@ static uint64_t wall_of(uint64_t monotonic_ns)
 	                         : base_time_wall_ns() - (base_time_monotonic_ns() - monotonic_ns);
 }
 
-static json_t *peer_json(const struct model *model, const struct peer *peer)
+json_t *model__peer_json(const struct model *model, const struct peer *peer)
 {
 	const struct store_peer *row = &peer->row;
 	struct store_peer_state state = peer_state(model->setup.peers, peer);
 	struct abi_peer_counters counters = program_peer_counters(model->setup.program, row->id);
 	uint64_t now_ns = base_time_wall_ns();
-	bool active = state.last_handshake_wall_ns != 0
+	bool active = !row->disabled && state.last_handshake_wall_ns != 0
 	              && now_ns - state.last_handshake_wall_ns < ACTIVE_FOR_NS;
 
-	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
+	return json_pack("{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
 	                 " s:I, s:I, s:I, s:I, s:I}",
-	                 "name", row->name, "public_key", model__key(row->public_key),
-	                 "preshared_key", row->has_preshared_key, "addresses", addresses_json(row),
-	                 "allowed_ips", allowed_ips_json(row), "keepalive", (int)row->keepalive_s,
+	                 "name", row->name, "enabled", !row->disabled, "public_key",
+	                 model__key(row->public_key), "preshared_key", row->has_preshared_key,
+	                 "addresses", addresses_json(row), "allowed_ips", allowed_ips_json(row),
+	                 "whole_subnet", row->whole_subnet, "keepalive", (int)row->keepalive_s,
 	                 "declared_at", declared_json(model, peer), "created_at",
 	                 model__time(row->created_wall_ns), "endpoint",
 	                 model__endpoint(&state.endpoint), "last_handshake_at",
@@ -120,11 +122,11 @@ static int keys_make(const json_t *params, struct keys *keys)
 	return 0;
 }
 
-static uint32_t prefixes_read(const json_t *array, struct base_prefix *out)
+uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out)
 {
 	uint32_t n = 0;
 
-	for (size_t i = 0; i < json_array_size(array) && n < PREFIXES_MAX; i++)
+	for (size_t i = 0; i < json_array_size(array) && n < CONFIG_ALLOWED_MAX; i++)
 		if (base_prefix_parse(json_string_value(json_array_get(array, i)), &out[n]) == 0)
 			n++;
 	return n;
@@ -154,14 +156,16 @@ static int kill_switch_make(const struct model *model, const json_t *params, cha
 int model__peer_add(struct model *model, const json_t *params, json_t **result,
                     struct model_error *error)
 {
-	struct base_prefix ips[PREFIXES_MAX];
+	struct base_prefix ips[CONFIG_ALLOWED_MAX];
 	struct keys keys = {0};
 	struct peer_request request = {
 		.name = json_string_value(json_object_get(params, "name")),
 		.public_key = keys.public_key,
 		.ips = ips,
-		.n_ips = prefixes_read(json_object_get(params, "allowed_ips"), ips),
+		.n_ips = model__prefixes_read(json_object_get(params, "allowed_ips"), ips),
 		.keepalive_s = (uint16_t)json_integer_value(json_object_get(params, "keepalive")),
+		.is_gateway = json_is_true(json_object_get(params, "gateway")),
+		.whole_subnet = json_is_true(json_object_get(params, "whole_subnet")),
 	};
 	struct peer_error why = {0};
 	char kill_switch[MODEL_KILL_SWITCH_LEN];
@@ -182,8 +186,8 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 		model__table_refresh(model);
 		quick.private_key = keys.has_private ? keys.private_key : NULL;
 		quick.preshared_key = request.preshared_key;
-		*result = json_pack("{s:o, s:o}", "peer", peer_json(model, quick.peer), "config",
-		                    model__quick(model, &quick));
+		*result = json_pack("{s:o, s:o}", "peer", model__peer_json(model, quick.peer),
+		                    "config", model__quick(model, &quick));
 	}
 	base_wipe(&keys, sizeof(keys));
 	return err;
@@ -203,7 +207,7 @@ int model__peer_list(struct model *model, const json_t *params, json_t **result,
 
 	(void)error;
 	for (; peer && limit > 0; limit--) {
-		json_array_append_new(array, peer_json(model, peer));
+		json_array_append_new(array, model__peer_json(model, peer));
 		last = peer->row.name;
 		peer = peer_after(model->setup.peers, last);
 	}
@@ -218,7 +222,7 @@ int model__peer_show(struct model *model, const json_t *params, json_t **result,
 
 	if (!peer)
 		return -ENOENT;
-	*result = json_pack("{s:o}", "peer", peer_json(model, peer));
+	*result = json_pack("{s:o}", "peer", model__peer_json(model, peer));
 	return 0;
 }
 
@@ -249,6 +253,9 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 
 	if (!find(model, params, error))
 		return -ENOENT;
+	err = model__session_keep(model, name, params, error);
+	if (err < 0)
+		return err;
 	err = model__services_of_peer(model, name, service);
 	if (err < 0)
 		return model__refuse(error, err, "failed", NULL, "store: %s",
@@ -278,6 +285,8 @@ int model__peer_config(struct model *model, const json_t *params, json_t **resul
 {
 	char kill_switch[MODEL_KILL_SWITCH_LEN];
 	struct model_quick quick = {.peer = find(model, params, error), .kill_switch = kill_switch};
+	bool whole = json_is_true(json_object_get(params, "whole_subnet"));
+	struct peer_error why = {0};
 	int err;
 
 	if (!quick.peer)
@@ -285,6 +294,9 @@ int model__peer_config(struct model *model, const json_t *params, json_t **resul
 	err = kill_switch_make(model, params, kill_switch, sizeof(kill_switch), error);
 	if (err < 0)
 		return err;
+	err = peer_whole_subnet_set(model->setup.peers, quick.peer->row.name, whole, &why);
+	if (err < 0)
+		return model__refuse_peer(error, err, &why);
 	*result = json_pack("{s:o}", "config", model__quick(model, &quick));
 	return 0;
 }

@@ -38,6 +38,10 @@ int model__policy_change(struct model *model, struct grant_policy *next, const j
 int model__policy_judge(const struct model *model, const struct grant_policy *next,
                         const json_t *params, struct grant_error *why, struct model_error *error)
 	__attribute__((warn_unused_result));
+/* Refuse what would cut this peer off when the session that asks for it (params: session, force) comes from
+ * there. */
+int model__session_keep(const struct model *model, const char *peer, const json_t *params,
+                        struct model_error *error) __attribute__((warn_unused_result));
 /* model_policy_text.c: generation, difference and findings of a policy that is to come. */
 int model__policy_plan_json(struct model *model, const struct grant_policy *next, json_t **result,
                             struct model_error *error) __attribute__((warn_unused_result));

@@ -70,7 +70,7 @@ static void append_interface(struct text *text, const struct config *config,
 	append(text, "\nMTU = %u\n%s", config->tunnel_mtu, quick->kill_switch);
 }
 
-/* The tunnel nets, for a hub whose peers all reach each other. */
+/* The tunnel nets: of a hub whose peers all reach each other, and of a peer that is to have them. */
 static int reach_all(const struct config *config, struct base_prefix **out, size_t *n)
 {
 	*out = calloc(CONFIG_TUNNEL_MAX, sizeof(**out));
@@ -93,7 +93,7 @@ static int reach(const struct model *model, const struct peer *peer, struct base
 	size_t n_nets = 0;
 	int err = reach_all(model->setup.config, &nets, &n_nets);
 
-	if (err < 0 || model->setup.config->peer_to_peer) {
+	if (err < 0 || model->setup.config->peer_to_peer || peer->row.whole_subnet) {
 		*out = nets;
 		*n = n_nets;
 		return err;

@@ -55,6 +55,9 @@ struct peer_request {
 	                                  tunnel net and of full length becomes the address there */
 	uint32_t n_ips;
 	uint16_t keepalive_s;
+	bool is_gateway; /* networks that are no address in a tunnel net are approved; else they are
+	                      refused */
+	bool whole_subnet; /* see peer_whole_subnet_set() */
 };
 
 /* Returns 0, or -errno with error filled and nothing changed. */
@@ -63,6 +66,25 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 /* Returns 0, or -errno with error filled and nothing changed. Ends the peer's sessions. */
 int peer_remove(struct peer_table *table, const char *name, struct peer_error *error)
 	__attribute__((warn_unused_result));
+
+/* peer_change.c. All return 0, or -errno with error filled and nothing changed, and are stored.
+ *
+ * A disabled peer is nobody to session and program, as one that is removed: its handshakes are not
+ * answered, its sessions end, nothing is routed to it. It keeps its name, key, addresses and networks,
+ * also over a restart, and when the file declares it. To what is so already, nothing happens. */
+int peer_enable(struct peer_table *table, const char *name, bool enable, struct peer_error *error)
+	__attribute__((warn_unused_result));
+/* Approve networks behind the peer, which makes it a gateway; or withdraw some of those it has. All or
+ * none; not of a peer that the file declares, which says them itself. */
+int peer_networks_add(struct peer_table *table, const char *name, const struct base_prefix *nets,
+                      uint32_t n_nets, struct peer_error *error)
+	__attribute__((warn_unused_result));
+int peer_networks_drop(struct peer_table *table, const char *name, const struct base_prefix *nets,
+                       uint32_t n_nets, struct peer_error *error)
+	__attribute__((warn_unused_result));
+/* Remember that the configuration it was given last has the whole tunnel nets, or that it has not. */
+int peer_whole_subnet_set(struct peer_table *table, const char *name, bool whole_subnet,
+                          struct peer_error *error) __attribute__((warn_unused_result));
 
 /* NULL = none. */
 const struct peer *peer_find(const struct peer_table *table, const char *name);

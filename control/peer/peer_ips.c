@@ -275,6 +275,35 @@ int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
 	return err;
 }
 
+int peer__refuse_networks(const struct peer_table *table, const struct base_prefix *ips,
+                          uint32_t n_ips, struct peer_error *error)
+{
+	char text[BASE_PREFIX_STRLEN];
+
+	for (uint32_t i = 0; i < n_ips; i++)
+		if (!net_of(table->setup.config, &ips[i]))
+			return peer__refuse(
+				error, -EPERM, "not_approved", "allowed_ips",
+				"allowed_ips: %s is a network behind the peer, which only a "
+				"gateway has; --gateway approves it",
+				base_prefix_format(&ips[i], text));
+	return 0;
+}
+
+int peer__refuse_addresses(const struct peer_table *table, const struct base_prefix *ips,
+                           uint32_t n_ips, struct peer_error *error)
+{
+	char text[BASE_PREFIX_STRLEN];
+
+	for (uint32_t i = 0; i < n_ips; i++)
+		if (net_of(table->setup.config, &ips[i]))
+			return peer__refuse(error, -EINVAL, "invalid", "networks",
+			                    "networks: %s is an address in the hub's tunnel net, "
+			                    "not a network behind the peer",
+			                    base_prefix_format(&ips[i], text));
+	return 0;
+}
+
 /* Take out what the row holds, of its prefixes in order the first n. */
 static void let_go(struct peer_table *table, const struct store_peer *row, uint32_t n)
 {

@@ -171,9 +171,13 @@ int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t
 	const struct base_endpoint *endpoint = peer->configured.port != 0 ? &peer->configured
 	                                                                  : &row->state.endpoint;
 	bool heard = memcmp(row->state.last_timestamp, no_timestamp, sizeof(no_timestamp)) != 0;
-	int err = session_peer_put(table->setup.session, row->id, row->public_key, preshared_key,
-	                           endpoint->port != 0 ? endpoint : NULL,
-	                           heard ? row->state.last_timestamp : NULL);
+	int err;
+
+	if (row->disabled)
+		return 0;
+	err = session_peer_put(table->setup.session, row->id, row->public_key, preshared_key,
+	                       endpoint->port != 0 ? endpoint : NULL,
+	                       heard ? row->state.last_timestamp : NULL);
 
 	if (err == -EINVAL)
 		return peer__refuse(error, err, "invalid", "public_key",
@@ -240,12 +244,16 @@ static int row_make(const struct peer_table *table, const struct peer_request *r
 	snprintf(row->name, sizeof(row->name), "%s", request->name);
 	memcpy(row->public_key, request->public_key, 32);
 	row->keepalive_s = request->keepalive_s;
+	row->whole_subnet = request->whole_subnet;
 	row->created_wall_ns = base_time_wall_ns();
 	if (request->preshared_key) {
 		row->has_preshared_key = true;
 		memcpy(row->preshared_key, request->preshared_key, 32);
 	}
-	err = peer__add_ips(table, row, request->ips, request->n_ips, error);
+	if (!request->is_gateway)
+		err = peer__refuse_networks(table, request->ips, request->n_ips, error);
+	if (err == 0)
+		err = peer__add_ips(table, row, request->ips, request->n_ips, error);
 	return err < 0 ? err : peer__give_addresses(table, row, error);
 }
 

@@ -46,11 +46,18 @@ void peer__let_go(struct peer_table *table, const struct store_peer *row);
  * all peers in the table but row's own id. */
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
                   const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error);
+/* Refuse those of ips that are no address in a tunnel net: only a gateway has such. */
+int peer__refuse_networks(const struct peer_table *table, const struct base_prefix *ips,
+                          uint32_t n_ips, struct peer_error *error);
+/* The same for those that are one: nobody has such behind it. */
+int peer__refuse_addresses(const struct peer_table *table, const struct base_prefix *ips,
+                           uint32_t n_ips, struct peer_error *error);
 /* Give row an address in each tunnel net where it has none. */
 int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
                          struct peer_error *error);
 
-/* peer_table.c: tell session and program; on error both know nothing of the peer. */
+/* peer_table.c: tell session and program, unless the peer is disabled; on error both know nothing of
+ * it. */
 int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
                 struct peer_error *error);
 

@@ -98,9 +98,11 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	sqlite3_stmt *statement = store__prepare(
 		store,
 		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, allowed_ips,"
-		" keepalive, declared, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+		" keepalive, declared, created, enabled, whole_subnet)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 		" ON CONFLICT (id) DO UPDATE SET name = ?2, public_key = ?3, preshared_key = ?4,"
-		" addresses = ?5, allowed_ips = ?6, keepalive = ?7, declared = ?8, created = ?9");
+		" addresses = ?5, allowed_ips = ?6, keepalive = ?7, declared = ?8, created = ?9,"
+		" enabled = ?10, whole_subnet = ?11");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -120,7 +122,26 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_int(statement, 7, peer->keepalive_s);
 	sqlite3_bind_int(statement, 8, peer->declared);
 	sqlite3_bind_int64(statement, 9, (int64_t)peer->created_wall_ns);
+	sqlite3_bind_int(statement, 10, !peer->disabled);
+	sqlite3_bind_int(statement, 11, peer->whole_subnet);
 	return store__run(store, statement);
+}
+
+int store_peer_change(struct store *store, const struct store_peer *peer)
+{
+	char allowed_ips[LIST_LEN];
+	sqlite3_stmt *statement = store__prepare(
+		store, "UPDATE peers SET allowed_ips = ?2, enabled = ?3, whole_subnet = ?4"
+		       " WHERE id = ?1");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	allowed_ips_format(peer, allowed_ips);
+	sqlite3_bind_int64(statement, 1, peer->id);
+	sqlite3_bind_text(statement, 2, allowed_ips, -1, SQLITE_STATIC);
+	sqlite3_bind_int(statement, 3, !peer->disabled);
+	sqlite3_bind_int(statement, 4, peer->whole_subnet);
+	return store__change(store, statement);
 }
 
 int store_peer_drop(struct store *store, uint32_t id)
@@ -180,7 +201,12 @@ enum column {
 	COLUMN_ENDPOINT,
 	COLUMN_LAST_HANDSHAKE,
 	COLUMN_LAST_TIMESTAMP,
+	COLUMN_ENABLED,
+	COLUMN_WHOLE_SUBNET,
 };
+#define SELECT                                                                                     \
+	"SELECT id, name, public_key, preshared_key, addresses, allowed_ips, keepalive, declared," \
+	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet FROM peers"
 
 static int preshared_key_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
 {
@@ -225,6 +251,8 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	snprintf(peer->name, sizeof(peer->name), "%s", name);
 	peer->keepalive_s = (uint16_t)keepalive;
 	peer->declared = sqlite3_column_int(row, COLUMN_DECLARED) != 0;
+	peer->disabled = sqlite3_column_int(row, COLUMN_ENABLED) == 0;
+	peer->whole_subnet = sqlite3_column_int(row, COLUMN_WHOLE_SUBNET) != 0;
 	peer->created_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_CREATED);
 	if (base_key_from_base64(peer->public_key, store__text(row, COLUMN_PUBLIC_KEY)) < 0
 	    || lists_parse(store__text(row, COLUMN_ADDRESSES), store__text(row, COLUMN_ALLOWED_IPS),
@@ -235,17 +263,13 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	return 0;
 }
 
-int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
+/* Rows of a SELECT, which is finalized; *n gets how many there were. */
+static int each(struct store *store, sqlite3_stmt *statement, store_peer_fn *fn, void *arg,
+                uint32_t *n)
 {
-	sqlite3_stmt *statement = store__prepare(
-		store, "SELECT id, name, public_key, preshared_key, addresses, allowed_ips,"
-		       " keepalive, declared, created, endpoint, last_handshake, last_timestamp"
-		       " FROM peers ORDER BY id");
 	int result = SQLITE_DONE;
 	int err = 0;
 
-	if (!statement)
-		return store__fail(store, sqlite3_errcode(store->db));
 	while (err == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct store_peer peer = {0};
 
@@ -257,9 +281,33 @@ int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
 		else
 			err = fn(arg, &peer);
 		base_wipe(&peer, sizeof(peer));
+		(*n)++;
 	}
 	if (err == 0 && result != SQLITE_DONE)
 		err = store__fail(store, result);
 	sqlite3_finalize(statement);
 	return err;
+}
+
+int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
+{
+	sqlite3_stmt *statement = store__prepare(store, SELECT " ORDER BY id");
+	uint32_t n = 0;
+
+	if (!statement)
+		return store__fail(store, SQLITE_ERROR);
+	return each(store, statement, fn, arg, &n);
+}
+
+int store_peer_find(struct store *store, uint32_t id, store_peer_fn *fn, void *arg)
+{
+	sqlite3_stmt *statement = store__prepare(store, SELECT " WHERE id = ?");
+	uint32_t n = 0;
+	int err;
+
+	if (!statement)
+		return store__fail(store, SQLITE_ERROR);
+	sqlite3_bind_int64(statement, 1, id);
+	err = each(store, statement, fn, arg, &n);
+	return err == 0 && n == 0 ? -ENOENT : err;
 }

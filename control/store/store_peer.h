@@ -20,7 +20,9 @@ struct store_peer {
 	char name[CONFIG_NAME_LEN];
 	uint8_t public_key[32];
 	bool has_preshared_key;
-	bool declared; /* by the configuration file, not by `weir peer add` */
+	bool declared;     /* by the configuration file, not by `weir peer add` */
+	bool disabled;     /* known, and yet nobody: no handshake, no route */
+	bool whole_subnet; /* its configuration has the tunnel nets, whatever the grants say */
 	uint8_t preshared_key[32];
 	struct base_ip addresses[CONFIG_TUNNEL_MAX]; /* its own, in the tunnel nets */
 	uint32_t n_addresses;
@@ -35,6 +37,10 @@ struct store_peer {
  * Returns 0, -EEXIST (name or key belongs to another id), -errno. */
 int store_peer_put(struct store *store, const struct store_peer *peer)
 	__attribute__((warn_unused_result));
+/* Write what changes of a peer while it lives: allowed IPs, disabled, whole_subnet. Its keys need not be in
+ * peer. Returns 0, -ENOENT, -errno. */
+int store_peer_change(struct store *store, const struct store_peer *peer)
+	__attribute__((warn_unused_result));
 /* Returns 0, -ENOENT, -errno. */
 int store_peer_drop(struct store *store, uint32_t id) __attribute__((warn_unused_result));
 /* Returns 0, -ENOENT, -errno. */
@@ -46,6 +52,9 @@ int store_peer_state_put(struct store *store, uint32_t id, const struct store_pe
  * -EUCLEAN (a row cannot be what we wrote), -errno. */
 typedef int store_peer_fn(void *arg, const struct store_peer *peer);
 int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
+	__attribute__((warn_unused_result));
+/* The same for one of them; -ENOENT when there is none. */
+int store_peer_find(struct store *store, uint32_t id, store_peer_fn *fn, void *arg)
 	__attribute__((warn_unused_result));
 
 #endif

@@ -21,7 +21,7 @@ static const char *const steps[] = {
 	" addresses TEXT NOT NULL,"            /* comma-separated */
 	" allowed_ips TEXT NOT NULL,"          /* comma-separated */
 	" keepalive INTEGER NOT NULL,"         /* s */
-	" enabled INTEGER NOT NULL DEFAULT 1," /* room for disabling without removing */
+	" enabled INTEGER NOT NULL DEFAULT 1," /* 0 = weir peer disable */
 	" declared INTEGER NOT NULL,"
 	" created INTEGER NOT NULL,"                  /* ns since 1970, as all times */
 	" endpoint TEXT,"                             /* last seen */
@@ -53,6 +53,8 @@ static const char *const steps[] = {
 	" next_number INTEGER NOT NULL"
 	") STRICT;"
 	"INSERT INTO policy_state VALUES (0, 1);",
+	/* 3: peers whose configuration has the whole tunnel nets */
+	"ALTER TABLE peers ADD COLUMN whole_subnet INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

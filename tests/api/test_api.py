@@ -423,8 +423,10 @@ def completion_knows_commands_options_and_names(hub):
     """
     out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30,
                          check=True).stdout.splitlines()
-    assert out == ["peer", "add list show remove config", "--keepalive", "branch", "branch",
-                   "text json", "-o -h"], out
+    with open(METHODS, encoding="utf-8") as file:
+        names = [method["name"].split(".") for method in json.load(file)["methods"]]
+    verbs = " ".join(name[1] for name in names if name[0] == "peer")
+    assert out == ["peer", verbs, "--keepalive", "branch", "branch", "text json", "-o -h"], out
 
 
 def a_broken_description_is_refused(hub):
@@ -443,7 +445,8 @@ def a_broken_description_is_refused(hub):
 
     refused(lambda m: m.append(m[0]), "bad or double name")
     refused(lambda m: m[1]["arguments"][0].update(type="colour"), "bad name or type")
-    refused(lambda m: m[1]["arguments"][3].pop("max"), "an integer needs min and max")
+    refused(lambda m: next(a for a in m[1]["arguments"] if a["type"] == "integer").pop("max"),
+            "an integer needs min and max")
     refused(lambda m: m[1]["arguments"].reverse(), "positional arguments come first")
     refused(lambda m: m[1].update(frob=1), "unknown ['frob']")
 
@@ -454,7 +457,7 @@ def policed(hub):
     """Three peers, a gateway, one group and two grants."""
     for peer in ("app", "desk", "laptop"):
         hub.ok("peer", "add", peer)
-    hub.ok("peer", "add", "gate", "--allowed-ips", "192.168.50.0/24")
+    hub.ok("peer", "add", "gate", "--gateway", "--allowed-ips", "192.168.50.0/24")
     hub.ok("group", "add", "office", "--members", "laptop,desk", "--comment", "the people there")
     hub.ok("grant", "add", "web", "--who", "group:office", "--to", "peer:app", "--protocol", "tcp",
            "--ports", "8000-8080,443", "--comment", "the shop")
@@ -669,13 +672,54 @@ def who_works_through_the_tunnel_is_not_locked_out(hub):
     hub.ok("policy", "apply", path)  # not through the tunnel
 
 
+def a_peer_is_disabled_and_enabled_again(hub):
+    hub.ok("peer", "add", "laptop")
+    address = hub.json("peer", "show", "laptop")["peer"]["addresses"][0]
+    env = dict(os.environ, SSH_CONNECTION=f"{address} 50000 10.77.0.1 22")
+    for words in (("peer", "disable", "laptop"), ("peer", "remove", "laptop")):
+        run = subprocess.run([WEIR, "-s", hub.socket, *words], capture_output=True, text=True,
+                             timeout=30, env=env, check=False)
+        assert run.returncode == 1 and "--force" in run.stderr, run
+    for peer in ("laptop", "branch"):  # also one that the file declares
+        assert not hub.json("peer", "disable", peer)["peer"]["enabled"]
+        hub.restart()
+        assert not hub.json("peer", "show", peer)["peer"]["enabled"]
+        assert f'info: peer "{peer}": is disabled [disabled]' in hub.weir("audit", "policy").stdout
+        assert "disabled" in hub.ok("peer", "list")
+        assert hub.json("peer", "enable", peer)["peer"]["enabled"]
+    hub.refused(1, "no peer is called", "peer", "disable", "nobody")
+
+
+def only_an_approved_network_is_behind_a_peer(hub):
+    hub.refused(1, "--allowed-ips: 10.1.0.0/24 is a network behind the peer", "peer", "add", "a", "--allowed-ips", "10.1.0.0/24")
+    hub.ok("peer", "add", "a")
+    hub.ok("peer", "add", "b", "--gateway", "--allowed-ips", "10.2.0.0/24")
+    for network, text in (("0.0.0.0/0", "never everything"), ("10.77.0.0/24", "overlaps the hub's tunnel net"),
+                          ("10.2.0.0/25", 'belongs to peer "b"'), ("10.77.0.9/32", "not a network behind")):
+        hub.refused(1, text, "peer", "approve", "a", network)
+        assert hub.json("peer", "show", "a")["peer"]["allowed_ips"] == []
+    shown = hub.json("peer", "approve", "a", "10.3.0.0/24,10.4.0.0/24")["peer"]
+    assert shown["allowed_ips"] == ["10.3.0.0/24", "10.4.0.0/24"], shown
+    hub.ok("grant", "add", "g", "--who", "peer:b", "--to", "subnet:10.3.0.0/25", "--protocol", "any")
+    hub.refused(1, 'grant "g" names 10.3.0.0/24', "peer", "withdraw", "a", "10.3.0.0/24")
+    hub.ok("grant", "remove", "g")
+    hub.ok("peer", "withdraw", "a", "10.3.0.0/24")
+    hub.restart()
+    assert hub.json("peer", "show", "a")["peer"]["allowed_ips"] == ["10.4.0.0/24"]
+    hub.refused(1, "is declared in", "peer", "approve", "branch", "10.5.0.0/24")
+    hub.ok("peer", "config", "b", "--whole-subnet")
+    audit = json.loads(hub.weir("-o", "json", "audit", "policy").stdout)["findings"]
+    found = {(f["severity"], f["rule"], f["name"]) for f in audit}
+    assert found >= {("info", "gateway", "a"), ("info", "gateway", "b"), ("warning", "whole-subnet", "b")}, found
+
+
 def an_audit_tells_errors_by_its_exit_status(hub):
     run = hub.weir("audit", "policy")
     assert run.returncode == 1 and 'error: peer "branch": has no preshared key' in run.stdout, run
     run = hub.weir("-o", "json", "audit", "policy")
     audit = json.loads(run.stdout)
     assert run.returncode == 1 and audit["failed"] and audit["errors"] == 1, audit
-    hub.ok("peer", "add", "gate", "--allowed-ips", "10.1.0.0/16")
+    hub.ok("peer", "add", "gate", "--gateway", "--allowed-ips", "10.1.0.0/16")
     hub.ok("grant", "add", "all", "--who", "any", "--to", "any", "--protocol", "any")
     found = {(f["severity"], f["rule"], f["name"]) for f in json.loads(hub.weir("-o", "json", "audit", "policy").stdout)["findings"]}
     assert found >= {("info", "gateway", "gate"), ("warning", "any-any", "all"), ("info", "never-seen", "gate"),

@@ -78,7 +78,9 @@ static void show_peer_list(const json_t *result)
 		weir_table_cell(&table, weir_text_of(peer, "name"));
 		weir_table_cell(&table, weir_list_of(peer, "addresses", buf, sizeof(buf)));
 		weir_table_cell(&table, weir_text_of(peer, "endpoint"));
-		weir_table_cell(&table, weir_age_text(peer, "last_handshake_at", buf));
+		weir_table_cell(&table, json_is_false(json_object_get(peer, "enabled"))
+		                                ? "disabled"
+		                                : weir_age_text(peer, "last_handshake_at", buf));
 		weir_table_cell(&table, weir_bytes_text(weir_number_of(peer, "rx_bytes"), buf));
 		weir_table_cell(&table, weir_bytes_text(weir_number_of(peer, "tx_bytes"), buf));
 	}
@@ -93,6 +95,8 @@ static void show_peer(const json_t *result)
 
 	printf("name           %s\n", weir_text_of(peer, "name"));
 	printf("public key     %s\n", weir_text_of(peer, "public_key"));
+	printf("enabled        %s\n",
+	       json_is_false(json_object_get(peer, "enabled")) ? "no" : "yes");
 	printf("preshared key  %s\n",
 	       json_is_true(json_object_get(peer, "preshared_key")) ? "yes" : "no");
 	printf("addresses      %s\n", weir_list_of(peer, "addresses", buf, sizeof(buf)));
@@ -199,6 +203,8 @@ static const struct {
 } shows[] = {
 	{"status", show_status},           {"peer.add", show_config},
 	{"peer.list", show_peer_list},     {"peer.show", show_peer},
+	{"peer.enable", show_peer},        {"peer.disable", show_peer},
+	{"peer.approve", show_peer},       {"peer.withdraw", show_peer},
 	{"peer.remove", show_removed},     {"peer.config", show_config},
 	{"service.add", show_service_add}, {"service.list", show_service_list},
 	{"service.remove", show_removed},  {"counters", show_counters},

@@ -464,7 +464,8 @@ static void allowed_ips_of_a_configuration_follow_the_grants(void **state)
 	start(true);
 	call_ok("peer.add", "{\"name\": \"a\"}");
 	call_ok("peer.add", "{\"name\": \"b\"}");
-	call_ok("peer.add", "{\"name\": \"c\", \"allowed_ips\": [\"10.1.0.0/16\"]}");
+	call_ok("peer.add",
+	        "{\"name\": \"c\", \"gateway\": true, \"allowed_ips\": [\"10.1.0.0/16\"]}");
 	config_has("{\"name\": \"a\"}", "\nAllowedIPs = 10.77.0.1/32, fd77::1/128\n");
 	call_ok("grant.add", "{\"name\": \"g\", \"who\": \"peer:a\", \"to\": \"peer:b\", "
 	                     "\"protocol\": \"tcp\", \"ports\": [\"443\"]}");
@@ -478,6 +479,12 @@ static void allowed_ips_of_a_configuration_follow_the_grants(void **state)
 	           "\nAllowedIPs = 10.77.0.1/32, 10.77.0.2/32, fd77::1/128, fd77::2/128\n");
 	call_ok("grant.remove", "{\"name\": \"g\"}");
 	config_has("{\"name\": \"b\"}", "\nAllowedIPs = 10.77.0.1/32, fd77::1/128\n");
+	/* the whole nets when they are asked for, and remembered until they are not */
+	config_has("{\"name\": \"b\", \"whole_subnet\": true}",
+	           "\nAllowedIPs = 10.77.0.0/24, fd77::/64\n");
+	assert_true(peer_find(peers, "b")->row.whole_subnet);
+	config_has("{\"name\": \"b\"}", "\nAllowedIPs = 10.77.0.1/32, fd77::1/128\n");
+	assert_false(peer_find(peers, "b")->row.whole_subnet);
 	stop();
 }
 
@@ -553,7 +560,7 @@ static void shown_peer_has_everything_but_secrets(void **state)
 	(void)state;
 	start(true);
 	call_ok("peer.add", "{\"name\": \"a\", \"public_key\": \"" KEY_A "\", \"keepalive\": 25, "
-	                    "\"allowed_ips\": [\"10.1.0.0/16\"]}");
+	                    "\"gateway\": true, \"allowed_ips\": [\"10.1.0.0/16\"]}");
 	assert_int_equal(base_endpoint_parse("192.0.2.7:4000", &fake.info[0].endpoint), 0);
 	fake.info[0].last_handshake_wall_ns = UINT64_C(1700000000250000000);
 	result = call("peer.show", "{\"name\": \"a\"}");

@@ -134,6 +134,20 @@ int program_route_put(struct program *program, const struct base_prefix *prefix,
 	return 0;
 }
 
+int program_route_drop(struct program *program, const struct base_prefix *prefix, uint32_t peer)
+{
+	(void)program;
+	for (uint32_t i = 0; i < fake.n_routes; i++) {
+		if (fake.route_peer[i] != peer || !base_prefix_equal(&fake.route[i], prefix))
+			continue;
+		fake.n_routes--;
+		fake.route[i] = fake.route[fake.n_routes];
+		fake.route_peer[i] = fake.route_peer[fake.n_routes];
+		return 0;
+	}
+	return 0;
+}
+
 /* Readings that tell each other apart. */
 bool program_is_attached(const struct program *program)
 {

@@ -80,8 +80,11 @@ static int add(const char *name, int key_n, const char *ips, struct peer_error *
 	struct base_prefix prefixes[1];
 	uint8_t key[32];
 	const struct peer *peer = NULL;
-	struct peer_request request = {
-		.name = name, .public_key = key, .ips = prefixes, .keepalive_s = 25};
+	struct peer_request request = {.name = name,
+	                               .public_key = key,
+	                               .ips = prefixes,
+	                               .keepalive_s = 25,
+	                               .is_gateway = true};
 
 	key_of(key, key_n);
 	if (ips) {
@@ -204,6 +207,131 @@ static void removed_peer_is_gone_everywhere_and_its_address_is_used_next(void **
 	add_good("carol", 3, "10.1.0.0/16");
 	has_address("carol", "10.77.0.2", "fd77::2");
 	assert_int_not_equal(peer_find(table, "carol")->row.id, id); /* ids rest for a while */
+	stop();
+}
+
+static void disabled_peer_is_nobody_until_it_is_enabled_again(void **state)
+{
+	struct peer_error why;
+	uint8_t key[32], psk[32];
+	const struct peer *peer;
+	uint32_t id;
+
+	(void)state;
+	start_good();
+	add_good("other", 3, NULL);
+	key_of(key, 2);
+	key_of(psk, 77);
+
+	struct base_prefix net = prefix("10.1.0.0/16");
+	struct peer_request request = {.name = "gate",
+	                               .public_key = key,
+	                               .preshared_key = psk,
+	                               .ips = &net,
+	                               .n_ips = 1,
+	                               .is_gateway = true};
+
+	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
+	id = peer->row.id;
+	fake.info[id].last_handshake_wall_ns = 1700000000000000000;
+	memset(fake.info[id].last_timestamp, 7, 12);
+	assert_int_equal(peer_enable(table, "gate", true, &why), 0); /* is already */
+	assert_true(fake.known[id]);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(peer_enable(table, "gate", false, &why), 0);
+		assert_true(peer_find(table, "gate")->row.disabled);
+		assert_false(fake.known[id]);
+		assert_false(fake.peer[id]);
+		assert_int_equal(fake.n_routes, 2);
+		restart(); /* it stays so */
+		assert_false(fake.known[id]);
+		assert_int_equal(fake.n_routes, 2);
+		add_refused(
+			"thief", 4, "10.1.2.0/24", "exists", "allowed_ips",
+			"allowed_ips: 10.1.2.0/24 overlaps 10.1.0.0/16, which belongs to peer \"gate\"");
+		assert_int_equal(peer_enable(table, "gate", true, &why), 0);
+		assert_true(fake.known[id]);
+		assert_int_equal(fake.n_routes, 5);
+		assert_memory_equal(fake.preshared_key[id], psk, 32);
+		assert_int_equal(fake.timestamp[id][0], 7); /* what was heard is not taken again */
+	}
+	restart();
+	assert_true(fake.known[id]);
+	assert_int_equal(peer_enable(table, "nobody", false, &why), -ENOENT);
+	assert_string_equal(why.text, "name: no peer is called \"nobody\"");
+	stop();
+}
+
+static void networks_are_approved_and_withdrawn(void **state)
+{
+	static const struct {
+		const char *net, *text;
+	} cases[] = {
+		{"10.77.0.9/32",
+	         "networks: 10.77.0.9/32 is an address in the hub's tunnel net, not a network behind the peer"},
+		{"10.77.0.0/25",
+	         "allowed_ips: 10.77.0.0/25 overlaps the hub's tunnel net 10.77.0.0/24 (hub.tunnel)"},
+		{"0.0.0.0/0",
+	         "allowed_ips: 0.0.0.0/0 cannot be behind a peer: must be a unicast network, never everything"},
+		{"10.1.2.0/24",
+	         "allowed_ips: 10.1.2.0/24 overlaps 10.1.0.0/16, which belongs to peer \"gate\""},
+	};
+	struct base_prefix nets[2] = {prefix("10.2.0.0/16"), prefix("10.3.0.0/16")};
+	struct peer_error why;
+	uint32_t id;
+
+	(void)state;
+	start_good();
+	add_good("gate", 1, "10.1.0.0/16");
+	add_good("lone", 2, NULL);
+	id = peer_find(table, "lone")->row.id;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		struct base_prefix both[2] = {prefix("10.9.0.0/16"), prefix(cases[i].net)};
+
+		assert_true(peer_networks_add(table, "lone", both, 2, &why) < 0);
+		assert_string_equal(why.text, cases[i].text);
+		assert_int_equal(fake_route("10.9.0.0/16"), UINT32_MAX);
+		assert_int_equal(peer_find(table, "lone")->row.n_allowed_ips, 0);
+	}
+	assert_int_equal(peer_networks_add(table, "lone", nets, 2, &why), 0);
+	assert_int_equal(fake_route("10.2.0.0/16"), id);
+	add_refused(
+		"x", 3, "10.3.1.0/24", "exists", "allowed_ips",
+		"allowed_ips: 10.3.1.0/24 overlaps 10.3.0.0/16, which belongs to peer \"lone\"");
+	restart();
+	assert_int_equal(fake_route("10.3.0.0/16"), id);
+	nets[1] = prefix("10.4.0.0/16");
+	assert_int_equal(peer_networks_drop(table, "lone", nets, 2, &why), -ENOENT);
+	assert_string_equal(why.text,
+	                    "networks: peer \"lone\" has no network 10.4.0.0/16 behind it");
+	assert_int_equal(fake_route("10.2.0.0/16"), id);
+	assert_int_equal(peer_networks_drop(table, "lone", nets, 1, &why), 0);
+	assert_int_equal(fake_route("10.2.0.0/16"), UINT32_MAX);
+	assert_int_equal(fake_route("10.3.0.0/16"), id);
+	add_good("x", 3, "10.2.0.0/16");
+	stop();
+}
+
+static void only_a_gateway_has_networks_behind_it(void **state)
+{
+	uint8_t key[32];
+	struct base_prefix ips[2] = {prefix("10.77.0.9/32"), prefix("10.1.0.0/24")};
+	struct peer_request request = {.name = "spoke", .public_key = key, .ips = ips, .n_ips = 2};
+	const struct peer *peer;
+	struct peer_error why;
+
+	(void)state;
+	start_good();
+	key_of(key, 1);
+	assert_int_equal(peer_add(table, &request, &peer, &why), -EPERM);
+	assert_string_equal(why.code, "not_approved");
+	assert_string_equal(
+		why.text,
+		"allowed_ips: 10.1.0.0/24 is a network behind the peer, which only a gateway has; --gateway approves it");
+	assert_int_equal(fake.n_routes, 0);
+	request.n_ips = 1;
+	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
+	has_address("spoke", "10.77.0.9", "fd77::2");
 	stop();
 }
 
@@ -576,6 +704,9 @@ int main(void)
 		CASE(added_peer_gets_addresses_and_is_told_to_session_and_program),
 		CASE(peers_keep_id_address_and_preshared_key_over_a_restart),
 		CASE(removed_peer_is_gone_everywhere_and_its_address_is_used_next),
+		CASE(disabled_peer_is_nobody_until_it_is_enabled_again),
+		CASE(networks_are_approved_and_withdrawn),
+		CASE(only_a_gateway_has_networks_behind_it),
 		CASE(an_address_in_a_tunnel_net_can_be_asked_for),
 		CASE(what_cannot_be_added_is_refused_and_changes_nothing),
 		CASE(a_network_behind_a_peer_is_refused_naming_its_holder),

@@ -1,0 +1,12 @@
+/* What the files of peer.* share. Private to model. */
+#ifndef MODEL_PEER_H
+#define MODEL_PEER_H
+
+#include "model_method.h"
+
+/* model_peer.c: a peer as peer.show has it. */
+json_t *model__peer_json(const struct model *model, const struct peer *peer);
+/* Networks that model__check() has let through. out[CONFIG_ALLOWED_MAX]. Returns how many. */
+uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out);
+
+#endif

@@ -1,0 +1,99 @@
+/* peer.enable, peer.disable, peer.approve, peer.withdraw: what changes of a peer while it lives. */
+#include "model_peer.h"
+#include "model_policy.h"
+#include "model_table.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *name_of(const json_t *params)
+{
+	return json_string_value(json_object_get(params, "name"));
+}
+
+/* End of a change: workers and edge hear of it, and the answer is the peer as it is now. */
+static int finish(struct model *model, const json_t *params, int err, const struct peer_error *why,
+                  json_t **result, struct model_error *error)
+{
+	if (err < 0)
+		return model__refuse_peer(error, err, why);
+	model__table_refresh(model);
+	*result = json_pack("{s:o}", "peer",
+	                    model__peer_json(model,
+	                                     peer_find(model->setup.peers, name_of(params))));
+	return 0;
+}
+
+int model__peer_enable(struct model *model, const json_t *params, json_t **result,
+                       struct model_error *error)
+{
+	struct peer_error why = {0};
+	int err = peer_enable(model->setup.peers, name_of(params), true, &why);
+
+	return finish(model, params, err, &why, result, error);
+}
+
+int model__peer_disable(struct model *model, const json_t *params, json_t **result,
+                        struct model_error *error)
+{
+	struct peer_error why = {0};
+	int err = model__session_keep(model, name_of(params), params, error);
+
+	if (err < 0)
+		return err;
+	err = peer_enable(model->setup.peers, name_of(params), false, &why);
+	return finish(model, params, err, &why, result, error);
+}
+
+int model__peer_approve(struct model *model, const json_t *params, json_t **result,
+                        struct model_error *error)
+{
+	struct base_prefix nets[CONFIG_ALLOWED_MAX];
+	uint32_t n = model__prefixes_read(json_object_get(params, "networks"), nets);
+	struct peer_error why = {0};
+	int err = peer_networks_add(model->setup.peers, name_of(params), nets, n, &why);
+
+	/* What is wrong with a network is told in terms of peer.add's argument. */
+	if (err < 0 && why.field && strcmp(why.field, "allowed_ips") == 0)
+		return model__refuse(error, err, why.code, "networks", "networks%s",
+		                     why.text + strlen("allowed_ips"));
+	return finish(model, params, err, &why, result, error);
+}
+
+/* The first grant that has this network, or a part of it, at one of its ends. */
+static const struct grant *grant_of(const struct grant_policy *policy,
+                                    const struct base_prefix *net)
+{
+	for (uint32_t i = 0; i < policy->n_grants; i++) {
+		const struct grant *grant = &policy->grants[i];
+
+		if ((grant->who.kind == GRANT_SUBNET
+		     && base_prefix_overlap(&grant->who.subnet, net))
+		    || (grant->to.kind == GRANT_SUBNET
+		        && base_prefix_overlap(&grant->to.subnet, net)))
+			return grant;
+	}
+	return NULL;
+}
+
+int model__peer_withdraw(struct model *model, const json_t *params, json_t **result,
+                         struct model_error *error)
+{
+	struct base_prefix nets[CONFIG_ALLOWED_MAX];
+	uint32_t n = model__prefixes_read(json_object_get(params, "networks"), nets);
+	struct peer_error why = {0};
+	char text[BASE_PREFIX_STRLEN];
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct grant *grant = grant_of(&model->policy, &nets[i]);
+
+		if (grant)
+			return model__refuse(error, -EBUSY, "in_use", "networks",
+			                     "networks: grant \"%s\" names %s; remove the grant "
+			                     "first",
+			                     grant->name, base_prefix_format(&nets[i], text));
+	}
+	return finish(model, params,
+	              peer_networks_drop(model->setup.peers, name_of(params), nets, n, &why), &why,
+	              result, error);
+}
