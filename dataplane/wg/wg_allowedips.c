@@ -1,47 +1,10 @@
-/* Changing and walking the cryptokey routing table: the writer's side of the trie. Its shape, and
+/* Changing the cryptokey routing table: the writer's side of the trie. Its shape, and
  * what readers may meet meanwhile, are told in wg_allowedips_private.h. */
-#include "wg_allowedips_private.h"
+#include "wg_allowedips_trie.h"
 
 #include <errno.h>
 
 #define DEPTH_MAX 24U /* nodes from the root to the longest prefix: 128 / 6, and some */
-
-static struct wg_key key_mask(struct wg_key key, unsigned int len)
-{
-	if (len == 0)
-		return (struct wg_key){0};
-	if (len <= 64)
-		return (struct wg_key){.high = key.high & UINT64_MAX << (64 - len)};
-	return (struct wg_key){.high = key.high, .low = key.low & UINT64_MAX << (128 - len)};
-}
-
-/* A prefix and who holds it. */
-struct item {
-	struct wg_key key; /* zero behind len */
-	unsigned int len;
-	uint32_t value;
-};
-
-/* Returns -EINVAL for what is no prefix. */
-static int item_of(const struct base_prefix *prefix, uint32_t value, struct item *item,
-                   unsigned int *root)
-{
-	if (prefix->ip.family == BASE_IP_V4 && prefix->len <= 32) {
-		item->key = wg__key_v4(prefix->ip.bytes);
-		*root = WG_ROOT_V4;
-	} else if (prefix->ip.family == BASE_IP_V6 && prefix->len <= 128) {
-		item->key = wg__key_v6(prefix->ip.bytes);
-		*root = WG_ROOT_V6;
-	} else {
-		return -EINVAL;
-	}
-	if (value > WG_ALLOWEDIPS_VALUE_MAX)
-		return -EINVAL;
-	item->key = key_mask(item->key, prefix->len);
-	item->len = prefix->len;
-	item->value = value;
-	return 0;
-}
 
 /* Does it lie in the hash? */
 static bool is_hashed(const struct wg_allowedips *table, const struct base_prefix *prefix)
@@ -51,45 +14,19 @@ static bool is_hashed(const struct wg_allowedips *table, const struct base_prefi
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
 
-static unsigned int n_external(const struct wg_node *node)
-{
-	return (unsigned int)__builtin_popcountll(node->external);
-}
-
 static unsigned int n_slots(const struct wg_node *node)
 {
-	return n_external(node) + (unsigned int)__builtin_popcountll(node->internal);
+	return wg__node_n_external(node) + (unsigned int)__builtin_popcountll(node->internal);
 }
 
-/* Where an item that begins with the node's bits belongs in it. */
-struct place {
-	bool is_internal;
-	unsigned int bit;
-};
-
-static struct place place_of(const struct wg_node *node, struct wg_key key, unsigned int len)
+static struct wg_place place_of(const struct wg_node *node, struct wg_key key, unsigned int len)
 {
 	unsigned int more = len - node->block.len;
 	unsigned int bits = wg__key_bits(key, node->block.len);
 
 	if (more < WG_STRIDE)
-		return (struct place){true, 1U << more | bits >> (WG_STRIDE - more)};
-	return (struct place){false, bits};
-}
-
-static bool has_slot(const struct wg_node *node, struct place place)
-{
-	return ((place.is_internal ? node->internal : node->external) >> place.bit & 1) != 0;
-}
-
-/* The slot of a place whose bit is set. */
-static uint32_t *slot_of(struct wg_node *node, struct place place)
-{
-	uint64_t bits = place.is_internal ? node->internal : node->external;
-	uint64_t below = (UINT64_C(1) << place.bit) - 1;
-	unsigned int at = place.is_internal ? n_external(node) : 0;
-
-	return &node->slots[at + (unsigned int)__builtin_popcountll(bits & below)];
+		return (struct wg_place){true, 1U << more | bits >> (WG_STRIDE - more)};
+	return (struct wg_place){false, bits};
 }
 
 /* An empty node that begins at bit number at, with room for so many slots. Returns its ref or 0. */
@@ -99,7 +36,7 @@ static uint32_t make_node(struct wg_allowedips *table, struct wg_key key, unsign
 	uint32_t ref = wg__arena_take(table, sizeof(struct wg_node) + n * sizeof(uint32_t));
 
 	if (ref != 0) {
-		wg__node(table, ref)->block.key = key_mask(key, at);
+		wg__node(table, ref)->block.key = wg__key_mask(key, at);
 		wg__node(table, ref)->block.len = (uint8_t)at;
 	}
 	return ref;
@@ -107,30 +44,30 @@ static uint32_t make_node(struct wg_allowedips *table, struct wg_key key, unsign
 
 /* Set the bit of a place that is free and put ref into its slot. The node has room, and readers
  * cannot reach it yet. */
-static void add_slot(struct wg_node *node, struct place place, uint32_t ref)
+static void add_slot(struct wg_node *node, struct wg_place place, uint32_t ref)
 {
 	unsigned int n = n_slots(node);
 	uint32_t *slot;
 
 	*(place.is_internal ? &node->internal : &node->external) |= UINT64_C(1) << place.bit;
-	slot = slot_of(node, place);
+	slot = wg__node_slot(node, place);
 	memmove(slot + 1, slot, (size_t)(&node->slots[n] - slot) * sizeof(*slot));
 	*slot = ref;
 }
 
 /* Call for each slot of a node, in the order of the slots. */
-typedef void slot_fn(void *arg, struct place place, uint32_t *slot);
+typedef void slot_fn(void *arg, struct wg_place place, uint32_t *slot);
 static void each_slot(struct wg_node *node, slot_fn *fn, void *arg)
 {
 	uint32_t *slot = node->slots;
 
 	for (uint64_t bits = node->external; bits != 0; bits &= bits - 1)
-		fn(arg, (struct place){false, (unsigned int)__builtin_ctzll(bits)}, slot++);
+		fn(arg, (struct wg_place){false, (unsigned int)__builtin_ctzll(bits)}, slot++);
 	for (uint64_t bits = node->internal; bits != 0; bits &= bits - 1)
-		fn(arg, (struct place){true, (unsigned int)__builtin_ctzll(bits)}, slot++);
+		fn(arg, (struct wg_place){true, (unsigned int)__builtin_ctzll(bits)}, slot++);
 }
 
-static void copy_slot(void *arg, struct place place, uint32_t *slot)
+static void copy_slot(void *arg, struct wg_place place, uint32_t *slot)
 {
 	if (*slot != WG_REF_NONE)
 		add_slot((struct wg_node *)arg, place, *slot);
@@ -149,7 +86,8 @@ static uint32_t copy_node(struct wg_allowedips *table, struct wg_node *node, uns
 /* ---- inserting ----------------------------------------------------------------------------------- */
 
 /* What to put where an item stands alone and depth bits are decided. Returns 0: no memory. */
-static uint32_t make_alone(struct wg_allowedips *table, const struct item *item, unsigned int depth)
+static uint32_t make_alone(struct wg_allowedips *table, const struct wg_item *item,
+                           unsigned int depth)
 {
 	uint32_t number;
 	struct wg_leaf *leaf;
@@ -167,16 +105,16 @@ static uint32_t make_alone(struct wg_allowedips *table, const struct item *item,
 }
 
 /* What to put into a node at a place for an item. */
-static uint32_t make_part(struct wg_allowedips *table, const struct item *item, struct place place,
-                          unsigned int at)
+static uint32_t make_part(struct wg_allowedips *table, const struct wg_item *item,
+                          struct wg_place place, unsigned int at)
 {
 	return place.is_internal ? WG_REF_VALUE | item->value
 	                         : make_alone(table, item, at + WG_STRIDE);
 }
 
 /* A copy of the node at *slot with the item in it takes its place. */
-static int insert_into_node(struct wg_allowedips *table, uint32_t *slot, const struct item *item,
-                            struct place place)
+static int insert_into_node(struct wg_allowedips *table, uint32_t *slot, const struct wg_item *item,
+                            struct wg_place place)
 {
 	uint32_t old = *slot;
 	unsigned int at = wg__node(table, old)->block.len;
@@ -197,13 +135,13 @@ static int insert_into_node(struct wg_allowedips *table, uint32_t *slot, const s
 /* What stands at *slot (its first old_len bits are old_key's) and the item do not begin with the
  * same bits, or end too early, to be one below the other: put both under a new node. */
 static int insert_beside(struct wg_allowedips *table, uint32_t *slot, struct wg_key old_key,
-                         unsigned int old_len, const struct item *item)
+                         unsigned int old_len, const struct wg_item *item)
 {
 	uint32_t old = *slot;
 	unsigned int common = wg__key_common(old_key, item->key);
 	unsigned int at;
 	uint32_t fresh, part, old_part = old;
-	struct place place, old_place;
+	struct wg_place place, old_place;
 
 	common = common < old_len ? common : old_len;
 	common = common < item->len ? common : item->len;
@@ -230,7 +168,7 @@ static int insert_beside(struct wg_allowedips *table, uint32_t *slot, struct wg_
 }
 
 /* Nothing stands at *slot. */
-static int insert_alone(struct wg_allowedips *table, uint32_t *slot, const struct item *item,
+static int insert_alone(struct wg_allowedips *table, uint32_t *slot, const struct wg_item *item,
                         unsigned int depth)
 {
 	uint32_t ref = make_alone(table, item, depth);
@@ -251,7 +189,7 @@ static uint32_t *find_slot(struct wg_allowedips *table, uint32_t *slot, struct w
 	*n_path = 0;
 	while (*slot != WG_REF_NONE) {
 		struct wg_node *node = wg__node(table, *slot);
-		struct place place;
+		struct wg_place place;
 
 		if (*slot & WG_REF_VALUE)
 			return depth == len ? slot : NULL;
@@ -262,9 +200,9 @@ static uint32_t *find_slot(struct wg_allowedips *table, uint32_t *slot, struct w
 			return node->block.len == len ? &wg__leaf(table, *slot)->ref : NULL;
 		place = place_of(node, key, len);
 		depth = node->block.len + WG_STRIDE;
-		if (!has_slot(node, place))
+		if (!wg__node_has(node, place))
 			return NULL;
-		slot = slot_of(node, place);
+		slot = wg__node_slot(node, place);
 		if (place.is_internal)
 			return slot;
 	}
@@ -272,13 +210,13 @@ static uint32_t *find_slot(struct wg_allowedips *table, uint32_t *slot, struct w
 }
 
 /* The item's prefix has no holder. */
-static int insert_new(struct wg_allowedips *table, uint32_t *slot, const struct item *item)
+static int insert_new(struct wg_allowedips *table, uint32_t *slot, const struct wg_item *item)
 {
 	unsigned int depth = 0;
 
 	for (;;) {
 		struct wg_node *node = wg__node(table, *slot);
-		struct place place;
+		struct wg_place place;
 		uint32_t *next;
 
 		if (*slot == WG_REF_NONE)
@@ -289,9 +227,9 @@ static int insert_new(struct wg_allowedips *table, uint32_t *slot, const struct 
 		    || wg__key_common(node->block.key, item->key) < node->block.len)
 			return insert_beside(table, slot, node->block.key, node->block.len, item);
 		place = place_of(node, item->key, item->len);
-		if (!has_slot(node, place))
+		if (!wg__node_has(node, place))
 			return insert_into_node(table, slot, item, place);
-		next = slot_of(node, place);
+		next = wg__node_slot(node, place);
 		if (place.is_internal) {
 			wg__ref_store(next, WG_REF_VALUE | item->value);
 			return 0;
@@ -301,7 +239,7 @@ static int insert_new(struct wg_allowedips *table, uint32_t *slot, const struct 
 	}
 }
 
-static int insert(struct wg_allowedips *table, unsigned int root, const struct item *item,
+static int insert(struct wg_allowedips *table, unsigned int root, const struct wg_item *item,
                   uint32_t *holder)
 {
 	uint32_t *path[DEPTH_MAX];
@@ -320,10 +258,10 @@ static int insert(struct wg_allowedips *table, unsigned int root, const struct i
 int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *prefix,
                          uint32_t value, uint32_t *moved_from)
 {
-	struct item item;
+	struct wg_item item;
 	unsigned int root;
 	uint32_t holder;
-	int rc = item_of(prefix, value, &item, &root);
+	int rc = wg__item_of(prefix, value, &item, &root);
 
 	wg__arena_reclaim(table);
 	if (rc == 0)
@@ -344,11 +282,11 @@ int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *
 
 struct survey {
 	unsigned int n;
-	struct place place; /* of the last */
+	struct wg_place place; /* of the last */
 	uint32_t ref;
 };
 
-static void survey_slot(void *arg, struct place place, uint32_t *slot)
+static void survey_slot(void *arg, struct wg_place place, uint32_t *slot)
 {
 	struct survey *survey = (struct survey *)arg;
 
@@ -359,41 +297,16 @@ static void survey_slot(void *arg, struct place place, uint32_t *slot)
 	survey->ref = *slot;
 }
 
-/* Bits that a place stands for beyond those of its node. */
-static unsigned int place_bits(struct place place)
-{
-	return place.is_internal ? 31U - (unsigned int)__builtin_clz(place.bit) : WG_STRIDE;
-}
-
-/* The prefix that a node's slot with a value stands for. */
-static struct item item_at(const struct wg_node *node, struct place place, uint32_t ref)
-{
-	unsigned int more = place_bits(place);
-	unsigned int len = node->block.len + more;
-	uint64_t bits = place.is_internal ? place.bit ^ 1U << more : place.bit;
-	struct item item = {node->block.key, len, ref & WG_ALLOWEDIPS_VALUE_MAX};
-
-	if (len == 0)
-		return item;
-	if (len <= 64) {
-		item.key.high |= bits << (64 - len);
-	} else {
-		item.key.low |= bits << (128 - len);
-		item.key.high |= len < 64 + more ? bits >> (len - 64) : 0;
-	}
-	return item;
-}
-
 /* What can stand in the place of a node of which one slot is left. Returns 0: no memory. depth: bits
  * decided where the node stands. */
 static uint32_t make_rest(struct wg_allowedips *table, const struct wg_node *node,
                           const struct survey *survey, unsigned int depth)
 {
-	struct item item;
+	struct wg_item item;
 
 	if (!(survey->ref & WG_REF_VALUE))
 		return survey->ref;
-	item = item_at(node, survey->place, survey->ref);
+	item = wg__item_at(node, survey->place, survey->ref);
 	return make_alone(table, &item, depth);
 }
 
@@ -432,7 +345,7 @@ static unsigned int depth_of(const struct wg_allowedips *table, uint32_t *const 
 	return i == 0 ? 0 : wg__node(table, *path[i - 1])->block.len + WG_STRIDE;
 }
 
-static int remove_item(struct wg_allowedips *table, unsigned int root, const struct item *item)
+static int remove_item(struct wg_allowedips *table, unsigned int root, const struct wg_item *item)
 {
 	uint32_t *path[DEPTH_MAX];
 	unsigned int n_path;
@@ -450,10 +363,10 @@ static int remove_item(struct wg_allowedips *table, unsigned int root, const str
 int wg_allowedips_remove(struct wg_allowedips *table, const struct base_prefix *prefix,
                          uint32_t value)
 {
-	struct item item;
+	struct wg_item item;
 	unsigned int root;
 
-	if (item_of(prefix, value, &item, &root) < 0)
+	if (wg__item_of(prefix, value, &item, &root) < 0)
 		return -ENOENT;
 	wg__arena_reclaim(table);
 	if ((is_hashed(table, prefix) ? wg__hosts_remove(table, root, item.key, value)
@@ -472,7 +385,7 @@ struct removal {
 	size_t n;
 };
 
-static void remove_below(void *arg, struct place place, uint32_t *slot);
+static void remove_below(void *arg, struct wg_place place, uint32_t *slot);
 
 /* Recursion is bounded: each level is at least 6 bits longer, so 23 at most. */
 static void remove_in_node(struct removal *removal, struct wg_node *node)
@@ -484,7 +397,7 @@ static void remove_in_node(struct removal *removal, struct wg_node *node)
 	removal->n = below.n;
 }
 
-static void remove_below(void *arg, struct place place, uint32_t *slot)
+static void remove_below(void *arg, struct wg_place place, uint32_t *slot)
 {
 	struct removal *removal = (struct removal *)arg;
 	struct wg_allowedips *table = removal->table;
@@ -511,122 +424,10 @@ size_t wg_allowedips_remove_value(struct wg_allowedips *table, uint32_t value)
 		return 0;
 	wg__arena_reclaim(table);
 	for (unsigned int root = 0; root < WG_N_ROOTS; root++) {
-		remove_below(&removal, (struct place){0}, &table->root[root]);
+		remove_below(&removal, (struct wg_place){0}, &table->root[root]);
 		removal.n += wg__hosts_remove_value(table, root, value);
 	}
 	table->count -= removal.n;
 	wg__arena_reclaim(table);
 	return removal.n;
-}
-
-/* ---- walking ------------------------------------------------------------------------------------- */
-
-struct each {
-	const struct wg_allowedips *table;
-	wg_allowedips_fn *fn;
-	void *arg;
-	uint8_t family;
-	struct item within; /* only what overlaps this prefix; of no length: everything */
-};
-
-/* Does the prefix, or anything below it, overlap what is wanted? */
-static bool is_wanted(const struct each *each, struct wg_key key, unsigned int len)
-{
-	unsigned int shorter = len < each->within.len ? len : each->within.len;
-
-	return wg__key_common(key, each->within.key) >= shorter;
-}
-
-static int tell(void *arg, struct wg_key key, unsigned int len, uint32_t value)
-{
-	const struct each *each = (const struct each *)arg;
-	struct base_prefix prefix = {.ip.family = each->family, .len = (uint8_t)len};
-
-	if (each->family == BASE_IP_V4) {
-		base_store_be32(prefix.ip.bytes, (uint32_t)(key.high >> 32));
-	} else {
-		base_store_be64(prefix.ip.bytes, key.high);
-		base_store_be64(prefix.ip.bytes + 8, key.low);
-	}
-	return each->fn(each->arg, &prefix, value);
-}
-
-static int tell_host(void *arg, struct wg_key key, uint32_t value)
-{
-	const struct each *each = (const struct each *)arg;
-
-	return tell(arg, key, each->family == BASE_IP_V4 ? 32 : 128, value);
-}
-
-static int each_below(struct each *each, uint32_t ref);
-
-/* The node's own prefixes that begin with heap number i, and what is below: a prefix before those it
- * contains, lower before higher. */
-static int each_in_node(struct each *each, struct wg_node *node, unsigned int i)
-{
-	struct place place = {i < 64, i < 64 ? i : i - 64};
-	uint32_t ref = has_slot(node, place) ? *slot_of(node, place) : WG_REF_NONE;
-	struct item item;
-	int stop;
-
-	if (node->block.len + place_bits(place) > 128) /* a node at the end of an address */
-		return 0;
-	item = item_at(node, place, ref);
-	if (!is_wanted(each, item.key, item.len))
-		return 0;
-	if (ref & WG_REF_VALUE)
-		stop = tell(each, item.key, item.len, item.value);
-	else
-		stop = each_below(each, ref);
-	if (i >= 64 || stop != 0)
-		return stop;
-	stop = each_in_node(each, node, 2 * i);
-	return stop != 0 ? stop : each_in_node(each, node, 2 * i + 1);
-}
-
-static int each_below(struct each *each, uint32_t ref)
-{
-	if (ref == WG_REF_NONE)
-		return 0;
-	if (!(ref & WG_REF_VALUE)
-	    && !is_wanted(each, wg__node(each->table, ref)->block.key,
-	                  wg__node(each->table, ref)->block.len))
-		return 0;
-	if (ref & WG_REF_VALUE) /* of no bits, at the root */
-		return tell(each, (struct wg_key){0}, 0, ref & WG_ALLOWEDIPS_VALUE_MAX);
-	if (ref & WG_REF_LEAF) {
-		const struct wg_leaf *leaf = wg__leaf(each->table, ref);
-
-		return leaf->ref == WG_REF_NONE ? 0
-		                                : tell(each, leaf->block.key, leaf->block.len,
-		                                       leaf->ref & WG_ALLOWEDIPS_VALUE_MAX);
-	}
-	return each_in_node(each, wg__node(each->table, ref), 1);
-}
-
-int wg_allowedips_each(const struct wg_allowedips *table, wg_allowedips_fn *fn, void *arg)
-{
-	static const uint8_t families[WG_N_ROOTS] = {BASE_IP_V4, BASE_IP_V6};
-	struct each each = {.table = table, .fn = fn, .arg = arg};
-	int stop = 0;
-
-	for (unsigned int root = 0; root < WG_N_ROOTS && stop == 0; root++) {
-		each.family = families[root];
-		stop = each_below(&each, table->root[root]);
-		if (stop == 0)
-			stop = wg__hosts_each(table->hosts[root], tell_host, &each);
-	}
-	return stop;
-}
-
-int wg_allowedips_each_overlapping(const struct wg_allowedips *table,
-                                   const struct base_prefix *prefix, wg_allowedips_fn *fn,
-                                   void *arg)
-{
-	struct each each = {.table = table, .fn = fn, .arg = arg, .family = prefix->ip.family};
-	unsigned int root;
-
-	if (item_of(prefix, 0, &each.within, &root) < 0)
-		return 0;
-	return each_below(&each, table->root[root]);
 }

@@ -87,7 +87,26 @@ size_t wg_allowedips_memory(const struct wg_allowedips *table);
 typedef int wg_allowedips_fn(void *arg, const struct base_prefix *prefix, uint32_t value);
 int wg_allowedips_each(const struct wg_allowedips *table, wg_allowedips_fn *fn, void *arg);
 
-/* The same for every prefix that contains this one, is this one, or lies in it. Cost: as these are
+/* Where a walk in slices is; all zero = before the first prefix. */
+struct wg_allowedips_cursor {
+	uint32_t stage;
+	uint32_t n_moves;
+	uint64_t slot;
+	struct base_prefix last;
+	bool is_begun;
+};
+
+/* The same in slices: call fn for the next prefixes, at most budget (> 0) of them, or fewer: where there
+ * are many empty places, or when fn returns non-zero, which ends the slice behind that prefix. The
+ * table may change between slices: a prefix that was there all the time is told once, one that came
+ * or went at most once. Thread: the writer's.
+ * Returns 1 there may be more, 0 that was the last, -ESTALE: much came or went, and the places of
+ * single addresses moved; begin anew. */
+int wg_allowedips_walk(const struct wg_allowedips *table, struct wg_allowedips_cursor *cursor,
+                       uint32_t budget, wg_allowedips_fn *fn, void *arg)
+	__attribute__((warn_unused_result));
+
+/* As wg_allowedips_each() for every prefix that contains this one, is this one, or lies in it. Cost: as these are
  * many, and little more. Only for a table made by wg_allowedips_create_ordered(). */
 int wg_allowedips_each_overlapping(const struct wg_allowedips *table,
                                    const struct base_prefix *prefix, wg_allowedips_fn *fn,

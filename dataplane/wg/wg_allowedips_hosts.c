@@ -154,6 +154,7 @@ static int reserve(struct wg_allowedips *table, unsigned int root)
 	if (old)
 		(void)each_slot(old, copy_slot, fresh);
 	__atomic_store_n(&table->hosts[root], fresh, __ATOMIC_RELEASE);
+	table->n_moves[root]++;
 	wg__hosts_retire(table, old);
 	return 0;
 }
@@ -240,4 +241,29 @@ int wg__hosts_each(struct wg_hosts *hosts, wg_hosts_fn *fn, void *arg)
 	struct each each = {fn, arg};
 
 	return hosts ? each_slot(hosts, tell, &each) : 0;
+}
+
+int wg__hosts_walk(struct wg_hosts *hosts, uint64_t *next, uint32_t budget, wg_hosts_fn *fn,
+                   void *arg)
+{
+	uint64_t end;
+
+	if (!hosts)
+		return 0;
+	end = *next + (uint64_t)budget * n_ways(hosts->family);
+	for (; *next < n_slots(hosts); ++*next) {
+		struct slot slot = {&hosts->buckets[*next / n_ways(hosts->family)],
+		                    (uint32_t)(*next % n_ways(hosts->family))};
+		uint32_t mark = slot_mark(hosts, slot);
+
+		if (*next >= end)
+			return 1;
+		if (mark == 0 || mark == WG_MARK_GONE)
+			continue;
+		if (fn(arg, slot_key(hosts, slot), mark - 1) != 0) {
+			++*next;
+			return 1;
+		}
+	}
+	return 0;
 }

@@ -1,6 +1,7 @@
 /* What the files of the cryptokey routing table share, and nobody else sees.
  *
- *   wg_allowedips.c         inserting, removing, walking: the writer
+ *   wg_allowedips.c         inserting, removing: the writer
+ *   wg_allowedips_walk.c    walking: the writer
  *   wg_allowedips_lookup.c  looking up: the readers
  *   wg_allowedips_hosts.c   single addresses: a hash
  *   wg_allowedips_arena.c   memory of the trie, and waiting for readers before it is reused
@@ -189,7 +190,8 @@ struct wg_allowedips {
 	uint32_t n_units_open; /* readable and writable */
 	uint32_t n_units_used; /* ever handed out, unit 0 never */
 	uint32_t free[WG_UNITS_MAX + 1];
-	bool is_ordered; /* single addresses lie in the trie too */
+	uint32_t n_moves[WG_N_ROOTS]; /* times that the array of single addresses was replaced */
+	bool is_ordered;              /* single addresses lie in the trie too */
 	size_t count;
 	struct wg_allowedips_grace grace; /* begin NULL: none */
 	uint64_t token;
@@ -234,5 +236,9 @@ size_t wg__hosts_remove_value(struct wg_allowedips *table, unsigned int root, ui
 size_t wg__hosts_memory(const struct wg_hosts *hosts);
 typedef int wg_hosts_fn(void *arg, struct wg_key key, uint32_t value);
 int wg__hosts_each(struct wg_hosts *hosts, wg_hosts_fn *fn, void *arg);
+/* From slot *next on, which moves on; looks at no more than budget buckets. Returns 1 there is more, 0
+ * that was all. */
+int wg__hosts_walk(struct wg_hosts *hosts, uint64_t *next, uint32_t budget, wg_hosts_fn *fn,
+                   void *arg);
 
 #endif
