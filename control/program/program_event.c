@@ -92,6 +92,9 @@ static const uint16_t payload_lens[ABI_N_EVENT_TYPES] = {
 	[ABI_EVENT_REKEY_DUE] = sizeof(struct abi_event_session),
 	[ABI_EVENT_NEIGHBOUR_WANTED] = sizeof(struct abi_event_neighbour),
 	[ABI_EVENT_BARRIER] = sizeof(struct abi_event_barrier),
+	[ABI_EVENT_CHECK_SUMS] = sizeof(struct abi_event_check_sums),
+	[ABI_EVENT_CHECK_ENTRIES] = sizeof(struct abi_event_check_entries),
+	[ABI_EVENT_CHECK_END] = sizeof(struct abi_event_check_end),
 };
 
 /* Returns false when the event is malformed. */
@@ -112,6 +115,9 @@ static bool deliver(struct program *program, uint32_t worker, const struct abi_r
 		return deliver_neighbour(program, record->payload);
 	case ABI_EVENT_NONE: /* freed half-way by a control that was killed */
 	case ABI_EVENT_BARRIER:
+	case ABI_EVENT_CHECK_SUMS:
+	case ABI_EVENT_CHECK_ENTRIES:
+	case ABI_EVENT_CHECK_END:
 	case ABI_N_EVENT_TYPES:
 		break;
 	}

@@ -182,6 +182,7 @@ enum abi_cmd_type {
 	ABI_CMD_BARRIER = 16,
 	ABI_CMD_SYNC_BEGIN = 17,
 	ABI_CMD_SYNC_END = 18,
+	ABI_CMD_CHECK = 19,
 	ABI_N_CMD_TYPES
 };
 
@@ -293,6 +294,19 @@ struct abi_cmd_barrier {
 };
 ABI_ASSERT_SIZE(struct abi_cmd_barrier, 8);
 
+/* Show what you hold: the live tables, part by part (abi_check.h). Walked in slices between bursts; another
+ * check ends one that is under way.
+ * Answered by ABI_EVENT_CHECK_SUMS or ABI_EVENT_CHECK_ENTRIES, and in the end ABI_EVENT_CHECK_END. */
+#define ABI_CHECK_WORDS 17U /* bit set of parts */
+struct abi_cmd_check {
+	uint64_t token;  /* names the check in its answers, not 0 */
+	uint64_t key[2]; /* of the sums */
+	uint32_t dump;   /* 0: the sum of each part; 1: the entries of the parts in wanted */
+	uint32_t pad;
+	uint64_t wanted[ABI_CHECK_WORDS];
+};
+ABI_ASSERT_SIZE(struct abi_cmd_check, 32 + 17 * 8);
+
 /* Sync begin and end have no payload. Between them control repeats its whole desired state (hub,
  * addresses, peers, routes, WAN routes, neighbours; not sessions); at the end the worker drops
  * whatever it holds of these that was not repeated, and sessions of peers that are gone. What is
@@ -309,6 +323,9 @@ enum abi_event_type {
 	ABI_EVENT_REKEY_DUE = 5,
 	ABI_EVENT_NEIGHBOUR_WANTED = 6,
 	ABI_EVENT_BARRIER = 7,
+	ABI_EVENT_CHECK_SUMS = 8,
+	ABI_EVENT_CHECK_ENTRIES = 9,
+	ABI_EVENT_CHECK_END = 10,
 	ABI_N_EVENT_TYPES
 };
 
@@ -381,6 +398,34 @@ struct abi_report_drop {
 	uint8_t pad;
 };
 ABI_ASSERT_SIZE(struct abi_report_drop, 80);
+#define ABI_CHECK_SUMS_MAX 28U
+struct abi_event_check_sums {
+	uint64_t token;
+	uint32_t first; /* part */
+	uint32_t n;
+	uint64_t sums[ABI_CHECK_SUMS_MAX];
+};
+ABI_ASSERT_SIZE(struct abi_event_check_sums, 16 + 28 * 8);
+
+/* Entries of one kind, as payloads of the command that would make each: a route's struct abi_cmd_route and
+ * so on. A session whose peer is not there: ABI_CMD_SESSION_RETIRE, struct abi_cmd_session. */
+#define ABI_CHECK_ENTRIES_LEN 224U
+struct abi_event_check_entries {
+	uint64_t token;
+	uint16_t type; /* enum abi_cmd_type */
+	uint16_t n;
+	uint32_t pad;
+	uint8_t entries[ABI_CHECK_ENTRIES_LEN];
+};
+ABI_ASSERT_SIZE(struct abi_event_check_entries, 16 + 224);
+
+struct abi_event_check_end {
+	uint64_t token;
+	uint32_t
+		is_stale; /* 1: a table moved under the walk, what was told is of no use: ask again */
+	uint32_t n_entries; /* seen */
+};
+ABI_ASSERT_SIZE(struct abi_event_check_end, 16);
 
 /* ---- what workers publish ----------------------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include "base_bucket.h"
 #include "port_link.h"
 #include "state_address.h"
+#include "state_check.h"
 #include "state_current.h"
 #include "state_drop.h"
 #include "state_event.h"
@@ -110,6 +111,7 @@ struct state {
 
 	uint32_t sync; /* number of the sync under way or last seen; marks what it repeated */
 	bool syncing;
+	struct state_check check; /* under way for control, if any */
 
 	struct aead_op ops[AEAD_BURST_MAX];
 };

@@ -208,6 +208,7 @@ void state_route_sync_end(struct state *st)
 		return;
 	__atomic_store_n(&routes->table, routes->fresh, __ATOMIC_RELEASE);
 	routes->fresh = NULL;
+	routes->n_swaps++;
 	free(routes->n_held);
 	routes->n_held = routes->n_held_fresh;
 	routes->n_held_fresh = NULL;

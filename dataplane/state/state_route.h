@@ -31,6 +31,7 @@ struct state_routes {
 	struct wg_allowedips *fresh; /* being built by a sync, else NULL */
 	uint32_t *n_held_fresh;
 	uint32_t n_peers;
+	uint32_t n_swaps; /* times that a sync replaced the table */
 	uint32_t n_retired;
 	struct {
 		struct wg_allowedips *table;

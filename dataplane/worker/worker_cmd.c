@@ -171,6 +171,11 @@ static int apply_barrier(struct worker *w, struct abi_cmd_barrier *cmd)
 	return 0;
 }
 
+static int apply_check(struct worker *w, struct abi_cmd_check *cmd)
+{
+	return state_check_begin(&w->st, cmd);
+}
+
 /* ---- records ---- */
 
 /* Payload of each command, bytes. */
@@ -191,6 +196,7 @@ static const uint16_t payload_len[ABI_N_CMD_TYPES] = {
 	[ABI_CMD_NEIGHBOUR_DROP] = sizeof(struct abi_cmd_neighbour),
 	[ABI_CMD_INJECT] = sizeof(struct abi_cmd_inject),
 	[ABI_CMD_BARRIER] = sizeof(struct abi_cmd_barrier),
+	[ABI_CMD_CHECK] = sizeof(struct abi_cmd_check),
 };
 
 /* A command's payload, aligned. */
@@ -206,6 +212,7 @@ union worker_cmd {
 	struct abi_cmd_neighbour neighbour;
 	struct abi_cmd_inject inject;
 	struct abi_cmd_barrier barrier;
+	struct abi_cmd_check check;
 };
 
 static int apply(struct worker *w, struct path_burst *b, uint16_t type, union worker_cmd *cmd)
@@ -243,6 +250,8 @@ static int apply(struct worker *w, struct path_burst *b, uint16_t type, union wo
 		return apply_inject(w, b, &cmd->inject);
 	case ABI_CMD_BARRIER:
 		return apply_barrier(w, &cmd->barrier);
+	case ABI_CMD_CHECK:
+		return apply_check(w, &cmd->check);
 	case ABI_CMD_SYNC_BEGIN:
 		return state_sync_begin(&w->st);
 	case ABI_CMD_SYNC_END:

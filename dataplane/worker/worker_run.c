@@ -252,6 +252,7 @@ struct turn {
 	uint32_t n_commands; /* applied */
 	uint32_t n_served;   /* bursts of other workers, for the cipher */
 	bool is_full;        /* a source had a whole burst */
+	bool is_checking;    /* control is being shown the tables */
 };
 
 static void add_source(struct turn *turn, uint32_t n)
@@ -310,10 +311,11 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	if (assist_note_turn(&w->assist, &w->st, out->n, out->is_full))
 		wake_helpers(w);
 	out->n += n_retired;
+	out->is_checking = state_check_step(&w->st, out->n > 0);
 	kick_sleepers(w);
 	publish_status(w);
 	state_route_quiet(w->st.routes, w->setup.id);
-	return out->n + out->n_commands + out->n_served > 0;
+	return out->n + out->n_commands + out->n_served > 0 || out->is_checking;
 }
 
 uint32_t worker_turn(struct worker *w, uint64_t now_ns)

@@ -99,6 +99,8 @@ void fuzz_seeds(void)
 	SEED(ABI_CMD_INJECT,
 	     (struct abi_cmd_inject){.remote = s.endpoint, .len = WG_RESPONSE_LEN, .message = {2}});
 	SEED(ABI_CMD_BARRIER, (struct abi_cmd_barrier){.token = 7});
+	SEED(ABI_CMD_CHECK, (struct abi_cmd_check){.token = 7, .key = {1, 2}});
+	SEED(ABI_CMD_CHECK, (struct abi_cmd_check){.token = 7, .dump = 1, .wanted = {0xff}});
 	seed_record("ABI_CMD_SYNC_BEGIN", ABI_CMD_SYNC_BEGIN, NULL, 0);
 	seed_record("ABI_CMD_SYNC_END", ABI_CMD_SYNC_END, NULL, 0);
 }
