@@ -1,11 +1,10 @@
-/* Judging packets: what is known passes in three passes over the burst (hash and fetch the bucket,
- * find and fetch the entry, look at it); whatever is not plain goes through judge_slowly(). */
+/* Judging packets: what policy_flow_pass() has left over, and what other workers tell. */
 #include "policy_flow_private.h"
 
 /* A packet, its key, and where its bucket says its entry is. */
 struct probe {
 	struct flow_key key;
-	uint64_t hash;
+	uint32_t hash;
 	uint32_t number;
 };
 
@@ -13,21 +12,13 @@ struct probe {
 struct judge {
 	struct policy_flow *flow;
 	const struct policy_table *table;
-	uint32_t generation;
-	uint32_t now_s;
-	uint32_t wall_s; /* below UINT32_MAX */
+	struct flow_moment now;
 };
 
 static struct judge judge_begin(struct policy_flow *flow, const struct policy_table *table,
                                 struct policy_flow_clock clock)
 {
-	return (struct judge){
-		.flow = flow,
-		.table = table,
-		.generation = table->generation,
-		.now_s = clock.now_s,
-		.wall_s = clock.wall_s < UINT32_MAX ? (uint32_t)clock.wall_s : UINT32_MAX - 1,
-	};
+	return (struct judge){.flow = flow, .table = table, .now = flow_moment(table, clock)};
 }
 
 static inline bool opener_is_high(const struct flow_entry *e)
@@ -70,13 +61,8 @@ static void remember(const struct judge *j, struct flow_entry *e,
                      const struct policy_decision *decision)
 {
 	e->grant = decision->grant;
-	e->generation = j->generation;
+	e->generation = j->now.generation;
 	e->recheck_s = decision->until_s < UINT32_MAX ? (uint32_t)decision->until_s : UINT32_MAX;
-}
-
-static inline bool is_current(const struct judge *j, const struct flow_entry *e)
-{
-	return e->generation == j->generation && j->wall_s < e->recheck_s;
 }
 
 /* Is what once was allowed still? Ends the flow if not. */
@@ -85,10 +71,10 @@ static bool is_still_allowed(const struct judge *j, struct flow_entry *e)
 	struct policy_packet opener;
 	struct policy_decision decision;
 
-	if (is_current(j, e))
+	if (flow_entry_is_current(e, &j->now))
 		return true;
 	flow__opener(e, opener_is_high(e), &opener);
-	decision = policy_decide(j->table, &opener, j->wall_s);
+	decision = policy_decide(j->table, &opener, j->now.wall_s);
 	if (decision.reason != POLICY_ALLOWED) {
 		flow__end(j->flow, e);
 		return false;
@@ -105,7 +91,7 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct po
                                           enum policy_flow_state state, struct flow_entry *old,
                                           struct flow_entry **made)
 {
-	struct policy_decision decision = policy_decide(j->table, opener, j->wall_s);
+	struct policy_decision decision = policy_decide(j->table, opener, j->now.wall_s);
 	enum policy_flow_verdict verdict = verdict_of(decision.reason);
 	bool high = flow_sender_is_high(opener);
 	struct flow_key key;
@@ -115,12 +101,12 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct po
 	if (verdict != POLICY_FLOW_PASS)
 		return verdict;
 	if (old != NULL) {
-		flow__make_again(j->flow, old, high, state, j->now_s);
+		flow__make_again(j->flow, old, high, state, j->now.now_s);
 		*made = old;
 	} else {
 		flow_key_make(&key, opener);
 		*made = flow__make(j->flow, &key, flow_hash(j->flow->secret, &key), high, state,
-		                   j->now_s);
+		                   j->now.now_s);
 		if (*made == NULL)
 			return POLICY_FLOW_FULL;
 	}
@@ -149,8 +135,8 @@ static enum policy_flow_verdict pick_up(const struct judge *j, const struct poli
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_ESTABLISHED : POLICY_FLOW_BOTH_WAYS;
 	struct policy_packet reply;
 
-	if (j->now_s - j->flow->start_s >= j->flow->pickup_s || packet->kind == POLICY_KIND_ERROR
-	    || packet->kind == POLICY_KIND_FRAGMENT
+	if (j->now.now_s - j->flow->start_s >= j->flow->pickup_s
+	    || packet->kind == POLICY_KIND_ERROR || packet->kind == POLICY_KIND_FRAGMENT
 	    || (is_tcp && (packet->tcp_flags & (POLICY_TCP_SYN | POLICY_TCP_RST)) != 0))
 		return POLICY_FLOW_NO_FLOW;
 	if (packet->kind != POLICY_KIND_ECHO_REPLY
@@ -180,26 +166,6 @@ static enum policy_flow_verdict open_for(const struct judge *j, const struct pol
 	return verdict;
 }
 
-/* ---- notes --------------------------------------------------------------------------------------- */
-
-static uint8_t make_note(const struct flow_entry *e, bool from_opener)
-{
-	uint32_t note = FLOW_NOTE | (uint32_t)flow_state(e);
-
-	if (from_opener)
-		note |= FLOW_NOTE_FROM_OPENER;
-	if ((e->high & FLOW_FIN_OPENER) != 0)
-		note |= FLOW_NOTE_FIN_OPENER;
-	if ((e->high & FLOW_FIN_OTHER) != 0)
-		note |= FLOW_NOTE_FIN_OTHER;
-	return (uint8_t)note;
-}
-
-static inline bool is_note_due(uint32_t seen_s, uint32_t now_s)
-{
-	return seen_s >> FLOW_NOTE_SHIFT != now_s >> FLOW_NOTE_SHIFT;
-}
-
 /* ---- a packet ------------------------------------------------------------------------------------ */
 
 /* Do to the entry what flow__step() said. */
@@ -214,9 +180,9 @@ static void apply(const struct judge *j, struct flow_entry *e, const struct flow
 	result->grant = e->grant;
 	if (step->is_silent)
 		return;
-	if (has_changed || is_note_due(e->seen_s, j->now_s))
-		result->note = make_note(e, from_opener);
-	e->seen_s = j->now_s;
+	if (has_changed || flow_note_is_due(e->seen_s, j->now.now_s))
+		result->note = flow_note_make(e, from_opener);
+	e->seen_s = j->now.now_s;
 }
 
 static void judge_known(const struct judge *j, struct flow_entry *e,
@@ -236,7 +202,7 @@ static void judge_known(const struct judge *j, struct flow_entry *e,
 	result->verdict = (uint8_t)open_flow(j, packet, POLICY_FLOW_TCP_OPENING, e, &made);
 	if (result->verdict == POLICY_FLOW_PASS) {
 		result->grant = made->grant;
-		result->note = make_note(made, true);
+		result->note = flow_note_make(made, true);
 	}
 }
 
@@ -249,7 +215,7 @@ static void judge_unknown(const struct judge *j, const struct policy_packet *pac
 	if (result->verdict != POLICY_FLOW_PASS)
 		return;
 	result->grant = made->grant;
-	result->note = make_note(made, flow_sender_is_high(packet) == opener_is_high(made));
+	result->note = flow_note_make(made, flow_sender_is_high(packet) == opener_is_high(made));
 }
 
 static void judge_slowly(const struct judge *j, const struct policy_packet *packet,
@@ -261,13 +227,13 @@ static void judge_slowly(const struct judge *j, const struct policy_packet *pack
 
 	*result = (struct policy_flow_result){0};
 	if (packet->kind == POLICY_KIND_FRAGMENT
-	    && !flow__datagram_complete(j->flow, &whole, j->now_s)) {
+	    && !flow__datagram_complete(j->flow, &whole, j->now.now_s)) {
 		result->verdict = POLICY_FLOW_NO_DATAGRAM;
 		return;
 	}
 	flow_key_make(&key, &whole);
 	e = flow__find(j->flow, &key, flow_hash(j->flow->secret, &key));
-	if (e == NULL || flow__timed_out(e, j->now_s)) {
+	if (e == NULL || flow__timed_out(e, j->now.now_s)) {
 		judge_unknown(j, &whole, e, result);
 	} else if (is_still_allowed(j, e)) {
 		judge_known(j, e, &whole, result);
@@ -278,42 +244,7 @@ static void judge_slowly(const struct judge *j, const struct policy_packet *pack
 	}
 	if (result->verdict == POLICY_FLOW_PASS && packet->is_fragment != 0
 	    && packet->kind != POLICY_KIND_FRAGMENT)
-		flow__datagram_put(j->flow, packet, j->now_s);
-}
-
-/* The plain case: a flow that stands, and a packet that changes nothing but when it was seen. */
-static inline bool is_plain(const struct judge *j, const struct flow_entry *e,
-                            const struct policy_packet *packet)
-{
-	uint32_t state = e->high & FLOW_STATE_MASK;
-	uint32_t idle_s = j->now_s - e->seen_s;
-	uint8_t flags = packet->tcp_flags
-	                & (POLICY_TCP_SYN | POLICY_TCP_ACK | POLICY_TCP_FIN | POLICY_TCP_RST);
-
-	if (packet->is_fragment != 0 || !is_current(j, e))
-		return false;
-	if (packet->kind == POLICY_KIND_TCP)
-		return state == POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT
-		       && flags == POLICY_TCP_ACK && idle_s < FLOW_ESTABLISHED_S;
-	return packet->kind == POLICY_KIND_UDP && state == POLICY_FLOW_BOTH_WAYS << FLOW_STATE_SHIFT
-	       && idle_s < FLOW_BOTH_WAYS_S;
-}
-
-static inline void judge_one(const struct judge *j, const struct probe *probe,
-                             const struct policy_packet *packet, struct policy_flow_result *result)
-{
-	struct flow_entry *e = &j->flow->entries[probe->number];
-
-	if (probe->number == 0 || !flow_key_equal(e, &probe->key) || !is_plain(j, e, packet)) {
-		judge_slowly(j, packet, result);
-		return;
-	}
-	*result = (struct policy_flow_result){.grant = e->grant};
-	if (e->seen_s == j->now_s)
-		return;
-	if (is_note_due(e->seen_s, j->now_s))
-		result->note = make_note(e, flow_sender_is_high(packet) == opener_is_high(e));
-	e->seen_s = j->now_s;
+		flow__datagram_put(j->flow, packet, j->now.now_s);
 }
 
 void policy_flow_judge(struct policy_flow *flow, const struct policy_table *table,
@@ -336,7 +267,7 @@ void policy_flow_judge(struct policy_flow *flow, const struct policy_table *tabl
 			policy_decide_prefetch(table, &packets[i]);
 	}
 	for (uint32_t i = 0; i < n; i++)
-		judge_one(&j, &probes[i], &packets[i], &results[i]);
+		judge_slowly(&j, &packets[i], &results[i]);
 }
 
 /* ---- the other worker ---------------------------------------------------------------------------- */
@@ -359,7 +290,7 @@ static void take_over(const struct judge *j, struct flow_entry *e, uint8_t note,
 	if (flow_state(e) == POLICY_FLOW_TCP_HALF_CLOSED && (e->high & FLOW_FINS) == FLOW_FINS)
 		flow__set_state(j->flow, e, POLICY_FLOW_TCP_CLOSED);
 	if (!is_over)
-		e->seen_s = j->now_s;
+		e->seen_s = j->now.now_s;
 }
 
 /* Does the note speak of a flow that began after this one was over? */
@@ -385,7 +316,7 @@ enum policy_flow_verdict policy_flow_expect(struct policy_flow *flow,
 		return POLICY_FLOW_NO_FLOW;
 	flow_key_make(&key, &opener);
 	e = flow__find(flow, &key, flow_hash(flow->secret, &key));
-	if (e != NULL && !flow__timed_out(e, j.now_s) && !is_newer(e, note)) {
+	if (e != NULL && !flow__timed_out(e, j.now.now_s) && !is_newer(e, note)) {
 		if (!is_still_allowed(&j, e))
 			return POLICY_FLOW_REVOKED;
 		take_over(&j, e, note, flow_sender_is_high(&opener) == opener_is_high(e));

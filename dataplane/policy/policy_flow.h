@@ -51,9 +51,16 @@
 
 #define POLICY_FLOW_BURST_MAX 64U
 #define POLICY_FLOW_MAX       ((UINT32_C(1) << 24) - 1)
-#define POLICY_FLOW_KEY_WORDS 8U
+#define POLICY_FLOW_KEY_WORDS 9U
 
 struct policy_flow; /* opaque: policy_flow_private.h */
+
+/* How policy_flow_pass() is done. All come to the same. */
+enum policy_flow_kernel {
+	POLICY_FLOW_KERNEL_BEST = 0, /* that this CPU can */
+	POLICY_FLOW_KERNEL_PLAIN = 1,
+	POLICY_FLOW_KERNEL_AVX512 = 2,
+};
 
 struct policy_flow_setup {
 	uint32_t n_flows; /* 1 .. POLICY_FLOW_MAX */
@@ -64,6 +71,7 @@ struct policy_flow_setup {
 	uint32_t half_max; /* of these, half open */
 	uint32_t pickup_s; /* so long flows are picked up in the middle, see above; 0 = never */
 	uint64_t key[POLICY_FLOW_KEY_WORDS]; /* random */
+	enum policy_flow_kernel kernel;
 };
 
 /* Time as two clocks: a monotonic one for timeouts, and the wall clock for grants with windows. */
@@ -102,9 +110,28 @@ size_t policy_flow_len(const struct policy_flow_setup *setup);
 
 /* Make an empty table in memory (policy_flow_len() bytes, aligned to 64, better in hugepages), which
  * is the caller's and borrowed until the caller uses it for something else. now_s: of the clock that
- * follows. Returns it or NULL (setup out of bounds). */
+ * follows. Returns it or NULL (setup out of bounds, or a kernel that this CPU does not have). */
 struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setup *setup,
                                      uint32_t now_s);
+
+/* An inner packet as it is, and whose it is: what policy_packet_parse() reads. */
+struct policy_frame {
+	const uint8_t *data; /* from the IP header on */
+	uint32_t len;
+	uint32_t in_peer; /* as in struct policy_packet; no peer at all may be UINT32_MAX */
+	uint32_t out_peer;
+	uint32_t pad;
+};
+
+/* The quick way for most packets: pass those of frames[n], n <= POLICY_FLOW_BURST_MAX, that are TCP data
+ * or UDP of a flow that stands, whole, with plain headers. Returns a bit for each frame: 1 = it passes, as
+ * policy_flow_judge() would have said, and results[i] is its; 0 = nothing has been done, let
+ * policy_packet_parse() read and policy_flow_judge() judge it. So packets of a burst that are not plain
+ * are judged behind those that are. Nothing is read behind a frame's end. All are of this worker's
+ * peers. Cost: see bench/README.md; two cache lines of the table a frame. */
+uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *table,
+                          struct policy_flow_clock clock, const struct policy_frame *frames,
+                          struct policy_flow_result *results, uint32_t n);
 
 /* Judge packets[n], n <= POLICY_FLOW_BURST_MAX, in order: results[n]. A packet that opens a flow is
  * decided by the table. All packets are of this worker's peers. */

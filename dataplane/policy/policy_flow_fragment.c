@@ -10,15 +10,10 @@ static uint8_t key_proto(const struct policy_packet *p)
 
 static struct flow_datagram *find_set(const struct policy_flow *flow, const struct policy_packet *p)
 {
-	const uint64_t words[6] = {
-		p->src.high,
-		p->src.low,
-		p->dst.high,
-		p->dst.low,
-		(uint64_t)p->datagram << 32 | p->in_peer,
-		(uint64_t)key_proto(p) << 32 | p->out_peer,
-	};
-	uint32_t set = (uint32_t)flow_hash_words(flow->secret, words) & flow->datagram_mask;
+	const struct policy_address both[2] = {p->src, p->dst};
+	uint64_t peers = (uint64_t)p->out_peer << 32 | p->in_peer;
+	uint64_t which = (uint64_t)key_proto(p) << 32 | p->datagram;
+	uint32_t set = flow_hash_words(flow->secret, both, peers, which) & flow->datagram_mask;
 
 	return &flow->datagrams[(size_t)set * FLOW_WAYS];
 }

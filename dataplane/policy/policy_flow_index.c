@@ -55,11 +55,12 @@ static void *take(uint8_t **at, size_t len)
 struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setup *setup,
                                      uint32_t now_s)
 {
+	flow_pass_fn *pass = flow__pass_choose(setup->kernel);
 	uint8_t *at = memory;
 	struct policy_flow *flow;
 	uint32_t n_buckets, n_datagrams;
 
-	if (!setup_is_good(setup) || (uintptr_t)memory % POLICY_ALIGN != 0)
+	if (!setup_is_good(setup) || (uintptr_t)memory % POLICY_ALIGN != 0 || pass == NULL)
 		return NULL;
 	n_buckets = bucket_count(setup);
 	n_datagrams = round_up_power(setup->n_datagrams);
@@ -69,6 +70,7 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->buckets = take(&at, (size_t)n_buckets * sizeof(*flow->buckets));
 	flow->datagrams = take(&at, (size_t)n_datagrams * sizeof(*flow->datagrams));
 	flow->charges = take(&at, ((size_t)setup->n_peers + 1) * sizeof(*flow->charges));
+	flow->pass = pass;
 	memcpy(flow->secret, setup->key, sizeof(flow->secret));
 	flow->bucket_mask = n_buckets - 1;
 	flow->number_mask = round_up_power(setup->n_flows + 1) - 1;
@@ -105,7 +107,7 @@ static inline uint32_t match_tag(const struct policy_flow *flow, const struct fl
 	return found & ((1U << FLOW_PLACES) - 1);
 }
 
-uint32_t flow__candidate(const struct policy_flow *flow, uint64_t hash)
+uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash)
 {
 	const struct flow_bucket *bucket = &flow->buckets[flow_bucket_of(flow, hash)];
 	uint32_t found = match_tag(flow, bucket, flow_tag_of(flow, hash));
@@ -128,7 +130,7 @@ static struct flow_entry *find_in(const struct policy_flow *flow, const struct f
 }
 
 struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_key *key,
-                              uint64_t hash)
+                              uint32_t hash)
 {
 	uint32_t number = flow_bucket_of(flow, hash);
 	uint32_t tag = flow_tag_of(flow, hash);
@@ -150,7 +152,7 @@ static bool place_in(struct flow_bucket *bucket, uint32_t place)
 	return false;
 }
 
-static bool index_add(struct policy_flow *flow, uint64_t hash, uint32_t number)
+static bool index_add(struct policy_flow *flow, uint32_t hash, uint32_t number)
 {
 	uint32_t bucket = flow_bucket_of(flow, hash);
 	uint32_t place = flow_tag_of(flow, hash) | number;
@@ -187,7 +189,7 @@ static void index_remove(struct policy_flow *flow, const struct flow_entry *e)
 		.low = e->low,
 		.high = e->high & FLOW_PEER_MASK,
 	};
-	uint64_t hash = flow_hash(flow->secret, &key);
+	uint32_t hash = flow_hash(flow->secret, &key);
 	uint32_t bucket = flow_bucket_of(flow, hash);
 	uint32_t place = flow_tag_of(flow, hash) | number_of(flow, e);
 
@@ -323,7 +325,7 @@ static void begin(struct policy_flow *flow, struct flow_entry *e, bool opener_is
 	flow__set_state(flow, e, state);
 }
 
-struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint64_t hash,
+struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint32_t hash,
                               bool opener_is_high, enum policy_flow_state state, uint32_t now_s)
 {
 	uint32_t number = flow->first_free;

@@ -1,6 +1,7 @@
 /* The bytes of a flow table, shared by its files:
  *
  *   policy_flow.c           judging packets
+ *   policy_pass...          passing those that need no judgement
  *   policy_flow_index.c     memory; finding, making, freeing entries; the wheel
  *   policy_flow_state.c     what a packet does to a flow
  *   policy_flow_fragment.c  datagrams in fragments
@@ -35,16 +36,16 @@
 /* A flow's identity, the same for both directions: the side with the lower (address, port) first. */
 struct flow_key {
 	struct policy_address address[2]; /* [low side, high side] */
-	uint32_t ports;                   /* low side's above, high side's below */
 	uint32_t low;                     /* peer of the low side; protocol in the upper 8 bits */
 	uint32_t high;                    /* peer of the high side */
+	uint32_t ports;                   /* low side's above, high side's below */
 };
 
-struct flow_entry {
+struct flow_entry { /* policy_pass_avx512.c makes one of a packet */
 	struct policy_address address[2];
-	uint32_t ports;
 	uint32_t low;
-	uint32_t high;       /* peer of the high side; above: state and FLOW_... bits */
+	uint32_t high; /* peer of the high side; above: state and FLOW_... bits */
+	uint32_t ports;
 	uint32_t grant;      /* id */
 	uint32_t generation; /* of the table that allowed it */
 	uint32_t seen_s;
@@ -86,27 +87,34 @@ static inline uint8_t flow_proto(const struct flow_entry *e)
 	return (uint8_t)(e->low >> 24);
 }
 
-/* Is the packet's sender the high side? */
+static inline unsigned __int128 flow_number(struct policy_address address)
+{
+	return (unsigned __int128)address.high << 64 | address.low;
+}
+
+/* Is the packet's sender the high side? Nobody can predict it, so there is no branch. */
 static inline bool flow_sender_is_high(const struct policy_packet *p)
 {
-	if (p->src.high != p->dst.high)
-		return p->src.high > p->dst.high;
-	if (p->src.low != p->dst.low)
-		return p->src.low > p->dst.low;
-	return p->sport > p->dport;
+	unsigned __int128 src = flow_number(p->src);
+	unsigned __int128 dst = flow_number(p->dst);
+
+	return (src > dst) | ((src == dst) & (p->sport > p->dport));
 }
 
 static inline void flow_key_make(struct flow_key *key, const struct policy_packet *p)
 {
-	bool high = flow_sender_is_high(p);
-	uint32_t proto = (uint32_t)p->proto << 24;
+	bool is_high = flow_sender_is_high(p);
+	uint64_t turn = -(uint64_t)is_high; /* all ones: the receiver first */
+	uint64_t high = (p->src.high ^ p->dst.high) & turn;
+	uint64_t low = (p->src.low ^ p->dst.low) & turn;
+	uint32_t peer = (p->in_peer ^ p->out_peer) & (uint32_t)turn;
+	uint32_t port = (uint32_t)(p->sport ^ p->dport) & (uint32_t)turn;
 
-	key->address[high] = p->src;
-	key->address[!high] = p->dst;
-	key->ports = high ? (uint32_t)p->dport << 16 | p->sport
-	                  : (uint32_t)p->sport << 16 | p->dport;
-	key->low = (high ? p->out_peer : p->in_peer) | proto;
-	key->high = high ? p->in_peer : p->out_peer;
+	key->address[0] = (struct policy_address){p->src.high ^ high, p->src.low ^ low};
+	key->address[1] = (struct policy_address){p->dst.high ^ high, p->dst.low ^ low};
+	key->low = (p->in_peer ^ peer) | (uint32_t)p->proto << 24;
+	key->high = p->out_peer ^ peer;
+	key->ports = (p->sport ^ port) << 16 | (p->dport ^ port);
 }
 
 static inline bool flow_key_equal(const struct flow_entry *e, const struct flow_key *key)
@@ -120,32 +128,42 @@ static inline bool flow_key_equal(const struct flow_entry *e, const struct flow_
 	return differ == 0;
 }
 
-/* NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999) with 64-bit words: two different keys
- * collide with probability 2^-64, if the table's key is random; then folded with two more words. A
- * collision costs a comparison and nothing else. */
-static inline uint64_t flow_hash_words(const uint64_t *secret, const uint64_t *words)
-{
-	unsigned __int128 sum = 0;
+/* NH of UMAC (Black, Halevi, Krawczyk, Krovetz, Rogaway 1999) with 32-bit words: over the table's random
+ * key, the sums of two different flows are equal with probability 2^-32, whatever the flows are. From its
+ * two halves pair-multiply-shift (Thorup 2015) makes 32 bits, of which any are as good as any. So nobody
+ * who does not know the key can aim at a bucket; and a collision costs a comparison and nothing else.
+ * Both are vector instructions for many packets at once: policy_pass_avx512.c must come to the same. */
+#define FLOW_HASH_PAIRS 6U /* of words */
+#define FLOW_HASH_FOLD  6U /* the first of the secret's three words that fold */
+_Static_assert(FLOW_HASH_FOLD + 3 == POLICY_FLOW_KEY_WORDS, "");
 
-	for (unsigned int i = 0; i < 6; i += 2)
-		sum += (unsigned __int128)(words[i] + secret[i]) * (words[i + 1] + secret[i + 1]);
-	sum = (unsigned __int128)((uint64_t)sum ^ secret[6]) * (secret[7] | 1)
-	      + (uint64_t)(sum >> 64);
-	return (uint64_t)sum ^ (uint64_t)(sum >> 64);
+static inline uint64_t flow_hash_pair(uint64_t secret, uint64_t pair)
+{
+	uint32_t even = (uint32_t)pair + (uint32_t)secret;
+	uint32_t odd = (uint32_t)(pair >> 32) + (uint32_t)(secret >> 32);
+
+	return (uint64_t)even * odd;
 }
 
-static inline uint64_t flow_hash(const uint64_t *secret, const struct flow_key *key)
+/* Of two addresses and two pairs more. */
+static inline uint32_t flow_hash_words(const uint64_t *secret, const struct policy_address *address,
+                                       uint64_t fifth, uint64_t sixth)
 {
-	const uint64_t words[6] = {
-		key->address[0].high,
-		key->address[0].low,
-		key->address[1].high,
-		key->address[1].low,
-		(uint64_t)key->ports << 32 | key->low,
-		key->high & FLOW_PEER_MASK,
-	};
+	const uint64_t *fold = secret + FLOW_HASH_FOLD;
+	uint64_t sum = flow_hash_pair(secret[0], address[0].high)
+	               + flow_hash_pair(secret[1], address[0].low)
+	               + flow_hash_pair(secret[2], address[1].high)
+	               + flow_hash_pair(secret[3], address[1].low)
+	               + flow_hash_pair(secret[4], fifth) + flow_hash_pair(secret[5], sixth);
 
-	return flow_hash_words(secret, words);
+	return (uint32_t)((((sum >> 32) + fold[0]) * ((uint32_t)sum + fold[1]) + fold[2]) >> 32);
+}
+
+static inline uint32_t flow_hash(const uint64_t *secret, const struct flow_key *key)
+{
+	uint64_t peers = (uint64_t)(key->high & FLOW_PEER_MASK) << 32 | key->low;
+
+	return flow_hash_words(secret, key->address, peers, key->ports);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------- */
@@ -176,7 +194,19 @@ struct flow_datagram {
 };
 _Static_assert(sizeof(struct flow_datagram) == 64, "one cache line");
 
+/* Now, and the table that is valid. */
+struct flow_moment {
+	uint32_t generation;
+	uint32_t now_s;
+	uint32_t wall_s; /* below UINT32_MAX */
+};
+
+typedef uint64_t flow_pass_fn(struct policy_flow *flow, const struct flow_moment *now,
+                              const struct policy_frame *frames, struct policy_flow_result *results,
+                              uint32_t n);
+
 struct policy_flow {
+	flow_pass_fn *pass;
 	struct flow_entry *entries; /* [n_flows + 1], number 0 is none */
 	struct flow_bucket *buckets;
 	uint64_t secret[POLICY_FLOW_KEY_WORDS];
@@ -198,30 +228,108 @@ struct policy_flow {
 	uint32_t wheel[FLOW_WHEEL_SLOTS]; /* numbers of first entries */
 };
 
-static inline uint32_t flow_bucket_of(const struct policy_flow *flow, uint64_t hash)
+/* Fewer bits than a number has, and those above a number: so bucket and tag share none. */
+static inline uint32_t flow_bucket_of(const struct policy_flow *flow, uint32_t hash)
 {
-	return (uint32_t)(hash >> 32) & flow->bucket_mask;
+	return hash & flow->bucket_mask;
 }
 
-static inline uint32_t flow_tag_of(const struct policy_flow *flow, uint64_t hash)
+static inline uint32_t flow_tag_of(const struct policy_flow *flow, uint32_t hash)
 {
-	uint32_t tag = (uint32_t)hash & ~flow->number_mask;
+	uint32_t tag = hash & ~flow->number_mask;
 
 	return tag != 0 ? tag : flow->number_mask + 1;
 }
 
+/* ---- plain packets -------------------------------------------------------------------------------- */
+
+#define FLOW_TCP_FLAGS (POLICY_TCP_SYN | POLICY_TCP_ACK | POLICY_TCP_FIN | POLICY_TCP_RST)
+
+static inline struct flow_moment flow_moment(const struct policy_table *table,
+                                             struct policy_flow_clock clock)
+{
+	return (struct flow_moment){
+		.generation = table->generation,
+		.now_s = clock.now_s,
+		.wall_s = clock.wall_s < UINT32_MAX ? (uint32_t)clock.wall_s : UINT32_MAX - 1,
+	};
+}
+
+static inline bool flow_entry_is_current(const struct flow_entry *e, const struct flow_moment *now)
+{
+	return e->generation == now->generation && now->wall_s < e->recheck_s;
+}
+
+/* A packet that, if its flow stands, changes nothing but when it was seen. */
+static inline bool flow_packet_is_plain(const struct policy_packet *packet)
+{
+	if (packet->is_fragment != 0)
+		return false;
+	if (packet->kind == POLICY_KIND_TCP)
+		return (packet->tcp_flags & FLOW_TCP_FLAGS) == POLICY_TCP_ACK;
+	return packet->kind == POLICY_KIND_UDP;
+}
+
+/* Does the entry's flow stand? kind: POLICY_KIND_TCP or _UDP. */
+static inline bool flow_entry_is_plain(const struct flow_entry *e, const struct flow_moment *now,
+                                       uint32_t kind)
+{
+	uint32_t state = e->high & FLOW_STATE_MASK;
+	uint32_t idle_s = now->now_s - e->seen_s;
+
+	if (!flow_entry_is_current(e, now))
+		return false;
+	if (kind == POLICY_KIND_TCP)
+		return state == POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT
+		       && idle_s < FLOW_ESTABLISHED_S;
+	return state == POLICY_FLOW_BOTH_WAYS << FLOW_STATE_SHIFT && idle_s < FLOW_BOTH_WAYS_S;
+}
+
+static inline uint8_t flow_note_make(const struct flow_entry *e, bool from_opener)
+{
+	uint32_t note = FLOW_NOTE | (uint32_t)flow_state(e);
+
+	if (from_opener)
+		note |= FLOW_NOTE_FROM_OPENER;
+	if ((e->high & FLOW_FIN_OPENER) != 0)
+		note |= FLOW_NOTE_FIN_OPENER;
+	if ((e->high & FLOW_FIN_OTHER) != 0)
+		note |= FLOW_NOTE_FIN_OTHER;
+	return (uint8_t)note;
+}
+
+static inline bool flow_note_is_due(uint32_t seen_s, uint32_t now_s)
+{
+	return seen_s >> FLOW_NOTE_SHIFT != now_s >> FLOW_NOTE_SHIFT;
+}
+
+/* What a plain packet does to its entry: writes only when the second has changed. */
+static inline void flow_touch(struct flow_entry *e, const struct flow_moment *now, bool from_opener,
+                              struct policy_flow_result *result)
+{
+	*result = (struct policy_flow_result){.grant = e->grant};
+	if (e->seen_s == now->now_s)
+		return;
+	if (flow_note_is_due(e->seen_s, now->now_s))
+		result->note = flow_note_make(e, from_opener);
+	e->seen_s = now->now_s;
+}
+
+/* policy_pass.c. NULL: this CPU cannot. */
+flow_pass_fn *flow__pass_choose(enum policy_flow_kernel kernel);
+
 /* policy_flow_index.c. The entry of a key, or NULL; also one that has timed out. */
 struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_key *key,
-                              uint64_t hash);
+                              uint32_t hash);
 
 /* The number of an entry that is probably the key's, or 0: what a burst fetches ahead. */
-uint32_t flow__candidate(const struct policy_flow *flow, uint64_t hash);
+uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash);
 
 /* May this peer open one more? */
 enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint32_t peer);
 
 /* A new entry of this key, in this state, charged to the opener. Returns it or NULL: no room. */
-struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint64_t hash,
+struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint32_t hash,
                               bool opener_is_high, enum policy_flow_state state, uint32_t now_s);
 /* The same for an entry of this key that is closed or has timed out: in its place. Always works. */
 void flow__make_again(struct policy_flow *flow, struct flow_entry *e, bool opener_is_high,

@@ -1,0 +1,307 @@
+/* Passing plain frames with AVX-512: a key, made in the form of an entry, is one register. One byte
+ * shuffle takes it out of the headers, already turned so that the low side comes first; keys are hashed
+ * by eight; and one comparison finds whether an entry is this flow's, allowed by this table, in the right
+ * state and seen in this second, which is all there is to know of most packets. */
+#include "policy_pass.h"
+
+#include <immintrin.h>
+
+#define V4_LEN  20U
+#define V6_LEN  40U
+#define UDP_LEN 8U
+#define TCP_LEN 20U
+#define EIGHT   8U
+
+/* Words of an entry, see struct flow_entry. */
+#define WORDS_OF_PLACES ((1U << FLOW_PLACES) - 1)
+#define WORD_SEEN       (1U << offsetof(struct flow_entry, seen_s) / 4)
+#define QWORD_PEERS     (1U << offsetof(struct flow_entry, low) / 8)
+_Static_assert(offsetof(struct flow_entry, low) == 32, "the peers are one word of 64 bits");
+
+enum { V4_UDP = 0, V4_TCP = 1, V6_UDP = 2, V6_TCP = 3, N_SHAPES = 4 };
+
+#define NO2 0, 0
+#define NO4 NO2, NO2
+
+/* Where the bytes of an entry are in the headers, [the sender is the high side]: addresses in host order,
+ * nothing for the peers, then the ports, the low side's above. */
+#define V4_SHUFFLE                                                                                 \
+	{                                                                                          \
+		{NO4, NO4, 15, 14,  13,  12,  NO4, NO4, NO4, 19,                                   \
+		 18,  17,  16, NO4, NO4, NO4, 23,  22,  21,  20},                                  \
+		{                                                                                  \
+			NO4, NO4, 19, 18, 17, 16, NO4, NO4, NO4, 15, 14, 13, 12, NO4, NO4, NO4,    \
+				21, 20, 23, 22                                                     \
+		}                                                                                  \
+	}
+#define V6_SHUFFLE                                                                                 \
+	{                                                                                          \
+		{15, 14, 13, 12, 11, 10, 9,  8,  23, 22, 21, 20, 19, 18,  17,  16, 31, 30, 29,     \
+		 28, 27, 26, 25, 24, 39, 38, 37, 36, 35, 34, 33, 32, NO4, NO4, 43, 42, 41, 40},    \
+		{                                                                                  \
+			31, 30, 29, 28, 27, 26, 25, 24, 39, 38, 37, 36, 35, 34, 33, 32, 15, 14,    \
+				13, 12, 11, 10, 9, 8, 23, 22, 21, 20, 19, 18, 17, 16, NO4, NO4,    \
+				41, 40, 43, 42                                                     \
+		}                                                                                  \
+	}
+#define V4_FILLED UINT64_C(0x00000f000f000f00)
+#define V6_FILLED UINT64_C(0x00000f00ffffffff)
+
+/* Flags of TCP: of those that count only ACK. Of an IPv4 header no options, no fragment. */
+#define TCP_AT_FLAGS 13
+#define V4_MASK      [0] = 0xff, [6] = 0x3f, 0xff, [9] = 0xff
+#define V6_MASK      [0] = 0xf0, [6] = 0xff
+
+/* What a plain packet looks like, and what it is made into. */
+static const struct shape {
+	_Alignas(64) uint8_t wanted[64]; /* of the headers, where the mask has bits */
+	uint8_t mask[64];
+	uint8_t shuffle[2][64];
+	uint64_t filled; /* bytes that the shuffle sets */
+	uint32_t len_min;
+	uint32_t low; /* beside the peers: protocol and state */
+	uint32_t high;
+	uint32_t above_v4; /* the upper half of an IPv4 address */
+} shapes[N_SHAPES] = {
+	[V4_UDP] = {.wanted = {0x45, [9] = POLICY_PROTO_UDP},
+                    .mask = {V4_MASK},
+                    .shuffle = V4_SHUFFLE,
+                    .filled = V4_FILLED,
+                    .len_min = V4_LEN + UDP_LEN,
+                    .low = POLICY_PROTO_UDP << 24,
+                    .high = POLICY_FLOW_BOTH_WAYS << FLOW_STATE_SHIFT,
+                    .above_v4 = POLICY_V4_LOW >> 32},
+	[V4_TCP] = {.wanted = {0x45, [9] = POLICY_PROTO_TCP,
+                               [V4_LEN + TCP_AT_FLAGS] = POLICY_TCP_ACK},
+                    .mask = {V4_MASK, [V4_LEN + TCP_AT_FLAGS] = FLOW_TCP_FLAGS},
+                    .shuffle = V4_SHUFFLE,
+                    .filled = V4_FILLED,
+                    .len_min = V4_LEN + TCP_LEN,
+                    .low = POLICY_PROTO_TCP << 24,
+                    .high = POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT,
+                    .above_v4 = POLICY_V4_LOW >> 32},
+	[V6_UDP] = {.wanted = {0x60, [6] = POLICY_PROTO_UDP},
+                    .mask = {V6_MASK},
+                    .shuffle = V6_SHUFFLE,
+                    .filled = V6_FILLED,
+                    .len_min = V6_LEN + UDP_LEN,
+                    .low = POLICY_PROTO_UDP << 24,
+                    .high = POLICY_FLOW_BOTH_WAYS << FLOW_STATE_SHIFT},
+	[V6_TCP] = {.wanted = {0x60, [6] = POLICY_PROTO_TCP,
+                               [V6_LEN + TCP_AT_FLAGS] = POLICY_TCP_ACK},
+                    .mask = {V6_MASK, [V6_LEN + TCP_AT_FLAGS] = FLOW_TCP_FLAGS},
+                    .shuffle = V6_SHUFFLE,
+                    .filled = V6_FILLED,
+                    .len_min = V6_LEN + TCP_LEN,
+                    .low = POLICY_PROTO_TCP << 24,
+                    .high = POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT},
+};
+
+/* A burst on its way. */
+struct burst {
+	__m512i keys[POLICY_FLOW_BURST_MAX]; /* zero: not a plain packet */
+	uint32_t buckets[POLICY_FLOW_BURST_MAX];
+	uint32_t tags[POLICY_FLOW_BURST_MAX];
+	uint32_t numbers[POLICY_FLOW_BURST_MAX]; /* of the entry that may be its */
+	__m512i bases[N_SHAPES];                 /* of a key: what the packet does not say */
+};
+
+static inline __m512i entry_vector(const struct flow_entry *e)
+{
+	return _mm512_loadu_si512(e);
+}
+
+static void prepare(struct burst *b, const struct flow_moment *now)
+{
+	for (unsigned int i = 0; i < N_SHAPES; i++) {
+		const struct shape *shape = &shapes[i];
+
+		b->bases[i] = _mm512_set_epi32(0, 0, (int)now->now_s, (int)now->generation, 0, 0,
+		                               (int)shape->high, (int)shape->low,
+		                               (int)shape->above_v4, 0, 0, 0, (int)shape->above_v4,
+		                               0, 0, 0);
+	}
+}
+
+/* ---- first pass: keys ---------------------------------------------------------------------------- */
+
+/* Which shape the frame may have, twice, and 1 more when its sender is the high side; -1: none. Equal
+ * addresses count as in order: then the entry is found, or there is none that is like it. */
+static inline int classify_v6(const struct policy_frame *frame)
+{
+	struct policy_address src, dst;
+
+	if (frame->len < V6_LEN + UDP_LEN)
+		return -1;
+	src = policy_address_v6(frame->data + 8);
+	dst = policy_address_v6(frame->data + 24);
+	if (src.high == 0 || dst.high == 0) /* could be taken for one of IPv4 */
+		return -1;
+	return 2 * V6_UDP + 2 * (frame->data[6] == POLICY_PROTO_TCP)
+	       + policy__address_less(dst, src);
+}
+
+static inline int classify(const struct policy_frame *frame)
+{
+	uint64_t addresses;
+
+	if (frame->len < V4_LEN + UDP_LEN)
+		return -1;
+	if (frame->data[0] != 0x45)
+		return classify_v6(frame);
+	addresses = base_load_be64(frame->data + 12);
+	return 2 * V4_UDP + 2 * (frame->data[9] == POLICY_PROTO_TCP)
+	       + ((uint32_t)(addresses >> 32) > (uint32_t)addresses);
+}
+
+static inline __m512i make_key(const struct burst *b, const struct policy_frame *frame)
+{
+	__mmask64 has = _bzhi_u64(UINT64_MAX, frame->len < 64 ? frame->len : 64);
+	int class = classify(frame);
+	const struct shape *shape = &shapes[class >> 1];
+	__m512i data, differ, peers, key;
+
+	if (class < 0)
+		return _mm512_setzero_si512();
+	data = _mm512_maskz_loadu_epi8(has, frame->data);
+	differ = _mm512_ternarylogic_epi64(data, _mm512_load_si512(shape->wanted),
+	                                   _mm512_load_si512(shape->mask), 0x28); /* (a ^ b) & c */
+	if (frame->len < shape->len_min || _mm512_test_epi64_mask(differ, differ) != 0)
+		return _mm512_setzero_si512();
+	key = _mm512_mask_permutexvar_epi8(b->bases[class >> 1], shape->filled,
+	                                   _mm512_load_si512(shape->shuffle[class & 1]), data);
+	peers = _mm512_set1_epi64((long long)base_load_le64(&frame->in_peer));
+	peers = _mm512_maskz_rolv_epi64(QWORD_PEERS, peers, _mm512_set1_epi64((class & 1) * 32));
+	return _mm512_or_si512(key, peers);
+}
+
+/* The sums of the words of eight registers. */
+static inline __m512i add_up(const __m512i of[static EIGHT])
+{
+	__m512i pairs[EIGHT / 2], fours[EIGHT / 4];
+
+	for (unsigned int i = 0; i < EIGHT / 2; i++)
+		pairs[i] = _mm512_add_epi64(_mm512_unpacklo_epi64(of[2 * i], of[2 * i + 1]),
+		                            _mm512_unpackhi_epi64(of[2 * i], of[2 * i + 1]));
+	for (unsigned int i = 0; i < EIGHT / 4; i++)
+		fours[i] = _mm512_add_epi64(
+			_mm512_shuffle_i64x2(pairs[2 * i], pairs[2 * i + 1], 0x88),
+			_mm512_shuffle_i64x2(pairs[2 * i], pairs[2 * i + 1], 0xdd));
+	return _mm512_add_epi64(_mm512_shuffle_i64x2(fours[0], fours[1], 0x88),
+	                        _mm512_shuffle_i64x2(fours[0], fours[1], 0xdd));
+}
+
+/* flow_hash() of eight keys. */
+static inline __m256i hash_eight(const struct policy_flow *flow, const __m512i *keys)
+{
+	const uint64_t *fold = flow->secret + FLOW_HASH_FOLD;
+	__m512i secret = _mm512_maskz_loadu_epi64((1U << FLOW_HASH_PAIRS) - 1, flow->secret);
+	/* the words that are hashed, of high only the peer */
+	__m512i hashed = _mm512_set_epi32(0, 0, 0, 0, 0, -1, FLOW_PEER_MASK, -1, -1, -1, -1, -1, -1,
+	                                  -1, -1, -1);
+	__m512i products[EIGHT];
+	__m512i sums, odd, even;
+
+	for (unsigned int i = 0; i < EIGHT; i++) {
+		__m512i words = _mm512_add_epi32(_mm512_and_si512(keys[i], hashed), secret);
+
+		products[i] = _mm512_mul_epu32(words, _mm512_srli_epi64(words, 32));
+	}
+	sums = add_up(products);
+	odd = _mm512_add_epi64(_mm512_srli_epi64(sums, 32), _mm512_set1_epi64((long long)fold[0]));
+	even = _mm512_add_epi64(_mm512_and_si512(sums, _mm512_set1_epi64(UINT32_MAX)),
+	                        _mm512_set1_epi64((long long)fold[1]));
+	sums = _mm512_add_epi64(_mm512_mullo_epi64(odd, even),
+	                        _mm512_set1_epi64((long long)fold[2]));
+	return _mm512_cvtepi64_epi32(_mm512_srli_epi64(sums, 32));
+}
+
+/* Buckets and tags of eight keys from number first on, as flow_bucket_of() and flow_tag_of(); fetched. */
+static inline void place_eight(const struct policy_flow *flow, struct burst *b, uint32_t first)
+{
+	__m256i hashes = hash_eight(flow, &b->keys[first]);
+	__m256i numbers = _mm256_set1_epi32((int)flow->number_mask);
+	__m256i buckets = _mm256_and_si256(hashes, _mm256_set1_epi32((int)flow->bucket_mask));
+	__m256i tags = _mm256_andnot_si256(numbers, hashes);
+	__mmask8 none = _mm256_testn_epi32_mask(tags, tags);
+
+	tags = _mm256_mask_mov_epi32(tags, none, _mm256_set1_epi32((int)flow->number_mask + 1));
+	_mm256_storeu_si256((__m256i *)(void *)&b->buckets[first], buckets);
+	_mm256_storeu_si256((__m256i *)(void *)&b->tags[first], tags);
+	for (uint32_t i = first; i < first + EIGHT; i++)
+		__builtin_prefetch(&flow->buckets[b->buckets[i]]);
+}
+
+/* ---- second and third pass: entries -------------------------------------------------------------- */
+
+/* The first entry of the bucket that has the tag, or none, 0; fetched. */
+static inline uint32_t find(const struct policy_flow *flow, uint32_t at, uint32_t tag)
+{
+	const struct flow_bucket *bucket = &flow->buckets[at];
+	__m512i differ = _mm512_xor_si512(_mm512_load_si512(bucket), _mm512_set1_epi32((int)tag));
+	__m512i mask = _mm512_set1_epi32((int)~flow->number_mask);
+	uint32_t found = _mm512_mask_testn_epi32_mask(WORDS_OF_PLACES, differ, mask);
+	uint32_t number = 0;
+
+	if (found != 0)
+		number = bucket->place[__builtin_ctz(found)] & flow->number_mask;
+	__builtin_prefetch(&flow->entries[number]);
+	return number;
+}
+
+/* All of it is this flow's, but it was not seen yet in this second. */
+static bool touch(struct flow_entry *e, const struct flow_moment *now,
+                  const struct policy_frame *frame, struct policy_flow_result *result)
+{
+	uint32_t kind = flow_proto(e) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
+	bool is_high = (classify(frame) & 1) != 0;
+
+	if (!flow_entry_is_plain(e, now, kind))
+		return false;
+	flow_touch(e, now, is_high == ((e->high & FLOW_OPENER_HIGH) != 0), result);
+	return true;
+}
+
+/* Is the entry this flow's? A key of zero is nobody's: a generation is never 0. */
+static inline bool pass_frame(struct flow_entry *e, __m512i key, const struct flow_moment *now,
+                              const struct policy_frame *frame, struct policy_flow_result *result)
+{
+	/* addresses, peers with protocol and state, ports, generation, second */
+	__m512i compared = _mm512_set_epi32(0, 0, -1, -1, 0, -1, FLOW_PEER_MASK | FLOW_STATE_MASK,
+	                                    -1, -1, -1, -1, -1, -1, -1, -1, -1);
+	__m512i differ = _mm512_ternarylogic_epi64(key, compared, entry_vector(e),
+	                                           0x48); /* (a ^ c) & b */
+	uint32_t differs = _mm512_test_epi32_mask(differ, differ);
+
+	if (differs == 0 && now->wall_s < e->recheck_s) {
+		*result = (struct policy_flow_result){.grant = e->grant};
+		return true;
+	}
+	return differs == WORD_SEEN && touch(e, now, frame, result);
+}
+
+uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *now,
+                           const struct policy_frame *frames, struct policy_flow_result *results,
+                           uint32_t n)
+{
+	struct burst b;
+	uint64_t passed = 0;
+
+	prepare(&b, now);
+	for (uint32_t first = 0; first < n; first += EIGHT) {
+		uint32_t end = n - first < EIGHT ? n : first + EIGHT;
+
+		for (uint32_t i = first; i < end; i++)
+			b.keys[i] = make_key(&b, &frames[i]);
+		for (uint32_t i = end; i < first + EIGHT; i++)
+			b.keys[i] = _mm512_setzero_si512();
+		place_eight(flow, &b, first);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		b.numbers[i] = find(flow, b.buckets[i], b.tags[i]);
+	for (uint32_t i = 0; i < n; i++)
+		passed |= (uint64_t)pass_frame(&flow->entries[b.numbers[i]], b.keys[i], now,
+		                               &frames[i], &results[i])
+		          << i;
+	return passed;
+}
