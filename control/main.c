@@ -17,6 +17,7 @@
 #include "serve.h"
 #include "session.h"
 #include "store.h"
+#include "watch.h"
 #include "wg_cookie.h"
 
 #include <errno.h>
@@ -54,6 +55,7 @@ struct control {
 	struct edge *edge; /* NULL = the configuration has none */
 	struct store *store;
 	struct peer_table *peers;
+	struct watch *watch;
 	int serve_fd; /* control socket, until serve has it; -1 = none */
 	struct model *model;
 	struct serve *serve;
@@ -103,12 +105,20 @@ static void on_neighbour_wanted(void *arg, uint32_t port, const struct base_ip *
 	kernel_neighbour_wanted(control->kernel, port, ip);
 }
 
+static void on_drop(void *arg, uint32_t worker, const struct abi_report_drop *drop)
+{
+	struct control *control = arg;
+
+	watch_drop_in(control->watch, worker, drop);
+}
+
 static void on_attached(void *arg, bool resumed)
 {
 	struct control *control = arg;
 
 	log_info("control", "dataplane attached pid=%u sessions=%s",
 	         program_dataplane_pid(control->program), resumed ? "resumed" : "none");
+	watch_attached(control->watch);
 	session_attached(control->sessions, resumed);
 }
 
@@ -184,6 +194,7 @@ static int program_make(struct control *control)
 		.session_wanted = on_session_wanted,
 		.rekey_due = on_rekey_due,
 		.neighbour_wanted = on_neighbour_wanted,
+		.drop = on_drop,
 		.attached = on_attached,
 		.detached = on_detached,
 		.arg = control,
@@ -368,6 +379,19 @@ static int peers_make(struct control *control)
 	return r == 0 ? 0 : fail(r, error);
 }
 
+static int watch_make(struct control *control)
+{
+	const struct watch_setup setup = {
+		.base = control->base,
+		.program = control->program,
+		.peers = control->peers,
+		.n_peers = control->config->max_peers,
+	};
+	int r = watch_create(&setup, &control->watch);
+
+	return r == 0 ? 0 : fail(r, "drop samples: out of memory");
+}
+
 static int hub_set(const struct control *control)
 {
 	struct abi_cmd_hub hub = {
@@ -389,6 +413,7 @@ static int serve_make(struct control *control)
 		.peers = control->peers,
 		.session = control->sessions,
 		.program = control->program,
+		.watch = control->watch,
 		.edge = control->edge,
 	};
 	char error[ERROR_LEN];
@@ -417,6 +442,8 @@ static int start_as_user(struct control *control)
 		r = hub_set(control);
 	if (r == 0)
 		r = peers_make(control);
+	if (r == 0)
+		r = watch_make(control);
 	if (r == 0)
 		r = kernel_mirror_create(control->base, control->config, control->program,
 		                         &control->kernel);
@@ -464,6 +491,7 @@ static void control_end(struct control *control, bool started)
 	if (control->edge != NULL)
 		edge_destroy(control->edge);
 	kernel_mirror_destroy(control->kernel);
+	watch_destroy(control->watch);
 	if (control->peers != NULL)
 		peer_table_destroy(control->peers);
 	session_destroy(control->sessions);

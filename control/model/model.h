@@ -18,6 +18,7 @@ struct peer_table;
 struct program;
 struct session_table;
 struct store;
+struct watch;
 
 /* All borrowed until model_destroy(). */
 struct model_setup {
@@ -27,6 +28,7 @@ struct model_setup {
 	struct peer_table *peers;
 	struct session_table *session;
 	struct program *program;
+	struct watch *watch;
 	struct edge *edge; /* NULL = none is configured */
 	/* Hand the workers a compiled policy (policy_table_check() takes it), borrowed during the
 	 * call: at start, after each change of the policy or the peers, and when its windows want to

@@ -1,26 +1,15 @@
 /* Times, keys and endpoints as replies show them. */
 #include "base_bytes.h"
 #include "base_text.h"
-#include "base_time.h"
 #include "model_method.h"
 
 #include <stdio.h>
-#include <time.h>
 
 json_t *model__time(uint64_t wall_ns)
 {
-	time_t seconds = (time_t)(wall_ns / BASE_NS_PER_S);
-	char text[64];
-	struct tm tm;
-	size_t len;
+	char text[BASE_TIME_STRLEN];
 
-	if (wall_ns == 0)
-		return json_null();
-	gmtime_r(&seconds, &tm);
-	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + len, sizeof(text) - len, ".%03uZ",
-	         (unsigned int)(wall_ns / BASE_NS_PER_MS % 1000));
-	return json_string(text);
+	return wall_ns == 0 ? json_null() : json_string(base_time_text(wall_ns, text));
 }
 
 json_t *model__key(const uint8_t key[static 32])

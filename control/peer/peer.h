@@ -88,6 +88,8 @@ int peer_whole_subnet_set(struct peer_table *table, const char *name, bool whole
 
 /* NULL = none. */
 const struct peer *peer_find(const struct peer_table *table, const char *name);
+/* By its number in the region; NULL = nobody has it. */
+const struct peer *peer_numbered(const struct peer_table *table, uint32_t number);
 /* The first peer whose name sorts behind this one ("" = the very first). */
 const struct peer *peer_after(const struct peer_table *table, const char *name);
 uint32_t peer_count(const struct peer_table *table);

@@ -58,6 +58,11 @@ const struct peer *peer_find(const struct peer_table *table, const char *name)
 	return table->by_name[i];
 }
 
+const struct peer *peer_numbered(const struct peer_table *table, uint32_t number)
+{
+	return number < table->setup.config->max_peers ? table->by_id[number] : NULL;
+}
+
 const struct peer *peer_after(const struct peer_table *table, const char *name)
 {
 	uint32_t i = lower_bound(table, name);

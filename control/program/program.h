@@ -50,6 +50,8 @@ struct program_events {
 	void (*session_wanted)(void *arg, uint32_t peer, uint32_t index);
 	void (*rekey_due)(void *arg, uint32_t peer, uint32_t index);
 	void (*neighbour_wanted)(void *arg, uint32_t port, const struct base_ip *ip);
+	/* A packet that was dropped; from within program_reports_take(). */
+	void (*drop)(void *arg, uint32_t worker, const struct abi_report_drop *drop);
 	/* A dataplane runs on the region. resumed: its session table holds earlier sessions, which
 	 * the callee reads with program_session_each(). Called before any other event of it. */
 	void (*attached)(void *arg, bool resumed);
@@ -125,6 +127,25 @@ int program_session_each(struct program *program, program_session_fn *fn, void *
 /* The worker at which the packets of this session arrive, which need not be its owner. False when
  * there is no such session, or nothing came on it yet. */
 bool program_session_arrives_at(const struct program *program, uint32_t index, uint32_t *worker);
+
+/* Reports wait in the workers' rings until they are taken, at most budget of each worker: events.drop is
+ * called for each. What finds no room there is lost. Returns how many there were. */
+uint32_t program_reports_take(struct program *program, uint32_t budget);
+
+/* Packets of one peer (or ABI_PEER_NONE, ABI_PEER_HUB) that one worker dropped for one reason; place is
+ * what their samples name, below program_n_drop_pairs(). */
+struct program_drops {
+	uint32_t worker;
+	uint32_t place;
+	uint32_t peer;
+	uint32_t reason; /* enum abi_counter */
+	uint64_t count;  /* since the region was made, or since the peer was */
+};
+uint32_t program_n_drop_pairs(const struct program *program);
+uint64_t program_drop_count(const struct program *program, uint32_t worker, uint32_t place);
+/* Call fn for each that is not 0; stops when it returns non-zero, and returns that. */
+typedef int program_drops_fn(void *arg, const struct program_drops *drops);
+int program_drops_each(const struct program *program, program_drops_fn *fn, void *arg);
 
 /* Geometry: for allocating session slots. Known from program_create() on. */
 uint32_t program_n_workers(const struct program *program);

@@ -221,8 +221,10 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 void program__event_open(struct program *program)
 {
-	for (uint32_t i = 0; i < program->region.n_workers; i++)
+	for (uint32_t i = 0; i < program->region.n_workers; i++) {
 		program->event_rings[i] = abi_region_event_ring(&program->region, i);
+		program->report_rings[i] = abi_region_report_ring(&program->region, i);
+	}
 	program->next_ring = 0;
 }
 

@@ -1,5 +1,6 @@
 /* What the files of program share. program.c: life, desired state, commands, readings;
- * program_link.c: meeting the dataplane; program_event.c: events up. */
+ * program_link.c: meeting the dataplane; program_event.c: events up;
+ * program_report.c: what people want to see. */
 #ifndef PROGRAM_PRIVATE_H
 #define PROGRAM_PRIVATE_H
 
@@ -48,6 +49,7 @@ struct program {
 	/* commands and events */
 	struct program_pipe pipes[ABI_WORKERS_MAX];
 	struct abi_ring_end event_rings[ABI_WORKERS_MAX];
+	struct abi_ring_end report_rings[ABI_WORKERS_MAX];
 	uint32_t next_ring; /* where the next turn of draining begins */
 	struct event *flush_event;
 	struct event *wake_event;
@@ -78,7 +80,7 @@ int program__link_make_region(struct program *program) __attribute__((warn_unuse
 /* Returns 0 or -ENOMEM. */
 int program__event_start(struct program *program) __attribute__((warn_unused_result));
 void program__event_stop(struct program *program);
-/* Take the ends of the event rings of a region that was just made or adopted. */
+/* Take the ends of the event and report rings of a region that was just made or adopted. */
 void program__event_open(struct program *program);
 /* Call back for at most budget events. Returns how many there were, or -EPROTO. */
 int program__event_drain(struct program *program, uint32_t budget)

@@ -1,10 +1,13 @@
-/* Base64 and hex. sodium would do it too, but base depends on libc alone. */
+/* Base64, hex and times. sodium would do it too, but base depends on libc alone. */
 #include "base_text.h"
 
 #include "base_bytes.h"
+#include "base_time.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* 0..63 -> character, with arithmetic only: each term switches on past its boundary. */
 static char sextet_to_char(unsigned int v)
@@ -119,4 +122,17 @@ int base_hex_decode(uint8_t *out, size_t len, const char *text)
 		out[i] = (uint8_t)(high << 4 | low);
 	}
 	return 0;
+}
+
+const char *base_time_text(uint64_t wall_ns, char buf[static BASE_TIME_STRLEN])
+{
+	time_t seconds = (time_t)(wall_ns / BASE_NS_PER_S);
+	struct tm tm;
+	size_t len;
+
+	gmtime_r(&seconds, &tm);
+	len = strftime(buf, BASE_TIME_STRLEN, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf + len, BASE_TIME_STRLEN - len, ".%03uZ",
+	         (unsigned int)(wall_ns / BASE_NS_PER_MS % 1000));
+	return buf;
 }

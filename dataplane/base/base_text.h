@@ -1,4 +1,4 @@
-/* Keys as text. Base64 of 32-byte keys in constant time in the key (no table look-up by secret
+/* Keys and times as text. Base64 of 32-byte keys in constant time in the key (no table look-up by secret
  * data), hex for fingerprints. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
@@ -17,6 +17,11 @@ void base_key_to_base64(char out[static BASE_KEY_BASE64_LEN],
  * then key is wiped. */
 int base_key_from_base64(uint8_t key[static BASE_KEY_LEN], const char *text)
 	__attribute__((warn_unused_result));
+
+#define BASE_TIME_STRLEN 32
+
+/* RFC 3339 in UTC with milliseconds, of nanoseconds since 1970. Returns buf. */
+const char *base_time_text(uint64_t wall_ns, char buf[static BASE_TIME_STRLEN]);
 
 /* Lower-case hex; out has 2 * len + 1 bytes. */
 void base_hex_encode(char *out, const uint8_t *bytes, size_t len);

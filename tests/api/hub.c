@@ -3,18 +3,22 @@
  * and through the weir command, without any privilege.
  *
  * usage: api_hub weir.conf   (uses control.run_dir and control.store of it) */
+#include "base_bytes.h"
 #include "base_log.h"
+#include "base_time.h"
 #include "config.h"
 #include "fakes.h"
 #include "model.h"
 #include "peer.h"
 #include "serve.h"
 #include "store.h"
+#include "watch.h"
 
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int edge_dummy;
 
@@ -38,6 +42,41 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 	(void)number;
 	(void)what;
 	event_base_loopbreak(arg);
+}
+
+/* Three drops of the peer with number 0, of which two are shown, and one of nobody's. */
+static void drops_make(struct watch *watch)
+{
+	static const struct program_drops drops[] = {
+		{.reason = ABI_COUNTER_DROP_INNER_SOURCE, .count = 2},
+		{.worker = 1, .reason = ABI_COUNTER_DROP_INNER_SOURCE, .count = 1},
+		{.place = 1, .peer = ABI_PEER_NONE, .reason = ABI_COUNTER_DROP_AUTH, .count = 7},
+	};
+	struct abi_report_drop drop = {
+		.time_ns = base_time_monotonic_ns(),
+		.count = 1,
+		.reason = ABI_COUNTER_DROP_INNER_SOURCE,
+		.len = 60,
+		.sport = 50000,
+		.dport = 443,
+		.proto = 6,
+		.has_ports = 1,
+		.place = UINT32_MAX,
+	};
+
+	memcpy(fake.drops, drops, sizeof(drops));
+	fake.n_drops = BASE_ARRAY_LEN(drops);
+	if (base_ip_parse("10.77.0.2", &drop.source) < 0
+	    || base_ip_parse("10.77.0.9", &drop.destination) < 0)
+		abort();
+	watch_drop_in(watch, 0, &drop);
+	drop.count = 2;
+	drop.dport = 22;
+	watch_drop_in(watch, 0, &drop);
+	drop.peer = ABI_PEER_NONE;
+	drop.reason = ABI_COUNTER_DROP_AUTH;
+	drop.flags = ABI_DROP_OUTER;
+	watch_drop_in(watch, 0, &drop);
 }
 
 int main(int argc, char **argv)
@@ -70,11 +109,20 @@ int main(int argc, char **argv)
 		return fail(error);
 	fake.ready = true;
 
+	struct watch_setup watch_setup = {
+		.base = base, .peers = peers, .n_peers = config->max_peers};
+	struct watch *watch = NULL;
+
+	if (watch_create(&watch_setup, &watch) < 0)
+		return fail(error);
+	drops_make(watch);
+
 	struct model_setup setup = {
 		.base = base,
 		.config = config,
 		.store = store,
 		.peers = peers,
+		.watch = watch,
 		.policy_set = policy_set,
 		.edge = config->n_https > 0 ? (struct edge *)(void *)&edge_dummy : NULL,
 	};
@@ -87,6 +135,7 @@ int main(int argc, char **argv)
 	event_base_dispatch(base);
 	serve_destroy(serve);
 	model_destroy(model);
+	watch_destroy(watch);
 	peer_table_destroy(peers);
 	store_close(store);
 	config_unload(config);

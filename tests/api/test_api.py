@@ -789,6 +789,35 @@ def a_new_peer_is_shown_as_a_qr_code(hub):
         assert 'takes no argument "qr_png"' in reply["error"]["message"], reply
 
 
+# ---- what is watched -----------------------------------------------------------------------------
+
+def drops_are_shown_counted_and_followed(hub):
+    """The hub of this test has dropped 3 packets of peer branch (2 shown) and 7 of nobody's (1)."""
+    reply = hub.json("drops")
+    assert [d["reason"] for d in reply["drops"]] == ["inner_source", "inner_source", "auth"], reply
+    assert [(c["peer"], c["reason"], c["packets"]) for c in reply["counts"]] == [
+        ("-", "auth", 7), ("branch", "inner_source", 3)], reply
+    first = reply["drops"][0]
+    assert (first["peer"], first["source"], first["source_port"], first["destination"],
+            first["destination_port"], first["protocol"], first["outer"]) == (
+        "branch", "10.77.0.2", 50000, "10.77.0.9", 443, "tcp", False), first
+    assert hub.json("drops", "--after", str(reply["next"]))["drops"] == []
+    assert len(hub.json("drops", "--after", str(reply["next"] - 1))["drops"]) == 1
+    assert [d["destination_port"] for d in hub.json("drops", "--peer", "branch")["drops"]] == [443, 22]
+    reply = hub.json("drops", "--limit", "1")
+    assert [d["reason"] for d in reply["drops"]] == ["auth"] and not reply["counts_complete"], reply
+    assert hub.json("drops", "--peer", "hub")["counts"] == []
+    hub.refused(1, 'no peer is called "nobody"', "drops", "--peer", "nobody")
+    text = hub.ok("drops")
+    assert "branch  10.77.0.2:50000 -> 10.77.0.9:443  tcp  inner_source" in text, text
+    with subprocess.Popen([WEIR, "-s", hub.socket, "-o", "json", "drops", "--follow"],
+                          stdout=subprocess.PIPE, text=True) as follow:
+        assert [json.loads(follow.stdout.readline())["reason"] for _ in range(3)] == [
+            "inner_source", "inner_source", "auth"]
+        follow.send_signal(signal.SIGINT)
+        assert follow.wait(10) == -signal.SIGINT
+
+
 TESTS = [value for name, value in list(globals().items())
          if callable(value) and "_" in name and value.__code__.co_varnames[:1] == ("hub",)]
 

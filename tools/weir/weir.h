@@ -73,6 +73,17 @@ int weir_png_write(FILE *file, const unsigned char *modules, unsigned int n, uns
 /* weir_show_policy.c: the same for groups, grants and policies; false when the method is none of them. */
 bool weir_show_policy(const char *method, const json_t *result);
 
+/* weir_show_watch.c: the same for what is watched; and one drop as a line. */
+bool weir_show_watch(const char *method, const json_t *result);
+void weir_show_drop(const json_t *drop);
+
+/* weir_follow.c: drops --follow. Returns when it cannot go on: an exit code. */
+bool weir_follow_wanted(const struct weir_line *line);
+int weir_follow(const struct weir_line *line, const char *socket_path);
+
+/* weir_main.c: say why the hub did not do it; r, error and why are weir_ask()'s. */
+void weir_fail(const struct weir_line *line, int r, const json_t *error, const char *why);
+
 /* weir_ssh.c: "ADDRESS PORT ADDRESS PORT" of the SSH connection (client, then this machine) that this
  * command is given over, also behind sudo. Returns false when there is none. */
 bool weir_ssh_connection(char *buf, size_t size);

@@ -33,6 +33,23 @@ static void print_json(const json_t *json, FILE *out)
 	fputc('\n', out);
 }
 
+void weir_fail(const struct weir_line *line, int r, const json_t *error, const char *why)
+{
+	if (r == WEIR_UNREACHABLE && line->json) {
+		json_t *unreachable = json_pack("{s:s, s:s, s:n}", "code", "unreachable", "message",
+		                                why, "field");
+
+		print_json(unreachable, stderr);
+		json_decref(unreachable);
+	} else if (r == WEIR_UNREACHABLE) {
+		fprintf(stderr, "weir: %s\n", why);
+	} else if (line->json) {
+		print_json(error, stderr);
+	} else {
+		print_refusal(line->command, error);
+	}
+}
+
 static int fail_usage(const struct weir_line *line)
 {
 	fprintf(stderr, "weir: %s\n", line->error);
@@ -84,21 +101,14 @@ static int ask(const struct weir_line *line)
 	                                    &result, &error, why, sizeof(why));
 	if (r != WEIR_DONE)
 		weir_qr_cancel(&qr);
-	if (r == WEIR_UNREACHABLE && line->json)
-		error = json_pack("{s:s, s:s, s:n}", "code", "unreachable", "message", why,
-		                  "field");
 	if (r == WEIR_DONE && weir_qr_wanted(&qr))
 		r = show_qr(&qr, result);
 	else if (r == WEIR_DONE && line->json)
 		print_json(result, stdout);
 	else if (r == WEIR_DONE)
 		weir_show(line->command, result);
-	else if (line->json)
-		print_json(error, stderr);
-	else if (r == WEIR_UNREACHABLE)
-		fprintf(stderr, "weir: %s\n", why);
 	else
-		print_refusal(line->command, error);
+		weir_fail(line, r, error, why);
 	/* An audit that finds errors has done its work, and scripts must see it. */
 	if (r == WEIR_DONE && json_is_true(json_object_get(result, "failed")))
 		r = WEIR_REFUSED;
@@ -133,6 +143,8 @@ static int run_line(int argc, char **argv)
 		puts("weir " WEIR_VERSION);
 	else if (line.help)
 		r = help(&line);
+	else if (weir_follow_wanted(&line))
+		r = weir_follow(&line, socket_of(&line));
 	else
 		r = ask(&line);
 	weir_line_fini(&line);

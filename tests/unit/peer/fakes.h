@@ -34,6 +34,9 @@ static struct {
 	uint32_t n_routes;
 	int route_err;
 	bool ready;
+	uint64_t drop_count[2][1024];
+	struct program_drops drops[8];
+	uint32_t n_drops;
 	/* edge */
 	struct edge_service service[FAKE_PEERS];
 	char pem[FAKE_PEERS][4096];
@@ -146,6 +149,42 @@ int program_route_drop(struct program *program, const struct base_prefix *prefix
 		return 0;
 	}
 	return 0;
+}
+
+/* Two peers' drops; no samples come by themselves. */
+uint32_t program_reports_take(struct program *program, uint32_t budget)
+{
+	(void)program;
+	(void)budget;
+	return 0;
+}
+
+uint32_t program_n_workers(const struct program *program)
+{
+	(void)program;
+	return 2;
+}
+
+uint32_t program_n_drop_pairs(const struct program *program)
+{
+	(void)program;
+	return 1024;
+}
+
+uint64_t program_drop_count(const struct program *program, uint32_t worker, uint32_t place)
+{
+	(void)program;
+	return fake.drop_count[worker][place];
+}
+
+int program_drops_each(const struct program *program, program_drops_fn *fn, void *arg)
+{
+	int r = 0;
+
+	(void)program;
+	for (uint32_t i = 0; i < fake.n_drops && r == 0; i++)
+		r = fn(arg, &fake.drops[i]);
+	return r;
 }
 
 /* Readings that tell each other apart. */

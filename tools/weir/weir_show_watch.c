@@ -1,0 +1,75 @@
+/* Drops for people. */
+#include "base_bytes.h"
+#include "weir.h"
+#include "weir_table.h"
+
+#include <string.h>
+
+/* "10.0.0.7:50000", "[fd00::7]:50000", an address without a port, or "-". */
+static const char *place_text(const json_t *object, const char *side, char *buf, size_t size)
+{
+	const char *ip = weir_text_of(object, side);
+	const json_t *port;
+	char key[32];
+
+	snprintf(key, sizeof(key), "%s_port", side);
+	port = json_object_get(object, key);
+	if (!json_is_integer(port))
+		return ip;
+	snprintf(buf, size, strchr(ip, ':') ? "[%s]:%lld" : "%s:%lld", ip,
+	         (long long)json_integer_value(port));
+	return buf;
+}
+
+void weir_show_drop(const json_t *drop)
+{
+	char source[64];
+	char destination[64];
+
+	printf("%s  %s%s  %s -> %s  %s  %s: %s\n", weir_text_of(drop, "at"),
+	       json_is_true(json_object_get(drop, "to_peer")) ? "to " : "",
+	       weir_text_of(drop, "peer"), place_text(drop, "source", source, sizeof(source)),
+	       place_text(drop, "destination", destination, sizeof(destination)),
+	       weir_text_of(drop, "protocol"), weir_text_of(drop, "reason"),
+	       weir_text_of(drop, "text"));
+}
+
+static void show_drops(const json_t *result)
+{
+	static const char *const heads[] = {"PEER", "REASON", "PACKETS", "WHAT IT MEANS"};
+	const json_t *drops = json_object_get(result, "drops");
+	const json_t *counts = json_object_get(result, "counts");
+	struct weir_table table = {.n_columns = BASE_ARRAY_LEN(heads)};
+
+	for (size_t i = 0; i < json_array_size(drops); i++)
+		weir_show_drop(json_array_get(drops, i));
+	if (json_array_size(counts) == 0) {
+		printf("nothing was dropped\n");
+		return;
+	}
+	if (json_array_size(drops) > 0)
+		putchar('\n');
+	for (size_t i = 0; i < BASE_ARRAY_LEN(heads); i++)
+		weir_table_cell(&table, heads[i]);
+	for (size_t i = 0; i < json_array_size(counts); i++) {
+		const json_t *count = json_array_get(counts, i);
+		char text[32];
+
+		snprintf(text, sizeof(text), "%lld", weir_number_of(count, "packets"));
+		weir_table_cell(&table, weir_text_of(count, "peer"));
+		weir_table_cell(&table, weir_text_of(count, "reason"));
+		weir_table_cell(&table, text);
+		weir_table_cell(&table, weir_text_of(count, "text"));
+	}
+	weir_table_end(&table);
+	if (!json_is_true(json_object_get(result, "counts_complete")))
+		printf("and more: see --limit\n");
+}
+
+bool weir_show_watch(const char *method, const json_t *result)
+{
+	if (strcmp(method, "drops") != 0)
+		return false;
+	show_drops(result);
+	return true;
+}
