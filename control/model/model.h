@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct config;
 struct edge;
@@ -44,6 +45,10 @@ struct model_setup {
 int model_create(const struct model_setup *setup, struct model **out, char *error, size_t error_len)
 	__attribute__((warn_unused_result));
 void model_destroy(struct model *model); /* NULL is fine */
+
+/* What became of the table of this generation that policy_set handed over: every worker uses it (err 0), or
+ * they go on with the one before, and why. */
+void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason);
 
 /* Run one operation. params is an object or NULL (none), borrowed.
  * Returns 0 with *result, or -errno with *error = {"code", "message", "field" (string or null)};

@@ -37,6 +37,15 @@ static void audit_enforced(struct model_audit *audit)
 		                    "and decide nothing");
 }
 
+static void audit_refused(struct model_audit *audit)
+{
+	if (audit->model->sent.refused[0] != '\0')
+		model__audit_report(audit, GRANT_ERROR, "not-in-force", "hub", "hub",
+		                    "workers have refused the policy, and go on with the one "
+		                    "before: %s",
+		                    audit->model->sent.refused);
+}
+
 static void audit_peer_to_peer(struct model_audit *audit)
 {
 	if (audit->model->setup.config->peer_to_peer)
@@ -84,6 +93,7 @@ static void audit_disabled(struct model_audit *audit, const struct peer *peer,
 
 static model_audit_fn *const of_hub[] = {
 	audit_enforced,
+	audit_refused,
 	audit_peer_to_peer,
 };
 

@@ -69,7 +69,13 @@ struct model {
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
 	struct event *table_timer; /* the workers' table is to be made again */
-	uint32_t table_generation; /* of the last table; 0 = none yet */
+	uint32_t table_generation; /* of the last table made; 0 = none yet */
+	struct {
+		uint32_t table; /* generation of the last table handed over; 0 = none */
+		uint64_t policy;
+		bool is_in_force;  /* every worker uses it */
+		char refused[104]; /* why not; "" = it is on its way */
+	} sent;
 };
 
 /* Fill error and return err, for return model__refuse(...). field may be NULL. */

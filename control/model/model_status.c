@@ -88,6 +88,15 @@ static json_t *peers_json(const struct model *model)
 	                 "limit", (int)model->setup.config->max_peers);
 }
 
+static json_t *policy_json(const struct model *model)
+{
+	return json_pack("{s:I, s:i, s:i, s:b, s:b}", "generation",
+	                 (json_int_t)model->policy.generation, "groups",
+	                 (int)model->policy.n_groups, "grants", (int)model->policy.n_grants,
+	                 "enforced", !model->setup.config->peer_to_peer, "in_force",
+	                 model->sent.is_in_force);
+}
+
 int model__status(struct model *model, const json_t *params, json_t **result,
                   struct model_error *error)
 {
@@ -97,11 +106,12 @@ int model__status(struct model *model, const json_t *params, json_t **result,
 	if (n_services < 0)
 		return model__refuse(error, n_services, "failed", NULL, "store: %s",
 		                     store_error(model->setup.store));
-	*result = json_pack("{s:s, s:o, s:{s:i, s:o}, s:o, s:o, s:{s:i}, s:{s:b}}", "version",
+	*result = json_pack("{s:s, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:{s:i}, s:{s:b}}", "version",
 	                    WEIR_VERSION, "hub", hub_json(model), "control", "pid", (int)getpid(),
 	                    "started_at", model__time(model->started_wall_ns), "dataplane",
-	                    dataplane_json(model), "peers", peers_json(model), "services", "total",
-	                    n_services, "edge", "enabled", model->setup.edge != NULL);
+	                    dataplane_json(model), "peers", peers_json(model), "policy",
+	                    policy_json(model), "services", "total", n_services, "edge", "enabled",
+	                    model->setup.edge != NULL);
 	return 0;
 }
 

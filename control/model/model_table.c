@@ -5,9 +5,11 @@
 #include "base_time.h"
 #include "grant_compile.h"
 #include "model_policy.h"
+#include "policy_table.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +90,10 @@ void model__table_send(struct model *model, struct model_table *table)
 
 	if (!table->blob)
 		return;
+	model->sent.table = policy_table_generation(table->blob);
+	model->sent.policy = model->policy.generation;
+	model->sent.is_in_force = false;
+	model->sent.refused[0] = '\0';
 	err = model->setup.policy_set(model->setup.policy_arg, table->blob, table->len);
 	if (err < 0) {
 		log_err("model", "policy not handed to the workers, tried again err=%s",
@@ -101,6 +107,17 @@ void model__table_send(struct model *model, struct model_table *table)
 		event_del(model->table_timer);
 	}
 	model__table_fini(table);
+}
+
+void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason)
+{
+	if (table_generation != model->sent.table)
+		return; /* another one is on its way already */
+	model->sent.is_in_force = err == 0;
+	snprintf(model->sent.refused, sizeof(model->sent.refused), "%s", err == 0 ? "" : reason);
+	if (err == 0)
+		log_info("model", "policy in force generation=%llu table=%u",
+		         (unsigned long long)model->sent.policy, model->sent.table);
 }
 
 void model__table_refresh(struct model *model)

@@ -53,6 +53,12 @@ static void show_status(const json_t *result)
 	}
 	printf("peers       %lld of at most %lld, %lld active\n", weir_number_of(peers, "total"),
 	       weir_number_of(peers, "limit"), weir_number_of(peers, "active"));
+	list = json_object_get(result, "policy");
+	printf("policy      generation %lld, %lld grants, %s\n", weir_number_of(list, "generation"),
+	       weir_number_of(list, "grants"),
+	       json_is_false(json_object_get(list, "enforced"))  ? "not enforced (hub.peer_to_peer)"
+	       : json_is_true(json_object_get(list, "in_force")) ? "in force"
+	                                                         : "not yet with the workers");
 	printf("services    %lld%s\n", weir_number_of(json_object_get(result, "services"), "total"),
 	       json_is_true(json_object_get(json_object_get(result, "edge"), "enabled"))
 	               ? ""

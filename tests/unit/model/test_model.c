@@ -550,6 +550,48 @@ static void workers_that_could_not_take_a_table_get_it_soon(void **state)
 	stop();
 }
 
+static void policy_is(const char *generation, bool in_force, const char *finding)
+{
+	json_t *status = call("status", "{}");
+	json_t *policy = json_object_get(status, "policy");
+	json_t *audit = call("audit.policy", "{}");
+	char *text = json_dumps(audit, 0);
+
+	assert_int_equal(json_integer_value(json_object_get(policy, "generation")),
+	                 atoi(generation));
+	assert_int_equal(json_is_true(json_object_get(policy, "in_force")), in_force);
+	assert_int_equal(strstr(text, "not-in-force") != NULL, finding != NULL);
+	if (finding)
+		assert_non_null(strstr(text, finding));
+	free(text);
+	json_decref(audit);
+	json_decref(status);
+}
+
+static void a_policy_is_in_force_when_the_workers_say_so(void **state)
+{
+	uint32_t before;
+
+	(void)state;
+	start(true);
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"any\", \"to\": \"any\", "
+	                     "\"protocol\": \"tcp\"}");
+	policy_is("1", false, NULL);
+	before = policy_table_generation(workers.table);
+	model_policy_done(model, before, 0, "");
+	policy_is("1", true, NULL);
+	call_ok("grant.remove", "{\"name\": \"x\"}");
+	model_policy_done(model, before, 0, ""); /* late, of the one before */
+	policy_is("2", false, NULL);
+	model_policy_done(model, policy_table_generation(workers.table), 22, "too long");
+	policy_is("2", false, "too long");
+	call_ok("peer.add", "{\"name\": \"a\"}"); /* another table for the same policy */
+	policy_is("2", false, NULL);
+	model_policy_done(model, policy_table_generation(workers.table), 0, "");
+	policy_is("2", true, NULL);
+	stop();
+}
+
 static void shown_peer_has_everything_but_secrets(void **state)
 {
 	json_t *result;
@@ -824,6 +866,7 @@ int main(void)
 		CASE(allowed_ips_of_a_configuration_follow_the_grants),
 		CASE(workers_get_every_change_of_policy_and_peers),
 		CASE(workers_that_could_not_take_a_table_get_it_soon),
+		CASE(a_policy_is_in_force_when_the_workers_say_so),
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
 		CASE(published_service_reaches_the_edge_with_a_certificate),

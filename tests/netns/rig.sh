@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# The spokes of the zero-trust tests, over tap.sh: one hub and, each in a namespace on the "internet" with a
+# stock WireGuard client,
+#
+#   laptop 10.77.0.2   app 10.77.0.3   metrics 10.77.0.4   collector 10.77.0.5
+#   gate   10.77.0.6, with lan (192.168.50.2) and other (192.168.60.2) behind it
+#
+# Their AllowedIPs are the whole tunnel net (and the gateway's), so that it is the hub that refuses.
+# spoke.py sends and listens for them.
+
+rig_spokes=(laptop app metrics collector gate)
+declare -A rig_ip=([hub]=10.77.0.1 [laptop]=10.77.0.2 [app]=10.77.0.3 [metrics]=10.77.0.4 [collector]=10.77.0.5 [gate]=10.77.0.6)
+
+rig_up() {
+	local ns n=10
+	for ns in internet hub "${rig_spokes[@]}" lan other; do net_ns "$ns" || return 1; done
+	net_exec internet sysctl -qw net.ipv4.ip_forward=1
+	lab_wire hub wan0 hub0 203.0.113 2001:db8:1 || return 1
+	for ns in "${rig_spokes[@]}"; do
+		lab_wire "$ns" eth0 "${ns}0" "198.51.$n" "2001:db8:$n" || return 1
+		lab_leaf_address "$ns" eth0 "198.51.$n" "2001:db8:$n"
+		n=$((n + 1))
+	done
+	rig_lan lan 192.168.50 && rig_lan other 192.168.60
+}
+
+rig_lan() { # NS NET: a network behind the gateway
+	net_link gate "$1" "$1" eth0 || return 1
+	net_ip gate addr add "$2.1/24" dev "$1"
+	net_ip "$1" addr add "$2.2/24" dev eth0
+	net_ip "$1" route add default via "$2.1"
+	net_exec gate sysctl -qw net.ipv4.ip_forward=1
+}
+
+# rig_join NS [OPTION...]: a peer of that name, and its client.
+rig_join() {
+	local device
+	lab_client "$@" --whole-subnet || return 1
+	device=$(net_wg_device "$1")
+	net_wait 10 rig_handshaken "$1" || return 1
+	net_exec "$1" nft "table inet seen { counter n { }; chain input { type filter hook input priority -10; iifname $device counter name n; }; }"
+}
+rig_handshaken() { net_exec "$1" wg show "$(net_wg_device "$1")" latest-handshakes | grep -qv '	0$'; }
+
+# seen NS: packets that have come to it out of the tunnel.
+seen() { net_exec "$1" nft -j list counter inet seen n | python3 -c 'import json,sys; print(json.load(sys.stdin)["nftables"][1]["counter"]["packets"])'; }
+
+spoke() { # NS VERB...: of spoke.py
+	local ns=$1
+	shift
+	net_exec "$ns" python3 "$top/tests/netns/spoke.py" "$@"
+}
+serve() { # NS PORT...: echo, until the end
+	local ns=$1
+	shift
+	net_spawn "$ns" "$net_dir/$ns-serve.log" python3 "$top/tests/netns/spoke.py" serve "$@"
+	net_wait 5 net_listening "$ns" "${*: -1}"
+}
+
+# tcp, udp: NS TO PORT SAYS. A refused connection says refused, a dropped one is silent.
+tcp() { is "tcp $1 $2:$3 $(spoke "$1" tcp "${rig_ip[$2]:-$2}" "$3")" "tcp $1 $2:$3 $4"; }
+udp() { is "udp $1 $2:$3 $(spoke "$1" udp "${rig_ip[$2]:-$2}" "$3")" "udp $1 $2:$3 $4"; }
+echoes() { pings "$1" "${rig_ip[$2]:-$2}" 2 0.05; }
+no_echo() { ! net_exec "$1" ping -q -c 2 -i 0.05 -W 0.3 "${rig_ip[$2]:-$2}"; }
+
+# drops [PREFIX]: the sum of all counters that begin so.
+drops() {
+	lab_cli -o json counters | python3 -c '
+import json, sys
+print(sum(v for k, v in json.load(sys.stdin)["counters"].items() if k.startswith(sys.argv[1])))' "${1:-drop_}"
+}
+peer_drops() { lab_cli -o json peer show "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)["peer"]["drops"])'; }
+at_least() { [ "$(eval "$1")" -ge "$2" ] || is "$1: $(eval "$1")" "$1: $2 or more"; }
+
+# unheard BY NS COMMAND...: the command's packets, BY in all, are dropped by the hub and counted against
+# their sender laptop, and NS hears nothing of them.
+unheard() {
+	local by=$1 ns=$2 heard before peer_before
+	shift 2
+	heard=$(seen "$ns") before=$(drops) peer_before=$(peer_drops laptop)
+	"$@" || return 1
+	net_wait 2 eval '[ "$(drops)" -ge '$((before + by))' ]'
+	is "drops $(($(drops) - before))" "drops $by" && is "heard $(seen "$ns")" "heard $heard" || return 1
+	net_wait 2 eval '[ "$(peer_drops laptop)" = '$((peer_before + by))' ]' ||
+		is "laptop's drops $(($(peer_drops laptop) - peer_before))" "laptop's drops $by"
+}
+
+grant() { lab_cli grant add "$@"; }
+ungrant() { lab_cli grant remove "$1"; }
