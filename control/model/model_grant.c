@@ -4,6 +4,7 @@
 #include "grant_decide.h"
 #include "grant_part.h"
 #include "grant_when.h"
+#include "model_explain.h"
 #include "model_policy.h"
 
 #include <errno.h>
@@ -242,9 +243,8 @@ static json_t *misses_json(uint32_t misses)
 	return array;
 }
 
-/* Grants with the fewest misses first; those that miss in everything are left out. */
-static json_t *steps_json(const struct grant_policy *policy, const struct grant_world *world,
-                          const struct grant_packet *packet)
+json_t *model__grant_steps(const struct grant_policy *policy, const struct grant_world *world,
+                           const struct grant_packet *packet)
 {
 	json_t *array = json_array();
 
@@ -262,7 +262,7 @@ static json_t *steps_json(const struct grant_policy *policy, const struct grant_
 	return array;
 }
 
-static json_t *side_json(const struct grant_side *side)
+json_t *model__side_json(const struct grant_side *side)
 {
 	char text[BASE_IP_STRLEN];
 
@@ -270,7 +270,7 @@ static json_t *side_json(const struct grant_side *side)
 	                 base_ip_format(&side->ip, text));
 }
 
-static uint8_t protocol_number(enum grant_protocol protocol, uint8_t family)
+uint8_t model__protocol_number(enum grant_protocol protocol, uint8_t family)
 {
 	switch (protocol) {
 	case GRANT_TCP:
@@ -306,7 +306,7 @@ static int packet_read(const struct grant_world *world, const json_t *params,
 	if (err < 0)
 		return err;
 	err = grant_protocol_parse(text_of(params, "protocol"), &protocol);
-	packet->protocol = protocol_number(protocol, packet->to.ip.family);
+	packet->protocol = model__protocol_number(protocol, packet->to.ip.family);
 	packet->port = (uint16_t)json_integer_value(json_object_get(params, "port"));
 	packet->now_s = base_time_wall_ns() / BASE_NS_PER_S;
 	if (err == 0 && json_object_get(params, "at"))
@@ -339,9 +339,9 @@ int model__grant_explain(struct model *model, const json_t *params, json_t **res
 	if (allowed)
 		why = grant ? "a grant allows it" : "the hub may open connections to its peers";
 	*result = json_pack("{s:b, s:s?, s:s, s:o, s:o, s:o}", "allowed", allowed, "grant",
-	                    grant ? grant->name : NULL, "why", why, "from", side_json(&packet.from),
-	                    "to", side_json(&packet.to), "grants",
-	                    steps_json(&model->policy, &world.world, &packet));
+	                    grant ? grant->name : NULL, "why", why, "from",
+	                    model__side_json(&packet.from), "to", model__side_json(&packet.to),
+	                    "grants", model__grant_steps(&model->policy, &world.world, &packet));
 	model__world_fini(&world);
 	return 0;
 }

@@ -817,6 +817,46 @@ def drops_are_shown_counted_and_followed(hub):
         follow.send_signal(signal.SIGINT)
         assert follow.wait(10) == -signal.SIGINT
 
+def a_trace_explains_every_step(hub):
+    def trace(*words):
+        reply = hub.json("trace", *words)
+        return reply, {s["step"]: s["verdict"] for s in reply["steps"]}
+
+    hub.ok("peer", "add", "alice", "--public-key", KEY)
+    a, b = (hub.json("peer", "show", name)["peer"]["addresses"] for name in ("alice", "branch"))
+    tcp = ("--proto", "tcp", "--port", "443")
+    reply, steps = trace("--peer", "alice", "--to", "branch", *tcp)
+    assert (reply["from"]["address"], reply["to"]["address"]) == (a[0], b[0]), reply
+    assert steps["source"] == "passes" and steps["route"] == "passes" and not reply["allowed"], reply
+    # somebody else's source, nobody's, the hub's
+    for address, text in ((b[0], 'of peer "branch"'), ("10.77.0.200", "nobody's"), ("10.77.0.1", "of the hub")):
+        reply, steps = trace("--peer", "alice", "--from-address", address, "--to", "branch", *tcp)
+        assert reply["reason"] == "inner_source" and not reply["allowed"], reply
+        assert text in reply["steps"][1]["text"], reply
+    # where nobody is
+    reply, steps = trace("--peer", "alice", "--to", "10.77.0.200", *tcp)
+    assert reply["reason"] == "no_route" and steps["route"] == "drops", reply
+    # families
+    assert trace("--peer", "alice", "--to-address", b[1], *tcp)[0]["from"]["address"] == a[1]
+    hub.refused(1, "of the same family", "trace", "--peer", "alice", "--from-address", a[0],
+                "--to-address", b[1], *tcp)
+    # who is disabled has no session, and no route leads there
+    hub.ok("peer", "disable", "alice")
+    assert trace("--peer", "alice", "--to", "branch", *tcp)[0]["reason"] == "unknown_index"
+    assert trace("--peer", "branch", "--to", "alice", *tcp)[0]["reason"] == "no_route"
+    hub.ok("peer", "enable", "alice")
+    # a grant, its direction, its ports, icmp; the receiver has no session here
+    hub.ok("grant", "add", "web", "--who", "peer:alice", "--to", "peer:branch", "--protocol", "tcp",
+           "--ports", "443")
+    hub.refused(2, "must be", "trace", "--peer", "alice", "--to", "branch", "--proto", "sctp")
+    hub.refused(1, "port is missing", "trace", "--peer", "alice", "--to", "branch", "--proto", "udp")
+    hub.refused(1, "to is missing", "trace", "--peer", "alice", *tcp)
+    hub.refused(1, 'no peer is called "bob"', "trace", "--peer", "alice", "--to", "bob", *tcp)
+    hub.refused(1, "must be an IP address", "trace", "--peer", "alice", "--to-address", "x", *tcp)
+    text = hub.ok("trace", "--peer", "alice", "--to", "hub", "--proto", "icmp")
+    assert "is the hub's own" in text and "10.77.0.1" in text and "ALLOWED" in text, text
+    hub.ok("trace", "--peer", "hub", "--to", "branch", *tcp)
+
 
 TESTS = [value for name, value in list(globals().items())
          if callable(value) and "_" in name and value.__code__.co_varnames[:1] == ("hub",)]

@@ -1,4 +1,4 @@
-/* Drops for people. */
+/* Drops and traces for people. */
 #include "base_bytes.h"
 #include "weir.h"
 #include "weir_table.h"
@@ -66,10 +66,44 @@ static void show_drops(const json_t *result)
 		printf("and more: see --limit\n");
 }
 
+static void show_trace(const json_t *result)
+{
+	const json_t *from = json_object_get(result, "from");
+	const json_t *to = json_object_get(result, "to");
+	const json_t *steps = json_object_get(result, "steps");
+	const json_t *grants = json_object_get(result, "grants");
+	const char *reason = json_string_value(json_object_get(result, "reason"));
+	const char *grant = json_string_value(json_object_get(result, "grant"));
+	char buf[200];
+
+	printf("%s -> %s\n", weir_text_of(from, "address"), weir_text_of(to, "address"));
+	for (size_t i = 0; i < json_array_size(steps); i++) {
+		const json_t *one = json_array_get(steps, i);
+
+		printf("  %-8s  %-6s  %s\n", weir_text_of(one, "step"),
+		       weir_text_of(one, "verdict"), weir_text_of(one, "text"));
+	}
+	for (size_t i = 0; i < json_array_size(grants); i++) {
+		const json_t *one = json_array_get(grants, i);
+		bool fits = json_array_size(json_object_get(one, "misses")) == 0;
+
+		printf("  grant %s: %s%s\n", weir_text_of(one, "grant"),
+		       fits ? "fits" : "does not fit in ",
+		       fits ? "" : weir_list_of(one, "misses", buf, sizeof(buf)));
+	}
+	if (reason)
+		printf("DROPPED: %s\n", reason);
+	else
+		printf("ALLOWED%s%s\n", grant ? ": " : "", grant ? grant : "");
+}
+
 bool weir_show_watch(const char *method, const json_t *result)
 {
-	if (strcmp(method, "drops") != 0)
+	if (strcmp(method, "drops") == 0)
+		show_drops(result);
+	else if (strcmp(method, "trace") == 0)
+		show_trace(result);
+	else
 		return false;
-	show_drops(result);
 	return true;
 }
