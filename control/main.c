@@ -17,6 +17,7 @@
 #include "serve.h"
 #include "session.h"
 #include "store.h"
+#include "uapi.h"
 #include "watch.h"
 #include "wg_cookie.h"
 
@@ -59,6 +60,8 @@ struct control {
 	int serve_fd; /* control socket, until serve has it; -1 = none */
 	struct model *model;
 	struct serve *serve;
+	int uapi_fd; /* the same of wg(8)'s */
+	struct uapi *uapi;
 };
 
 /* ---- events of the dataplane -------------------------------------------------------------------- */
@@ -304,6 +307,19 @@ static int serve_socket_make(struct control *control)
 	return control->serve_fd >= 0 ? 0 : fail(control->serve_fd, error);
 }
 
+/* Where wg(8) looks. Nothing else needs it: a hub whose name another WireGuard has goes on without. */
+static void uapi_socket_make(struct control *control)
+{
+	char error[ERROR_LEN];
+
+	if (!control->config->wg_socket)
+		return;
+	control->uapi_fd = uapi_listen(UAPI_DIRECTORY, control->config->tunnel_device, error,
+	                               sizeof(error));
+	if (control->uapi_fd < 0)
+		log_warn("control", "wg(8) will not see this hub: %s", error);
+}
+
 static int start_as_root(struct control *control)
 {
 	char error[ERROR_LEN];
@@ -319,6 +335,8 @@ static int start_as_root(struct control *control)
 	if (r != 0)
 		return fail(r, error);
 	r = serve_socket_make(control);
+	if (r == 0)
+		uapi_socket_make(control);
 	if (r == 0)
 		r = program_make(control);
 	if (r == 0)
@@ -429,6 +447,20 @@ static int serve_make(struct control *control)
 	return 0;
 }
 
+static int uapi_make(struct control *control)
+{
+	int r;
+
+	if (control->uapi_fd < 0)
+		return 0;
+	r = uapi_create(control->base, control->uapi_fd, control->config, control->peers,
+	                control->program, &control->uapi);
+	if (r != 0)
+		return fail(r, "wg socket: out of memory");
+	control->uapi_fd = -1;
+	return 0;
+}
+
 static int start_as_user(struct control *control)
 {
 	char error[ERROR_LEN];
@@ -452,6 +484,8 @@ static int start_as_user(struct control *control)
 		                  control->devices_made ? &control->devices : NULL);
 	if (r == 0)
 		r = serve_make(control);
+	if (r == 0)
+		r = uapi_make(control);
 	return r;
 }
 
@@ -484,6 +518,9 @@ static int loop_make(struct control *control)
 /* Reverse order of making. A dataplane that runs goes on, and with it the guard on its interfaces. */
 static void control_end(struct control *control, bool started)
 {
+	uapi_destroy(control->uapi);
+	if (control->uapi_fd >= 0)
+		close(control->uapi_fd);
 	serve_destroy(control->serve);
 	model_destroy(control->model);
 	if (control->serve_fd >= 0)
@@ -658,7 +695,7 @@ int main(int argc, char **argv)
 {
 	uint64_t begin_ns = base_time_monotonic_ns();
 	struct arguments arguments = {0};
-	struct control control = {.serve_fd = -1};
+	struct control control = {.serve_fd = -1, .uapi_fd = -1};
 	char error[ERROR_LEN];
 	int r;
 

@@ -74,6 +74,7 @@ struct config {
 	char store[256];            /* "/var/lib/weir/weir.db" */
 	char user[32];              /* whom control becomes after start: "nobody" */
 	uint32_t handshake_threads; /* 1 */
+	bool wg_socket;             /* true */
 	enum base_log_level log_level;
 
 	/* edge: { ... } */

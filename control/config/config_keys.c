@@ -556,6 +556,7 @@ static const struct config_key control_keys[] = {
 	{"store", "an absolute path shorter than 256 bytes", read_path, TEXT(config, store)},
 	{"user", "the name of a user, as in /etc/passwd", read_user, TEXT(config, user)},
 	{"handshake_threads", "1 to 64", read_u32, AT(config, handshake_threads), RANGE(1, 64)},
+	{"wg_socket", "true or false", read_bool, AT(config, wg_socket)},
 	{"log_level", "\"err\", \"warn\", \"info\" or \"debug\"", read_log_level,
          AT(config, log_level)},
 };

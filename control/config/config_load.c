@@ -319,6 +319,7 @@ static void set_defaults(struct config *config)
 	snprintf(config->store, sizeof(config->store), "/var/lib/weir/weir.db");
 	snprintf(config->user, sizeof(config->user), "nobody");
 	config->handshake_threads = 1;
+	config->wg_socket = true;
 	config->log_level = BASE_LOG_INFO;
 }
 

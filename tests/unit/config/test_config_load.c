@@ -64,6 +64,7 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(config->store, "/var/lib/weir/weir.db");
 	assert_string_equal(config->user, "nobody");
 	assert_int_equal(config->handshake_threads, 1);
+	assert_true(config->wg_socket);
 	assert_int_equal(config->log_level, BASE_LOG_INFO);
 	assert_int_equal(config->n_ports, 1);
 	assert_string_equal(config->ports[0].tap, "weir-wan0");
@@ -116,7 +117,7 @@ static void every_key_arrives_in_its_field(void **state)
 		"{ name = \"b\"; driver = \"pci\"; device = \"0000:3b:00.0\"; tap = \"wanb\"; "
 		"addresses = [ \"192.0.2.9/24\" ]; gateways = [ \"192.0.2.1\", \"fe80::1\" ]; } );\n"
 		"control: { run_dir = \"/r\"; store = \"/s\"; user = \"weir\"; "
-		"handshake_threads = 3; log_level = \"debug\"; };\n"
+		"handshake_threads = 3; wg_socket = false; log_level = \"debug\"; };\n"
 		"edge: { https = ( \"[::]:443\" ); http = ( \"0.0.0.0:80\" ); };\n"
 		"peers: ( " PEER("alice", KEY_A) "preshared_key_file = \"%s/psk\"; allowed_ips = "
 						 "[ \"10.1.0.0/16\" ]; keepalive = 25; endpoint = "
@@ -155,6 +156,7 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_string_equal(config->store, "/s");
 	assert_string_equal(config->user, "weir");
 	assert_int_equal(config->handshake_threads, 3);
+	assert_false(config->wg_socket);
 	assert_int_equal(config->log_level, BASE_LOG_DEBUG);
 	assert_int_equal(base_endpoint_parse("[::]:443", &endpoint), 0);
 	assert_true(base_endpoint_equal(&config->https[0], &endpoint));
