@@ -9,6 +9,7 @@
 #include "aead.h"
 #include "base_log.h"
 #include "base_time.h"
+#include "blob.h"
 #include "main_link.h"
 #include "port_count.h"
 #include "port_eal.h"
@@ -41,6 +42,7 @@
 
 #define MESH_SLOTS      1024U
 #define TICK_MS         MAIN_LINK_PERIOD_MS /* heartbeat, port status, control */
+#define BLOB_TICK_MS    1                   /* while workers go over to another table */
 #define RIVAL_FRESH_NS  (1 * BASE_NS_PER_S)
 #define RIVAL_PATIENCE  6 /* times 50 ms, to see another's heartbeat move */
 #define RIVAL_PERIOD_NS (50 * BASE_NS_PER_MS)
@@ -82,6 +84,7 @@ struct dataplane {
 	bool exception_runs;
 	struct rte_ring *mesh[ABI_WORKERS_MAX][ABI_WORKERS_MAX]; /* [from][to] */
 	struct worker_shared *shared;
+	struct blob_store *blobs;
 	struct worker_thread workers[ABI_WORKERS_MAX];
 
 	_Atomic uint32_t stop_workers;
@@ -404,6 +407,9 @@ static int make_workers(struct dataplane *dp)
 
 	if (r == 0)
 		r = worker_shared_create(dp->region.n_workers, dp->region.n_peers, &dp->shared);
+	if (r == 0)
+		r = blob_store_create(worker_shared_blobs(dp->shared),
+		                      worker_shared_routes(dp->shared), &dp->blobs);
 	for (uint32_t i = 0; i < dp->region.n_workers && r == 0; i++)
 		r = make_worker(dp, i);
 	return r;
@@ -480,7 +486,10 @@ static int start(struct dataplane *dp)
 		return r;
 	update_ports(dp);
 	beat(dp);
-	r = start_threads(dp);
+	/* Control has sent its tables meanwhile: the first packet finds them. */
+	r = main_link_turn(&dp->link, &dp->region, &dp->fds, dp->blobs, base_time_monotonic_ns());
+	if (r == 0)
+		r = start_threads(dp);
 	if (r < 0)
 		return r;
 	__atomic_store_n(&header->dataplane_ready, 1, __ATOMIC_RELEASE);
@@ -500,20 +509,23 @@ static int run(struct dataplane *dp)
 			{.fd = dp->signal_fd, .events = POLLIN},
 			{.fd = dp->link.connection, .events = POLLIN},
 		};
+		bool waits = blob_store_waits(dp->blobs);
 		uint64_t now_ns;
 		int r;
 
-		if (poll(fds, 2, TICK_MS) < 0 && errno != EINTR)
+		if (poll(fds, 2, waits ? BLOB_TICK_MS : TICK_MS) < 0 && errno != EINTR)
 			return -errno;
 		if (fds[0].revents != 0)
 			return 0;
 		now_ns = base_time_monotonic_ns();
-		if (fds[1].revents == 0 && now_ns - tick_ns < TICK_MS * BASE_NS_PER_MS / 2)
+		if (now_ns - tick_ns >= TICK_MS * BASE_NS_PER_MS / 2) {
+			tick_ns = now_ns;
+			beat(dp);
+			update_ports(dp);
+		} else if (fds[1].revents == 0 && !waits) {
 			continue;
-		tick_ns = now_ns;
-		beat(dp);
-		update_ports(dp);
-		r = main_link_turn(&dp->link, &dp->region, &dp->fds, now_ns);
+		}
+		r = main_link_turn(&dp->link, &dp->region, &dp->fds, dp->blobs, now_ns);
 		if (r < 0)
 			return r;
 	}
@@ -537,6 +549,7 @@ static void stop(struct dataplane *dp)
 	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)
 		if (dp->workers[i].worker != NULL)
 			worker_destroy(dp->workers[i].worker);
+	blob_store_destroy(dp->blobs);
 	worker_shared_destroy(dp->shared);
 	port_exception_destroy(dp->exception);
 	if (dp->ports_run)

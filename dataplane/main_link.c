@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define ANSWER_NS (2 * BASE_NS_PER_S)  /* for control to answer once we have a region */
@@ -201,33 +200,58 @@ static int settle(struct main_link *link, const struct abi_region *region, uint6
 	return 0;
 }
 
-/* The connection carries nothing, so whatever can be read is its end. */
-static void watch(struct main_link *link)
+/* What control has sent, up to its end. */
+static void read_blobs(struct main_link *link, struct blob_store *blobs)
 {
-	char byte;
+	struct abi_blob_message message;
+	int fd;
+	int r;
 
-	if (!is_readable(link->connection)
-	    || recv(link->connection, &byte, sizeof(byte), MSG_DONTWAIT) > 0)
+	while ((r = abi_blob_receive(link->connection, &message, &fd)) == 0)
+		blob_store_put(blobs, &message, fd);
+	if (r == -EAGAIN || r == -EINTR)
 		return;
+	if (r == -EPROTO)
+		log_err("link", "control sent something that is no blob");
 	log_warn("link", "control is gone: tunnels go on, handshakes wait for it");
 	disconnect(link);
 }
 
-int main_link_turn(struct main_link *link, const struct abi_region *region,
-                   const struct abi_fds *fds, uint64_t now_ns)
+/* An answer that cannot be sent is repeated by the next meeting, when control sends all blobs anew. */
+static void answer_blobs(struct main_link *link, struct blob_store *blobs)
 {
-	int r;
+	struct abi_blob_message answer;
+
+	while (blob_store_answer(blobs, &answer)) {
+		int r = link->state == MAIN_LINK_UP ? abi_blob_send(link->connection, &answer, -1)
+		                                    : 0;
+
+		if (r < 0) {
+			log_warn("link", "answer to control not sent err=\"%s\"", strerror(-r));
+			disconnect(link);
+		}
+	}
+}
+
+int main_link_turn(struct main_link *link, const struct abi_region *region,
+                   const struct abi_fds *fds, struct blob_store *blobs, uint64_t now_ns)
+{
+	int r = 0;
 
 	switch (link->state) {
 	case MAIN_LINK_NONE:
 		r = ask(link, region, fds, now_ns);
 		if (r < 0)
 			log_waiting(link, now_ns, r);
-		return 0;
+		r = 0;
+		break;
 	case MAIN_LINK_ASKED:
-		return settle(link, region, now_ns);
-	default:
-		watch(link);
-		return 0;
+		r = settle(link, region, now_ns);
+		break;
+	case MAIN_LINK_UP:
+		read_blobs(link, blobs);
+		break;
 	}
+	answer_blobs(link, blobs);
+	return r;
 }

@@ -1,11 +1,12 @@
 /* weir-dataplane's side of the rendezvous (abi_rendezvous.h): the first meeting with control, and
- * every one after control went and came back. Never blocks once there is a region: the tunnels do
- * not wait for control. */
+ * every one after control went and came back; and the tables that come over it meanwhile. Never blocks
+ * once there is a region: the tunnels do not wait for control. */
 #ifndef MAIN_LINK_H
 #define MAIN_LINK_H
 
 #include "abi_region.h"
 #include "abi_rendezvous.h"
+#include "blob.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -37,10 +38,12 @@ void main_link_fini(struct main_link *link);
 int main_link_meet(struct main_link *link, int signal_fd, struct abi_region *region,
                    struct abi_fds *fds) __attribute__((warn_unused_result));
 
-/* Go on with the link: connect when there is none, read the answer, notice the end. To be called
- * every MAIN_LINK_PERIOD_MS and when link->connection is readable.
+/* Go on with the link: connect when there is none, read the answer, take blobs in and answer for them,
+ * notice the end. To be called every MAIN_LINK_PERIOD_MS, when link->connection is readable, and soon
+ * while blob_store_waits().
  * Returns 0, or -EACCES when control refused our region: exit, and be started with another. */
 int main_link_turn(struct main_link *link, const struct abi_region *region,
-                   const struct abi_fds *fds, uint64_t now_ns) __attribute__((warn_unused_result));
+                   const struct abi_fds *fds, struct blob_store *blobs, uint64_t now_ns)
+	__attribute__((warn_unused_result));
 
 #endif

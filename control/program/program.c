@@ -50,6 +50,7 @@ static int init(struct program *program, struct event_base *base, const struct p
 	program->listener = -1;
 	program->connection = -1;
 	abi_fds_init(&program->fds);
+	program__blob_init(program);
 	for (uint32_t i = 0; i < PROGRAM_GUESTS_MAX; i++)
 		program->guests[i] = (struct program_guest){.program = program, .fd = -1};
 
@@ -137,6 +138,7 @@ void program_destroy(struct program *program)
 	program__event_stop(program);
 	if (program->flush_event != NULL)
 		event_free(program->flush_event);
+	program__blob_fini(program);
 	program_desired_fini(&program->desired);
 	free(program->socket_path);
 	free(program);

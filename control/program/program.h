@@ -2,7 +2,7 @@
  * desired state, pushes commands down, calls back for events, reads counters.
  *
  * Desired state is everything except sessions: hub, addresses, peers, routes, WAN routes,
- * neighbours. It is repeated between SYNC_BEGIN and SYNC_END whenever the two sides meet, so it
+ * neighbours; and tables that are handed over whole (blobs). It is repeated between SYNC_BEGIN and SYNC_END whenever the two sides meet, so it
  * does not matter who was restarted. Sessions live in the region itself (struct abi_session).
  * Commands that do not fit a ring wait in order in a queue a worker, and go out as it drains.
  *
@@ -56,6 +56,11 @@ struct program_events {
 	 * the callee reads with program_session_each(). Called before any other event of it. */
 	void (*attached)(void *arg, bool resumed);
 	void (*detached)(void *arg);
+	/* What came of a table that was handed over: err 0 = every worker uses it; else the errno
+	 * and the reason (a sentence) for which it was refused, and the one before is in force. Of
+	 * several set in a row some may never have been sent. generation 0: there is none now. */
+	void (*blob_done)(void *arg, enum abi_blob kind, uint64_t generation, int err,
+	                  const char *reason);
 	void *arg;
 };
 
@@ -107,6 +112,14 @@ int program_wan_route_drop(struct program *program, const struct abi_cmd_wan_rou
 /* One MAC for an address on a port; drop looks at these two only. */
 int program_neighbour_put(struct program *program, const struct abi_cmd_neighbour *neighbour);
 int program_neighbour_drop(struct program *program, const struct abi_cmd_neighbour *neighbour);
+
+/* Tables that are handed over whole (abi_blob.h). set: this memfd, or -1 for none, is what the dataplane
+ * shall have of the kind; fd is taken in any case. write: the same with a memfd made of data[len] and
+ * sealed. generation: not 0, not that of another content. The result comes by events.blob_done.
+ * Return 0, -EINVAL, -errno (no memory for the memfd). */
+int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64_t generation);
+int program_blob_write(struct program *program, enum abi_blob kind, const void *data, size_t len,
+                       uint64_t generation) __attribute__((warn_unused_result));
 
 /* Sessions and messages: passed on in order with the desired state, not kept. -ENOTCONN when no
  * dataplane is attached, -EAGAIN when its worker takes no commands and the queue is full, -EINVAL

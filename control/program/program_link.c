@@ -211,6 +211,8 @@ static void on_attach(evutil_socket_t fd, short what, void *arg)
 	program__flush_later(program);
 	if (program->events.attached != NULL)
 		program->events.attached(program->events.arg, resumed);
+	if (program->is_attached)
+		program__blob_attach(program);
 	program__event_turn(program);
 }
 
@@ -218,8 +220,9 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	/* It carries nothing: an end, an error or a word too much all mean the same. */
-	program__link_drop(arg, false);
+	/* An end, an error and a word that is no answer all mean the same. */
+	if (program__blob_receive(arg) < 0)
+		program__link_drop(arg, false);
 }
 
 /* The dataplane is gone, but what it said last counts: a handshake in the ring is answered into the
@@ -309,12 +312,9 @@ static void welcome(struct program *program, struct program_guest *guest, bool w
  * has told us of its end. */
 static bool connection_lives(const struct program *program)
 {
-	char byte;
+	struct pollfd pfd = {.fd = program->connection, .events = POLLRDHUP};
 
-	if (program->connection < 0)
-		return false;
-	return recv(program->connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0
-	       && (errno == EAGAIN || errno == EINTR);
+	return program->connection >= 0 && poll(&pfd, 1, 0) == 0;
 }
 
 /* A dataplane without a region: it gets ours. */

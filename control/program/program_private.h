@@ -1,9 +1,10 @@
 /* What the files of program share. program.c: life, desired state, commands, readings;
- * program_link.c: meeting the dataplane; program_event.c: events up;
+ * program_link.c: meeting the dataplane; program_event.c: events up; program_blob.c: whole tables;
  * program_report.c: what people want to see. */
 #ifndef PROGRAM_PRIVATE_H
 #define PROGRAM_PRIVATE_H
 
+#include "abi_blob.h"
 #include "abi_region.h"
 #include "base_log.h"
 #include "program.h"
@@ -23,12 +24,22 @@ struct program_guest {
 	bool greeted; /* said hello, has no region; answered by program_start() */
 };
 
+/* One kind of table that is handed over whole. */
+struct program_blob {
+	int fd; /* owned; -1 = none */
+	uint64_t generation;
+	bool is_due; /* the attached dataplane has not been sent it */
+	bool is_out; /* sent_generation was, and its answer is awaited */
+	uint64_t sent_generation;
+};
+
 struct program {
 	struct event_base *base;
 	struct program_setup setup;
 	char *socket_path; /* what setup.socket_path points at */
 	struct program_events events;
 	struct program_desired desired;
+	struct program_blob blobs[ABI_N_BLOBS];
 
 	/* memory and descriptors, for this dataplane and the next */
 	bool has_region;
@@ -74,6 +85,15 @@ int program__link_serve(struct program *program) __attribute__((warn_unused_resu
 void program__link_drop(struct program *program, bool region_is_bad);
 /* Make the region and, once, the eventfd. Returns 0 or -errno. */
 int program__link_make_region(struct program *program) __attribute__((warn_unused_result));
+
+/* ---- program_blob.c */
+
+void program__blob_init(struct program *program);
+void program__blob_fini(struct program *program);
+/* A dataplane has just attached: it gets all of them. */
+void program__blob_attach(struct program *program);
+/* Something can be read from the connection: answers, or its end. Returns 0, or -errno: drop it. */
+int program__blob_receive(struct program *program) __attribute__((warn_unused_result));
 
 /* ---- program_event.c */
 

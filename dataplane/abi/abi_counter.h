@@ -139,7 +139,9 @@
 	  "times that a helper was late, and none asked for a second")                             \
 	/* drops by peer and reason */                                                             \
 	X(DROPS_UNLISTED, INFO, "drops_unlisted",                                                  \
-	  "drops that found no place in the table by peer and reason")
+	  "drops that found no place in the table by peer and reason")                             \
+	/* outside the balance: control, tables handed to the dataplane */                         \
+	X(BLOB_REFUSED, INFO, "blob_refused", "tables that the dataplane refused")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

@@ -26,7 +26,8 @@
 #define ABI_EVENT_SLOTS   1024U
 #define ABI_REPORT_SLOTS  512U
 #define ABI_HANDSHAKE_MAX 148U
-#define ABI_COUNTERS_LEN  128U /* room for enum abi_counter to grow within a version */
+#define ABI_COUNTERS_LEN  192U /* room for enum abi_counter to grow within a version */
+#define ABI_BLOBS_MAX     4U
 #define ABI_PEER_NONE     UINT32_MAX
 #define ABI_PEER_HUB      (UINT32_MAX - 1)    /* in reports: the hub itself, or its kernel */
 #define ABI_SEND_RESERVE  (UINT64_C(1) << 16) /* send counters reserved ahead at a time */
@@ -102,9 +103,11 @@ struct abi_setup { /* written by control before the first attach, then constant 
 	uint16_t pad16;
 	uint32_t log_level;             /* enum base_log_level */
 	int16_t cores[ABI_WORKERS_MAX]; /* CPU of each worker, -1 = not pinned */
+	uint32_t n_flows;               /* that each worker has room for; 0 = default */
+	uint32_t pad[15];
 	struct abi_port_setup ports[ABI_PORTS_MAX];
 };
-ABI_ASSERT_SIZE(struct abi_setup, 64 + 208 * 8);
+ABI_ASSERT_SIZE(struct abi_setup, 128 + 208 * 8);
 
 /* ---- header ------------------------------------------------------------------------------------ */
 
@@ -134,9 +137,9 @@ struct abi_header {
 	uint64_t dataplane_generation; /* +1 at each start of a dataplane on this region */
 };
 ABI_ASSERT_OFFSET(struct abi_header, setup, 64);
-ABI_ASSERT_OFFSET(struct abi_header, control_pid, 1792);
-ABI_ASSERT_OFFSET(struct abi_header, dataplane_pid, 1856);
-ABI_ASSERT_SIZE(struct abi_header, 1920);
+ABI_ASSERT_OFFSET(struct abi_header, control_pid, 1856);
+ABI_ASSERT_OFFSET(struct abi_header, dataplane_pid, 1920);
+ABI_ASSERT_SIZE(struct abi_header, 1984);
 
 /* ---- rings --------------------------------------------------------------------------------------
  * Single producer, single consumer; head and tail only grow; see abi_ring.h. */
@@ -506,6 +509,24 @@ static inline uint32_t abi_drop_place(uint64_t key)
 {
 	return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
 }
+/* ---- blobs -------------------------------------------------------------------------------------
+ * Whole tables that all workers read, each in a memfd of its own. Control hands it over the rendezvous
+ * socket (abi_rendezvous.h); the dataplane checks and maps it, and every worker goes over to it between
+ * two bursts. */
+enum abi_blob {
+	ABI_BLOB_POLICY = 0,  /* struct policy_table, read-only */
+	ABI_BLOB_BLOCK = 1,   /* drop lists, read-only */
+	ABI_BLOB_CAPTURE = 2, /* workers write into it */
+	ABI_N_BLOBS
+};
+_Static_assert(ABI_N_BLOBS <= ABI_BLOBS_MAX, "make room for the blobs: new version");
+
+/* What a worker uses of one kind. */
+struct abi_blob_status {
+	uint64_t generation; /* 0 = none */
+	uint64_t hash;       /* abi_blob_hash() of it; 0 = none, or one that workers write to */
+};
+ABI_ASSERT_SIZE(struct abi_blob_status, 16);
 
 /* Written by the worker. */
 struct abi_worker_status {
@@ -515,9 +536,13 @@ struct abi_worker_status {
 	uint64_t idle_ns; /* time in empty loops and naps */
 	uint64_t longest_loop_ns;
 	uint64_t n_sessions;
-	uint64_t pad[2];
+	uint64_t
+		n_flows; /* in its table, those that have timed out and are not yet freed included */
+	uint64_t pad;
+	struct abi_blob_status
+		blobs[ABI_BLOBS_MAX]; /* by enum abi_blob; hash first, then generation */
 };
-ABI_ASSERT_SIZE(struct abi_worker_status, 64);
+ABI_ASSERT_SIZE(struct abi_worker_status, 128);
 
 /* Written by the dataplane's main thread. */
 struct abi_port_status {

@@ -34,9 +34,9 @@
 /* Offsets in a worker's block. */
 #define WORKER_STATUS   0
 #define WORKER_COUNTERS sizeof(struct abi_worker_status)
-#define CMD_RING        UINT64_C(1152)
-#define EVENT_RING      UINT64_C(1408)
-#define REPORT_RING     UINT64_C(1664)
+#define CMD_RING        UINT64_C(1664)
+#define EVENT_RING      UINT64_C(1920)
+#define REPORT_RING     UINT64_C(2176)
 #define CMD_RECORDS     PAGE
 #define EVENT_RECORDS   (CMD_RECORDS + ABI_CMD_SLOTS * sizeof(struct abi_record))
 #define REPORT_RECORDS  (EVENT_RECORDS + ABI_EVENT_SLOTS * sizeof(struct abi_record))

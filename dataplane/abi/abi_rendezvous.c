@@ -2,6 +2,7 @@
  * descriptor of it is kept. */
 #include "abi_rendezvous.h"
 
+#include "abi_message.h"
 #include "base_time.h"
 
 #include <errno.h>
@@ -17,12 +18,6 @@
 #include <unistd.h>
 
 #define BACKLOG 8
-
-/* Room for the control messages of one hello, aligned for the first header. */
-union control {
-	struct cmsghdr align;
-	uint8_t bytes[CMSG_SPACE(sizeof(int) * ABI_FDS_MAX)];
-};
 
 /* ---- descriptors ------------------------------------------------------------------------------ */
 
@@ -203,9 +198,6 @@ int abi_rendezvous_connect(const char *path, uid_t uid)
 
 int abi_rendezvous_send(int connection, struct abi_hello *hello, const struct abi_fds *fds)
 {
-	union control control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = hello, .iov_len = sizeof(*hello)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct abi_fds all;
 	int present[ABI_FDS_MAX];
 	uint32_t n = 0;
@@ -223,23 +215,7 @@ int abi_rendezvous_send(int connection, struct abi_hello *hello, const struct ab
 		hello->fd_mask |= 1U << i;
 		present[n++] = *fd_at(&all, i);
 	}
-	if (n != 0) {
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-
-		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(cmsg), present, sizeof(int) * n);
-	}
-
-	ssize_t sent = sendmsg(connection, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-	if (sent < 0)
-		return -errno;
-	return sent == (ssize_t)sizeof(*hello) ? 0 : -EMSGSIZE;
+	return abi__message_send(connection, hello, sizeof(*hello), present, n);
 }
 
 /* Wait until the connection is readable. Returns 0, -ETIMEDOUT or -errno. */
@@ -266,39 +242,16 @@ static int wait_readable(int connection, int timeout_ms)
 	}
 }
 
-/* Collect the descriptors of a message; those that do not fit list are closed and counted.
- * Returns how many came. */
-static uint32_t collect_fds(struct msghdr *msg, int list[static ABI_FDS_MAX])
-{
-	uint32_t n = 0;
-
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL;
-	     cmsg = CMSG_NXTHDR(msg, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-
-		size_t n_here = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		for (size_t i = 0; i < n_here; i++, n++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-			if (n < ABI_FDS_MAX)
-				list[n] = fd;
-			else
-				close(fd);
-		}
-	}
-	return n;
-}
-
 #define REFUSE(...) (snprintf(why, why_len, __VA_ARGS__), -EPROTO)
 
 /* len: bytes received. The version is looked at before the length, since another version may have
  * a longer hello. */
-static int check_hello(const struct abi_hello *hello, size_t len, int flags, uint32_t n_fds,
+static int check_hello(const struct abi_hello *hello, size_t len, const struct abi_message *message,
                        char *why, size_t why_len)
 {
+	uint32_t n_fds = message->n_fds;
+	int flags = message->flags;
+
 	if (len < offsetof(struct abi_hello, pid) || hello->magic != ABI_MAGIC)
 		return REFUSE("other side does not speak weir's rendezvous protocol");
 	if (hello->version != ABI_VERSION)
@@ -320,15 +273,7 @@ static int check_hello(const struct abi_hello *hello, size_t len, int flags, uin
 int abi_rendezvous_receive(int connection, struct abi_hello *hello, struct abi_fds *fds,
                            int timeout_ms, char *why, size_t why_len)
 {
-	union control control = {.bytes = {0}};
-	struct iovec iov = {.iov_base = hello, .iov_len = sizeof(*hello)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	int list[ABI_FDS_MAX];
+	struct abi_message message;
 	uint32_t next = 0;
 
 	abi_fds_init(fds);
@@ -341,24 +286,18 @@ int abi_rendezvous_receive(int connection, struct abi_hello *hello, struct abi_f
 	if (err != 0)
 		return err;
 
-	ssize_t len = recvmsg(connection, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	ssize_t len = abi__message_receive(connection, hello, sizeof(*hello), &message);
 
 	if (len < 0)
-		return -errno;
-	if (len == 0)
-		return -ECONNRESET;
-
-	uint32_t n = collect_fds(&msg, list);
-
-	err = check_hello(hello, (size_t)len, msg.msg_flags, n, why, why_len);
+		return (int)len;
+	err = check_hello(hello, (size_t)len, &message, why, why_len);
 	if (err != 0) {
-		for (uint32_t i = 0; i < n && i < ABI_FDS_MAX; i++)
-			close(list[i]);
+		abi__message_close(&message);
 		return err;
 	}
 	for (uint32_t i = 0; i < ABI_FDS_MAX; i++)
 		if ((hello->fd_mask >> i & 1U) != 0)
-			*fd_at(fds, i) = list[next++];
+			*fd_at(fds, i) = message.fds[next++];
 	hello->reason[sizeof(hello->reason) - 1] = '\0';
 	return 0;
 }

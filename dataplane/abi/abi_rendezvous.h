@@ -9,7 +9,8 @@
  *                          or refused = 1 and a reason: exit, the supervisor starts another
  *
  * Both check the other's credentials (SO_PEERCRED: root, our own user, or the user named) and
- * version. The connection then stays open and carries nothing: its end tells the survivor. */
+ * version. The connection then stays open: its end tells the survivor, and meanwhile it carries blobs
+ * (abi_blob.h). */
 #ifndef ABI_RENDEZVOUS_H
 #define ABI_RENDEZVOUS_H
 

@@ -43,6 +43,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 		.peer_counters = abi_region_peer_counters(region, setup->id, 0),
 		.current = setup->current,
 		.routes = setup->routes,
+		.blobs = setup->blobs,
 		.aead = setup->aead,
 		.pool = setup->pool,
 		.link = setup->link,

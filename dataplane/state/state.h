@@ -13,6 +13,7 @@
 #include "base_bucket.h"
 #include "port_link.h"
 #include "state_address.h"
+#include "state_blob.h"
 #include "state_check.h"
 #include "state_current.h"
 #include "state_drop.h"
@@ -58,6 +59,8 @@ struct state_limits {
 	struct base_bucket cookie;  /* cookie replies to control: path/in_parse.c */
 };
 
+struct policy_table; /* policy_table.h */
+
 struct state {
 	/* every packet */
 	uint64_t now_ns;                /* read once a turn by the worker */
@@ -74,7 +77,9 @@ struct state {
 	uint32_t n_workers;
 	uint64_t random; /* generator for jitter; not for secrets */
 	struct aead *aead;
-	struct state_routes *routes; /* shared by all workers; worker 0 writes */
+	struct state_routes *routes;       /* shared by all workers; worker 0 writes */
+	const struct state_blobs *blobs;   /* shared; the main thread publishes */
+	const struct policy_table *policy; /* as of this turn (worker_blob.c); NULL = none yet */
 	struct state_hub hub;
 	struct state_addresses addresses;
 	struct state_wan wan;
@@ -121,6 +126,7 @@ struct state_setup {
 	const struct abi_region *region; /* borrowed until state_fini() */
 	struct state_current *current;   /* [region->n_peers], borrowed */
 	struct state_routes *routes;     /* borrowed */
+	const struct state_blobs *blobs; /* borrowed */
 	struct aead *aead;               /* borrowed */
 	struct rte_mempool *pool;        /* borrowed */
 	struct port_link *link;          /* borrowed, may be NULL */

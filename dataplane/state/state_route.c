@@ -175,6 +175,16 @@ bool state_route_passed(struct state *st, uint64_t token)
 	return grace_passed(st->routes->readers, token);
 }
 
+uint64_t state_route_grace(struct state_routes *routes)
+{
+	return rte_rcu_qsbr_start(routes->readers);
+}
+
+bool state_route_grace_passed(struct state_routes *routes, uint64_t token)
+{
+	return rte_rcu_qsbr_check(routes->readers, token, false) == 1;
+}
+
 /* ---- syncs --------------------------------------------------------------------------------------- */
 
 int state_route_sync_begin(struct state *st)

@@ -67,6 +67,11 @@ void state_route_sync_end(struct state *st);
 uint64_t state_route_token(struct state *st);
 bool state_route_passed(struct state *st, uint64_t token);
 
+/* The same for whoever is no worker and publishes something else that workers take between two bursts:
+ * call grace when it is published. Thread: any. */
+uint64_t state_route_grace(struct state_routes *routes);
+bool state_route_grace_passed(struct state_routes *routes, uint64_t token);
+
 /* ---- the readers' -------------------------------------------------------------------------------- */
 
 /* A worker begins to read, or ends (before a sleep: then nobody waits for it). */

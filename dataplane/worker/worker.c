@@ -35,6 +35,16 @@ struct port_bell *worker_shared_bell(struct worker_shared *shared, uint32_t work
 	return &shared->bells[worker];
 }
 
+struct state_blobs *worker_shared_blobs(struct worker_shared *shared)
+{
+	return &shared->blobs;
+}
+
+struct state_routes *worker_shared_routes(struct worker_shared *shared)
+{
+	return shared->routes;
+}
+
 void worker_shared_destroy(struct worker_shared *shared)
 {
 	if (!shared)
@@ -75,6 +85,7 @@ static int init_state(struct worker *w, struct aead *aead)
 		.region = setup->region,
 		.current = setup->shared->current,
 		.routes = setup->shared->routes,
+		.blobs = &setup->shared->blobs,
 		.aead = aead,
 		.pool = setup->pool,
 		.link = setup->link,

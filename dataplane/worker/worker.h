@@ -17,6 +17,9 @@
 
 struct worker;
 
+struct state_blobs;
+struct state_routes;
+
 /* What all workers of one dataplane share, beside the region. Made by worker_shared_create(). */
 struct worker_shared;
 
@@ -48,6 +51,10 @@ int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_sha
 	__attribute__((warn_unused_result));
 /* How others wake this worker, once it was made; borrowed. */
 struct port_bell *worker_shared_bell(struct worker_shared *shared, uint32_t worker);
+/* Where tables are published for all workers, and whose quiet points to wait for (dataplane/blob);
+ * borrowed. */
+struct state_blobs *worker_shared_blobs(struct worker_shared *shared);
+struct state_routes *worker_shared_routes(struct worker_shared *shared);
 void worker_shared_destroy(struct worker_shared *shared);
 
 /* Make a worker; sessions found in its region slots are resumed (send counters from the reserved

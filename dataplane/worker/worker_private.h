@@ -18,6 +18,7 @@ struct worker_shared {
 	struct assist_shared assist;
 	struct port_bell bells[ABI_WORKERS_MAX];
 	struct state_routes *routes;
+	struct state_blobs blobs; /* the main thread writes, once in a while */
 };
 
 struct worker {
@@ -27,7 +28,8 @@ struct worker {
 	struct worker_setup setup;
 	struct assist assist;
 	struct abi_ring_end cmd_ring;
-	struct abi_worker_status *status; /* in the region: this worker writes */
+	struct abi_worker_status *status;       /* in the region: this worker writes */
+	uint64_t blob_generations[ABI_N_BLOBS]; /* as published in status */
 
 	/* commands */
 	uint64_t barrier_token; /* to be answered as soon as the event ring has room */
@@ -56,6 +58,10 @@ struct worker {
 /* worker_rest.c: at the start of the thread; and when a turn found nothing to do. */
 void worker__rest_init(struct worker *worker);
 void worker__rest(struct worker *worker);
+
+/* worker_blob.c: go over to the tables that are in force. To be called after everything in a turn that
+ * says this worker is quiet: its own end, and the commands, whose barrier may say so. */
+void worker__blob_take(struct worker *worker);
 
 /* Apply waiting commands. Frames of injected handshake messages are appended to b, which is empty.
  * Returns how many were taken. */

@@ -295,11 +295,13 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	*out = (struct turn){0};
 	w->st.now_ns = now_ns;
 	w->n_loops++;
+	worker__blob_take(w);
 	out->n_served = assist_serve(&w->assist, &w->st);
 	if (unlikely(assist_is_used(&w->assist)))
 		n_retired = turn_assist(w);
 	/* Control is always heard: its messages need no cipher. */
 	out->n_commands = turn_commands(w);
+	worker__blob_take(w);
 	/* While helpers lag so far behind, packets wait in front of us, where too many are lost
 	 * before they have cost anything. */
 	if (likely(!assist_is_used(&w->assist)) || assist_has_room(&w->assist, batches_a_turn(w)))

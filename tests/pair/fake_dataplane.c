@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,8 @@ struct dataplane {
 	struct abi_fds fds; /* region is -1 */
 	struct abi_ring_end cmd[ABI_WORKERS_MAX];
 	struct abi_ring_end event[ABI_WORKERS_MAX];
+	struct abi_blob_message answers[FAKE_BLOBS_MAX]; /* that are owed, by number of the blob */
+	uint32_t n_answered;
 };
 
 #define GET(field)        __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
@@ -147,21 +151,78 @@ static void send_events(struct dataplane *dp)
 	}
 }
 
+/* ---- blobs ------------------------------------------------------------------------------------ */
+
+static uint64_t hash_of(int fd)
+{
+	struct stat st;
+	uint64_t hash;
+	void *p;
+
+	if (fstat(fd, &st) != 0)
+		_exit(FAKE_EXIT_FAILED);
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		_exit(FAKE_EXIT_FAILED);
+	hash = abi_blob_hash(p, (size_t)st.st_size);
+	munmap(p, (size_t)st.st_size);
+	return hash;
+}
+
+static void take_blobs(struct dataplane *dp)
+{
+	struct fake *fake = dp->fake;
+	uint32_t n = fake->n_blobs;
+	int fd;
+	int err;
+
+	while ((err = abi_blob_receive(dp->connection, &dp->answers[n % FAKE_BLOBS_MAX], &fd))
+	       == 0) {
+		if (n == FAKE_BLOBS_MAX)
+			_exit(FAKE_EXIT_FAILED);
+		fake->blobs[n].kind = dp->answers[n].kind;
+		fake->blobs[n].generation = dp->answers[n].generation;
+		fake->blobs[n].has_fd = fd >= 0;
+		fake->blobs[n].hash = fd >= 0 ? hash_of(fd) : 0;
+		if (fd >= 0)
+			close(fd);
+		SET(fake->n_blobs, ++n);
+	}
+	if (err == -EAGAIN)
+		return;
+	close(dp->connection); /* the end of control */
+	dp->connection = -1;
+	dp->n_answered = n; /* a new one sends all anew */
+}
+
+static void answer_blobs(struct dataplane *dp)
+{
+	while (dp->connection >= 0 && GET(dp->fake->keeps_blobs) == 0
+	       && dp->n_answered < dp->fake->n_blobs) {
+		struct abi_blob_message *answer = &dp->answers[dp->n_answered++];
+
+		answer->err = GET(dp->fake->blob_err);
+		snprintf(answer->reason, sizeof(answer->reason), "%s",
+		         answer->err == 0 ? "" : "as the test wants");
+		/* Control may be gone: its end is read next. */
+		if (abi_blob_send(dp->connection, answer, -1) != 0)
+			return;
+	}
+}
+
 static void run(struct dataplane *dp)
 {
 	for (;;) {
 		while (dp->connection < 0)
 			meet(dp);
 		send_events(dp);
+		answer_blobs(dp);
 
 		bool busy = GET(dp->fake->stalled) == 0 && take_commands(dp);
 		struct pollfd pfd = {.fd = dp->connection, .events = POLLIN};
 
-		/* The end of control. A word from it would be an error, too: no more are sent. */
-		if (poll(&pfd, 1, busy ? 0 : 1) == 1) {
-			close(dp->connection);
-			dp->connection = -1;
-		}
+		if (poll(&pfd, 1, busy ? 0 : 1) == 1)
+			take_blobs(dp);
 	}
 }
 
@@ -191,6 +252,7 @@ pid_t fake_start(struct fake *fake, const char *path)
 	/* The test's own descriptors, above all its listening socket, are not ours. */
 	closefrom(3);
 	abi_fds_init(&dp.fds);
+	dp.n_answered = fake->n_blobs;
 	fake->pid = (uint32_t)getpid();
 	run(&dp);
 	_exit(FAKE_EXIT_FAILED);
@@ -219,4 +281,14 @@ uint32_t fake_n_log(const struct fake *fake)
 void fake_clear_log(struct fake *fake)
 {
 	SET(fake->n_log, 0);
+}
+
+uint32_t fake_n_blobs(const struct fake *fake, enum abi_blob kind)
+{
+	uint32_t n_all = GET(fake->n_blobs);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < n_all; i++)
+		n += fake->blobs[i].kind == kind;
+	return n;
 }

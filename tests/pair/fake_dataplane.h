@@ -3,6 +3,7 @@
 #ifndef FAKE_DATAPLANE_H
 #define FAKE_DATAPLANE_H
 
+#include "abi_blob.h"
 #include "abi_region.h"
 #include "abi_rendezvous.h"
 
@@ -10,7 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define FAKE_LOG_MAX 60000U
+#define FAKE_LOG_MAX   60000U
+#define FAKE_BLOBS_MAX 2048U
 
 enum fake_exit {
 	FAKE_EXIT_REFUSED = 3,
@@ -26,6 +28,8 @@ struct fake {
 	struct abi_record event; /* sent as it is (type, len, payload) on worker event_worker ... */
 	uint32_t event_worker;
 	uint32_t n_events_asked; /* ... each time this grows */
+	uint32_t keeps_blobs;    /* 1: say nothing about blobs yet */
+	uint32_t blob_err;       /* the answer to them */
 	/* written by the fake */
 	uint32_t pid;
 	uint32_t n_attached; /* times it got or kept a region */
@@ -33,6 +37,13 @@ struct fake {
 	uint32_t fd_mask; /* of the last answer */
 	uint32_t n_events_sent;
 	char reason[96]; /* of a refusal */
+	uint32_t n_blobs;
+	struct {
+		uint32_t kind;
+		uint32_t has_fd;
+		uint64_t generation;
+		uint64_t hash; /* of its content */
+	} blobs[FAKE_BLOBS_MAX];
 	uint32_t n_log;
 	struct {
 		uint32_t worker;
@@ -55,5 +66,8 @@ int fake_wait(pid_t pid);
 uint32_t fake_n_log(const struct fake *fake);
 /* Forget them; only while the fake has nothing to take. */
 void fake_clear_log(struct fake *fake);
+
+/* Blobs of this kind that came so far. */
+uint32_t fake_n_blobs(const struct fake *fake, enum abi_blob kind);
 
 #endif

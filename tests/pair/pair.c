@@ -74,6 +74,22 @@ static void on_neighbour(void *arg, uint32_t port, const struct base_ip *ip)
 	seen->index = port;
 }
 
+static void on_blob_done(void *arg, enum abi_blob kind, uint64_t generation, int err,
+                         const char *reason)
+{
+	struct pair_seen *seen = arg;
+
+	if (generation == 0) { /* that there is none, at each meeting */
+		seen->n_without_blob++;
+		return;
+	}
+	seen->n_blobs++;
+	seen->blob_kind = kind;
+	seen->blob_generation = generation;
+	seen->blob_err = err;
+	snprintf(seen->blob_reason, sizeof(seen->blob_reason), "%s", reason);
+}
+
 const struct program_events pair_callbacks = {
 	.handshake = on_handshake,
 	.session_confirmed = on_confirmed,
@@ -83,6 +99,7 @@ const struct program_events pair_callbacks = {
 	.neighbour_wanted = on_neighbour,
 	.attached = on_attached,
 	.detached = on_detached,
+	.blob_done = on_blob_done,
 	.arg = &pair.seen,
 };
 

@@ -32,6 +32,12 @@ struct pair_seen {
 	uint32_t n_neighbours;
 	uint32_t index;
 	uint32_t peer;
+	uint32_t n_without_blob; /* answers that there is none */
+	uint32_t n_blobs;        /* answers about blobs; the last: */
+	enum abi_blob blob_kind;
+	uint64_t blob_generation;
+	int blob_err;
+	char blob_reason[104];
 };
 
 struct pair {

@@ -1,11 +1,13 @@
 /* Prints the layout of everything that the two processes share, as the compiler laid it out: the
  * text of dataplane/abi/abi.expected. Exit 1 when the list below does not account for every byte of
  * every struct. expected.py compares, and checks that no struct and no constant is missing here. */
+#include "abi_blob.h"
 #include "abi_check.h"
 #include "abi_region.h"
 #include "abi_rendezvous.h"
 #include "base_bytes.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +67,8 @@ static const struct line lines[] = {
 	FIELD(abi_setup, pad16),
 	FIELD(abi_setup, log_level),
 	FIELD(abi_setup, cores),
+	FIELD(abi_setup, n_flows),
+	FIELD(abi_setup, pad),
 	FIELD(abi_setup, ports),
 	STRUCT(abi_header),
 	FIELD(abi_header, magic),
@@ -244,6 +248,9 @@ static const struct line lines[] = {
 	FIELD(abi_peer_counters, last_tx_ns),
 	FIELD(abi_peer_counters, drops),
 	FIELD(abi_peer_counters, pad),
+	STRUCT(abi_blob_status),
+	FIELD(abi_blob_status, generation),
+	FIELD(abi_blob_status, hash),
 	STRUCT(abi_worker_status),
 	FIELD(abi_worker_status, heartbeat_ns),
 	FIELD(abi_worker_status, n_loops),
@@ -251,7 +258,9 @@ static const struct line lines[] = {
 	FIELD(abi_worker_status, idle_ns),
 	FIELD(abi_worker_status, longest_loop_ns),
 	FIELD(abi_worker_status, n_sessions),
+	FIELD(abi_worker_status, n_flows),
 	FIELD(abi_worker_status, pad),
+	FIELD(abi_worker_status, blobs),
 	STRUCT(abi_port_status),
 	FIELD(abi_port_status, mac),
 	FIELD(abi_port_status, mtu),
@@ -266,6 +275,12 @@ static const struct line lines[] = {
 	FIELD(abi_hello, fd_mask),
 	FIELD(abi_hello, refused),
 	FIELD(abi_hello, reason),
+	STRUCT(abi_blob_message),
+	FIELD(abi_blob_message, magic),
+	FIELD(abi_blob_message, kind),
+	FIELD(abi_blob_message, err),
+	FIELD(abi_blob_message, generation),
+	FIELD(abi_blob_message, reason),
 };
 
 static const struct value {
@@ -286,6 +301,7 @@ static const struct value {
 	VALUE(ABI_REPORT_SLOTS),
 	VALUE(ABI_HANDSHAKE_MAX),
 	VALUE(ABI_COUNTERS_LEN),
+	VALUE(ABI_BLOBS_MAX),
 	VALUE(ABI_PEER_NONE),
 	VALUE(ABI_PEER_HUB),
 	VALUE(ABI_SEND_RESERVE),
@@ -352,6 +368,12 @@ static const struct value {
 	VALUE(ABI_DROP_OUTER),
 	VALUE(ABI_DROP_TO_PEER),
 	VALUE(ABI_DROP_PROBES),
+	VALUE(ABI_BLOB_MAGIC),
+	VALUE(ABI_BLOB_SEALS),
+	VALUE(ABI_BLOB_POLICY),
+	VALUE(ABI_BLOB_BLOCK),
+	VALUE(ABI_BLOB_CAPTURE),
+	VALUE(ABI_N_BLOBS),
 #undef VALUE
 };
 /* clang-format on */

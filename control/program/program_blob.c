@@ -1,0 +1,137 @@
+/* Tables handed over whole: desired state of another kind. One a kind is under way at a time, so that of
+ * many changes in a row the dataplane sees the first and the last. */
+#include "base_bytes.h"
+#include "program_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const names[ABI_N_BLOBS] = {
+	[ABI_BLOB_POLICY] = "policy",
+	[ABI_BLOB_BLOCK] = "block",
+	[ABI_BLOB_CAPTURE] = "capture",
+};
+
+void program__blob_init(struct program *program)
+{
+	for (uint32_t i = 0; i < ABI_N_BLOBS; i++)
+		program->blobs[i].fd = -1;
+}
+
+void program__blob_fini(struct program *program)
+{
+	for (uint32_t i = 0; i < ABI_N_BLOBS; i++)
+		if (program->blobs[i].fd >= 0)
+			close(program->blobs[i].fd);
+	program__blob_init(program);
+}
+
+/* ---- down ---------------------------------------------------------------------------------------- */
+
+/* Send what is due of each kind. A connection that takes nothing is given up: the dataplane comes again,
+ * and gets everything anew. */
+static void send_due(struct program *program)
+{
+	for (uint32_t i = 0; i < ABI_N_BLOBS && program->is_attached; i++) {
+		struct program_blob *blob = &program->blobs[i];
+		struct abi_blob_message message = {.kind = i, .generation = blob->generation};
+		int err;
+
+		if (!blob->is_due || blob->is_out)
+			continue;
+		err = abi_blob_send(program->connection, &message, blob->fd);
+		if (err != 0) {
+			log_warn("program", "blob not sent, dropping the dataplane kind=%s err=%s",
+			         names[i], strerror(-err));
+			program__link_drop(program, false);
+			return;
+		}
+		blob->is_due = false;
+		blob->is_out = true;
+		blob->sent_generation = blob->generation;
+	}
+}
+
+int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64_t generation)
+{
+	struct program_blob *blob;
+
+	if ((unsigned int)kind >= ABI_N_BLOBS || (fd >= 0 && generation == 0)) {
+		if (fd >= 0)
+			close(fd);
+		return -EINVAL;
+	}
+	blob = &program->blobs[kind];
+	if (blob->fd >= 0)
+		close(blob->fd);
+	blob->fd = fd;
+	blob->generation = fd >= 0 ? generation : 0;
+	blob->is_due = true;
+	send_due(program);
+	return 0;
+}
+
+int program_blob_write(struct program *program, enum abi_blob kind, const void *data, size_t len,
+                       uint64_t generation)
+{
+	int fd;
+
+	if ((unsigned int)kind >= ABI_N_BLOBS || generation == 0)
+		return -EINVAL;
+	fd = abi_blob_make(names[kind], data, len);
+	return fd < 0 ? fd : program_blob_set(program, kind, fd, generation);
+}
+
+/* All of them, also those of which we have none: the dataplane may have one of the last control's. */
+void program__blob_attach(struct program *program)
+{
+	for (uint32_t i = 0; i < ABI_N_BLOBS; i++) {
+		program->blobs[i].is_due = true;
+		program->blobs[i].is_out = false;
+	}
+	send_due(program);
+}
+
+/* ---- up ------------------------------------------------------------------------------------------ */
+
+static void hear(struct program *program, const struct abi_blob_message *answer)
+{
+	struct program_blob *blob = &program->blobs[answer->kind];
+
+	/* of a connection before this one */
+	if (!blob->is_out || answer->generation != blob->sent_generation)
+		return;
+	blob->is_out = false;
+	if (answer->err != 0) {
+		program_count(program, ABI_COUNTER_BLOB_REFUSED, 1);
+		log_err("program",
+		        "dataplane refused a blob and goes on with the one before kind=%s "
+		        "generation=%llu: %s",
+		        names[answer->kind], (unsigned long long)answer->generation,
+		        answer->reason);
+	}
+	if (program->events.blob_done != NULL)
+		program->events.blob_done(program->events.arg, (enum abi_blob)answer->kind,
+		                          answer->generation, (int)answer->err, answer->reason);
+}
+
+int program__blob_receive(struct program *program)
+{
+	struct abi_blob_message answer;
+	int fd;
+	int err;
+
+	while ((err = abi_blob_receive(program->connection, &answer, &fd)) == 0) {
+		if (fd >= 0) /* an answer has none */
+			close(fd);
+		if (program->is_attached)
+			hear(program, &answer);
+		if (program->connection < 0) /* the callee dropped it */
+			return 0;
+	}
+	if (err != -EAGAIN && err != -EINTR)
+		return err;
+	send_due(program);
+	return 0;
+}

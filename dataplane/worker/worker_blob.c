@@ -1,0 +1,33 @@
+/* The tables that control handed over whole: what this worker uses of each kind, and telling so. Each is
+ * taken anew every turn, one load a kind, since the main thread frees an old one as soon as we were quiet
+ * (state_blob.h). */
+#include "worker_private.h"
+
+/* Say what is in use, for whoever compares it with what should be: hash first, so that a reader who finds
+ * a generation finds its hash, or a newer one. */
+static void publish(struct worker *w, enum abi_blob kind, const struct state_blob *blob)
+{
+	struct abi_blob_status *status = &w->status->blobs[kind];
+	uint64_t generation = blob ? blob->generation : 0;
+
+	if (likely(generation == w->blob_generations[kind]))
+		return;
+	w->blob_generations[kind] = generation;
+	__atomic_store_n(&status->hash, blob ? blob->hash : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&status->generation, generation, __ATOMIC_RELEASE);
+}
+
+static void *take(struct worker *w, enum abi_blob kind)
+{
+	const struct state_blob *blob = state_blob_get(w->st.blobs, kind);
+
+	publish(w, kind, blob);
+	return blob ? blob->data : NULL;
+}
+
+void worker__blob_take(struct worker *w)
+{
+	w->st.policy = take(w, ABI_BLOB_POLICY);
+	(void)take(w, ABI_BLOB_BLOCK);
+	(void)take(w, ABI_BLOB_CAPTURE);
+}
