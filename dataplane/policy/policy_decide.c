@@ -102,15 +102,21 @@ static inline void cursor_init(struct cursor *c, const struct policy_table *tabl
 	c->any = any;
 }
 
-/* Word 64 * i + bit of the bit map. Reads one word of the arena in any case: policy_table_check() has
- * made sure that there is one behind every set. */
+/* Where word 64 * i + bit of the bit map is, or would be. policy_table_check() has made sure that there is
+ * one behind every set. */
+static inline const uint64_t *cursor_at(const struct cursor *c, uint32_t i, unsigned int bit)
+{
+	uint64_t below = c->sums[i] & ((UINT64_C(1) << bit) - 1);
+
+	return &c->words[__builtin_popcountll(below)];
+}
+
+/* Reads one word of the arena in any case. */
 static inline uint64_t cursor_word(const struct cursor *c, uint32_t i, unsigned int bit)
 {
-	uint64_t sum = c->sums[i];
-	uint64_t below = sum & ((UINT64_C(1) << bit) - 1);
-	uint64_t own = c->words[__builtin_popcountll(below)];
+	uint64_t own = *cursor_at(c, i, bit) & -(c->sums[i] >> bit & 1);
 
-	return (own & -(sum >> bit & 1)) | (c->any_words[i * 64 + bit] & c->any);
+	return own | (c->any_words[i * 64 + bit] & c->any);
 }
 
 static inline uint64_t cursor_sum(const struct cursor *c, uint32_t i)
@@ -144,44 +150,117 @@ static bool first_open(const struct policy_table *table, uint32_t word, uint64_t
 	return false;
 }
 
+/* A decision on its way, so that many can be made side by side. */
+struct walk {
+	struct policy_found sender;
+	struct policy_found receiver;
+	struct cursor from, to, port;
+	uint32_t i;    /* word of the summaries */
+	uint64_t sum;  /* of it: words that are still to be looked at */
+	uint32_t word; /* of the bit maps .. */
+	uint64_t bits; /* .. and what is in all three */
+};
+
+/* Where the sets are. False: there is none; *decision says why. */
+static inline bool walk_find(struct walk *walk, const struct policy_table *table,
+                             const struct policy_packet *packet, struct policy_decision *decision)
+{
+	*decision = (struct policy_decision){.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
+	if (!policy__find(table, packet->in_peer, packet->src, &walk->sender))
+		decision->reason = POLICY_NO_SOURCE;
+	else if (!policy__find(table, packet->out_peer, packet->dst, &walk->receiver))
+		decision->reason = POLICY_NO_DESTINATION;
+	else
+		return true;
+	return false;
+}
+
+static inline void walk_begin(struct walk *walk, const struct policy_table *table,
+                              const struct policy_packet *packet)
+{
+	uint32_t port_set = *policy__port_slot(table, packet->proto, packet->dport);
+
+	cursor_init(&walk->from, table, POLICY_DIM_FROM, walk->sender.from, walk->sender.any);
+	cursor_init(&walk->to, table, POLICY_DIM_TO, walk->receiver.to, walk->receiver.any);
+	cursor_init(&walk->port, table, POLICY_DIM_PORT, port_set, ~UINT64_C(0));
+	walk->i = 0;
+	walk->sum = 0;
+}
+
+static inline void walk_advance(struct walk *walk)
+{
+	cursor_advance(&walk->from, walk->i);
+	cursor_advance(&walk->to, walk->i);
+	cursor_advance(&walk->port, walk->i);
+}
+
+static inline uint64_t walk_sum(const struct walk *walk)
+{
+	return cursor_sum(&walk->from, walk->i) & cursor_sum(&walk->to, walk->i)
+	       & cursor_sum(&walk->port, walk->i);
+}
+
+/* From word i of the summaries on, the first that is in all three. False: there is none. */
+static inline bool walk_sums(struct walk *walk, const struct policy_table *table)
+{
+	for (; walk->i < table->n_sums; walk->i++) {
+		walk->sum = walk_sum(walk);
+		if (walk->sum != 0)
+			return true;
+		walk_advance(walk);
+	}
+	return false;
+}
+
+/* Behind walk_sums(): the next word with grants that are in all three. False: there is none. */
+static inline bool walk_words(struct walk *walk, const struct policy_table *table)
+{
+	do {
+		while (walk->sum != 0) {
+			unsigned int bit = (unsigned int)__builtin_ctzll(walk->sum);
+
+			walk->sum &= walk->sum - 1;
+			walk->word = walk->i * 64 + bit;
+			walk->bits = cursor_word(&walk->from, walk->i, bit)
+			             & cursor_word(&walk->to, walk->i, bit)
+			             & cursor_word(&walk->port, walk->i, bit);
+			if (walk->bits != 0)
+				return true;
+		}
+		walk_advance(walk);
+		walk->i++;
+	} while (walk_sums(walk, table));
+	return false;
+}
+
+/* ---- one ----------------------------------------------------------------------------------------- */
+
+/* The rest of it: the first grant that is open, of the walk's words from this one on. */
+static inline void walk_rules(struct walk *walk, const struct policy_table *table, uint64_t now_s,
+                              struct policy_decision *decision)
+{
+	while (!first_open(table, walk->word, walk->bits, now_s, decision)
+	       && walk_words(walk, table))
+		;
+}
+
 struct policy_decision policy_decide(const struct policy_table *table,
                                      const struct policy_packet *packet, uint64_t now_s)
 {
-	struct policy_decision decision = {.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
-	struct cursor from, to, port;
-	struct policy_found sender, receiver;
+	struct policy_decision decision;
+	struct walk walk;
 
-	if (!policy__find(table, packet->in_peer, packet->src, &sender)) {
-		decision.reason = POLICY_NO_SOURCE;
+	if (!walk_find(&walk, table, packet, &decision))
 		return decision;
-	}
-	if (!policy__find(table, packet->out_peer, packet->dst, &receiver)) {
-		decision.reason = POLICY_NO_DESTINATION;
-		return decision;
-	}
-	cursor_init(&from, table, POLICY_DIM_FROM, sender.from, sender.any);
-	cursor_init(&to, table, POLICY_DIM_TO, receiver.to, receiver.any);
-	cursor_init(&port, table, POLICY_DIM_PORT,
-	            policy__port_set(table, packet->proto, packet->dport), ~UINT64_C(0));
-	for (uint32_t i = 0; i < table->n_sums; i++) {
-		uint64_t sum = cursor_sum(&from, i) & cursor_sum(&to, i) & cursor_sum(&port, i);
-
-		for (; sum != 0; sum &= sum - 1) {
-			unsigned int bit = (unsigned int)__builtin_ctzll(sum);
-			uint64_t bits = cursor_word(&from, i, bit) & cursor_word(&to, i, bit)
-			                & cursor_word(&port, i, bit);
-
-			if (bits != 0 && first_open(table, i * 64 + bit, bits, now_s, &decision))
-				return decision;
-		}
-		cursor_advance(&from, i);
-		cursor_advance(&to, i);
-		cursor_advance(&port, i);
-	}
+	walk_begin(&walk, table, packet);
+	if (walk_sums(&walk, table) && walk_words(&walk, table))
+		walk_rules(&walk, table, now_s, &decision);
 	return decision;
 }
 
-void policy_decide_prefetch(const struct policy_table *table, const struct policy_packet *packet)
+/* ---- many ---------------------------------------------------------------------------------------- */
+
+static void fetch_places(const struct policy_table *table, const struct policy_packet *packet)
 {
 	const struct policy_place *peers = policy__peers(table);
 
@@ -189,6 +268,64 @@ void policy_decide_prefetch(const struct policy_table *table, const struct polic
 		__builtin_prefetch(&peers[packet->in_peer]);
 	if (packet->out_peer < table->n_peers)
 		__builtin_prefetch(&peers[packet->out_peer]);
+	__builtin_prefetch(policy__port_slot(table, packet->proto, packet->dport));
+}
+
+static void fetch_sums(const struct walk *walk)
+{
+	__builtin_prefetch(walk->from.sums);
+	__builtin_prefetch(walk->to.sums);
+	__builtin_prefetch(walk->port.sums);
+}
+
+static void fetch_words(const struct walk *walk)
+{
+	unsigned int bit = (unsigned int)__builtin_ctzll(walk->sum);
+
+	__builtin_prefetch(cursor_at(&walk->from, walk->i, bit));
+	__builtin_prefetch(cursor_at(&walk->to, walk->i, bit));
+	__builtin_prefetch(cursor_at(&walk->port, walk->i, bit));
+}
+
+static void fetch_rule(const struct walk *walk, const struct policy_table *table)
+{
+	uint32_t number = walk->word * 64 + (uint32_t)__builtin_ctzll(walk->bits);
+
+	__builtin_prefetch(&policy__rules(table)[number]);
+}
+
+/* Each step of policy_decide() ends where it would miss the cache: so all take it before any takes the
+ * next. left: those that are not decided yet. */
+void policy_decide_many(const struct policy_table *table, const struct policy_packet *packets,
+                        uint32_t n, uint64_t now_s, struct policy_decision *decisions)
+{
+	struct walk walks[POLICY_DECIDE_MAX];
+	uint32_t left[POLICY_DECIDE_MAX];
+	uint32_t n_found = 0, n_summed = 0, n_left = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		fetch_places(table, &packets[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!walk_find(&walks[i], table, &packets[i], &decisions[i]))
+			continue;
+		walk_begin(&walks[i], table, &packets[i]);
+		fetch_sums(&walks[i]);
+		left[n_found++] = i;
+	}
+	for (uint32_t i = 0; i < n_found; i++) {
+		if (!walk_sums(&walks[left[i]], table))
+			continue;
+		fetch_words(&walks[left[i]]);
+		left[n_summed++] = left[i];
+	}
+	for (uint32_t i = 0; i < n_summed; i++) {
+		if (!walk_words(&walks[left[i]], table))
+			continue;
+		fetch_rule(&walks[left[i]], table);
+		left[n_left++] = left[i];
+	}
+	for (uint32_t i = 0; i < n_left; i++)
+		walk_rules(&walks[left[i]], table, now_s, &decisions[left[i]]);
 }
 
 uint32_t policy_table_generation(const struct policy_table *table)

@@ -1,18 +1,22 @@
 /* Judging packets: what policy_flow_pass() has left over, and what other workers tell. */
 #include "policy_flow_private.h"
 
-/* A packet, its key, and where its bucket says its entry is. */
-struct probe {
-	struct flow_key key;
-	uint32_t hash;
-	uint32_t number;
-};
-
 /* What one call works with. */
 struct judge {
 	struct policy_flow *flow;
 	const struct policy_table *table;
 	struct flow_moment now;
+};
+
+/* The flow that a packet is of, if there is one, and what was found out about it ahead. */
+struct arrival {
+	struct flow_key key;
+	uint32_t hash;
+	uint32_t
+		stranger; /* enum policy_flow_verdict: not POLICY_FLOW_PASS when it names no peer */
+	bool is_decided;  /* may the high (or else the low) side open it? */
+	bool is_decided_high;
+	struct policy_decision decision;
 };
 
 static struct judge judge_begin(struct policy_flow *flow, const struct policy_table *table,
@@ -26,20 +30,45 @@ static inline bool opener_is_high(const struct flow_entry *e)
 	return (e->high & FLOW_OPENER_HIGH) != 0;
 }
 
-void flow__opener(const struct flow_entry *e, bool high, struct policy_packet *out)
+/* The tuple as it would be sent by the high or the low side. Field by field: a copy of what was just
+ * written in parts would wait for it. */
+static void turn_to(const struct flow_key *key, bool from_high, struct policy_packet *out)
 {
-	uint16_t low_port = (uint16_t)(e->ports >> 16);
-	uint16_t high_port = (uint16_t)e->ports;
+	uint16_t low_port = (uint16_t)(key->ports >> 16);
+	uint16_t high_port = (uint16_t)key->ports;
 
-	*out = (struct policy_packet){
-		.src = e->address[high],
-		.dst = e->address[!high],
-		.in_peer = (high ? e->high : e->low) & FLOW_PEER_MASK,
-		.out_peer = (high ? e->low : e->high) & FLOW_PEER_MASK,
-		.sport = high ? high_port : low_port,
-		.dport = high ? low_port : high_port,
-		.proto = flow_proto(e),
-	};
+	out->src = key->address[from_high];
+	out->dst = key->address[!from_high];
+	out->in_peer = (from_high ? key->high : key->low) & FLOW_PEER_MASK;
+	out->out_peer = (from_high ? key->low : key->high) & FLOW_PEER_MASK;
+	out->sport = from_high ? high_port : low_port;
+	out->dport = from_high ? low_port : high_port;
+	out->proto = (uint8_t)(key->low >> 24);
+	out->kind = POLICY_KIND_OTHER;
+	out->tcp_flags = 0;
+	out->is_fragment = 0;
+	out->datagram = 0;
+	out->pad = 0;
+}
+
+void flow__opener(const struct flow_entry *e, struct policy_packet *out)
+{
+	struct flow_key key = flow_key_of(e);
+
+	turn_to(&key, opener_is_high(e), out);
+}
+
+static void arrive(struct arrival *arrival, const struct policy_flow *flow,
+                   const struct policy_packet *packet)
+{
+	arrival->stranger = POLICY_FLOW_PASS;
+	if (packet->in_peer > POLICY_HUB)
+		arrival->stranger = POLICY_FLOW_NO_SOURCE;
+	else if (packet->out_peer > POLICY_HUB)
+		arrival->stranger = POLICY_FLOW_NO_DESTINATION;
+	flow_key_make(&arrival->key, packet);
+	arrival->hash = flow_hash(flow->secret, &arrival->key);
+	arrival->is_decided = false;
 }
 
 /* ---- decisions ----------------------------------------------------------------------------------- */
@@ -65,16 +94,27 @@ static void remember(const struct judge *j, struct flow_entry *e,
 	e->recheck_s = decision->until_s < UINT32_MAX ? (uint32_t)decision->until_s : UINT32_MAX;
 }
 
-/* Is what once was allowed still? Ends the flow if not. */
-static bool is_still_allowed(const struct judge *j, struct flow_entry *e)
+/* May this side open the flow? */
+static struct policy_decision decide(const struct judge *j, const struct arrival *arrival,
+                                     bool is_high)
 {
 	struct policy_packet opener;
+
+	if (arrival->is_decided && arrival->is_decided_high == is_high)
+		return arrival->decision;
+	turn_to(&arrival->key, is_high, &opener);
+	return policy_decide(j->table, &opener, j->now.wall_s);
+}
+
+/* Is what once was allowed still? Ends the flow if not. */
+static bool is_still_allowed(const struct judge *j, const struct arrival *arrival,
+                             struct flow_entry *e)
+{
 	struct policy_decision decision;
 
 	if (flow_entry_is_current(e, &j->now))
 		return true;
-	flow__opener(e, opener_is_high(e), &opener);
-	decision = policy_decide(j->table, &opener, j->now.wall_s);
+	decision = decide(j, arrival, opener_is_high(e));
 	if (decision.reason != POLICY_ALLOWED) {
 		flow__end(j->flow, e);
 		return false;
@@ -85,83 +125,73 @@ static bool is_still_allowed(const struct judge *j, struct flow_entry *e)
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
-/* Make the flow that opener would open, if policy and room allow it. old: an entry of this key that is
+/* Make the flow that this side would open, if policy and room allow it. old: an entry of this key that is
  * over, or NULL. *made is written on POLICY_FLOW_PASS. */
-static enum policy_flow_verdict open_flow(const struct judge *j, const struct policy_packet *opener,
-                                          enum policy_flow_state state, struct flow_entry *old,
-                                          struct flow_entry **made)
+static enum policy_flow_verdict open_flow(const struct judge *j, const struct arrival *arrival,
+                                          bool is_high, enum policy_flow_state state,
+                                          struct flow_entry *old, struct flow_entry **made)
 {
-	struct policy_decision decision = policy_decide(j->table, opener, j->now.wall_s);
-	enum policy_flow_verdict verdict = verdict_of(decision.reason);
-	bool high = flow_sender_is_high(opener);
-	struct flow_key key;
+	uint32_t opener = (is_high ? arrival->key.high : arrival->key.low) & FLOW_PEER_MASK;
+	enum policy_flow_verdict verdict = (enum policy_flow_verdict)arrival->stranger;
+	struct policy_decision decision;
 
-	if (verdict == POLICY_FLOW_PASS)
-		verdict = flow__charge_check(j->flow, opener->in_peer);
 	if (verdict != POLICY_FLOW_PASS)
 		return verdict;
-	if (old != NULL) {
-		flow__make_again(j->flow, old, high, state, j->now.now_s);
-		*made = old;
-	} else {
-		flow_key_make(&key, opener);
-		*made = flow__make(j->flow, &key, flow_hash(j->flow->secret, &key), high, state,
-		                   j->now.now_s);
-		if (*made == NULL)
-			return POLICY_FLOW_FULL;
-	}
-	remember(j, *made, &decision);
+	decision = decide(j, arrival, is_high);
+	verdict = verdict_of(decision.reason);
+	if (verdict == POLICY_FLOW_PASS)
+		verdict = flow__charge_check(j->flow, opener);
+	if (verdict != POLICY_FLOW_PASS)
+		return verdict;
+	if (old != NULL)
+		flow__make_again(j->flow, old, is_high, state, j->now.now_s);
+	else
+		old = flow__make(j->flow, &arrival->key, arrival->hash, is_high, state,
+		                 j->now.now_s);
+	if (old == NULL)
+		return POLICY_FLOW_FULL;
+	remember(j, old, &decision);
+	*made = old;
 	return POLICY_FLOW_PASS;
 }
 
-static struct policy_packet turned(const struct policy_packet *packet)
-{
-	struct policy_packet reply = *packet;
-
-	reply.src = packet->dst;
-	reply.dst = packet->src;
-	reply.in_peer = packet->out_peer;
-	reply.out_peer = packet->in_peer;
-	reply.sport = packet->dport;
-	reply.dport = packet->sport;
-	return reply;
-}
-
 /* A packet in the middle of a flow that began before this table did: its sender's or its receiver's. */
-static enum policy_flow_verdict pick_up(const struct judge *j, const struct policy_packet *packet,
-                                        struct flow_entry *old, struct flow_entry **made)
+static enum policy_flow_verdict pick_up(const struct judge *j, const struct arrival *arrival,
+                                        const struct policy_packet *packet, struct flow_entry *old,
+                                        struct flow_entry **made)
 {
 	bool is_tcp = packet->kind == POLICY_KIND_TCP;
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_ESTABLISHED : POLICY_FLOW_BOTH_WAYS;
-	struct policy_packet reply;
+	bool high = flow_sender_is_high(packet);
 
 	if (j->now.now_s - j->flow->start_s >= j->flow->pickup_s
 	    || packet->kind == POLICY_KIND_ERROR || packet->kind == POLICY_KIND_FRAGMENT
 	    || (is_tcp && (packet->tcp_flags & (POLICY_TCP_SYN | POLICY_TCP_RST)) != 0))
 		return POLICY_FLOW_NO_FLOW;
 	if (packet->kind != POLICY_KIND_ECHO_REPLY
-	    && open_flow(j, packet, state, old, made) == POLICY_FLOW_PASS)
+	    && open_flow(j, arrival, high, state, old, made) == POLICY_FLOW_PASS)
 		return POLICY_FLOW_PASS;
-	reply = turned(packet);
-	return open_flow(j, &reply, state, old, made) == POLICY_FLOW_PASS ? POLICY_FLOW_PASS
-	                                                                  : POLICY_FLOW_NO_FLOW;
+	return open_flow(j, arrival, !high, state, old, made) == POLICY_FLOW_PASS
+	               ? POLICY_FLOW_PASS
+	               : POLICY_FLOW_NO_FLOW;
 }
 
 /* The packet belongs to no flow that lives. */
-static enum policy_flow_verdict open_for(const struct judge *j, const struct policy_packet *packet,
-                                         struct flow_entry *old, struct flow_entry **made)
+static enum policy_flow_verdict open_for(const struct judge *j, const struct arrival *arrival,
+                                         const struct policy_packet *packet, struct flow_entry *old,
+                                         struct flow_entry **made)
 {
 	enum policy_flow_state state;
 	enum policy_flow_verdict verdict = flow__opening(packet, &state);
 
 	if (verdict == POLICY_FLOW_NO_FLOW)
-		return pick_up(j, packet, old, made);
+		return pick_up(j, arrival, packet, old, made);
 	if (verdict == POLICY_FLOW_PASS)
-		verdict = open_flow(j, packet, state, old, made);
+		verdict = open_flow(j, arrival, flow_sender_is_high(packet), state, old, made);
 	/* a reply whose question was before this table */
 	if (verdict == POLICY_FLOW_NO_GRANT && state == POLICY_FLOW_ONE_WAY
 	    && packet->kind != POLICY_KIND_ECHO_REQUEST
-	    && pick_up(j, packet, old, made) == POLICY_FLOW_PASS)
+	    && pick_up(j, arrival, packet, old, made) == POLICY_FLOW_PASS)
 		return POLICY_FLOW_PASS;
 	return verdict;
 }
@@ -185,10 +215,11 @@ static void apply(const struct judge *j, struct flow_entry *e, const struct flow
 	e->seen_s = j->now.now_s;
 }
 
-static void judge_known(const struct judge *j, struct flow_entry *e,
+static void judge_known(const struct judge *j, const struct arrival *arrival, struct flow_entry *e,
                         const struct policy_packet *packet, struct policy_flow_result *result)
 {
-	bool from_opener = flow_sender_is_high(packet) == opener_is_high(e);
+	bool is_high = flow_sender_is_high(packet);
+	bool from_opener = is_high == opener_is_high(e);
 	struct flow_step step = flow__step(e, packet, from_opener);
 	struct flow_entry *made;
 
@@ -199,52 +230,103 @@ static void judge_known(const struct judge *j, struct flow_entry *e,
 		apply(j, e, &step, from_opener, result);
 		return;
 	}
-	result->verdict = (uint8_t)open_flow(j, packet, POLICY_FLOW_TCP_OPENING, e, &made);
+	result->verdict = (uint8_t)open_flow(j, arrival, is_high, POLICY_FLOW_TCP_OPENING, e,
+	                                     &made);
 	if (result->verdict == POLICY_FLOW_PASS) {
 		result->grant = made->grant;
 		result->note = flow_note_make(made, true);
 	}
 }
 
-static void judge_unknown(const struct judge *j, const struct policy_packet *packet,
-                          struct flow_entry *old, struct policy_flow_result *result)
+static void judge_unknown(const struct judge *j, const struct arrival *arrival,
+                          const struct policy_packet *packet, struct flow_entry *old,
+                          struct policy_flow_result *result)
 {
 	struct flow_entry *made;
 
-	result->verdict = (uint8_t)open_for(j, packet, old, &made);
+	result->verdict = (uint8_t)open_for(j, arrival, packet, old, &made);
 	if (result->verdict != POLICY_FLOW_PASS)
 		return;
 	result->grant = made->grant;
 	result->note = flow_note_make(made, flow_sender_is_high(packet) == opener_is_high(made));
 }
 
-static void judge_slowly(const struct judge *j, const struct policy_packet *packet,
-                         struct policy_flow_result *result)
+static void judge_arrival(const struct judge *j, const struct arrival *arrival,
+                          const struct policy_packet *packet, struct policy_flow_result *result)
 {
-	struct policy_packet whole = *packet;
-	struct flow_entry *e;
-	struct flow_key key;
+	struct flow_entry *e = flow__find(j->flow, &arrival->key, arrival->hash);
 
 	*result = (struct policy_flow_result){0};
-	if (packet->kind == POLICY_KIND_FRAGMENT
-	    && !flow__datagram_complete(j->flow, &whole, j->now.now_s)) {
-		result->verdict = POLICY_FLOW_NO_DATAGRAM;
-		return;
-	}
-	flow_key_make(&key, &whole);
-	e = flow__find(j->flow, &key, flow_hash(j->flow->secret, &key));
 	if (e == NULL || flow__timed_out(e, j->now.now_s)) {
-		judge_unknown(j, &whole, e, result);
-	} else if (is_still_allowed(j, e)) {
-		judge_known(j, e, &whole, result);
+		judge_unknown(j, arrival, packet, e, result);
+	} else if (is_still_allowed(j, arrival, e)) {
+		judge_known(j, arrival, e, packet, result);
 	} else {
-		judge_unknown(j, &whole, NULL, result);
+		judge_unknown(j, arrival, packet, NULL, result);
 		if (result->verdict != POLICY_FLOW_PASS)
 			result->verdict = POLICY_FLOW_REVOKED;
 	}
-	if (result->verdict == POLICY_FLOW_PASS && packet->is_fragment != 0
-	    && packet->kind != POLICY_KIND_FRAGMENT)
-		flow__datagram_put(j->flow, packet, j->now.now_s);
+}
+
+/* Not the first of its datagram: judged as a packet of the flow that the first was of. */
+static void judge_fragment(const struct judge *j, const struct policy_packet *later,
+                           struct policy_flow_result *result)
+{
+	struct policy_packet whole = *later;
+	struct arrival arrival;
+
+	*result = (struct policy_flow_result){.verdict = POLICY_FLOW_NO_DATAGRAM};
+	if (!flow__datagram_complete(j->flow, &whole, j->now.now_s))
+		return;
+	arrive(&arrival, j->flow, &whole);
+	judge_arrival(j, &arrival, &whole, result);
+}
+
+/* ---- a burst ------------------------------------------------------------------------------------- */
+
+/* Packets that a decision will be needed for, most probably. */
+struct asked {
+	uint32_t n;
+	struct policy_packet packets[POLICY_FLOW_BURST_MAX];
+	struct arrival *arrivals[POLICY_FLOW_BURST_MAX];
+};
+
+static void ask(struct asked *asked, struct arrival *arrival, bool is_high)
+{
+	turn_to(&arrival->key, is_high, &asked->packets[asked->n]);
+	asked->arrivals[asked->n] = arrival;
+	asked->n++;
+	arrival->is_decided_high = is_high;
+}
+
+/* What is to be decided for a packet whose entry, if it has one, is probably this. */
+static void foresee(const struct judge *j, struct asked *asked, struct arrival *arrival,
+                    const struct policy_packet *packet, uint32_t number)
+{
+	const struct flow_entry *e = &j->flow->entries[number];
+	enum policy_flow_state state;
+
+	if (number != 0) {
+		if (!flow_entry_is_current(e, &j->now) && flow_key_equal(e, &arrival->key))
+			ask(asked, arrival, opener_is_high(e));
+		return;
+	}
+	if (packet->kind == POLICY_KIND_FRAGMENT || arrival->stranger != POLICY_FLOW_PASS
+	    || flow__opening(packet, &state) != POLICY_FLOW_PASS)
+		return;
+	flow__make_prefetch(j->flow, packet->in_peer, asked->n);
+	ask(asked, arrival, flow_sender_is_high(packet));
+}
+
+static void decide_asked(const struct judge *j, struct asked *asked)
+{
+	struct policy_decision decisions[POLICY_FLOW_BURST_MAX];
+
+	policy_decide_many(j->table, asked->packets, asked->n, j->now.wall_s, decisions);
+	for (uint32_t i = 0; i < asked->n; i++) {
+		asked->arrivals[i]->decision = decisions[i];
+		asked->arrivals[i]->is_decided = true;
+	}
 }
 
 void policy_flow_judge(struct policy_flow *flow, const struct policy_table *table,
@@ -252,22 +334,32 @@ void policy_flow_judge(struct policy_flow *flow, const struct policy_table *tabl
                        struct policy_flow_result *results, uint32_t n)
 {
 	struct judge j = judge_begin(flow, table, clock);
-	struct probe probes[POLICY_FLOW_BURST_MAX];
+	struct arrival arrivals[POLICY_FLOW_BURST_MAX];
+	uint32_t numbers[POLICY_FLOW_BURST_MAX];
+	struct asked asked;
 
 	for (uint32_t i = 0; i < n; i++) {
-		flow_key_make(&probes[i].key, &packets[i]);
-		probes[i].hash = flow_hash(flow->secret, &probes[i].key);
-		__builtin_prefetch(&flow->buckets[flow_bucket_of(flow, probes[i].hash)]);
+		arrive(&arrivals[i], flow, &packets[i]);
+		__builtin_prefetch(&flow->buckets[flow_bucket_of(flow, arrivals[i].hash)]);
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		probes[i].number = flow__candidate(flow, probes[i].hash);
-		if (probes[i].number != 0)
-			__builtin_prefetch(&flow->entries[probes[i].number], 1);
-		else
-			policy_decide_prefetch(table, &packets[i]);
+		numbers[i] = flow__candidate(flow, arrivals[i].hash);
+		__builtin_prefetch(&flow->entries[numbers[i]], 1);
 	}
+	asked.n = 0;
 	for (uint32_t i = 0; i < n; i++)
-		judge_slowly(&j, &packets[i], &results[i]);
+		foresee(&j, &asked, &arrivals[i], &packets[i], numbers[i]);
+	if (asked.n != 0)
+		decide_asked(&j, &asked);
+	for (uint32_t i = 0; i < n; i++) {
+		if (packets[i].kind == POLICY_KIND_FRAGMENT) {
+			judge_fragment(&j, &packets[i], &results[i]);
+			continue;
+		}
+		judge_arrival(&j, &arrivals[i], &packets[i], &results[i]);
+		if (packets[i].is_fragment != 0 && results[i].verdict == POLICY_FLOW_PASS)
+			flow__datagram_put(flow, &packets[i], clock.now_s);
+	}
 }
 
 /* ---- the other worker ---------------------------------------------------------------------------- */
@@ -306,23 +398,23 @@ enum policy_flow_verdict policy_flow_expect(struct policy_flow *flow,
                                             const struct policy_packet *packet, uint8_t note)
 {
 	struct judge j = judge_begin(flow, table, clock);
-	bool from_opener = (note & FLOW_NOTE_FROM_OPENER) != 0;
-	struct policy_packet opener = from_opener ? *packet : turned(packet);
+	bool is_high = flow_sender_is_high(packet) == ((note & FLOW_NOTE_FROM_OPENER) != 0);
 	enum policy_flow_verdict verdict;
+	struct arrival arrival;
 	struct flow_entry *e;
-	struct flow_key key;
 
 	if (!flow_state_fits((enum policy_flow_state)(note & FLOW_NOTE_STATE), packet->proto))
 		return POLICY_FLOW_NO_FLOW;
-	flow_key_make(&key, &opener);
-	e = flow__find(flow, &key, flow_hash(flow->secret, &key));
+	arrive(&arrival, flow, packet);
+	e = flow__find(flow, &arrival.key, arrival.hash);
 	if (e != NULL && !flow__timed_out(e, j.now.now_s) && !is_newer(e, note)) {
-		if (!is_still_allowed(&j, e))
+		if (!is_still_allowed(&j, &arrival, e))
 			return POLICY_FLOW_REVOKED;
-		take_over(&j, e, note, flow_sender_is_high(&opener) == opener_is_high(e));
+		take_over(&j, e, note, is_high == opener_is_high(e));
 		return POLICY_FLOW_PASS;
 	}
-	verdict = open_flow(&j, &opener, (enum policy_flow_state)(note & FLOW_NOTE_STATE), e, &e);
+	verdict = open_flow(&j, &arrival, is_high, (enum policy_flow_state)(note & FLOW_NOTE_STATE),
+	                    e, &e);
 	if (verdict == POLICY_FLOW_PASS)
 		take_over(&j, e, note, true);
 	return verdict;

@@ -40,6 +40,7 @@ size_t policy_flow_len(const struct policy_flow_setup *setup)
 	return round_up_line(sizeof(struct policy_flow))
 	       + ((size_t)setup->n_flows + 1) * sizeof(struct flow_entry)
 	       + (size_t)bucket_count(setup) * sizeof(struct flow_bucket)
+	       + round_up_line((size_t)setup->n_flows * sizeof(uint32_t))
 	       + (size_t)round_up_power(setup->n_datagrams) * sizeof(struct flow_datagram)
 	       + round_up_line(((size_t)setup->n_peers + 1) * sizeof(struct flow_charge));
 }
@@ -68,6 +69,7 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow = take(&at, sizeof(*flow));
 	flow->entries = take(&at, ((size_t)setup->n_flows + 1) * sizeof(*flow->entries));
 	flow->buckets = take(&at, (size_t)n_buckets * sizeof(*flow->buckets));
+	flow->free = take(&at, (size_t)setup->n_flows * sizeof(*flow->free));
 	flow->datagrams = take(&at, (size_t)n_datagrams * sizeof(*flow->datagrams));
 	flow->charges = take(&at, ((size_t)setup->n_peers + 1) * sizeof(*flow->charges));
 	flow->pass = pass;
@@ -81,30 +83,34 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->datagram_mask = n_datagrams / FLOW_WAYS - 1;
 	flow->wheel_s = flow->start_s = now_s;
 	flow->pickup_s = setup->pickup_s;
-	for (uint32_t i = 1; i < setup->n_flows; i++)
-		flow->entries[i].next = i + 1;
-	flow->first_free = 1;
+	for (uint32_t i = 0; i < setup->n_flows; i++)
+		flow->free[i] = setup->n_flows - i;
 	return flow;
 }
 
 /* ---- index --------------------------------------------------------------------------------------- */
 
-/* Places with this tag, as bits. */
-static inline uint32_t match_tag(const struct policy_flow *flow, const struct flow_bucket *bucket,
-                                 uint32_t tag)
+/* Places that are value where mask has bits, as bits. */
+static inline uint32_t match(const struct flow_bucket *bucket, uint32_t mask, uint32_t value)
 {
 	const __m128i *lines = (const __m128i *)(const void *)bucket->place;
-	__m128i mask = _mm_set1_epi32((int)~flow->number_mask);
-	__m128i wanted = _mm_set1_epi32((int)tag);
+	__m128i masks = _mm_set1_epi32((int)mask);
+	__m128i wanted = _mm_set1_epi32((int)value);
 	uint32_t found = 0;
 
 	for (unsigned int i = 0; i < 4; i++) {
-		__m128i tags = _mm_and_si128(_mm_load_si128(lines + i), mask);
-		__m128i equal = _mm_cmpeq_epi32(tags, wanted);
+		__m128i places = _mm_and_si128(_mm_load_si128(lines + i), masks);
+		__m128i equal = _mm_cmpeq_epi32(places, wanted);
 
 		found |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(equal)) << (i * 4);
 	}
 	return found & ((1U << FLOW_PLACES) - 1);
+}
+
+static inline uint32_t match_tag(const struct policy_flow *flow, const struct flow_bucket *bucket,
+                                 uint32_t tag)
+{
+	return match(bucket, ~flow->number_mask, tag);
 }
 
 uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash)
@@ -143,13 +149,12 @@ struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_
 
 static bool place_in(struct flow_bucket *bucket, uint32_t place)
 {
-	for (unsigned int i = 0; i < FLOW_PLACES; i++) {
-		if (bucket->place[i] == 0) {
-			bucket->place[i] = place;
-			return true;
-		}
-	}
-	return false;
+	uint32_t empty = match(bucket, UINT32_MAX, 0);
+
+	if (empty == 0)
+		return false;
+	bucket->place[__builtin_ctz(empty)] = place;
+	return true;
 }
 
 static bool index_add(struct policy_flow *flow, uint32_t hash, uint32_t number)
@@ -167,13 +172,12 @@ static bool index_add(struct policy_flow *flow, uint32_t hash, uint32_t number)
 
 static bool clear_in(struct flow_bucket *bucket, uint32_t place)
 {
-	for (unsigned int i = 0; i < FLOW_PLACES; i++) {
-		if (bucket->place[i] == place) {
-			bucket->place[i] = 0;
-			return true;
-		}
-	}
-	return false;
+	uint32_t found = match(bucket, UINT32_MAX, place);
+
+	if (found == 0)
+		return false;
+	bucket->place[__builtin_ctz(found)] = 0;
+	return true;
 }
 
 static uint32_t number_of(const struct policy_flow *flow, const struct flow_entry *e)
@@ -183,12 +187,7 @@ static uint32_t number_of(const struct policy_flow *flow, const struct flow_entr
 
 static void index_remove(struct policy_flow *flow, const struct flow_entry *e)
 {
-	struct flow_key key = {
-		.address = {e->address[0], e->address[1]},
-		.ports = e->ports,
-		.low = e->low,
-		.high = e->high & FLOW_PEER_MASK,
-	};
+	struct flow_key key = flow_key_of(e);
 	uint32_t hash = flow_hash(flow->secret, &key);
 	uint32_t bucket = flow_bucket_of(flow, hash);
 	uint32_t place = flow_tag_of(flow, hash) | number_of(flow, e);
@@ -284,9 +283,8 @@ static void free_entry(struct policy_flow *flow, struct flow_entry *e)
 	if (flow_state(e) != POLICY_FLOW_FREE)
 		flow__end(flow, e);
 	charge_of_entry(flow, e)->n--;
-	e->next = flow->first_free;
-	flow->first_free = number_of(flow, e);
 	flow->n_used--;
+	flow->free[flow->n_flows - flow->n_used - 1] = number_of(flow, e);
 }
 
 uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t budget)
@@ -313,6 +311,20 @@ uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t b
 	return n;
 }
 
+/* The number of the entry that is made after so many others, or 0. */
+static uint32_t next_free(const struct policy_flow *flow, uint32_t ahead)
+{
+	uint32_t n_free = flow->n_flows - flow->n_used;
+
+	return ahead < n_free ? flow->free[n_free - 1 - ahead] : 0;
+}
+
+void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead)
+{
+	__builtin_prefetch(&flow->entries[next_free(flow, ahead)], 1);
+	__builtin_prefetch(charge_of(flow, opener), 1);
+}
+
 /* ---- entries ------------------------------------------------------------------------------------- */
 
 /* What is the same in a new entry and in one that begins again. */
@@ -328,20 +340,17 @@ static void begin(struct policy_flow *flow, struct flow_entry *e, bool opener_is
 struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint32_t hash,
                               bool opener_is_high, enum policy_flow_state state, uint32_t now_s)
 {
-	uint32_t number = flow->first_free;
+	uint32_t number = next_free(flow, 0);
 	struct flow_entry *e = &flow->entries[number];
-	uint32_t next = e->next;
 
 	if (number == 0 || !index_add(flow, hash, number))
 		return NULL;
-	flow->first_free = next;
 	flow->n_used++;
-	*e = (struct flow_entry){
-		.address = {key->address[0], key->address[1]},
-		.ports = key->ports,
-		.low = key->low,
-		.high = key->high,
-	};
+	e->address[0] = key->address[0];
+	e->address[1] = key->address[1];
+	e->low = key->low;
+	e->high = key->high;
+	e->ports = key->ports;
 	begin(flow, e, opener_is_high, state, now_s);
 	wheel_add(flow, e);
 	return e;
@@ -385,7 +394,6 @@ bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t no
                      struct policy_flow_info *out)
 {
 	const struct flow_entry *e = &flow->entries[place + 1];
-	bool high = (e->high & FLOW_OPENER_HIGH) != 0;
 
 	if (place >= flow->n_flows || flow_state(e) == POLICY_FLOW_FREE
 	    || flow__timed_out(e, now_s))
@@ -396,6 +404,6 @@ bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t no
 		.generation = e->generation,
 		.seen_s = e->seen_s,
 	};
-	flow__opener(e, high, &out->opener);
+	flow__opener(e, &out->opener);
 	return true;
 }

@@ -50,7 +50,7 @@ struct flow_entry { /* policy_pass_avx512.c makes one of a packet */
 	uint32_t generation; /* of the table that allowed it */
 	uint32_t seen_s;
 	uint32_t recheck_s; /* wall clock: decide anew; UINT32_MAX = never */
-	uint32_t next;      /* in its list: of a second, or free */
+	uint32_t next;      /* in its list, of a second */
 };
 _Static_assert(sizeof(struct flow_entry) == 64, "one cache line");
 
@@ -115,6 +115,16 @@ static inline void flow_key_make(struct flow_key *key, const struct policy_packe
 	key->low = (p->in_peer ^ peer) | (uint32_t)p->proto << 24;
 	key->high = p->out_peer ^ peer;
 	key->ports = (p->sport ^ port) << 16 | (p->dport ^ port);
+}
+
+static inline struct flow_key flow_key_of(const struct flow_entry *e)
+{
+	return (struct flow_key){
+		.address = {e->address[0], e->address[1]},
+		.low = e->low,
+		.high = e->high & FLOW_PEER_MASK,
+		.ports = e->ports,
+	};
 }
 
 static inline bool flow_key_equal(const struct flow_entry *e, const struct flow_key *key)
@@ -214,7 +224,6 @@ struct policy_flow {
 	uint32_t number_mask; /* of a place: the rest is tag */
 	uint32_t n_flows;
 	uint32_t n_used;
-	uint32_t first_free;
 	uint32_t wheel_s; /* the first second that has not been seen to */
 	uint32_t due;     /* entries of seconds before it, still to be looked at */
 	uint32_t n_peers;
@@ -223,6 +232,7 @@ struct policy_flow {
 	uint32_t datagram_mask; /* of sets of FLOW_WAYS */
 	uint32_t start_s;
 	uint32_t pickup_s;
+	uint32_t *free;              /* [n_flows], a stack of n_flows - n_used numbers */
 	struct flow_charge *charges; /* [n_peers + 1]: the last is the hub */
 	struct flow_datagram *datagrams;
 	uint32_t wheel[FLOW_WHEEL_SLOTS]; /* numbers of first entries */
@@ -325,6 +335,9 @@ struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_
 /* The number of an entry that is probably the key's, or 0: what a burst fetches ahead. */
 uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash);
 
+/* Fetch what flow__make() of an opener will write, when it has been called ahead times before. */
+void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead);
+
 /* May this peer open one more? */
 enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint32_t peer);
 
@@ -340,8 +353,8 @@ void flow__end(struct policy_flow *flow, struct flow_entry *e);
 void flow__set_state(struct policy_flow *flow, struct flow_entry *e, enum policy_flow_state state);
 bool flow__timed_out(const struct flow_entry *e, uint32_t now_s);
 
-/* policy_flow.c. The tuple as its opener (high: the high side) sent it. */
-void flow__opener(const struct flow_entry *e, bool high, struct policy_packet *out);
+/* policy_flow.c. The tuple as its opener sent it. */
+void flow__opener(const struct flow_entry *e, struct policy_packet *out);
 
 /* policy_flow_state.c. What a packet does to a flow in e's state. */
 struct flow_step {

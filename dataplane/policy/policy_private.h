@@ -145,19 +145,20 @@ static inline bool policy__address_less(struct policy_address a, struct policy_a
 	return a.high != b.high ? a.high < b.high : a.low < b.low;
 }
 
-/* The set of grants that contain this protocol and port, without those for any protocol. */
-static inline uint32_t policy__port_set(const struct policy_table *table, uint8_t proto,
-                                        uint16_t port)
+/* Where it says which set of grants contains this protocol and port, without those for any protocol. */
+static inline const uint32_t *policy__port_slot(const struct policy_table *table, uint8_t proto,
+                                                uint16_t port)
 {
+	static const uint32_t none; /* the empty set */
 	unsigned int ported = POLICY_PORTED_TCP;
 
 	if (proto == POLICY_PROTO_ICMP || proto == POLICY_PROTO_ICMPV6)
-		return table->icmp_set;
+		return &table->icmp_set;
 	if (proto == POLICY_PROTO_UDP)
 		ported = POLICY_PORTED_UDP;
 	else if (proto != POLICY_PROTO_TCP)
-		return 0;
-	return policy__pages(table)[table->port_page[ported][port >> 8]].set[port & 255];
+		return &none;
+	return &policy__pages(table)[table->port_page[ported][port >> 8]].set[port & 255];
 }
 
 /* A sender or receiver, looked up. */
