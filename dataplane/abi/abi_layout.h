@@ -453,7 +453,9 @@ struct abi_session {
 	uint32_t arrives_at;
 	uint8_t receive_key[32];
 	uint8_t send_key[32];
-	uint64_t last_receive_ns; /* authenticated, any packet */
+	/* when the worker saw that something was received (authenticated, any packet) or sent since it
+	 * last looked: up to 100 ms late */
+	uint64_t last_receive_ns;
 	uint64_t last_send_ns;
 	uint8_t pad1[80];
 };
@@ -469,7 +471,7 @@ struct abi_peer_counters {
 	uint64_t rx_bytes; /* UDP payload of data messages, as `wg` counts */
 	uint64_t tx_packets;
 	uint64_t tx_bytes;
-	uint64_t last_rx_ns; /* last authenticated packet, 0 = never */
+	uint64_t last_rx_ns; /* last authenticated packet, up to 100 ms late; 0 = never */
 	uint64_t last_tx_ns;
 	uint64_t drops; /* authenticated packets of this peer that were dropped */
 	uint64_t pad;

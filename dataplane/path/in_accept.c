@@ -54,7 +54,6 @@ static inline void learn(struct state *st, struct path_pkt *p)
 		                 __ATOMIC_RELAXED);
 		follow_endpoint(st, p);
 	}
-	session->last_receive_ns = st->now_ns;
 	session->rx_packets++;
 	if (unlikely(p->handed_by != 0)) {
 		session->rx_handed++;
@@ -85,6 +84,34 @@ static uint32_t outer_ecn(const struct path_pkt *p)
 	return (word >> 12 == 4 ? word : word >> 4) & 3;
 }
 
+/* Is the inner source the one that the routes, as they still are, gave the peer the last time? */
+static inline bool is_source_known(const struct state *st, const struct path_pkt *p)
+{
+	const struct state_session *session = p->session;
+
+	return path_inner_version(p) == 4
+	       && base_load_le32(path_inner_source(p)) == session->source_v4
+	       && state_route_generation(st->routes) == session->source_of;
+}
+
+/* Cryptokey routing, backwards: a peer may only send from what would be sent to it. The generation is
+ * read before the table: what the table says may be newer then, never older. */
+static bool is_source_of_peer(struct state *st, const struct path_pkt *p)
+{
+	struct state_session *session = p->session;
+	uint32_t generation = state_route_generation(st->routes);
+	uint32_t version = path_inner_version(p);
+	const uint8_t *source = path_inner_source(p);
+
+	if (unlikely(state_route_lookup(st->routes, version, source) != session->peer))
+		return false;
+	if (version == 4) {
+		session->source_v4 = base_load_le32(source);
+		session->source_of = generation;
+	}
+	return true;
+}
+
 /* The inner packet, not empty. */
 static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 {
@@ -92,8 +119,7 @@ static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 
 	if (unlikely(verdict != PATH_KEEP))
 		return verdict;
-	if (unlikely(state_route_lookup(st->routes, path_inner_version(p), path_inner_source(p))
-	             != p->session->peer))
+	if (unlikely(!is_source_known(st, p) && !is_source_of_peer(st, p)))
 		return ABI_COUNTER_DROP_INNER_SOURCE;
 	if (unlikely(outer_ecn(p) == ECN_CE))
 		mark_congestion(p);
@@ -123,9 +149,10 @@ static uint32_t accept_packet(struct state *st, struct path_pkt *p)
  * by the second; here it only must not be read behind its end. */
 static void prefetch(const struct state *st, const struct path_pkt *p)
 {
-	if (likely(p->len >= PATH_INNER_V4_MIN && path_inner_version(p) == 4))
-		state_route_prefetch(st->routes, 4, path_inner_source(p));
-	else if (p->len >= PATH_INNER_V6_LEN)
+	if (likely(p->len >= PATH_INNER_V4_MIN && path_inner_version(p) == 4)) {
+		if (!is_source_known(st, p))
+			state_route_prefetch(st->routes, 4, path_inner_source(p));
+	} else if (p->len >= PATH_INNER_V6_LEN)
 		state_route_prefetch(st->routes, 6, path_inner_source(p));
 }
 

@@ -2,11 +2,14 @@
 #include "path.h"
 #include "wg_message.h"
 
+#include <rte_prefetch.h>
+
 void in_open_begin(struct path_burst *b, struct aead_op *ops)
 {
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct path_pkt *p = &b->pkt[i];
 
+		rte_prefetch0(&p->session->timers);
 		wg_replay_prefetch(&p->session->window, p->counter);
 		p->data += WG_DATA_HEADER_LEN;
 		p->len -= WG_DATA_MIN_LEN;

@@ -5,9 +5,9 @@
 
 #include <rte_prefetch.h>
 
-/* A core has room for some two dozen waits for memory, and drops prefetches beyond. So the three lines
- * of a session that a packet needs are not reached for at once: the first here, the next as the second
- * pass comes by, the last as in_open begins. receive_next is only stored to: nobody waits for it. */
+/* A core has room for some two dozen waits for memory. So the two lines of a session that a packet needs are
+ * not reached for at once: the first here, the other as in_open begins, which hides it behind the cipher.
+ * receive_next is only stored to: nobody waits for it. */
 
 /* First pass: the line that the second reads. */
 static void prefetch(const struct state *st, const struct path_pkt *p)
@@ -38,7 +38,6 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 
 	struct state_session *session = &st->sessions[slot];
 
-	rte_prefetch0(&session->timers);
 	if (unlikely(session->index != index))
 		return ABI_COUNTER_DROP_UNKNOWN_INDEX;
 	p->session = session;

@@ -41,7 +41,6 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	p->session = &st->sessions[abi_index_slot(index)];
 	p->index = index;
 	rte_prefetch0(p->session->send_key);
-	rte_prefetch0(&p->session->timers);
 	return PATH_KEEP;
 }
 

@@ -32,24 +32,13 @@ static uint32_t padded_len(const struct state *st, uint32_t len)
 	return len > st->hub.tunnel_mtu ? len : st->hub.tunnel_mtu;
 }
 
-/* Timers and counters of what is about to be sent, and the ECN bits for the outer header (RFC 6040:
- * as inside, but congestion met inside is not told outside). */
-static void note_sent(struct state *st, struct path_pkt *p)
+/* The ECN bits for the outer header (RFC 6040): as inside, but congestion met inside is not told
+ * outside. */
+static uint8_t ecn_of(const struct path_pkt *p)
 {
-	struct state_session *session = p->session;
-	struct wg_timers_data *timers = &session->timers;
+	uint8_t ecn = p->len != 0 ? path_inner_ecn(p) : 0;
 
-	wg_timers_any_sent(timers, st->now_ns);
-	if (p->len == 0) {
-		p->ecn = 0;
-		state_count(st, ABI_COUNTER_KEEPALIVE_OUT, 1);
-		return;
-	}
-	p->ecn = path_inner_ecn(p);
-	if (p->ecn == ECN_CE)
-		p->ecn = ECN_ECT0;
-	if (timers->silence_due_ns == 0)
-		wg_timers_data_sent(timers, st->now_ns, state_random(st) % WG_JITTER_MAX_NS);
+	return ecn == ECN_CE ? ECN_ECT0 : ecn;
 }
 
 _Static_assert(WG_PAD_MULTIPLE <= WG_TAG_LEN, "padding that is too long stays in the packet");
@@ -58,8 +47,9 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 {
 	struct state_session *session = p->session;
 
-	/* For out_wrap, when the cipher has run. */
+	/* For when the cipher has run. */
 	rte_prefetch0(session->header + STATE_HEADER_ROOM - 1);
+	rte_prefetch0(&session->timers);
 	if (unlikely(session->send_counter >= session->send_limit
 	             || st->now_ns >= session->send_soft_ns)) {
 		uint32_t verdict = may_send(st, p);
@@ -73,13 +63,11 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 
 	if (unlikely(len > AEAD_LEN_MAX || p->data + len + WG_TAG_LEN > end))
 		return ABI_COUNTER_DROP_TOO_BIG;
-	note_sent(st, p);
+	p->ecn = ecn_of(p);
 	/* fewer bytes than 16; those too many are where the tag will be */
 	memset(p->data + p->len, 0, WG_PAD_MULTIPLE);
 	p->len = len + WG_TAG_LEN;
 	p->counter = session->send_counter++;
-	session->last_send_ns = st->now_ns;
-	session->tx_bytes += len + WG_DATA_MIN_LEN;
 	*op = (struct aead_op){
 		.data = p->data, .key = session->send_key, .counter = p->counter, .len = len};
 	return PATH_KEEP;
@@ -94,14 +82,29 @@ void out_seal_begin(struct state *st, struct path_burst *b, struct aead_op *ops)
 	b->n = n;
 }
 
+/* Timers and counters of what is sent now. */
+static uint32_t note_sent(struct state *st, struct path_pkt *p, const struct aead_op *op)
+{
+	struct state_session *session = p->session;
+	struct wg_timers_data *timers = &session->timers;
+
+	if (unlikely(op->verdict != AEAD_OK))
+		return ABI_COUNTER_DROP_AUTH;
+	wg_timers_any_sent(timers, st->now_ns);
+	session->tx_bytes += WG_DATA_HEADER_LEN + p->len;
+	if (p->len == WG_TAG_LEN)
+		state_count(st, ABI_COUNTER_KEEPALIVE_OUT, 1);
+	else if (timers->silence_due_ns == 0)
+		wg_timers_data_sent(timers, st->now_ns, state_random(st) % WG_JITTER_MAX_NS);
+	return PATH_KEEP;
+}
+
 void out_seal_end(struct state *st, struct path_burst *b, const struct aead_op *ops)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i,
-		           likely(ops[i].verdict == AEAD_OK) ? PATH_KEEP : ABI_COUNTER_DROP_AUTH,
-		           &n);
+		path_judge(st, b, i, note_sent(st, &b->pkt[i], &ops[i]), &n);
 	state_count(st, ABI_COUNTER_SEALED, n);
 	b->n = n;
 }

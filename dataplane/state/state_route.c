@@ -50,6 +50,7 @@ int state_routes_create(uint32_t n_workers, uint32_t n_peers, struct state_route
 	if (!routes)
 		return -ENOMEM;
 	routes->n_peers = n_peers;
+	routes->generation = 1;
 	routes->readers = make_readers(n_workers);
 	routes->n_held = calloc(n_peers, sizeof(*routes->n_held));
 	if (routes->readers && routes->n_held)
@@ -90,6 +91,14 @@ static bool may_write(const struct state *st, uint32_t peer)
 	return st->id == ABI_ROUTE_WORKER && peer < st->n_peers;
 }
 
+/* The table that is read has changed. */
+static void changed(struct state_routes *routes)
+{
+	uint32_t next = routes->generation + 1;
+
+	__atomic_store_n(&routes->generation, next != 0 ? next : 1, __ATOMIC_RELEASE);
+}
+
 static int insert(struct wg_allowedips *table, uint32_t *n_held, const struct abi_cmd_route *cmd)
 {
 	size_t before = wg_allowedips_count(table);
@@ -114,6 +123,7 @@ int state_route_put(struct state *st, const struct abi_cmd_route *cmd)
 
 	int rc = insert(routes->table, routes->n_held, cmd);
 
+	changed(routes);
 	if (rc == 0 && routes->fresh)
 		rc = insert(routes->fresh, routes->n_held_fresh, cmd);
 	return rc;
@@ -128,6 +138,7 @@ int state_route_drop(struct state *st, const struct abi_cmd_route *cmd)
 	/* Absent is what was asked for: a command may come twice. */
 	if (wg_allowedips_remove(routes->table, &cmd->prefix, cmd->peer) == 0)
 		routes->n_held[cmd->peer]--;
+	changed(routes);
 	if (routes->fresh && wg_allowedips_remove(routes->fresh, &cmd->prefix, cmd->peer) == 0)
 		routes->n_held_fresh[cmd->peer]--;
 	return 0;
@@ -142,6 +153,7 @@ void state_route_remove_peer(struct state *st, uint32_t peer)
 	if (routes->n_held[peer] != 0)
 		wg_allowedips_remove_value(routes->table, peer);
 	routes->n_held[peer] = 0;
+	changed(routes);
 	if (!routes->fresh)
 		return;
 	if (routes->n_held_fresh[peer] != 0)
@@ -217,6 +229,7 @@ void state_route_sync_end(struct state *st)
 	if (st->id != ABI_ROUTE_WORKER || !routes->fresh)
 		return;
 	__atomic_store_n(&routes->table, routes->fresh, __ATOMIC_RELEASE);
+	changed(routes);
 	routes->fresh = NULL;
 	routes->n_swaps++;
 	free(routes->n_held);

@@ -25,6 +25,8 @@ struct state;
 
 struct state_routes {
 	struct wg_allowedips *table; /* the writer stores, everybody loads with acquire */
+	/* never 0; the writer raises it, with release, after each change that a reader may see */
+	uint32_t generation;
 	struct rte_rcu_qsbr *readers;
 	/* the writer's */
 	uint32_t *n_held;            /* [n_peers] prefixes in table */
@@ -104,6 +106,13 @@ static inline uint32_t state_route_lookup(const struct state_routes *routes, uin
 
 	return version == 4 ? wg_allowedips_lookup_v4(table, address)
 	                    : wg_allowedips_lookup_v6(table, address);
+}
+
+/* What a look-up said holds as long as this, read before it, stays the same: whoever keeps an answer keeps
+ * this beside it. A change counts for all workers when each has been between two bursts. */
+static inline uint32_t state_route_generation(const struct state_routes *routes)
+{
+	return __atomic_load_n(&routes->generation, __ATOMIC_ACQUIRE);
 }
 
 /* Is it worth a pass over the burst to prefetch? */

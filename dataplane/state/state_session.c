@@ -211,8 +211,6 @@ void state_session_resume(struct state *st, uint32_t slot)
 		.remote = mirror.remote,
 		.local = mirror.local,
 		.port = mirror.port,
-		.last_receive_ns = mirror.last_receive_ns,
-		.last_send_ns = mirror.last_send_ns,
 		/* Any counter below the mark may have been used. */
 		.send_counter = mirror.send_reserved,
 		.tx_published = mirror.send_reserved,
@@ -389,12 +387,13 @@ void state_session_publish(struct state *st, struct state_session *session)
 	if (session->rx_packets != 0 || session->drops != 0) {
 		uint32_t arrives_at = arrival_of(st, session);
 
-		mirror->last_receive_ns = session->last_receive_ns;
+		if (session->rx_packets != 0) {
+			mirror->last_receive_ns = st->now_ns;
+			counters->last_rx_ns = st->now_ns;
+		}
 		if (mirror->arrives_at != arrives_at)
 			__atomic_store_n(&mirror->arrives_at, arrives_at, __ATOMIC_RELAXED);
 		session->rx_handed = 0;
-		if (session->last_receive_ns > counters->last_rx_ns)
-			counters->last_rx_ns = session->last_receive_ns;
 		counters->rx_packets += session->rx_packets;
 		counters->rx_bytes += session->rx_bytes;
 		counters->drops += session->drops;
@@ -402,10 +401,10 @@ void state_session_publish(struct state *st, struct state_session *session)
 		session->rx_bytes = 0;
 		session->drops = 0;
 	}
-	if (n_sent != 0) {
-		mirror->last_send_ns = session->last_send_ns;
-		if (session->last_send_ns > counters->last_tx_ns)
-			counters->last_tx_ns = session->last_send_ns;
+	/* Counters are taken before the cipher, bytes counted after it. */
+	if (n_sent != 0 || session->tx_bytes != 0) {
+		mirror->last_send_ns = st->now_ns;
+		counters->last_tx_ns = st->now_ns;
 		counters->tx_packets += n_sent;
 		counters->tx_bytes += session->tx_bytes;
 		session->tx_published = session->send_counter;

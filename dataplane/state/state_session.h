@@ -32,18 +32,21 @@ _Static_assert(sizeof(struct state_heard) == 4, "one comparison");
  * the last 64 bytes, of which IPv4 needs 58, are a line. */
 #define STATE_HEADER_ROOM 80U
 
-/* A packet on its way in needs lines 6 and 0, a word of the window, and its word of
- * state.receive_next; on its way out lines 1, 3 (with IPv6 2) and 0. An odd number of lines, so that the
- * same line of many sessions spreads over all sets of a cache. */
+/* A packet on its way in needs line 6 before the cipher and line 0 after it (and a word of the window once
+ * in 64 times); on its way out line 1 before, 3 (with IPv6 2) and 0 after. An odd number of lines, so
+ * that the same line of many sessions spreads over all sets of a cache. */
 struct state_session {
 	/* line 0, both directions: written for each packet */
 	struct wg_timers_data timers;
-	uint64_t last_receive_ns;
-	uint64_t last_send_ns;
 	uint32_t rx_packets; /* since last published, which is 20 times a second */
 	uint32_t rx_bytes;
 	uint32_t tx_bytes; /* packets are told by the counter */
 	struct state_heard heard;
+	uint8_t heard_v4[STATE_HEARD_V4];
+	/* inner IPv4 source of a packet that was accepted, as it lies in the header, and the generation
+	 * of the routes that said it is the peer's; 0 = none */
+	uint32_t source_v4;
+	uint32_t source_of;
 	/* line 1, send */
 	uint8_t send_key[32];
 	uint64_t send_counter; /* next to be used */
@@ -84,8 +87,7 @@ struct state_session {
 	uint64_t receive_soft_ns; /* from then on the packet looks closer: not confirmed (0), rekey
 	                             due or expired */
 	uint8_t receive_key[32];
-	uint8_t heard_v4[STATE_HEARD_V4];
-	/* its first word, the window's top, is the last of line 6; the bits begin line 7 */
+	/* its top and newest word are the last of line 6; the other bits begin line 7 */
 	struct wg_replay window;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct state_session) == 23 * 64, "23 lines");

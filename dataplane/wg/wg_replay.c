@@ -10,10 +10,8 @@ void wg_replay_init(struct wg_replay *replay)
 
 void wg_replay_resume(struct wg_replay *replay, uint64_t next)
 {
-	uint64_t *newest = &replay->words[next / 64 % WG_REPLAY_WORDS];
-
 	memset(replay->words, 0xff, sizeof(replay->words));
 	/* Bits above next in its own word stand for counters to come. */
-	*newest = UINT64_MAX >> (63 - next % 64);
+	replay->newest = UINT64_MAX >> (63 - next % 64);
 	replay->next = next;
 }

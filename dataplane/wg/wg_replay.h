@@ -14,6 +14,9 @@
 
 struct wg_replay {
 	uint64_t next; /* 1 + highest counter accepted; 0 = none */
+	uint64_t
+		newest; /* the word that next is in: the one in words waits to be overwritten by it, so
+	                    that packets in order touch words once in 64 times */
 	uint64_t words[WG_REPLAY_WORDS];
 };
 
@@ -22,6 +25,13 @@ void wg_replay_init(struct wg_replay *replay);
 
 /* A window after a restart that remembers only that everything below next may have been seen. */
 void wg_replay_resume(struct wg_replay *replay, uint64_t next);
+
+/* The word with the bit at this position, which is not above next. */
+static inline const uint64_t *wg_replay_word(const struct wg_replay *replay, uint64_t position)
+{
+	return position / 64 == replay->next / 64 ? &replay->newest
+	                                          : &replay->words[position / 64 % WG_REPLAY_WORDS];
+}
 
 /* Could counter still be accepted? Cheap look before the tag is verified; changes nothing. */
 static inline bool wg_replay_may_accept(const struct wg_replay *replay, uint64_t counter)
@@ -35,13 +45,35 @@ static inline bool wg_replay_may_accept(const struct wg_replay *replay, uint64_t
 		return true;
 	if (replay->next - position > WG_REPLAY_WINDOW)
 		return false;
-	return (replay->words[position / 64 % WG_REPLAY_WORDS] >> position % 64 & 1) == 0;
+	return (*wg_replay_word(replay, position) >> position % 64 & 1) == 0;
 }
 
-/* Reach for the word that wg_replay_accept() will write. */
+/* Reach for what wg_replay_accept() will write, if it is not the newest word. */
 static inline void wg_replay_prefetch(const struct wg_replay *replay, uint64_t counter)
 {
-	__builtin_prefetch(&replay->words[(counter + 1) / 64 % WG_REPLAY_WORDS], 1);
+	uint64_t word = (counter + 1) / 64;
+	uint64_t newest = replay->next / 64;
+
+	if (word != newest)
+		__builtin_prefetch(
+			&replay->words[(word < newest ? word : newest) % WG_REPLAY_WORDS], 1);
+}
+
+/* The window moves up to position. */
+static inline void wg_replay_advance(struct wg_replay *replay, uint64_t position)
+{
+	uint64_t newest = replay->next / 64;
+	uint64_t n = position / 64 - newest;
+
+	replay->next = position;
+	if (n == 0)
+		return;
+	replay->words[newest % WG_REPLAY_WORDS] = replay->newest;
+	replay->newest = 0;
+	if (n > WG_REPLAY_WORDS + 1)
+		n = WG_REPLAY_WORDS + 1;
+	for (uint64_t i = 1; i < n; i++)
+		replay->words[(newest + i) % WG_REPLAY_WORDS] = 0;
 }
 
 /* Accept counter if it is new: call only after the tag was verified. False = replay, nothing
@@ -49,20 +81,15 @@ static inline void wg_replay_prefetch(const struct wg_replay *replay, uint64_t c
 static inline bool wg_replay_accept(struct wg_replay *replay, uint64_t counter)
 {
 	uint64_t position = counter + 1;
+	uint64_t *word = &replay->newest;
 
 	if (!wg_replay_may_accept(replay, counter))
 		return false;
-	if (position > replay->next) {
-		uint64_t newest = replay->next / 64;
-		uint64_t n = position / 64 - newest;
-
-		if (n > WG_REPLAY_WORDS)
-			n = WG_REPLAY_WORDS;
-		for (uint64_t i = 1; i <= n; i++)
-			replay->words[(newest + i) % WG_REPLAY_WORDS] = 0;
-		replay->next = position;
-	}
-	replay->words[position / 64 % WG_REPLAY_WORDS] |= UINT64_C(1) << position % 64;
+	if (position > replay->next)
+		wg_replay_advance(replay, position);
+	else if (position / 64 != replay->next / 64)
+		word = &replay->words[position / 64 % WG_REPLAY_WORDS];
+	*word |= UINT64_C(1) << position % 64;
 	return true;
 }
 

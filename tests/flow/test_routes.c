@@ -3,6 +3,8 @@
 #include "flow.h"
 #include "state_route.h"
 
+#include <stdio.h>
+
 static const struct flow_options two = {.n_workers = 2};
 
 static void cmd_route(struct flow *flow, uint32_t worker, uint16_t type, const char *prefix,
@@ -146,6 +148,116 @@ static void a_worker_that_stands_still_holds_up_syncs_and_nothing_else(void **st
 	flow_destroy(flow);
 }
 
+/* Is a packet of the peer's with this inner source taken, by a worker that does not write the table? */
+static bool is_taken(struct flow *flow, struct flow_session *from, const char *address)
+{
+	struct base_ip source = flow_ip(address);
+	struct base_ip destination = flow_ip(source.family == BASE_IP_V4 ? "10.0.0.1" : "fd00::1");
+	uint64_t before = flow_counter(flow, ABI_COUNTER_DROP_INNER_SOURCE);
+	uint64_t opened = flow_counter(flow, ABI_COUNTER_OPENED);
+	uint8_t inner[FLOW_FRAME_MAX];
+	uint8_t out[FLOW_FRAME_MAX];
+	uint16_t port;
+
+	flow_rx_data(flow, from, inner, flow_inner(inner, &source, &destination, 64, 64));
+	turn_of(flow, from->worker);
+	assert_int_equal(flow_counter(flow, ABI_COUNTER_OPENED), opened + 1);
+	(void)flow_to_kernel(flow, from->worker, &port, out);
+	return flow_counter(flow, ABI_COUNTER_DROP_INNER_SOURCE) == before;
+}
+
+/* A worker keeps what the routes said of a peer's last source. It must not outlive any change. */
+static void a_source_is_refused_with_the_next_packet_after_its_route_has_gone(void **state)
+{
+	struct flow *flow = flow_create(&two);
+	struct flow_session three = flow_session(flow, 1, 1, 3, BASE_IP_V4);
+	struct flow_session four = flow_session(flow, 1, 2, 4, BASE_IP_V4);
+	const char *const own[] = {"10.0.0.103", "fd00::103"};
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(own); i++) {
+		char prefix[BASE_IP_STRLEN + 4];
+
+		snprintf(prefix, sizeof(prefix), "%s/%s", own[i], i == 0 ? "32" : "128");
+		for (int again = 0; again < 3; again++) {
+			assert_true(is_taken(flow, &three, own[i]));
+			assert_false(is_taken(flow, &four, own[i]));
+		}
+		cmd_route(flow, 0, ABI_CMD_ROUTE_PUT, prefix, 4); /* moves */
+		turn_of(flow, 0);
+		assert_false(is_taken(flow, &three, own[i]));
+		assert_true(is_taken(flow, &four, own[i]));
+		cmd_route(flow, 0, ABI_CMD_ROUTE_DROP, prefix, 4);
+		turn_of(flow, 0);
+		assert_false(is_taken(flow, &four, own[i]));
+		assert_false(is_taken(flow, &three, own[i]));
+		cmd_route(flow, 0, ABI_CMD_ROUTE_PUT, prefix, 3);
+		turn_of(flow, 0);
+		assert_true(is_taken(flow, &three, own[i]));
+	}
+	flow_destroy(flow);
+}
+
+static void a_source_is_refused_when_a_longer_prefix_or_a_sync_takes_it(void **state)
+{
+	struct flow *flow = flow_create(&two);
+	struct flow_session three = flow_session(flow, 1, 1, 3, BASE_IP_V4);
+
+	(void)state;
+	cmd_route(flow, 0, ABI_CMD_ROUTE_PUT, "10.50.0.0/16", 3);
+	turn_of(flow, 0);
+	assert_true(is_taken(flow, &three, "10.50.1.1"));
+	cmd_route(flow, 0, ABI_CMD_ROUTE_PUT, "10.50.1.0/24", 4);
+	turn_of(flow, 0);
+	assert_false(is_taken(flow, &three, "10.50.1.1"));
+	assert_true(is_taken(flow, &three, "10.50.2.1"));
+	FLOW_CMD(flow, 0, ABI_CMD_PEER_DROP, (struct abi_cmd_peer){.peer = 4});
+	turn_of(flow, 0);
+	assert_true(is_taken(flow, &three, "10.50.1.1"));
+	flow_cmd(flow, 0, ABI_CMD_SYNC_BEGIN, NULL, 0);
+	for (uint32_t i = 1; i <= 8; i++)
+		FLOW_CMD(flow, 0, ABI_CMD_PEER_PUT, (struct abi_cmd_peer){.peer = i});
+	turn_of(flow, 0);
+	assert_true(is_taken(flow, &three, "10.50.1.1"));
+	flow_cmd(flow, 0, ABI_CMD_SYNC_END, NULL, 0);
+	turn_of(flow, 0);
+	assert_false(is_taken(flow, &three, "10.50.1.1"));
+	flow_destroy(flow);
+}
+
+/* Worker 0 hears first that a peer goes; the others have its sessions a little longer. */
+static void a_source_is_refused_when_the_peer_has_gone_elsewhere(void **state)
+{
+	struct flow *flow = flow_create(&two);
+	struct flow_session three = flow_session(flow, 1, 1, 3, BASE_IP_V4);
+
+	(void)state;
+	assert_true(is_taken(flow, &three, "10.0.0.103"));
+	FLOW_CMD(flow, 0, ABI_CMD_PEER_DROP, (struct abi_cmd_peer){.peer = 3});
+	turn_of(flow, 0);
+	assert_false(is_taken(flow, &three, "10.0.0.103"));
+	flow_destroy(flow);
+}
+
+static void sources_that_alternate_are_each_looked_up(void **state)
+{
+	struct flow *flow = flow_create(&two);
+	struct flow_session three = flow_session(flow, 1, 1, 3, BASE_IP_V4);
+
+	(void)state;
+	assert_false(is_taken(flow, &three, "0.0.0.0")); /* nothing is known yet */
+	cmd_route(flow, 0, ABI_CMD_ROUTE_PUT, "10.50.0.0/16", 3);
+	turn_of(flow, 0);
+	for (int again = 0; again < 3; again++) {
+		assert_true(is_taken(flow, &three, "10.50.1.1"));
+		assert_false(is_taken(flow, &three, "10.51.1.1"));
+		assert_true(is_taken(flow, &three, "10.50.1.2"));
+		assert_true(is_taken(flow, &three, "fd00::103"));
+		assert_false(is_taken(flow, &three, "fd00::104"));
+	}
+	flow_destroy(flow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +265,10 @@ int main(void)
 		cmocka_unit_test(no_other_worker_writes),
 		cmocka_unit_test(the_writers_barrier_waits_for_all_workers),
 		cmocka_unit_test(a_worker_that_stands_still_holds_up_syncs_and_nothing_else),
+		cmocka_unit_test(a_source_is_refused_with_the_next_packet_after_its_route_has_gone),
+		cmocka_unit_test(a_source_is_refused_when_a_longer_prefix_or_a_sync_takes_it),
+		cmocka_unit_test(a_source_is_refused_when_the_peer_has_gone_elsewhere),
+		cmocka_unit_test(sources_that_alternate_are_each_looked_up),
 	};
 
 	return cmocka_run_group_tests(tests, flow_start, NULL);
