@@ -1,6 +1,6 @@
 /* weir-bench scale: what a hub with many peers and prefixes costs, against a small one in the same run.
  *
- *   packet   a packet of 64 bytes through the stations with --peers peers in no order and --routes
+ *   packet   a packet of each size through the stations with --peers peers in no order and --routes
  *            prefixes, and with 256 peers and no more prefixes, in turn
  *   memory   what the dataplane's process grows by for a peer with a session
  *   table    the routing table alone: filling, memory, look-ups that hit and that miss */
@@ -25,11 +25,18 @@ struct table_figures {
 	double burst[2][2];
 };
 
+/* One size in one direction, in the small world [0] and the large one [1]. */
+struct packets {
+	const struct bench_size *size;
+	enum bench_direction direction;
+	struct bench_samples samples[2];
+	struct bench_summary summary[2];
+};
+#define PACKETS_MAX (BENCH_N_SIZES * BENCH_N_DIRECTIONS)
+
 struct figures {
-	double few[BENCH_N_DIRECTIONS]; /* cycles, minimum */
-	double many[BENCH_N_DIRECTIONS];
-	double few_median[BENCH_N_DIRECTIONS];
-	double many_median[BENCH_N_DIRECTIONS];
+	unsigned int n_packets;
+	struct packets packets[PACKETS_MAX];
 	double bytes_a_peer;
 	double fill_s; /* all peers, sessions and prefixes, by the functions that commands call */
 	struct table_figures hosts; /* single addresses */
@@ -52,22 +59,29 @@ static size_t resident_bytes(void)
 
 /* ---- packets ------------------------------------------------------------------------------------- */
 
-static bool measure_round(struct bench_world *const worlds[static 2],
-                          struct bench_samples samples[][2], bool counts)
+static bool measure_pass(struct bench_world *world, const struct bench_size *size,
+                         enum bench_direction direction, uint64_t *cycles)
 {
-	for (unsigned int direction = 0; direction < BENCH_N_DIRECTIONS; direction++) {
+	unsigned int n_left;
+
+	bench_world_prepare(world, size, direction);
+	*cycles = bench_world_time(world, direction, &n_left);
+	return bench_world_right(world, direction, n_left);
+}
+
+static bool measure_round(struct bench_world *const worlds[static 2], struct figures *out,
+                          bool counts)
+{
+	for (unsigned int i = 0; i < out->n_packets; i++) {
+		struct packets *packets = &out->packets[i];
+
 		for (unsigned int k = 0; k < 2; k++) {
-			unsigned int n_left;
 			uint64_t cycles;
 
-			bench_world_prepare(worlds[k], &bench_sizes[0],
-			                    (enum bench_direction)direction);
-			cycles = bench_world_time(worlds[k], (enum bench_direction)direction,
-			                          &n_left);
-			if (counts)
-				bench_samples_add(&samples[direction][k], cycles);
-			if (!bench_world_right(worlds[k], (enum bench_direction)direction, n_left))
+			if (!measure_pass(worlds[k], packets->size, packets->direction, &cycles))
 				return false;
+			if (counts)
+				bench_samples_add(&packets->samples[k], cycles);
 		}
 	}
 	return true;
@@ -78,38 +92,46 @@ static bool use_all(struct bench_world *world)
 {
 	for (unsigned int direction = 0; direction < BENCH_N_DIRECTIONS; direction++) {
 		for (unsigned int i = 0; i < world->n_peers; i += BENCH_PACKETS) {
-			unsigned int n_left;
+			uint64_t cycles;
 
-			bench_world_prepare(world, &bench_sizes[0],
-			                    (enum bench_direction)direction);
-			(void)bench_world_time(world, (enum bench_direction)direction, &n_left);
-			if (!bench_world_right(world, (enum bench_direction)direction, n_left))
+			if (!measure_pass(world, &bench_sizes[0], (enum bench_direction)direction,
+			                  &cycles))
 				return false;
 		}
 	}
 	return true;
 }
 
+static int plan_packets(const struct bench_options *options, struct figures *out)
+{
+	for (unsigned int i = 0; i < PACKETS_MAX; i++) {
+		struct packets *packets = &out->packets[out->n_packets];
+
+		if (!options->size_wanted[i / BENCH_N_DIRECTIONS])
+			continue;
+		packets->size = &bench_sizes[i / BENCH_N_DIRECTIONS];
+		packets->direction = (enum bench_direction)(i % BENCH_N_DIRECTIONS);
+		out->n_packets++;
+		for (unsigned int k = 0; k < 2; k++)
+			if (bench_samples_init(&packets->samples[k], options->rounds) != 0)
+				return -1;
+	}
+	return 0;
+}
+
 static int measure_packets(struct bench_world *const worlds[static 2],
                            const struct bench_options *options, struct figures *out)
 {
-	struct bench_samples samples[BENCH_N_DIRECTIONS][2] = {0};
-	bool ok = use_all(worlds[0]) && use_all(worlds[1]);
+	bool ok = plan_packets(options, out) == 0 && use_all(worlds[0]) && use_all(worlds[1]);
 
-	for (unsigned int i = 0; i < 2 * BENCH_N_DIRECTIONS; i++)
-		ok = ok && bench_samples_init(&samples[i / 2][i % 2], options->rounds) == 0;
 	for (unsigned int i = 0; ok && i < BENCH_WARM_UP + options->rounds; i++)
-		ok = measure_round(worlds, samples, i >= BENCH_WARM_UP);
-	for (unsigned int d = 0; d < BENCH_N_DIRECTIONS; d++) {
-		struct bench_summary few = bench_samples_summary(&samples[d][0], BENCH_PACKETS);
-		struct bench_summary many = bench_samples_summary(&samples[d][1], BENCH_PACKETS);
+		ok = measure_round(worlds, out, i >= BENCH_WARM_UP);
+	for (unsigned int i = 0; i < 2 * out->n_packets; i++) {
+		struct packets *packets = &out->packets[i / 2];
 
-		out->few[d] = few.min;
-		out->few_median[d] = few.median;
-		out->many[d] = many.min;
-		out->many_median[d] = many.median;
-		bench_samples_fini(&samples[d][0]);
-		bench_samples_fini(&samples[d][1]);
+		packets->summary[i % 2] = bench_samples_summary(&packets->samples[i % 2],
+		                                                BENCH_PACKETS);
+		bench_samples_fini(&packets->samples[i % 2]);
 	}
 	if (!ok)
 		fprintf(stderr, "weir-bench: a packet did not come through as it should\n");
@@ -267,22 +289,36 @@ static json_t *table_json(const struct table_figures *table)
 	return object;
 }
 
-static json_t *direction_json(const struct figures *f, enum bench_direction d)
+static const char *const direction_names[BENCH_N_DIRECTIONS] = {"seal", "open"};
+
+static json_t *packets_json(const struct figures *f)
 {
-	return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "few_min", f->few[d], "many_min",
-	                 f->many[d], "few_median", f->few_median[d], "many_median",
-	                 f->many_median[d], "ratio", f->many[d] / f->few[d], "ratio_median",
-	                 f->many_median[d] / f->few_median[d]);
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < f->n_packets; i++) {
+		const struct packets *packets = &f->packets[i];
+		const struct bench_summary *few = &packets->summary[0];
+		const struct bench_summary *many = &packets->summary[1];
+
+		json_array_append_new(
+			list, json_pack("{s:o, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "size",
+		                        packets->size->len != 0 ? json_integer(packets->size->len)
+		                                                : json_string(packets->size->name),
+		                        "direction", direction_names[packets->direction], "few_min",
+		                        few->min, "many_min", many->min, "few_median", few->median,
+		                        "many_median", many->median, "ratio", many->min / few->min,
+		                        "ratio_median", many->median / few->median));
+	}
+	return list;
 }
 
 static int report_json(const struct figures *f, const struct bench_options *options)
 {
 	return bench_report_json(
-		json_pack("{s:i, s:i, s:i, s:o, s:o, s:f, s:f, s:o, s:o}", "peers",
-	                  (int)options->peers, "routes", (int)options->routes, "rounds",
-	                  (int)options->rounds, "seal", direction_json(f, BENCH_SEAL), "open",
-	                  direction_json(f, BENCH_OPEN), "bytes_a_peer", f->bytes_a_peer, "fill_s",
-	                  f->fill_s, "hosts", table_json(&f->hosts), "nets", table_json(&f->nets)));
+		json_pack("{s:i, s:i, s:i, s:o, s:f, s:f, s:o, s:o}", "peers", (int)options->peers,
+	                  "routes", (int)options->routes, "rounds", (int)options->rounds, "packets",
+	                  packets_json(f), "bytes_a_peer", f->bytes_a_peer, "fill_s", f->fill_s,
+	                  "hosts", table_json(&f->hosts), "nets", table_json(&f->nets)));
 }
 
 static void print_table_figures(const char *name, const struct table_figures *table)
@@ -296,17 +332,19 @@ static void print_table_figures(const char *name, const struct table_figures *ta
 
 static int report_table(const struct figures *f, const struct bench_options *options)
 {
-	static const char *const names[BENCH_N_DIRECTIONS] = {"seal", "open"};
-
 	printf("weir-bench scale: %u peers in no order and %u prefixes more, against %u peers\n\n",
 	       options->peers, options->routes, N_FEW);
-	printf("packets of 64 bytes through the stations, TSC cycles, %u rounds\n",
-	       options->rounds);
-	printf("        few min  many min   ratio   few med  many med   ratio\n");
-	for (unsigned int d = 0; d < BENCH_N_DIRECTIONS; d++)
-		printf("%s   %8.1f  %8.1f  %6.3f  %8.1f  %8.1f  %6.3f\n", names[d], f->few[d],
-		       f->many[d], f->many[d] / f->few[d], f->few_median[d], f->many_median[d],
-		       f->many_median[d] / f->few_median[d]);
+	printf("packets through the stations, TSC cycles, %u rounds\n", options->rounds);
+	printf(" size  dir   few min  many min   ratio   few med  many med   ratio\n");
+	for (unsigned int i = 0; i < f->n_packets; i++) {
+		const struct packets *packets = &f->packets[i];
+		const struct bench_summary *few = &packets->summary[0];
+		const struct bench_summary *many = &packets->summary[1];
+
+		printf("%5s %s  %8.1f  %8.1f  %6.3f  %8.1f  %8.1f  %6.3f\n", packets->size->name,
+		       direction_names[packets->direction], few->min, many->min,
+		       many->min / few->min, few->median, many->median, many->median / few->median);
+	}
 	printf("\nmemory  %.0f bytes a peer with one session, prefixes apart; filled in %.2f s\n\n",
 	       f->bytes_a_peer, f->fill_s);
 	printf("routing table alone, %u prefixes, half IPv4; cycles a look-up, one by one and in"
@@ -321,7 +359,7 @@ static int report_table(const struct figures *f, const struct bench_options *opt
 
 int bench_scale(const struct bench_options *options)
 {
-	struct figures figures = {0};
+	static struct figures figures;
 
 	if (measure_worlds(options, &figures) != 0
 	    || measure_table(options->routes, true, &figures.hosts) != 0

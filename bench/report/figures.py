@@ -253,8 +253,8 @@ def scale_figures(part):
     if found is None:
         return [Figure("scale", "100,000 peers / 256 peers", bound=1.25, note=why_not(part))]
     peers, routes = f"{found['peers']:,}", f"{found['routes']:,}"
-    return ([Figure("scale", f"{peers} peers, {routes} prefixes / 256 peers, {d}", round(found[d]["ratio"], 3), "x", 1.25)
-             for d in DIRECTIONS]
+    return ([Figure("scale", f"{peers} peers, {routes} prefixes / 256 peers, {size_name(row['size'])}, {row['direction']}",
+                    round(row["ratio"], 3), "x", 1.25) for row in found["packets"]]
             + [Figure("scale", "memory of the dataplane a peer with a session", round(found["bytes_a_peer"]), "bytes", 2048),
                Figure("scale", "peers, sessions and prefixes filled in", round(found["fill_s"], 2), "s"),
                Figure("scale", f"routing table, {routes} single addresses, a prefix",

@@ -208,16 +208,17 @@ def scale(part):
     if found is None:
         return []
     many = f"{found['peers']:,} peers, {found['routes']:,} prefixes"
-    rows = [(f"{direction}, {words}", round(found[direction][key], 1)) for direction in DIRECTIONS
+    rows = [(f"{size_name(row['size'])}, {row['direction']}, {words}", round(row[key], 1)) for row in found["packets"]
             for key, words in (("few_min", "256 peers"), ("many_min", many))]
     looked = [(f"{table}, IPv{family[1]}, {words}", found[key][family][what])
               for key, table in (("hosts", "single addresses"), ("nets", "networks"))
               for family in ("v4", "v6") for what, words in (("burst_hit", "found"), ("burst_miss", "not found"))]
     return [
-        (chart.bars("Packets of 64 bytes with few and with many peers", "Minimum cycles, both in turn in every round.",
+        (chart.bars("Packets with few and with many peers", "Minimum cycles, both in turn in every round.",
                     rows, "TSC cycles a packet (min)", left=290),
-         (["way", "256 peers, min", many + ", min", "ratio", "ratio (med)"],
-          [[d] + [found[d][key] for key in ("few_min", "many_min", "ratio", "ratio_median")] for d in DIRECTIONS])),
+         (["size", "way", "256 peers, min", many + ", min", "ratio", "ratio (med)"],
+          [[row[key] for key in ("size", "direction", "few_min", "many_min", "ratio", "ratio_median")]
+           for row in found["packets"]])),
         (chart.bars("Routing table alone: a look-up in a burst", f"{found['routes']:,} prefixes, bursts of look-ups.",
                     looked, "TSC cycles a look-up", left=260),
          (["table", "filled in s", "bytes a prefix"],

@@ -177,7 +177,7 @@ check("handshake: table names machine, runs and what it does not show",
 check("handshake: fewer peers than a pass has handshakes are refused",
       refusal_problem(["handshake", "--peers", "15"], 2, "--peers", '"15"', "16 to 4096"))
 check("handshake: size is refused, and said what takes it",
-      refusal_problem(["handshake", "--size", "64"], 2, "--size", "aead and path and hub and heavy"))
+      refusal_problem(["handshake", "--size", "64"], 2, "--size", "aead and path and hub and scale and heavy"))
 
 
 

@@ -154,9 +154,9 @@ def lines_are_the_shares_of_the_peak_of_one_worker(page, seen):
 
 
 def bars_are_the_cycles_with_few_and_many_peers(page, seen):
-    found = sorted(points(seen, "Packets of 64 bytes with few").values())
+    found = sorted(points(seen, "Packets with few").values())
     output = result("scale")["runs"][0]["output"]
-    assert found == sorted(round(output[d][key], 1) for d in ("seal", "open") for key in ("few_min", "many_min")), found
+    assert found == sorted(round(row[key], 1) for row in output["packets"] for key in ("few_min", "many_min")), found
 
 
 def lines_are_the_speed_ups_of_a_heavy_peer(page, seen):
