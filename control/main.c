@@ -13,6 +13,7 @@
 #include "main_file.h"
 #include "model.h"
 #include "peer.h"
+#include "policy_table.h"
 #include "program.h"
 #include "serve.h"
 #include "session.h"
@@ -133,6 +134,15 @@ static void on_detached(void *arg)
 	session_detached(control->sessions);
 }
 
+static void on_blob_done(void *arg, enum abi_blob kind, uint64_t generation, int err,
+                         const char *reason)
+{
+	struct control *control = arg;
+
+	if (kind == ABI_BLOB_POLICY && control->model != NULL)
+		model_policy_done(control->model, generation, err, reason);
+}
+
 /* ---- start, as root ----------------------------------------------------------------------------- */
 
 static int fail(int r, const char *error)
@@ -200,6 +210,7 @@ static int program_make(struct control *control)
 		.drop = on_drop,
 		.attached = on_attached,
 		.detached = on_detached,
+		.blob_done = on_blob_done,
 		.arg = control,
 	};
 	char path[CONFIG_PATH_LEN];
@@ -422,6 +433,14 @@ static int hub_set(const struct control *control)
 	return program_hub_set(control->program, &hub);
 }
 
+static int policy_set(void *arg, const void *table, size_t len)
+{
+	const struct control *control = arg;
+
+	return program_blob_write(control->program, ABI_BLOB_POLICY, table, len,
+	                          policy_table_generation(table));
+}
+
 static int serve_make(struct control *control)
 {
 	const struct model_setup setup = {
@@ -433,6 +452,8 @@ static int serve_make(struct control *control)
 		.program = control->program,
 		.watch = control->watch,
 		.edge = control->edge,
+		.policy_set = policy_set,
+		.policy_arg = control,
 	};
 	char error[ERROR_LEN];
 	int r;
