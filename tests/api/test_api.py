@@ -611,6 +611,16 @@ def a_bad_policy_names_its_line_and_changes_nothing(hub):
     assert "any-any" in hub.ok("policy", "check", write(hub, wide))
 
 
+def the_example_is_a_good_policy(hub):
+    for peer in ("app", "desk", "laptop", "site"):
+        hub.ok("peer", "add", peer)
+    hub.ok("peer", "approve", "site", "192.168.50.0/24")
+    example = os.path.join(os.path.dirname(METHODS), "../../conf/policy.conf")
+    done = hub.json("policy", "apply", example)
+    assert done["added"] == 7 and done["findings"] == [], done
+    assert hub.json("policy", "plan", example)["difference"] == ""
+
+
 def a_big_policy_goes_in_at_once(hub):
     hub.ok("peer", "add", "app")
     text = "grants: (\n" + ",\n".join(
