@@ -141,11 +141,7 @@
 	X(DROPS_UNLISTED, INFO, "drops_unlisted",                                                  \
 	  "drops that found no place in the table by peer and reason")                             \
 	/* outside the balance: control, tables handed to the dataplane */                         \
-	X(BLOB_REFUSED, INFO, "blob_refused", "tables that the dataplane refused")                 \
-	/* outside the balance: control, what workers hold against what is wanted */               \
-	X(DRIFT_CHECKS, INFO, "drift_checks", "times that all workers' live tables were checked")  \
-	X(DRIFT_FOUND, INFO, "drift_found", "entries of live tables that were not as wanted")      \
-	X(DRIFT_REPAIRED, INFO, "drift_repaired", "of these, put right")
+	X(BLOB_REFUSED, INFO, "blob_refused", "tables that the dataplane refused")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

@@ -38,12 +38,16 @@ rig_join() {
 	lab_client "$@" --whole-subnet || return 1
 	device=$(net_wg_device "$1")
 	net_wait 10 rig_handshaken "$1" || return 1
-	net_exec "$1" nft "table inet seen { counter n { }; chain input { type filter hook input priority -10; iifname $device counter name n; }; }"
+	net_exec "$1" nft "table inet seen { counter n { }; counter errors { }; chain input { type filter hook input priority -10; iifname $device counter name n; iifname $device icmp type destination-unreachable counter name errors; }; }"
+}
+rig_join_all() {
+	local ns
+	for ns in "${rig_spokes[@]}"; do rig_join "$ns" || return 1; done
 }
 rig_handshaken() { net_exec "$1" wg show "$(net_wg_device "$1")" latest-handshakes | grep -qv '	0$'; }
 
-# seen NS: packets that have come to it out of the tunnel.
-seen() { net_exec "$1" nft -j list counter inet seen n | python3 -c 'import json,sys; print(json.load(sys.stdin)["nftables"][1]["counter"]["packets"])'; }
+# seen NS [errors]: packets, or ICMP errors, that have come to it out of the tunnel.
+seen() { net_exec "$1" nft list counter inet seen "${2:-n}" | awk '$1 == "packets" { print $2 }'; }
 
 spoke() { # NS VERB...: of spoke.py
 	local ns=$1
@@ -57,20 +61,22 @@ serve() { # NS PORT...: echo, until the end
 	net_wait 5 net_listening "$ns" "${*: -1}"
 }
 
-# tcp, udp: NS TO PORT SAYS. A refused connection says refused, a dropped one is silent.
-tcp() { is "tcp $1 $2:$3 $(spoke "$1" tcp "${rig_ip[$2]:-$2}" "$3")" "tcp $1 $2:$3 $4"; }
-udp() { is "udp $1 $2:$3 $(spoke "$1" udp "${rig_ip[$2]:-$2}" "$3")" "udp $1 $2:$3 $4"; }
+# reach NS PROTO:TO:PORT=SAYS...: all at once. A refused connection says refused, a dropped one is silent.
+reach() {
+	local ns=$1 what rest words=()
+	shift
+	for what; do
+		rest=${what#*:}
+		words+=("${what%%:*}:${rig_ip[${rest%%:*}]:-${rest%%:*}}:${rest#*:}")
+	done
+	spoke "$ns" reach "${words[@]}"
+}
 echoes() { pings "$1" "${rig_ip[$2]:-$2}" 2 0.05; }
 no_echo() { ! net_exec "$1" ping -q -c 2 -i 0.05 -W 0.3 "${rig_ip[$2]:-$2}"; }
 
 # drops [PREFIX]: the sum of all counters that begin so.
-drops() {
-	lab_cli -o json counters | python3 -c '
-import json, sys
-print(sum(v for k, v in json.load(sys.stdin)["counters"].items() if k.startswith(sys.argv[1])))' "${1:-drop_}"
-}
-peer_drops() { lab_cli -o json peer show "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)["peer"]["drops"])'; }
-at_least() { [ "$(eval "$1")" -ge "$2" ] || is "$1: $(eval "$1")" "$1: $2 or more"; }
+drops() { lab_cli counters --nonzero | awk -v prefix="^${1:-drop_}" '$1 ~ prefix { n += $2 } END { print n + 0 }'; }
+peer_drops() { lab_cli peer show "$1" | awk '$1 == "dropped" { print $2 }'; }
 
 # unheard BY NS COMMAND...: the command's packets, BY in all, are dropped by the hub and counted against
 # their sender laptop, and NS hears nothing of them.
@@ -79,11 +85,15 @@ unheard() {
 	shift 2
 	heard=$(seen "$ns") before=$(drops) peer_before=$(peer_drops laptop)
 	"$@" || return 1
-	net_wait 2 eval '[ "$(drops)" -ge '$((before + by))' ]'
-	is "drops $(($(drops) - before))" "drops $by" && is "heard $(seen "$ns")" "heard $heard" || return 1
-	net_wait 2 eval '[ "$(peer_drops laptop)" = '$((peer_before + by))' ]' ||
+	net_wait 2 drops_are $((before + by)) || is "drops $(($(drops) - before))" "drops $by" || return 1
+	is "heard $(seen "$ns")" "heard $heard" || return 1
+	net_wait 2 peer_drops_are laptop $((peer_before + by)) ||
 		is "laptop's drops $(($(peer_drops laptop) - peer_before))" "laptop's drops $by"
 }
+drops_are() { [ "$(drops)" = "$1" ]; }
+peer_drops_are() { [ "$(peer_drops "$1")" = "$2" ]; }
 
+rig_in_force() { lab_cli status | grep -q '^policy .* in force'; } # every worker uses the policy; for net_wait
 grant() { lab_cli grant add "$@"; }
-ungrant() { lab_cli grant remove "$1"; }
+unrig_in_force() { lab_cli status | grep -q '^policy .* in force'; } # every worker uses the policy; for net_wait
+grant() { lab_cli grant remove "$1"; }

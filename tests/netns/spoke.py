@@ -3,8 +3,9 @@
 
   spoke.py serve PORT...              TCP and UDP echo on every address; TCP sends "hello\n" first
   spoke.py stream PORT                TCP that sends without end
-  spoke.py tcp ADDRESS PORT           connect and read "hello": says open, refused or silent
-  spoke.py udp ADDRESS PORT           send, await the echo: says open or silent
+  spoke.py reach WHAT...              WHAT is tcp:ADDRESS:PORT=SAYS or udp:...: connect and read
+                                      "hello", or send and await the echo, all at once; SAYS is what
+                                      must come of it: open, refused or silent
   spoke.py drink ADDRESS PORT FILE    read for ever, a line "time bytes" into FILE every 20 ms
   spoke.py send PACKET...             packets through a raw socket, as they are
   spoke.py hex PACKET                 the same as hexadecimal digits
@@ -141,7 +142,7 @@ def serve(ports, work=echo_tcp):
     threading.Event().wait()
 
 
-def try_tcp(address, port, timeout_s=1.0):
+def try_tcp(address, port, timeout_s):
     try:
         with socket.create_connection((address, port), timeout=timeout_s) as client:
             return "open" if client.recv(6) == b"hello\n" else "odd"
@@ -151,7 +152,7 @@ def try_tcp(address, port, timeout_s=1.0):
         return "silent"
 
 
-def try_udp(address, port, timeout_s=0.5):
+def try_udp(address, port, timeout_s):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(timeout_s)
         try:
@@ -160,6 +161,25 @@ def try_udp(address, port, timeout_s=0.5):
             return "open" if client.recv(16) == b"weir" else "odd"
         except OSError:
             return "silent"
+
+
+def reach(texts):
+    """Silence takes as long as we wait for it; what answers may take its time on a busy machine."""
+    def look(text):
+        what, says = text.split("=")
+        proto, address, port = what.split(":")
+        found = (try_tcp if proto == "tcp" else try_udp)(address, int(port), 0.4 if says == "silent" else 3.0)
+        if found != says:
+            wrong.append(f"{what} is {found}, expected {says}")
+
+    wrong = []
+    threads = [threading.Thread(target=look, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 def drink(address, port, path):
@@ -179,10 +199,8 @@ def main(words):
         serve([int(port) for port in rest])
     elif verb == "stream":
         serve([int(rest[0])], flood)
-    elif verb == "tcp":
-        print(try_tcp(rest[0], int(rest[1])))
-    elif verb == "udp":
-        print(try_udp(rest[0], int(rest[1])))
+    elif verb == "reach":
+        reach(rest)
     elif verb == "drink":
         drink(rest[0], int(rest[1]), rest[2])
     elif verb == "send":
