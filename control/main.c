@@ -141,6 +141,8 @@ static void on_blob_done(void *arg, enum abi_blob kind, uint64_t generation, int
 
 	if (kind == ABI_BLOB_POLICY && control->model != NULL)
 		model_policy_done(control->model, generation, err, reason);
+	if (kind == ABI_BLOB_BLOCK && control->model != NULL)
+		model_block_done(control->model, generation, err, reason);
 }
 
 /* ---- start, as root ----------------------------------------------------------------------------- */
@@ -441,6 +443,15 @@ static int policy_set(void *arg, const void *table, size_t len)
 	                          policy_table_generation(table));
 }
 
+static int block_set(void *arg, const void *table, size_t len, uint64_t generation)
+{
+	struct control *control = arg;
+
+	if (!table)
+		return program_blob_set(control->program, ABI_BLOB_BLOCK, -1, 0);
+	return program_blob_write(control->program, ABI_BLOB_BLOCK, table, len, generation);
+}
+
 static int serve_make(struct control *control)
 {
 	const struct model_setup setup = {
@@ -454,6 +465,7 @@ static int serve_make(struct control *control)
 		.edge = control->edge,
 		.policy_set = policy_set,
 		.policy_arg = control,
+		.block_set = block_set,
 	};
 	char error[ERROR_LEN];
 	int r;

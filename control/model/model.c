@@ -3,6 +3,7 @@
 
 #include "base_log.h"
 #include "base_time.h"
+#include "model_block.h"
 #include "model_policy.h"
 #include "model_table.h"
 
@@ -86,6 +87,12 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
+	err = model__block_load(model, &why);
+	if (err < 0) {
+		snprintf(error, error_len, "drop lists: %s", why.text);
+		model_destroy(model);
+		return err;
+	}
 	err = model__services_publish(model, &why);
 	if (err < 0) {
 		snprintf(error, error_len, "services: %s", why.text);
@@ -105,6 +112,7 @@ void model_destroy(struct model *model)
 		event_free(model->renewal);
 	if (model->table_timer)
 		event_free(model->table_timer);
+	model__block_unload(model);
 	grant_policy_fini(&model->policy);
 	free(model);
 }

@@ -37,6 +37,10 @@ struct model_setup {
 	 * NULL = nobody enforces the policy. */
 	int (*policy_set)(void *arg, const void *table, size_t len);
 	void *policy_arg;
+	/* Hand the workers compiled drop lists (block_table_check() takes it), borrowed during the call, or
+	 * NULL: nothing is dropped by its source any more. arg is policy_arg. Returns 0 or -errno, and is
+	 * then called again soon. What becomes of it comes back by model_block_done(). NULL = nobody drops. */
+	int (*block_set)(void *arg, const void *table, size_t len, uint64_t generation);
 };
 
 /* Publishes the stored services (makes certificates that are missing or run out). Jansson gets an
@@ -49,6 +53,8 @@ void model_destroy(struct model *model); /* NULL is fine */
 /* What became of the table of this generation that policy_set handed over: every worker uses it (err 0), or
  * they go on with the one before, and why. */
 void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason);
+/* Every worker uses the drop lists of this generation (err 0), or they were refused: why. */
+void model_block_done(struct model *model, uint64_t generation, int err, const char *reason);
 
 /* Run one operation. params is an object or NULL (none), borrowed.
  * Returns 0 with *result, or -errno with *error = {"code", "message", "field" (string or null)};

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHOWN_LEN 96
+#define DURATION_MAX_S (10 * 366 * 86400ULL)
+#define SHOWN_LEN      96
 
 /* What was read, for a message; a key is not shown, since it could be the private one. */
 static const char *show(const struct model_argument *argument, const json_t *value,
@@ -123,6 +124,27 @@ int model__target_parse(const char *text, char *peer, uint16_t *port)
 	return 0;
 }
 
+int model__duration_parse(const char *text, uint64_t *out_s)
+{
+	static const struct {
+		char unit;
+		uint64_t s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	size_t n_digits = strspn(text, "0123456789");
+	uint64_t number;
+
+	if (n_digits == 0 || n_digits > 9 || strlen(text) != n_digits + 1)
+		return -EINVAL;
+	number = strtoull(text, NULL, 10);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(units); i++) {
+		if (units[i].unit != text[n_digits])
+			continue;
+		*out_s = number * units[i].s;
+		return *out_s >= 1 && *out_s <= DURATION_MAX_S ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
 static bool is_integer(const struct model_argument *argument, const json_t *value)
 {
 	return json_is_integer(value) && json_integer_value(value) >= argument->min
@@ -179,6 +201,9 @@ static bool is_file(const json_t *value)
 
 static bool is_part(enum model_type type, const char *text)
 {
+	struct base_prefix prefix;
+	struct base_ip ip;
+	uint64_t span_s;
 	enum grant_protocol protocol;
 	struct grant_party party;
 	uint64_t time_s;
@@ -191,6 +216,12 @@ static bool is_part(enum model_type type, const char *text)
 		return grant_protocol_parse(text, &protocol) == 0;
 	if (type == MODEL_TIME)
 		return grant_time_parse(text, &time_s) == 0;
+	if (type == MODEL_PREFIX)
+		return base_prefix_parse(text, &prefix) == 0 && !base_prefix_mask(&prefix);
+	if (type == MODEL_ADDRESS)
+		return base_ip_parse(text, &ip) == 0;
+	if (type == MODEL_DURATION)
+		return model__duration_parse(text, &span_s) == 0;
 	return grant_party_parse(text, type == MODEL_WHO, &party) == 0;
 }
 
@@ -226,6 +257,9 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
 	case MODEL_TO:
 	case MODEL_PROTOCOL:
 	case MODEL_TIME:
+	case MODEL_PREFIX:
+	case MODEL_ADDRESS:
+	case MODEL_DURATION:
 		return is_part(argument->type, text);
 	}
 	return false;

@@ -2,6 +2,7 @@
 #ifndef MODEL_METHOD_H
 #define MODEL_METHOD_H
 
+#include "blocklist.h"
 #include "grant.h"
 #include "model.h"
 #include "peer.h"
@@ -28,7 +29,10 @@ enum model_type {
 	MODEL_PORTS = 12,   /* array of strings */
 	MODEL_WINDOWS = 13, /* array of strings */
 	MODEL_TIME = 14,
-	MODEL_FILE = 15, /* {name, text} */
+	MODEL_FILE = 15,   /* {name, text} */
+	MODEL_PREFIX = 16, /* address or network */
+	MODEL_ADDRESS = 17,
+	MODEL_DURATION = 18, /* model__duration_parse() */
 };
 
 struct model_argument {
@@ -63,6 +67,18 @@ extern const size_t model_n_methods;
 
 #include "model_handlers.h" /* generated: one prototype a method */
 
+/* Drop lists: model_block_table.c. */
+struct model_block {
+	struct blocklist *list;
+	struct event *timer; /* the workers' table is to be made, or an entry ends */
+	uint64_t seed;       /* of the table's hash */
+	uint64_t generation; /* of the last table that was handed over */
+	uint64_t in_force;   /* of the one that every worker uses; 0 = not known */
+	uint64_t ready_ns;   /* monotonic: not before that is the next one made */
+	bool is_dirty;       /* entries have changed since */
+	char refused[160];   /* why the workers refused the last one, or "" */
+};
+
 struct model {
 	struct model_setup setup;
 	uint64_t started_wall_ns;
@@ -76,6 +92,7 @@ struct model {
 		bool is_in_force;  /* every worker uses it */
 		char refused[104]; /* why not; "" = it is on its way */
 	} sent;
+	struct model_block block;
 };
 
 /* Fill error and return err, for return model__refuse(...). field may be NULL. */
@@ -92,6 +109,8 @@ int model__check(const struct model_method *method, const json_t *params,
 int model__host_normalize(const char *text, char *out);
 /* "peer:port". peer[CONFIG_NAME_LEN]. Returns 0 or -EINVAL. */
 int model__target_parse(const char *text, char *peer, uint16_t *port);
+/* "90s", "15m", "12h", "7d", in seconds: 1 s to ten years. Returns 0 or -EINVAL. */
+int model__duration_parse(const char *text, uint64_t *out_s);
 
 /* model_text.c: pieces of replies. JSON values are new; NULL when memory is short. */
 json_t *model__time(uint64_t wall_ns); /* RFC 3339, or null for 0 */

@@ -22,8 +22,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_LEN_MAX    (4 * 1024 * 1024) /* a whole policy fits */
-#define OUTPUT_LEN_MAX  (256 * 1024)      /* beyond, no further request is read until it drains */
+#define LINE_LEN_MAX    (64 * 1024 * 1024) /* a million networks of a drop list fit */
+#define READ_LEN_MAX    (1024 * 1024)      /* at a time */
+#define OUTPUT_LEN_MAX  (256 * 1024)       /* beyond, no further request is read until it drains */
 #define CONNECTIONS_MAX 64
 #define TURN_MAX        8 /* requests of one client before others have their turn */
 
@@ -35,6 +36,7 @@ struct connection {
 	struct bufferevent *bev;
 	bool is_closing; /* once what was written is out */
 	bool is_at_end;  /* the client has shut its side down, and still reads */
+	size_t n_looked; /* bytes of the input in which there is no end of a line */
 	LIST_ENTRY(connection) link;
 };
 
@@ -226,6 +228,22 @@ static void take_line(struct connection *connection, const char *line, size_t le
 	json_decref(request);
 }
 
+/* The next line, which the caller frees, or NULL: it is not there yet. What was looked at is not looked at
+ * again, since a line may be long and come in small pieces. */
+static char *read_line(struct connection *connection, struct evbuffer *input, size_t *len)
+{
+	struct evbuffer_ptr from;
+
+	if (evbuffer_ptr_set(input, &from, connection->n_looked, EVBUFFER_PTR_SET) < 0)
+		return NULL;
+	if (evbuffer_search_eol(input, &from, NULL, EVBUFFER_EOL_LF).pos < 0) {
+		connection->n_looked = evbuffer_get_length(input);
+		return NULL;
+	}
+	connection->n_looked = 0;
+	return evbuffer_readln(input, len, EVBUFFER_EOL_LF);
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct connection *connection = arg;
@@ -243,14 +261,14 @@ static void on_read(struct bufferevent *bev, void *arg)
 			bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
 			return;
 		}
-		line = evbuffer_readln(input, &len, EVBUFFER_EOL_LF);
+		line = read_line(connection, input, &len);
 		if (!line)
 			break;
 		take_line(connection, line, len);
 		free(line);
 	}
 	if (!connection->is_closing && evbuffer_get_length(input) > LINE_LEN_MAX)
-		send_last(connection, "bad_request", "line is longer than 4194304 bytes");
+		send_last(connection, "bad_request", "line is longer than 67108864 bytes");
 	if (!connection->is_at_end)
 		return;
 	connection->is_closing = true;
@@ -333,6 +351,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	serve->n_connections++;
 	bufferevent_setcb(bev, on_read, on_write, on_event, connection);
 	bufferevent_setwatermark(bev, EV_READ, 0, LINE_LEN_MAX + 1);
+	bufferevent_set_max_single_read(bev, READ_LEN_MAX);
 	bufferevent_set_timeouts(bev, &idle_timeout, &write_timeout);
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
 	if (!is_allowed(fd)) {

@@ -55,6 +55,18 @@ static const char *const steps[] = {
 	"INSERT INTO policy_state VALUES (0, 1);",
 	/* 3: peers whose configuration has the whole tunnel nets */
 	"ALTER TABLE peers ADD COLUMN whole_subnet INTEGER NOT NULL DEFAULT 0;",
+	/* 4: drop lists; an entry is one prefix or a whole list */
+	"CREATE TABLE block ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" source TEXT NOT NULL,"
+	" reason TEXT NOT NULL,"
+	" author TEXT NOT NULL,"
+	" scopes INTEGER NOT NULL," /* enum block_scope */
+	" is_list INTEGER NOT NULL,"
+	" created INTEGER NOT NULL," /* s since 1970 */
+	" until INTEGER NOT NULL,"   /* the same; 0 = for ever */
+	" prefixes BLOB NOT NULL"    /* packed, control/block */
+	") STRICT;",
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

@@ -141,7 +141,13 @@
 	X(DROPS_UNLISTED, INFO, "drops_unlisted",                                                  \
 	  "drops that found no place in the table by peer and reason")                             \
 	/* outside the balance: control, tables handed to the dataplane */                         \
-	X(BLOB_REFUSED, INFO, "blob_refused", "tables that the dataplane refused")
+	X(BLOB_REFUSED, INFO, "blob_refused", "tables that the dataplane refused")                 \
+	/* block */                                                                                \
+	X(DROP_BLOCK_ALL, DROP, "drop_block_all", "source is on a drop list: everything")          \
+	X(DROP_BLOCK_WIREGUARD, DROP, "drop_block_wireguard",                                      \
+	  "source is on a drop list: WireGuard")                                                   \
+	X(DROP_BLOCK_PUBLISHED, DROP, "drop_block_published",                                      \
+	  "source is on a drop list: published services")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

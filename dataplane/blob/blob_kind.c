@@ -1,6 +1,7 @@
 /* What each kind of blob must be before a worker sees it. A new kind gets its line here, its pointer in
  * worker/worker_blob.c, and nothing else. */
 #include "blob.h"
+#include "block_table.h"
 #include "policy_table.h"
 
 #include <fcntl.h>
@@ -13,6 +14,14 @@ static const char *check_policy(const void *data, size_t len)
 	return why;
 }
 
+static const char *check_block(const void *data, size_t len)
+{
+	const char *why = NULL;
+
+	(void)block_table_check(data, len, &why);
+	return why;
+}
+
 const struct blob_kind blob_kinds[ABI_N_BLOBS] = {
 	[ABI_BLOB_POLICY] =
 		{
@@ -21,6 +30,12 @@ const struct blob_kind blob_kinds[ABI_N_BLOBS] = {
 			.len_max = POLICY_TABLE_LEN_MAX,
 			.check = check_policy,
 		},
-	[ABI_BLOB_BLOCK] = {.name = "block"},
+	[ABI_BLOB_BLOCK] =
+		{
+			.name = "block",
+			.seals = ABI_BLOB_SEALS,
+			.len_max = BLOCK_TABLE_LEN_MAX,
+			.check = check_block,
+		},
 	[ABI_BLOB_CAPTURE] = {.name = "capture"},
 };

@@ -8,6 +8,9 @@
 
 /* ---- ciphertext in, plaintext out ---- */
 
+/* Frames from WAN ports: those whose source is on a drop list go. With st->block only. */
+void block(struct state *st, struct path_burst *b);
+
 /* Frames from WAN ports (mbuf->port = port number): what is not WireGuard goes to the kernel,
  * handshakes with a right mac1 to control, data messages stay. */
 void in_parse(struct state *st, struct path_burst *b);

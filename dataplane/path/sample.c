@@ -29,6 +29,9 @@ static const bool is_outer[ABI_N_COUNTERS] = {
 	[ABI_COUNTER_DROP_AUTH] = true,
 	[ABI_COUNTER_DROP_REPLAY] = true,
 	[ABI_COUNTER_DROP_STRAY] = true,
+	[ABI_COUNTER_DROP_BLOCK_ALL] = true,
+	[ABI_COUNTER_DROP_BLOCK_WIREGUARD] = true,
+	[ABI_COUNTER_DROP_BLOCK_PUBLISHED] = true,
 };
 
 /* Both ports, or type and code, from the upper header, of which room bytes are there. */

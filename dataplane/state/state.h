@@ -59,6 +59,7 @@ struct state_limits {
 	struct base_bucket cookie;  /* cookie replies to control: path/in_parse.c */
 };
 
+struct block_table;  /* block_table.h */
 struct policy_table; /* policy_table.h */
 
 struct state {
@@ -79,6 +80,7 @@ struct state {
 	struct aead *aead;
 	struct state_routes *routes;       /* shared by all workers; worker 0 writes */
 	const struct state_blobs *blobs;   /* shared; the main thread publishes */
+	const struct block_table *block;   /* likewise: drop lists */
 	const struct policy_table *policy; /* as of this turn (worker_blob.c); NULL = none yet */
 	struct state_hub hub;
 	struct state_addresses addresses;

@@ -28,6 +28,6 @@ static void *take(struct worker *w, enum abi_blob kind)
 void worker__blob_take(struct worker *w)
 {
 	w->st.policy = take(w, ABI_BLOB_POLICY);
-	(void)take(w, ABI_BLOB_BLOCK);
+	w->st.block = take(w, ABI_BLOB_BLOCK);
 	(void)take(w, ABI_BLOB_CAPTURE);
 }

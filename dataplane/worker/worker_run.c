@@ -108,6 +108,8 @@ static uint32_t turn_wan(struct worker *w, uint32_t port)
 		mbufs[i]->port = (uint16_t)port;
 		path_append(b, mbufs[i]);
 	}
+	if (unlikely(w->st.block != NULL))
+		block(&w->st, b);
 	in_parse(&w->st, b);
 	go_in(w, b);
 	go_out(w, b);

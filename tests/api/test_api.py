@@ -142,7 +142,7 @@ def garbage_is_told_so_and_closed(hub):
              (b'{"id":1,"method":"\xff"}\n', "not JSON"),
              (b'{"id":1,"method":"a\\u0000b"}\n', "not JSON"),
              (b"[" * 60000 + b"\n", "not JSON"),
-             (b"x" * 4200000, "longer than 4194304")]
+             (b"x" * 67200000, "longer than 67108864")]
     for text, expected in cases:
         with hub.connect() as client, lines(client) as reader:
             try:

@@ -73,6 +73,9 @@ int weir_png_write(FILE *file, const unsigned char *modules, unsigned int n, uns
 /* weir_show_policy.c: the same for groups, grants and policies; false when the method is none of them. */
 bool weir_show_policy(const char *method, const json_t *result);
 
+/* weir_show_block.c: the same for drop lists. */
+bool weir_show_block(const char *method, const json_t *result);
+
 /* weir_show_watch.c: the same for what is watched; and one drop as a line. */
 bool weir_show_watch(const char *method, const json_t *result);
 void weir_show_drop(const json_t *drop);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_LEN_MAX (3 * 1024 * 1024) /* fits a request, with what JSON adds */
+#define FILE_LEN_MAX (48 * 1024 * 1024) /* fits a request, with what JSON adds */
 
 __attribute__((format(printf, 2, 3))) static int wrong(struct weir_line *line, const char *format,
                                                        ...)

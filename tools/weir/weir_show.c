@@ -202,7 +202,8 @@ static void show_counters(const json_t *result)
 		printf("  %-26s %14lld\n", name, (long long)json_integer_value(value));
 }
 
-/* weir_show_policy.c has those of groups, grants and policies, weir_show_watch.c those of drops. */
+/* weir_show_policy.c has those of groups, grants and policies, weir_show_block.c those
+ * of drop lists, weir_show_watch.c those of drops. */
 static const struct {
 	const char *method;
 	void (*show)(const json_t *result);
@@ -224,7 +225,8 @@ void weir_show(const struct weir_command *command, const json_t *result)
 			return;
 		}
 	}
-	if (weir_show_policy(command->method, result) || weir_show_watch(command->method, result))
+	if (weir_show_policy(command->method, result) || weir_show_block(command->method, result)
+	    || weir_show_watch(command->method, result))
 		return;
 	json_dumpf(result, stdout, JSON_INDENT(2));
 	putchar('\n');

@@ -1,0 +1,489 @@
+/* The entries, in memory and in the store. */
+#include "blocklist.h"
+
+#include "base_bytes.h"
+#include "store_block.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct blocklist {
+	struct store *store;
+	struct blocklist_entry *entries; /* [n], by id */
+	size_t n;
+	size_t room;
+	size_t n_prefixes;
+};
+
+/* ---- packed, for the store ---------------------------------------------------------------------- */
+
+/* A prefix is a byte, 0 to 32 the length of an IPv4 prefix, 33 to 161 that of an IPv6 prefix and 33 more,
+ * and its 4 or 16 bytes. */
+#define PACKED_V4 5U
+#define PACKED_V6 17U
+#define FIRST_V6  33U
+#define LAST_V6   161U
+
+static uint8_t *pack(const struct block_prefix *prefixes, size_t n, size_t *len)
+{
+	uint8_t *out = malloc(n * PACKED_V6 + 1);
+	uint8_t *at = out;
+
+	for (size_t i = 0; i < n && out; i++) {
+		const struct block_prefix *p = &prefixes[i];
+
+		if (p->family == BASE_IP_V4) {
+			at[0] = p->len;
+			base_store_be32(at + 1, (uint32_t)(p->high >> 32));
+			at += PACKED_V4;
+		} else {
+			at[0] = (uint8_t)(FIRST_V6 + p->len);
+			base_store_be64(at + 1, p->high);
+			base_store_be64(at + 9, p->low);
+			at += PACKED_V6;
+		}
+	}
+	*len = out ? (size_t)(at - out) : 0;
+	return out;
+}
+
+/* Returns how many bytes it took, 0 when it is no prefix. */
+static size_t unpack_one(const uint8_t *at, size_t left, uint8_t scopes, struct block_prefix *out)
+{
+	bool is_v6 = left > 0 && at[0] >= FIRST_V6;
+	size_t len = is_v6 ? PACKED_V6 : PACKED_V4;
+	struct base_prefix prefix;
+
+	if (left < len || at[0] > LAST_V6)
+		return 0;
+	prefix = (struct base_prefix){.ip = base_ip_make(is_v6 ? BASE_IP_V6 : BASE_IP_V4, at + 1),
+	                              .len = (uint8_t)(is_v6 ? at[0] - FIRST_V6 : at[0])};
+	*out = block_prefix_make(&prefix, scopes);
+	return len;
+}
+
+static int unpack(const struct store_block_row *row, struct blocklist_entry *entry)
+{
+	const uint8_t *at = row->prefixes;
+	size_t left = row->len;
+
+	entry->prefixes = malloc((row->len / PACKED_V4 + 1) * sizeof(*entry->prefixes));
+	if (!entry->prefixes)
+		return -ENOMEM;
+	while (left > 0) {
+		size_t len = unpack_one(at, left, row->scopes, &entry->prefixes[entry->n]);
+
+		if (len == 0)
+			return -EUCLEAN;
+		entry->n++;
+		at += len;
+		left -= len;
+	}
+	return entry->n > 0 ? block_prefix_sort(entry->prefixes, entry->n) : -EUCLEAN;
+}
+
+/* ---- entries in memory -------------------------------------------------------------------------- */
+
+static void entry_fini(struct blocklist_entry *entry)
+{
+	free((char *)(uintptr_t)entry->reason);
+	free(entry->prefixes);
+	*entry = (struct blocklist_entry){0};
+}
+
+/* Room for one more, so that what is in the store already can be put into memory without fail. */
+static int make_room(struct blocklist *list)
+{
+	size_t room = list->room * 2 + 16;
+	struct blocklist_entry *grown;
+
+	if (list->n < list->room)
+		return 0;
+	grown = realloc(list->entries, room * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	list->entries = grown;
+	list->room = room;
+	return 0;
+}
+
+/* Entries for which go[i] is set leave. */
+static void drop_marked(struct blocklist *list, const bool *go)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		if (go[i]) {
+			list->n_prefixes -= list->entries[i].n;
+			entry_fini(&list->entries[i]);
+		} else {
+			list->entries[n++] = list->entries[i];
+		}
+	}
+	list->n = n;
+}
+
+static int load(void *arg, const struct store_block_row *row)
+{
+	struct blocklist *list = arg;
+	struct blocklist_entry entry = {
+		.id = row->id,
+		.created_s = row->created_s,
+		.until_s = row->until_s,
+		.scopes = row->scopes,
+		.is_list = row->is_list,
+		.reason = strdup(row->reason),
+	};
+	int err = make_room(list);
+
+	if (err == 0 && !entry.reason)
+		err = -ENOMEM;
+	if (err == 0
+	    && (row->scopes == 0 || (row->scopes & ~BLOCK_SCOPES) != 0
+	        || strlen(row->source) >= sizeof(entry.source)
+	        || strlen(row->author) >= sizeof(entry.author)))
+		err = -EUCLEAN;
+	if (err == 0)
+		err = unpack(row, &entry);
+	if (err < 0) {
+		entry_fini(&entry);
+		return err;
+	}
+	snprintf(entry.source, sizeof(entry.source), "%s", row->source);
+	snprintf(entry.author, sizeof(entry.author), "%s", row->author);
+	list->entries[list->n++] = entry;
+	list->n_prefixes += entry.n;
+	return 0;
+}
+
+int blocklist_create(struct store *store, struct blocklist **out)
+{
+	struct blocklist *list = calloc(1, sizeof(*list));
+	int err;
+
+	if (!list)
+		return -ENOMEM;
+	list->store = store;
+	err = store_block_each(store, load, list);
+	if (err < 0) {
+		blocklist_destroy(list);
+		return err;
+	}
+	*out = list;
+	return 0;
+}
+
+void blocklist_destroy(struct blocklist *list)
+{
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->n; i++)
+		entry_fini(&list->entries[i]);
+	free(list->entries);
+	free(list);
+}
+
+size_t blocklist_n(const struct blocklist *list)
+{
+	return list->n;
+}
+
+size_t blocklist_n_prefixes(const struct blocklist *list)
+{
+	return list->n_prefixes;
+}
+
+const struct blocklist_entry *blocklist_at(const struct blocklist *list, size_t i)
+{
+	return &list->entries[i];
+}
+
+size_t blocklist_find(const struct blocklist *list, uint64_t id)
+{
+	size_t low = 0;
+	size_t high = list->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (list->entries[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* ---- changes: first in the store, all of it or nothing ------------------------------------------ */
+
+/* What the request takes the place of. */
+static bool is_replaced(const struct blocklist_entry *entry,
+                        const struct blocklist_request *request)
+{
+	if (!request->replaces || strcmp(entry->source, request->source) != 0)
+		return false;
+	if (request->is_list)
+		return true;
+	return !entry->is_list
+	       && block_prefix_compare(&entry->prefixes[0], &request->prefixes[0]) == 0;
+}
+
+/* A copy of the request as an entry, without its id. */
+static int entry_init(struct blocklist_entry *entry, const struct blocklist_request *request)
+{
+	*entry = (struct blocklist_entry){
+		.created_s = request->now_s,
+		.until_s = request->until_s,
+		.scopes = request->scopes,
+		.is_list = request->is_list,
+		.reason = strdup(request->reason),
+		.prefixes = malloc(request->n * sizeof(*request->prefixes)),
+		.n = request->n,
+	};
+	if (!entry->reason || !entry->prefixes) {
+		entry_fini(entry);
+		return -ENOMEM;
+	}
+	snprintf(entry->source, sizeof(entry->source), "%s", request->source);
+	snprintf(entry->author, sizeof(entry->author), "%s", request->author);
+	memcpy(entry->prefixes, request->prefixes, request->n * sizeof(*request->prefixes));
+	for (size_t i = 0; i < entry->n; i++)
+		entry->prefixes[i].scopes = request->scopes;
+	return 0;
+}
+
+static int store_entry(struct blocklist *list, struct blocklist_entry *entry)
+{
+	struct store_block_row row = {
+		.source = entry->source,
+		.reason = entry->reason,
+		.author = entry->author,
+		.scopes = entry->scopes,
+		.is_list = entry->is_list,
+		.created_s = entry->created_s,
+		.until_s = entry->until_s,
+	};
+	uint8_t *packed = pack(entry->prefixes, entry->n, &row.len);
+	int err;
+
+	if (!packed)
+		return -ENOMEM;
+	row.prefixes = packed;
+	err = store_block_add(list->store, &row);
+	free(packed);
+	entry->id = row.id;
+	return err;
+}
+
+/* Rows of the marked entries go. */
+static int store_drops(struct blocklist *list, const bool *go)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < list->n && err == 0; i++)
+		if (go[i])
+			err = store_block_drop(list->store, list->entries[i].id);
+	return err;
+}
+
+/* The marked entries go, and entry (may be NULL) comes, in one transaction. */
+static int commit(struct blocklist *list, const bool *go, struct blocklist_entry *entry)
+{
+	int err = make_room(list);
+
+	if (err == 0)
+		err = store_begin(list->store);
+	if (err < 0)
+		return err;
+	err = store_drops(list, go);
+	if (err == 0 && entry)
+		err = store_entry(list, entry);
+	if (err < 0)
+		return store_end(list->store, false) < 0 ? -EIO : err;
+	err = store_end(list->store, true);
+	if (err < 0)
+		return err;
+	drop_marked(list, go);
+	if (entry) {
+		list->entries[list->n++] = *entry;
+		list->n_prefixes += entry->n;
+	}
+	return 0;
+}
+
+int blocklist_add(struct blocklist *list, const struct blocklist_request *request,
+                  size_t *n_replaced)
+{
+	bool *go = calloc(list->n + 1, sizeof(*go));
+	struct blocklist_entry entry;
+	size_t n_less = 0;
+	int err = go ? 0 : -ENOMEM;
+
+	*n_replaced = 0;
+	for (size_t i = 0; i < list->n && go; i++) {
+		go[i] = is_replaced(&list->entries[i], request);
+		*n_replaced += go[i];
+		n_less += go[i] ? list->entries[i].n : 0;
+	}
+	if (err == 0
+	    && (list->n - *n_replaced >= BLOCKLIST_ENTRIES_MAX
+	        || list->n_prefixes - n_less + request->n > BLOCK_ENTRIES_MAX))
+		err = -E2BIG;
+	if (err == 0)
+		err = entry_init(&entry, request);
+	if (err == 0) {
+		err = commit(list, go, &entry);
+		if (err < 0)
+			entry_fini(&entry);
+	}
+	free(go);
+	return err;
+}
+
+static bool is_of(const struct blocklist_entry *entry, const char *source)
+{
+	return !source || strcmp(entry->source, source) == 0;
+}
+
+/* Where the prefix is in the entry, or n. */
+static size_t find_prefix(const struct blocklist_entry *entry, const struct block_prefix *prefix)
+{
+	size_t low = 0;
+	size_t high = entry->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (block_prefix_compare(&entry->prefixes[middle], prefix) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < entry->n && block_prefix_compare(&entry->prefixes[low], prefix) == 0
+	               ? low
+	               : entry->n;
+}
+
+/* Take one prefix out of a list that has others. */
+static int shorten(struct blocklist *list, struct blocklist_entry *entry, size_t at)
+{
+	struct block_prefix removed = entry->prefixes[at];
+	size_t n_behind = entry->n - at - 1;
+	size_t len;
+	uint8_t *packed;
+	int err;
+
+	memmove(&entry->prefixes[at], &entry->prefixes[at + 1],
+	        n_behind * sizeof(entry->prefixes[0]));
+	packed = pack(entry->prefixes, entry->n - 1, &len);
+	err = packed ? store_block_change(list->store, entry->id, packed, len) : -ENOMEM;
+	free(packed);
+	if (err < 0) {
+		memmove(&entry->prefixes[at + 1], &entry->prefixes[at],
+		        n_behind * sizeof(entry->prefixes[0]));
+		entry->prefixes[at] = removed;
+		return err;
+	}
+	entry->n--;
+	list->n_prefixes--;
+	return 0;
+}
+
+int blocklist_remove(struct blocklist *list, const char *source, const struct block_prefix *prefix,
+                     size_t *n_removed)
+{
+	bool *go = calloc(list->n + 1, sizeof(*go));
+	size_t before = list->n_prefixes;
+	int err = go ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < list->n && err == 0; i++) {
+		struct blocklist_entry *entry = &list->entries[i];
+		size_t at = prefix ? find_prefix(entry, prefix) : 0;
+
+		if (!is_of(entry, source) || at == entry->n)
+			continue;
+		if (prefix && entry->n > 1)
+			err = shorten(list, entry, at);
+		else
+			go[i] = true;
+	}
+	if (err == 0)
+		err = commit(list, go, NULL);
+	free(go);
+	*n_removed = before - list->n_prefixes;
+	return err;
+}
+
+int blocklist_expire(struct blocklist *list, uint64_t now_s, size_t *n_removed)
+{
+	bool *go = calloc(list->n + 1, sizeof(*go));
+	int err = go ? 0 : -ENOMEM;
+
+	*n_removed = 0;
+	for (size_t i = 0; i < list->n && go; i++) {
+		go[i] = list->entries[i].until_s != 0 && list->entries[i].until_s <= now_s;
+		*n_removed += go[i];
+	}
+	if (*n_removed > 0)
+		err = commit(list, go, NULL);
+	free(go);
+	return err;
+}
+
+uint64_t blocklist_next_end(const struct blocklist *list)
+{
+	uint64_t next_s = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		uint64_t until_s = list->entries[i].until_s;
+
+		if (until_s != 0 && (next_s == 0 || until_s < next_s))
+			next_s = until_s;
+	}
+	return next_s;
+}
+
+/* ---- all together ------------------------------------------------------------------------------- */
+
+/* Copy the entries that are lists, or those that are not. */
+static size_t copy(const struct blocklist *list, bool is_long, struct block_prefix *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct blocklist_entry *entry = &list->entries[i];
+
+		if ((entry->n > 1) != is_long)
+			continue;
+		memcpy(&out[n], entry->prefixes, entry->n * sizeof(*out));
+		n += entry->n;
+	}
+	return n;
+}
+
+int blocklist_collect(const struct blocklist *list, struct block_prefix **out, size_t *n)
+{
+	struct block_prefix *all = NULL;
+	size_t n_long;
+	int err;
+
+	*out = NULL;
+	*n = list->n_prefixes;
+	if (*n == 0)
+		return 0;
+	all = malloc(*n * sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	/* Few long sorted runs, then the single ones sorted: what is merged later are few runs. */
+	n_long = copy(list, true, all);
+	(void)copy(list, false, &all[n_long]);
+	err = block_prefix_sort(&all[n_long], *n - n_long);
+	if (err < 0) {
+		free(all);
+		return err;
+	}
+	*out = all;
+	return 0;
+}

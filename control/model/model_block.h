@@ -1,0 +1,25 @@
+/* Drop lists inside the model. Private to model. */
+#ifndef MODEL_BLOCK_H
+#define MODEL_BLOCK_H
+
+#include "blocklist.h"
+#include "model_method.h"
+
+/* model_block_table.c. Read the entries and hand over the first table. Returns 0 or -errno with error. */
+int model__block_load(struct model *model, struct model_error *error)
+	__attribute__((warn_unused_result));
+void model__block_unload(struct model *model);
+/* Entries have changed: the workers' table is made and handed over, soon. */
+void model__block_changed(struct model *model);
+
+/* model_block_guard.c. Refuse prefixes[n] that would cut off whoever administers the hub: everything,
+ * addresses of the hub, the session that asks (params: session), unless params.force is set. */
+int model__block_guard(const struct model *model, const json_t *params,
+                       const struct block_prefix *prefixes, size_t n, uint8_t scopes,
+                       struct model_error *error) __attribute__((warn_unused_result));
+/* Peers whose endpoint lies in prefixes[n], sorted: {"peer", "endpoint"}, at most 100 of them. NULL when
+ * memory is short. */
+json_t *model__block_peers(const struct model *model, const struct block_prefix *prefixes, size_t n,
+                           uint8_t scopes);
+
+#endif
