@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 
 #define N_PACKETS   BENCH_PACKETS /* a pass */
-#define N_WARM_UP   4U            /* passes over other packets before the one that is timed */
+#define N_WARM_UP   16U           /* passes over other packets before the one that is timed */
 #define N_GRANTS    10000U
 #define N_GROUPS    1000U
 #define N_PEERS_MAX 100000U
