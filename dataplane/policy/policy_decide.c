@@ -296,19 +296,20 @@ static void fetch_rule(const struct walk *walk, const struct policy_table *table
 
 /* Each step of policy_decide() ends where it would miss the cache: so all take it before any takes the
  * next. left: those that are not decided yet. */
-void policy_decide_many(const struct policy_table *table, const struct policy_packet *packets,
-                        uint32_t n, uint64_t now_s, struct policy_decision *decisions)
+void policy_decide_many(const struct policy_table *table,
+                        const struct policy_packet *const *packets, uint32_t n, uint64_t now_s,
+                        struct policy_decision *decisions)
 {
 	struct walk walks[POLICY_DECIDE_MAX];
 	uint32_t left[POLICY_DECIDE_MAX];
 	uint32_t n_found = 0, n_summed = 0, n_left = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		fetch_places(table, &packets[i]);
+		fetch_places(table, packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		if (!walk_find(&walks[i], table, &packets[i], &decisions[i]))
+		if (!walk_find(&walks[i], table, packets[i], &decisions[i]))
 			continue;
-		walk_begin(&walks[i], table, &packets[i]);
+		walk_begin(&walks[i], table, packets[i]);
 		fetch_sums(&walks[i]);
 		left[n_found++] = i;
 	}

@@ -12,9 +12,9 @@ struct judge {
 struct arrival {
 	struct flow_key key;
 	uint32_t hash;
-	uint32_t
-		stranger; /* enum policy_flow_verdict: not POLICY_FLOW_PASS when it names no peer */
-	bool is_decided;  /* may the high (or else the low) side open it? */
+	uint32_t number;   /* of its entry, probably; 0 = none, probably */
+	uint32_t stranger; /* enum policy_flow_verdict: not POLICY_FLOW_PASS: it names no peer */
+	bool is_decided;   /* may the high (or else the low) side open it? */
 	bool is_decided_high;
 	struct policy_decision decision;
 };
@@ -86,12 +86,17 @@ static enum policy_flow_verdict verdict_of(uint32_t reason)
 	return (enum policy_flow_verdict)verdicts[reason];
 }
 
+static uint32_t recheck_of(const struct policy_decision *decision)
+{
+	return decision->until_s < UINT32_MAX ? (uint32_t)decision->until_s : UINT32_MAX;
+}
+
 static void remember(const struct judge *j, struct flow_entry *e,
                      const struct policy_decision *decision)
 {
 	e->grant = decision->grant;
 	e->generation = j->now.generation;
-	e->recheck_s = decision->until_s < UINT32_MAX ? (uint32_t)decision->until_s : UINT32_MAX;
+	e->recheck_s = recheck_of(decision);
 }
 
 /* May this side open the flow? */
@@ -287,35 +292,77 @@ static void judge_fragment(const struct judge *j, const struct policy_packet *la
 /* Packets that a decision will be needed for, most probably. */
 struct asked {
 	uint32_t n;
-	struct policy_packet packets[POLICY_FLOW_BURST_MAX];
+	const struct policy_packet *packets[POLICY_FLOW_BURST_MAX];
 	struct arrival *arrivals[POLICY_FLOW_BURST_MAX];
+	struct policy_packet openers[POLICY_FLOW_BURST_MAX]; /* those that are not of the burst */
 };
 
-static void ask(struct asked *asked, struct arrival *arrival, bool is_high)
+/* May the sender of this packet open the flow? */
+static void ask(const struct judge *j, struct asked *asked, struct arrival *arrival,
+                const struct policy_packet *packet, bool is_high)
 {
-	turn_to(&arrival->key, is_high, &asked->packets[asked->n]);
-	asked->arrivals[asked->n] = arrival;
-	asked->n++;
+	const struct flow_answer *answer = flow_answer_of(j->flow, packet);
+
 	arrival->is_decided_high = is_high;
-}
-
-/* What is to be decided for a packet whose entry, if it has one, is probably this. */
-static void foresee(const struct judge *j, struct asked *asked, struct arrival *arrival,
-                    const struct policy_packet *packet, uint32_t number)
-{
-	const struct flow_entry *e = &j->flow->entries[number];
-	enum policy_flow_state state;
-
-	if (number != 0) {
-		if (!flow_entry_is_current(e, &j->now) && flow_key_equal(e, &arrival->key))
-			ask(asked, arrival, opener_is_high(e));
+	if (flow_answer_fits(answer, packet, &j->now)) {
+		arrival->is_decided = true;
+		arrival->decision = (struct policy_decision){.reason = POLICY_ALLOWED,
+		                                             .grant = answer->grant,
+		                                             .until_s = answer->recheck_s};
 		return;
 	}
-	if (packet->kind == POLICY_KIND_FRAGMENT || arrival->stranger != POLICY_FLOW_PASS
-	    || flow__opening(packet, &state) != POLICY_FLOW_PASS)
+	asked->packets[asked->n] = packet;
+	asked->arrivals[asked->n++] = arrival;
+}
+
+static bool is_opening(const struct arrival *arrival, const struct policy_packet *packet)
+{
+	enum policy_flow_state state;
+
+	return arrival->number == 0 && arrival->stranger == POLICY_FLOW_PASS
+	       && packet->kind != POLICY_KIND_FRAGMENT
+	       && flow__opening(packet, &state) == POLICY_FLOW_PASS;
+}
+
+/* Second step: the entry, or what a new one needs. *n_new: new ones before it. */
+static void look_up(const struct judge *j, struct arrival *arrival,
+                    const struct policy_packet *packet, uint32_t *n_new)
+{
+	arrival->number = flow__candidate(j->flow, arrival->hash);
+	if (!is_opening(arrival, packet)) {
+		__builtin_prefetch(&j->flow->entries[arrival->number], 1);
 		return;
-	flow__make_prefetch(j->flow, packet->in_peer, asked->n);
-	ask(asked, arrival, flow_sender_is_high(packet));
+	}
+	__builtin_prefetch(flow_answer_of(j->flow, packet));
+	flow__make_prefetch(j->flow, packet->in_peer, (*n_new)++);
+}
+
+/* Third step: what is to be decided. */
+static void foresee(const struct judge *j, struct asked *asked, struct arrival *arrival,
+                    const struct policy_packet *packet)
+{
+	const struct flow_entry *e = &j->flow->entries[arrival->number];
+
+	if (is_opening(arrival, packet)) {
+		ask(j, asked, arrival, packet, flow_sender_is_high(packet));
+	} else if (arrival->number != 0 && !flow_entry_is_current(e, &j->now)
+	           && flow_key_equal(e, &arrival->key)) {
+		flow__opener(e, &asked->openers[asked->n]);
+		ask(j, asked, arrival, &asked->openers[asked->n], opener_is_high(e));
+	}
+}
+
+static void keep_answer(const struct judge *j, const struct policy_packet *packet,
+                        const struct policy_decision *decision)
+{
+	struct flow_answer *answer = flow_answer_of(j->flow, packet);
+
+	answer->src = packet->src;
+	answer->dst = packet->dst;
+	answer->who = flow_answer_who(packet);
+	answer->generation = j->now.generation;
+	answer->grant = decision->grant;
+	answer->recheck_s = recheck_of(decision);
 }
 
 static void decide_asked(const struct judge *j, struct asked *asked)
@@ -326,6 +373,8 @@ static void decide_asked(const struct judge *j, struct asked *asked)
 	for (uint32_t i = 0; i < asked->n; i++) {
 		asked->arrivals[i]->decision = decisions[i];
 		asked->arrivals[i]->is_decided = true;
+		if (decisions[i].reason == POLICY_ALLOWED)
+			keep_answer(j, asked->packets[i], &decisions[i]);
 	}
 }
 
@@ -335,20 +384,18 @@ void policy_flow_judge(struct policy_flow *flow, const struct policy_table *tabl
 {
 	struct judge j = judge_begin(flow, table, clock);
 	struct arrival arrivals[POLICY_FLOW_BURST_MAX];
-	uint32_t numbers[POLICY_FLOW_BURST_MAX];
 	struct asked asked;
+	uint32_t n_new = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		arrive(&arrivals[i], flow, &packets[i]);
 		__builtin_prefetch(&flow->buckets[flow_bucket_of(flow, arrivals[i].hash)]);
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		numbers[i] = flow__candidate(flow, arrivals[i].hash);
-		__builtin_prefetch(&flow->entries[numbers[i]], 1);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		look_up(&j, &arrivals[i], &packets[i], &n_new);
 	asked.n = 0;
 	for (uint32_t i = 0; i < n; i++)
-		foresee(&j, &asked, &arrivals[i], &packets[i], numbers[i]);
+		foresee(&j, &asked, &arrivals[i], &packets[i]);
 	if (asked.n != 0)
 		decide_asked(&j, &asked);
 	for (uint32_t i = 0; i < n; i++) {

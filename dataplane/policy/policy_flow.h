@@ -72,6 +72,7 @@ struct policy_flow_setup {
 	uint32_t pickup_s; /* so long flows are picked up in the middle, see above; 0 = never */
 	uint64_t key[POLICY_FLOW_KEY_WORDS]; /* random */
 	enum policy_flow_kernel kernel;
+	bool is_zero; /* the memory is, and its pages are to stay untouched until they are used */
 };
 
 /* Time as two clocks: a monotonic one for timeouts, and the wall clock for grants with windows. */
@@ -183,8 +184,8 @@ uint32_t policy_flow_count(const struct policy_flow *flow);
 /* Flows that a peer (or POLICY_HUB) has opened, and how many of them are half open. */
 uint32_t policy_flow_count_of(const struct policy_flow *flow, uint32_t peer, uint32_t *n_half);
 
-/* Number of places for entries; policy_flow_get() of each in turn lists the flows in slices. Returns
- * false when that place is free or has timed out. The worker's thread. */
+/* Number of places for entries that were ever used; policy_flow_get() of each in turn lists the flows in
+ * slices. Returns false when that place is free or has timed out. The worker's thread. */
 uint32_t policy_flow_places(const struct policy_flow *flow);
 bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t now_s,
                      struct policy_flow_info *out);

@@ -41,6 +41,7 @@ size_t policy_flow_len(const struct policy_flow_setup *setup)
 	       + ((size_t)setup->n_flows + 1) * sizeof(struct flow_entry)
 	       + (size_t)bucket_count(setup) * sizeof(struct flow_bucket)
 	       + round_up_line((size_t)setup->n_flows * sizeof(uint32_t))
+	       + (sizeof(struct flow_answer) << FLOW_ANSWER_BITS)
 	       + (size_t)round_up_power(setup->n_datagrams) * sizeof(struct flow_datagram)
 	       + round_up_line(((size_t)setup->n_peers + 1) * sizeof(struct flow_charge));
 }
@@ -65,11 +66,13 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 		return NULL;
 	n_buckets = bucket_count(setup);
 	n_datagrams = round_up_power(setup->n_datagrams);
-	memset(memory, 0, policy_flow_len(setup));
+	if (!setup->is_zero)
+		memset(memory, 0, policy_flow_len(setup));
 	flow = take(&at, sizeof(*flow));
 	flow->entries = take(&at, ((size_t)setup->n_flows + 1) * sizeof(*flow->entries));
 	flow->buckets = take(&at, (size_t)n_buckets * sizeof(*flow->buckets));
 	flow->free = take(&at, (size_t)setup->n_flows * sizeof(*flow->free));
+	flow->answers = take(&at, sizeof(*flow->answers) << FLOW_ANSWER_BITS);
 	flow->datagrams = take(&at, (size_t)n_datagrams * sizeof(*flow->datagrams));
 	flow->charges = take(&at, ((size_t)setup->n_peers + 1) * sizeof(*flow->charges));
 	flow->pass = pass;
@@ -83,8 +86,6 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->datagram_mask = n_datagrams / FLOW_WAYS - 1;
 	flow->wheel_s = flow->start_s = now_s;
 	flow->pickup_s = setup->pickup_s;
-	for (uint32_t i = 0; i < setup->n_flows; i++)
-		flow->free[i] = setup->n_flows - i;
 	return flow;
 }
 
@@ -284,7 +285,7 @@ static void free_entry(struct policy_flow *flow, struct flow_entry *e)
 		flow__end(flow, e);
 	charge_of_entry(flow, e)->n--;
 	flow->n_used--;
-	flow->free[flow->n_flows - flow->n_used - 1] = number_of(flow, e);
+	flow->free[flow->n_touched - flow->n_used - 1] = number_of(flow, e);
 }
 
 uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t budget)
@@ -311,12 +312,16 @@ uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t b
 	return n;
 }
 
-/* The number of the entry that is made after so many others, or 0. */
+/* The number of the entry that is made after so many others, or 0: first those that were used before, whose
+ * lines are the likeliest to be in a cache. */
 static uint32_t next_free(const struct policy_flow *flow, uint32_t ahead)
 {
-	uint32_t n_free = flow->n_flows - flow->n_used;
+	uint32_t n_free = flow->n_touched - flow->n_used;
+	uint32_t fresh = flow->n_touched + 1 + (ahead - n_free);
 
-	return ahead < n_free ? flow->free[n_free - 1 - ahead] : 0;
+	if (ahead < n_free)
+		return flow->free[n_free - 1 - ahead];
+	return fresh <= flow->n_flows ? fresh : 0;
 }
 
 void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead)
@@ -345,6 +350,8 @@ struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *k
 
 	if (number == 0 || !index_add(flow, hash, number))
 		return NULL;
+	if (number > flow->n_touched)
+		flow->n_touched = number;
 	flow->n_used++;
 	e->address[0] = key->address[0];
 	e->address[1] = key->address[1];
@@ -387,7 +394,7 @@ uint32_t policy_flow_count_of(const struct policy_flow *flow, uint32_t peer, uin
 
 uint32_t policy_flow_places(const struct policy_flow *flow)
 {
-	return flow->n_flows;
+	return flow->n_touched;
 }
 
 bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t now_s,
@@ -395,7 +402,7 @@ bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t no
 {
 	const struct flow_entry *e = &flow->entries[place + 1];
 
-	if (place >= flow->n_flows || flow_state(e) == POLICY_FLOW_FREE
+	if (place >= flow->n_touched || flow_state(e) == POLICY_FLOW_FREE
 	    || flow__timed_out(e, now_s))
 		return false;
 	*out = (struct policy_flow_info){

@@ -189,6 +189,20 @@ struct flow_charge {
 	uint32_t n_half;
 };
 
+/* Who was allowed to open a flow to what, so that the next one of the same costs a look and no decision:
+ * a browser opens many. Its place is taken by whatever falls on it. */
+#define FLOW_ANSWER_BITS 10U
+struct flow_answer {
+	struct policy_address src;
+	struct policy_address dst;
+	uint64_t who;        /* peers, port and protocol: flow_answer_who() */
+	uint32_t generation; /* of the table that said so; 0 = none */
+	uint32_t grant;
+	uint32_t recheck_s; /* as in an entry */
+	uint32_t pad[3];
+};
+_Static_assert(sizeof(struct flow_answer) == 64, "one cache line");
+
 /* A datagram whose first fragment has passed. */
 struct flow_datagram {
 	struct policy_address src;
@@ -224,15 +238,17 @@ struct policy_flow {
 	uint32_t number_mask; /* of a place: the rest is tag */
 	uint32_t n_flows;
 	uint32_t n_used;
-	uint32_t wheel_s; /* the first second that has not been seen to */
-	uint32_t due;     /* entries of seconds before it, still to be looked at */
+	uint32_t n_touched; /* entries 1 .. this were ever used */
+	uint32_t wheel_s;   /* the first second that has not been seen to */
+	uint32_t due;       /* entries of seconds before it, still to be looked at */
 	uint32_t n_peers;
 	uint32_t peer_max;
 	uint32_t half_max;
 	uint32_t datagram_mask; /* of sets of FLOW_WAYS */
 	uint32_t start_s;
 	uint32_t pickup_s;
-	uint32_t *free;              /* [n_flows], a stack of n_flows - n_used numbers */
+	uint32_t *free;              /* [n_flows], a stack of n_touched - n_used numbers */
+	struct flow_answer *answers; /* [1 << FLOW_ANSWER_BITS] */
 	struct flow_charge *charges; /* [n_peers + 1]: the last is the hub */
 	struct flow_datagram *datagrams;
 	uint32_t wheel[FLOW_WHEEL_SLOTS]; /* numbers of first entries */
@@ -249,6 +265,34 @@ static inline uint32_t flow_tag_of(const struct policy_flow *flow, uint32_t hash
 	uint32_t tag = hash & ~flow->number_mask;
 
 	return tag != 0 ? tag : flow->number_mask + 1;
+}
+
+/* ---- answers -------------------------------------------------------------------------------------- */
+
+static inline uint64_t flow_answer_who(const struct policy_packet *p)
+{
+	return (uint64_t)p->in_peer << 44 | (uint64_t)p->out_peer << 24 | (uint64_t)p->dport << 8
+	       | p->proto;
+}
+
+/* Where the answer for this packet is, if there is one. Who aims at a place makes it forget, and pays
+ * for its own decision. */
+static inline struct flow_answer *flow_answer_of(const struct policy_flow *flow,
+                                                 const struct policy_packet *p)
+{
+	const uint64_t *secret = flow->secret;
+	uint64_t mixed = flow_answer_who(p) * (secret[0] | 1) + p->src.low * (secret[1] | 1)
+	                 + p->dst.low * (secret[2] | 1);
+
+	return &flow->answers[mixed >> (64 - FLOW_ANSWER_BITS)];
+}
+
+static inline bool flow_answer_fits(const struct flow_answer *a, const struct policy_packet *p,
+                                    const struct flow_moment *now)
+{
+	return a->generation == now->generation && now->wall_s < a->recheck_s
+	       && a->who == flow_answer_who(p) && policy_address_equal(a->src, p->src)
+	       && policy_address_equal(a->dst, p->dst);
 }
 
 /* ---- plain packets -------------------------------------------------------------------------------- */

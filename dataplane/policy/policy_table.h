@@ -73,8 +73,9 @@ struct policy_decision policy_decide(const struct policy_table *table,
 /* The same for packets[n], n <= POLICY_DECIDE_MAX, side by side: what each would wait for is fetched
  * for all. */
 #define POLICY_DECIDE_MAX 64U
-void policy_decide_many(const struct policy_table *table, const struct policy_packet *packets,
-                        uint32_t n, uint64_t now_s, struct policy_decision *decisions);
+void policy_decide_many(const struct policy_table *table,
+                        const struct policy_packet *const *packets, uint32_t n, uint64_t now_s,
+                        struct policy_decision *decisions);
 
 /* What of a grant did not match, as bits. */
 #define POLICY_MISS_FROM   0x01U

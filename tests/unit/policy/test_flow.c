@@ -480,6 +480,34 @@ static void flow_ends_with_the_window_of_its_grant(void **state)
 
 /* ---- time and room ------------------------------------------------------------------------------- */
 
+static void what_was_allowed_once_is_asked_again_when_its_window_or_table_is_over(void **state)
+{
+	struct policy_packet packet = packet_of(A, B, POLICY_KIND_TCP, POLICY_PROTO_TCP, 1024, 80);
+	struct hub hub;
+
+	(void)state;
+	hub_init(&hub, &small);
+	load(&hub, 2, 4);
+	packet.tcp_flags = SYN;
+	assert_int_equal(judge(&hub, &packet), POLICY_FLOW_PASS);
+	assert_int_equal(hub.result.grant, 14);
+	packet.sport++;
+	assert_int_equal(judge(&hub, &packet), POLICY_FLOW_PASS);
+	assert_int_equal(hub.result.grant, 14);
+	hub.clock.wall_s = 1000;
+	packet.sport++;
+	assert_int_equal(judge(&hub, &packet), POLICY_FLOW_NOT_NOW);
+	hub.clock.wall_s = 999;
+	assert_int_equal(judge(&hub, &packet), POLICY_FLOW_PASS);
+	packet.sport++;
+	packet.dport++; /* the same peers, another port */
+	load(&hub, 3, 3);
+	assert_int_equal(judge(&hub, &packet), POLICY_FLOW_NO_GRANT);
+	packet.dport--;
+	assert_int_equal(judge(&hub, &packet), POLICY_FLOW_NO_GRANT);
+	hub_fini(&hub);
+}
+
 static void timeouts_are_exact_without_expire_and_memory_comes_back_with_it(void **state)
 {
 	struct hub hub;
@@ -825,6 +853,8 @@ int main(void)
 		cmocka_unit_test(later_fragments_follow_the_first),
 		cmocka_unit_test(grant_taken_away_ends_its_flows_in_both_directions),
 		cmocka_unit_test(flow_ends_with_the_window_of_its_grant),
+		cmocka_unit_test(
+			what_was_allowed_once_is_asked_again_when_its_window_or_table_is_over),
 		cmocka_unit_test(timeouts_are_exact_without_expire_and_memory_comes_back_with_it),
 		cmocka_unit_test(expire_is_bounded_and_goes_on_where_it_was),
 		cmocka_unit_test(full_table_refuses_new_flows_and_keeps_the_old_ones),
