@@ -35,8 +35,9 @@ enum bench_direction {
 struct bench_options {
 	unsigned int rounds;
 	unsigned int peers;
-	unsigned int routes; /* prefixes beside the peers' addresses */
-	unsigned int burst;  /* of aead; path has bursts of BENCH_BURST */
+	unsigned int routes;  /* prefixes beside the peers' addresses */
+	unsigned int limited; /* peers with limits that never bind */
+	unsigned int burst;   /* of aead; path has bursts of BENCH_BURST */
 	enum aead_backend backend;
 	bool json;
 	bool size_wanted[BENCH_N_SIZES];

@@ -26,26 +26,30 @@ static const uint8_t hub_mac[6] = {0x02, 0, 0, 0, 0, 1};
 static const uint8_t gateway_mac[6] = {0x02, 0, 0, 0, 0, 2};
 
 const struct bench_way bench_ways[BENCH_N_WAYS] = {
-	[BENCH_OPEN] = {6,
+	[BENCH_OPEN] = {7,
                         {{"in_parse", in_parse},
                          {"in_session", in_session},
                          {"in_open", in_open},
                          {"in_accept", in_accept},
+                         {"limit_in", limit_in},
                          {"policy", policy},
                          {"in_deliver", in_deliver}}},
-	[BENCH_SEAL] = {4,
+	[BENCH_SEAL] = {5,
                         {{"out_parse", out_parse},
                          {"out_route", out_route},
+                         {"limit_out", limit_out},
                          {"out_seal", out_seal},
                          {"out_wrap", out_wrap}}},
-	[BENCH_HUB] = {9,
+	[BENCH_HUB] = {11,
                        {{"in_parse", in_parse},
                         {"in_session", in_session},
                         {"in_open", in_open},
                         {"in_accept", in_accept},
+                        {"limit_in", limit_in},
                         {"policy", policy},
                         {"in_deliver", in_deliver},
                         {"out_route", out_route},
+                        {"limit_out", limit_out},
                         {"out_seal", out_seal},
                         {"out_wrap", out_wrap}}},
 };
@@ -143,7 +147,24 @@ static int add_route(struct bench_world *world, uint32_t i)
 	return state_route_put(&world->st, &route);
 }
 
-static int init_state(struct bench_world *world, unsigned int n_routes)
+/* Limits of all kinds, which never bind, for the peer. */
+static int limit_peer(struct bench_world *world, uint32_t i)
+{
+	const struct abi_limit_rate rate = {.packets = ABI_LIMIT_PACKETS_MAX,
+	                                    .packets_burst = ABI_LIMIT_PACKETS_MAX,
+	                                    .bytes = ABI_LIMIT_BYTES_MAX,
+	                                    .bytes_burst = ABI_LIMIT_BYTES_BURST_MAX};
+	const struct abi_cmd_peer_limit limit = {.peer = i,
+	                                         .rx = rate,
+	                                         .tx = rate,
+	                                         .rx_until = UINT64_MAX / 4,
+	                                         .tx_until = UINT64_MAX / 4,
+	                                         .total_until = ABI_QUOTA_NONE};
+
+	return state_limit_put(&world->st, &limit);
+}
+
+static int init_state(struct bench_world *world, unsigned int n_routes, unsigned int n_limited)
 {
 	struct abi_setup setup = {.n_workers = 1, .n_ports = 1, .tunnel_mtu = BENCH_WIRE_MTU};
 	struct state_setup own = {
@@ -176,6 +197,8 @@ static int init_state(struct bench_world *world, unsigned int n_routes)
 		err = fill_state(world);
 	for (uint32_t i = 0; err == 0 && i < n_routes; i++)
 		err = add_route(world, i);
+	for (uint32_t i = 0; err == 0 && i < n_limited && i < world->n_peers; i++)
+		err = limit_peer(world, i);
 	return err == 0 ? 0 : fail("state of a worker", err);
 }
 
@@ -236,7 +259,7 @@ struct bench_world *bench_world_create(const struct bench_options *options, unsi
 		share(world, other);
 	else if (start(world, options) != 0)
 		goto failed;
-	if (init_state(world, n_routes) == 0)
+	if (init_state(world, n_routes, options->limited) == 0)
 		return world;
 failed:
 	bench_world_destroy(world, other != NULL);

@@ -39,6 +39,7 @@ static const char usage[] =
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
 	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420); aead, path, hub,\n"
 	"                     heavy, scale (by default 64,512,1420,imix) and overload (64,imix)\n"
+	"  --limited N        peers with limits that never bind (default 0); path and hub\n"
 	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto);\n"
 	"                     aead, path, hub, heavy, scale and overload\n"
 	"  --json             one JSON object on stdout instead of the table\n"
@@ -55,10 +56,11 @@ enum option {
 	OPTION_SIZE = 3,
 	OPTION_BACKEND = 4,
 	OPTION_ROUTES = 5,
-	N_OPTIONS = 6,
+	OPTION_LIMITED = 6,
+	N_OPTIONS = 7,
 };
-static const char *const option_names[N_OPTIONS] = {"--rounds", "--peers",   "--burst",
-                                                    "--size",   "--backend", "--routes"};
+static const char *const option_names[N_OPTIONS] = {"--rounds",  "--peers",  "--burst",  "--size",
+                                                    "--backend", "--routes", "--limited"};
 #define OPTION_BIT(option) (1U << (option))
 #define TAKES_PACKETS                                                                              \
 	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
@@ -76,10 +78,10 @@ static const struct subcommand {
 } subcommands[] = {
 	{"aead", bench_aead, TAKES_PACKETS | OPTION_BIT(OPTION_BURST), 1, BENCH_PEERS_MAX,
          BENCH_PEERS_DEFAULT, 0},
-	{"path", bench_path, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
-         BENCH_PEERS_DEFAULT, 0},
-	{"hub", bench_hub, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
-         BENCH_PEERS_DEFAULT, 0},
+	{"path", bench_path, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES) | OPTION_BIT(OPTION_LIMITED),
+         1, BENCH_PATH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
+	{"hub", bench_hub, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES) | OPTION_BIT(OPTION_LIMITED),
+         1, BENCH_PATH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
 	{"scale", bench_scale, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
          100000, 1000000},
 	{"heavy", bench_heavy,
@@ -158,6 +160,8 @@ static int parse_option(const struct subcommand *subcommand, enum option option,
 	case OPTION_ROUTES:
 		return parse_number(name, value, subcommand->routes_default != 0 ? 64 : 0,
 		                    BENCH_ROUTES_MAX, &options->routes);
+	case OPTION_LIMITED:
+		return parse_number(name, value, 0, BENCH_PATH_PEERS_MAX, &options->limited);
 	case OPTION_BACKEND:
 	case N_OPTIONS:
 		break;

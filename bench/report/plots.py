@@ -251,11 +251,11 @@ def hub(part):
         return []
     stations = {size: rows[size, "hub"]["stations"] for size in sizes}
     groups = (("in, beside the AEAD", ("in_parse", "in_session", "in_accept")), ("open", ("in_open",)),
-              ("policy, deliver, route", ("policy", "in_deliver", "out_route")), ("seal", ("out_seal",)),
+              ("limits, policy, deliver, route", ("limit_in", "policy", "in_deliver", "out_route", "limit_out")), ("seal", ("out_seal",)),
               ("wrap", ("out_wrap",)))
     return [(chart.stacked(
         "From peer to peer: cycles a packet by station", "Minimum TSC cycles of the stations, timed apart from the whole way.",
-        [(size_name(s), [(words, round(sum(stations[s][n] for n in names), 1)) for words, names in groups]) for s in sizes],
+        [(size_name(s), [(words, round(sum(stations[s].get(n, 0) for n in names), 1)) for words, names in groups]) for s in sizes],
         "TSC cycles a packet", left=70),
         (["size", "whole, min", "/ mean of in and out"] + list(stations[sizes[0]]),
          [[size_name(s), rows[s, "hub"]["cycles_min"], rows[s, "hub"]["ratio_one_way"]] + list(stations[s].values())

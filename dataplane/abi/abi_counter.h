@@ -147,7 +147,17 @@
 	X(DROP_BLOCK_WIREGUARD, DROP, "drop_block_wireguard",                                      \
 	  "source is on a drop list: WireGuard")                                                   \
 	X(DROP_BLOCK_PUBLISHED, DROP, "drop_block_published",                                      \
-	  "source is on a drop list: published services")
+	  "source is on a drop list: published services")                                          \
+	/* limit_in, limit_out */                                                                  \
+	X(DROP_LIMIT_RX_PACKETS, DROP, "drop_limit_rx_packets",                                    \
+	  "peer sends more packets than its limit (weir peer limit)")                              \
+	X(DROP_LIMIT_RX_BYTES, DROP, "drop_limit_rx_bytes",                                        \
+	  "peer sends more bytes than its limit")                                                  \
+	X(DROP_LIMIT_TX_PACKETS, DROP, "drop_limit_tx_packets",                                    \
+	  "more packets for a peer than its limit")                                                \
+	X(DROP_LIMIT_TX_BYTES, DROP, "drop_limit_tx_bytes",                                        \
+	  "more bytes for a peer than its limit")                                                  \
+	X(DROP_QUOTA, DROP, "drop_quota", "peer has used up its quota of the month")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

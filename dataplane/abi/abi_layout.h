@@ -9,6 +9,7 @@
 
 #include "abi_counter.h"
 #include "base_ip.h"
+#include "base_tokens.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -186,6 +187,7 @@ enum abi_cmd_type {
 	ABI_CMD_SYNC_BEGIN = 17,
 	ABI_CMD_SYNC_END = 18,
 	ABI_CMD_CHECK = 19,
+	ABI_CMD_PEER_LIMIT = 20,
 	ABI_N_CMD_TYPES
 };
 
@@ -213,6 +215,36 @@ struct abi_cmd_peer {
 	uint16_t flags;       /* 0 */
 };
 ABI_ASSERT_SIZE(struct abi_cmd_peer, 8);
+
+#define ABI_LIMIT_PACKETS_MAX     (UINT64_C(1) << 32)   /* a second, and at once */
+#define ABI_LIMIT_BYTES_MAX       UINT64_C(50000000000) /* a second: 400 Gbit/s */
+#define ABI_LIMIT_BYTES_BURST_MAX BASE_TOKENS_BURST_MAX /* at once */
+#define ABI_LIMIT_BYTES_BURST_MIN UINT64_C(9216)        /* the largest packet must fit */
+#define ABI_QUOTA_NONE            UINT64_MAX
+
+/* What may pass one way: rates a second, 0 = no limit, and bursts, 0 without a rate. Bytes are those
+ * of inner packets, without padding. */
+struct abi_limit_rate {
+	uint64_t packets;
+	uint64_t packets_burst;
+	uint64_t bytes;
+	uint64_t bytes_burst;
+};
+ABI_ASSERT_SIZE(struct abi_limit_rate, 32);
+
+/* What a peer may send (rx) and be sent (tx) through one worker; to every worker, each with its own
+ * ..._until: no packet passes any more once abi_limit.rx_used, tx_used or their sum has reached it.
+ * Nothing limited = the peer has no limits. */
+struct abi_cmd_peer_limit {
+	uint32_t peer;
+	uint32_t pad;
+	struct abi_limit_rate rx;
+	struct abi_limit_rate tx;
+	uint64_t rx_until; /* ABI_QUOTA_NONE = no quota, likewise */
+	uint64_t tx_until;
+	uint64_t total_until;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_peer_limit, 96);
 
 #define ABI_ROUTE_WORKER 0U /* writes the one table of routes that all workers read */
 
@@ -311,8 +343,8 @@ struct abi_cmd_check {
 ABI_ASSERT_SIZE(struct abi_cmd_check, 32 + 17 * 8);
 
 /* Sync begin and end have no payload. Between them control repeats its whole desired state (hub,
- * addresses, peers, routes, WAN routes, neighbours; not sessions); at the end the worker drops
- * whatever it holds of these that was not repeated, and sessions of peers that are gone. What is
+ * addresses, peers and their limits, routes, WAN routes, neighbours; not sessions); at the end the worker
+ * drops whatever it holds of these that was not repeated, and sessions of peers that are gone. What is
  * live stays live meanwhile. */
 
 /* ---- events: worker -> control ----------------------------------------------------------------- */
@@ -457,7 +489,8 @@ struct abi_session {
 	 * last looked: up to 100 ms late */
 	uint64_t last_receive_ns;
 	uint64_t last_send_ns;
-	uint8_t pad1[80];
+	uint32_t limits; /* ABI_LIMIT_...: those of the peer here */
+	uint8_t pad1[76];
 };
 ABI_ASSERT_OFFSET(struct abi_session, send_reserved, 32);
 ABI_ASSERT_OFFSET(struct abi_session, remote, 48);
@@ -529,6 +562,40 @@ struct abi_blob_status {
 	uint64_t hash;       /* abi_blob_hash() of it; 0 = none, or one that workers write to */
 };
 ABI_ASSERT_SIZE(struct abi_blob_status, 16);
+
+/* Limits of one peer on one worker, in abi_limit.flags and abi_session.limits. */
+#define ABI_LIMIT_RX    1U
+#define ABI_LIMIT_TX    2U
+#define ABI_LIMIT_QUOTA 4U
+
+/* One way of a limited peer's packets. */
+struct abi_limit_way {
+	struct base_tokens packets;
+	struct base_tokens bytes;
+	uint64_t refilled_ns;
+	uint64_t drops; /* packets that found too few tokens */
+};
+ABI_ASSERT_SIZE(struct abi_limit_way, ABI_LINE);
+
+/* What one worker let pass of a peer, and how much more it may. It lies here, and is written with
+ * each packet of a peer with limits, so that neither a kill of the worker nor of control loses a byte
+ * of a quota or gives a burst anew. Written by the worker that owns the peer's session; zero for a
+ * peer without limits. */
+struct abi_limit {
+	struct abi_limit_way rx;
+	struct abi_limit_way tx;
+	uint64_t rx_used; /* bytes of inner packets that passed; counted while there is a quota */
+	uint64_t tx_used;
+	uint64_t rx_until; /* as the last ABI_CMD_PEER_LIMIT said */
+	uint64_t tx_until;
+	uint64_t total_until;
+	uint64_t rx_drops; /* packets dropped for the quota */
+	uint64_t tx_drops;
+	uint32_t flags; /* ABI_LIMIT_... */
+	uint32_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_limit, 3 * ABI_LINE);
+ABI_ASSERT_OFFSET(struct abi_limit, rx_used, 2 * ABI_LINE);
 
 /* Written by the worker. */
 struct abi_worker_status {

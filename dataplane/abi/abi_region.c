@@ -2,7 +2,8 @@
  *
  *   page 0   header, port status          page 1   counters: exception thread, control
  *   then one block a worker, page-aligned: status, counters, ring indexes | commands | events |
- *   reports | sessions | receive_next of the sessions | peer counters | drops by peer and reason
+ *   reports | sessions | receive_next of the sessions | peer counters | drops by peer and reason |
+ *   limits of peers
  *
  * so that no page is written by two workers, and no line by both processes. */
 #include "abi_region.h"
@@ -73,10 +74,15 @@ static uint64_t drops_offset(uint32_t n_peers, uint32_t n_slots)
 	                     + n_peers * sizeof(struct abi_peer_counters));
 }
 
-static uint64_t worker_len(uint32_t n_peers, uint32_t n_slots)
+static uint64_t limits_offset(uint32_t n_peers, uint32_t n_slots)
 {
 	return round_up_page(drops_offset(n_peers, n_slots)
 	                     + abi_region_drop_pairs(n_peers) * sizeof(struct abi_drop_pair));
+}
+
+static uint64_t worker_len(uint32_t n_peers, uint32_t n_slots)
+{
+	return round_up_page(limits_offset(n_peers, n_slots) + n_peers * sizeof(struct abi_limit));
 }
 
 uint32_t abi_region_drop_pairs(uint32_t n_peers)
@@ -403,6 +409,14 @@ struct abi_peer_counters *abi_region_peer_counters(const struct abi_region *regi
 struct abi_drop_pair *abi_region_drops(const struct abi_region *region, uint32_t worker)
 {
 	return worker_part(region, worker, drops_offset(region->n_peers, region->n_slots));
+}
+
+struct abi_limit *abi_region_limit(const struct abi_region *region, uint32_t worker, uint32_t peer)
+{
+	assert(peer < region->n_peers);
+	return worker_part(region, worker,
+	                   limits_offset(region->n_peers, region->n_slots)
+	                           + peer * sizeof(struct abi_limit));
 }
 
 uint64_t *abi_region_worker_counters(const struct abi_region *region, uint32_t worker)

@@ -55,6 +55,7 @@ uint64_t *abi_region_receive_next(const struct abi_region *region, uint32_t work
 uint32_t abi_region_next_session(const struct abi_region *region, uint32_t worker, uint32_t slot);
 struct abi_peer_counters *abi_region_peer_counters(const struct abi_region *region, uint32_t worker,
                                                    uint32_t peer);
+struct abi_limit *abi_region_limit(const struct abi_region *region, uint32_t worker, uint32_t peer);
 
 /* The worker's drops by peer and reason, [abi_region_drop_pairs(n_peers)]. */
 struct abi_drop_pair *abi_region_drops(const struct abi_region *region, uint32_t worker);

@@ -30,6 +30,9 @@ void in_open_end(struct state *st, struct path_burst *b, const struct aead_op *o
  * endpoint, run the timers. Then check the inner packet: header, length, source. */
 void in_accept(struct state *st, struct path_burst *b);
 
+/* May the peer send so much? */
+void limit_in(struct state *st, struct path_burst *b);
+
 /* May this packet pass? */
 void policy(struct state *st, struct path_burst *b);
 
@@ -43,6 +46,9 @@ void out_parse(struct state *st, struct path_burst *b);
 
 /* Find the peer and its current session; another worker's go there. */
 void out_route(struct state *st, struct path_burst *b);
+
+/* May the peer be sent so much? */
+void limit_out(struct state *st, struct path_burst *b);
 
 /* Take counters, pad, and encrypt the whole burst at once. Empty packets are keepalives. */
 void out_seal(struct state *st, struct path_burst *b);

@@ -41,6 +41,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 		.mirror = abi_region_session(region, setup->id, 0),
 		.receive_next = abi_region_receive_next(region, setup->id, 0),
 		.peer_counters = abi_region_peer_counters(region, setup->id, 0),
+		.limits_of = abi_region_limit(region, setup->id, 0),
 		.current = setup->current,
 		.routes = setup->routes,
 		.blobs = setup->blobs,
@@ -103,6 +104,7 @@ void state_sync_end(struct state *st)
 	st->syncing = false;
 	state_route_sync_end(st);
 	state_peer_sweep(st);
+	state_limit_sweep(st);
 	state_address_sweep(st);
 	state_wan_sweep(st);
 }

@@ -18,6 +18,7 @@
 #include "state_current.h"
 #include "state_drop.h"
 #include "state_event.h"
+#include "state_limit.h"
 #include "state_peer.h"
 #include "state_route.h"
 #include "state_session.h"
@@ -72,6 +73,8 @@ struct state {
 	struct state_current *current;  /* [n_peers], shared by all workers */
 	struct state_peer *peers;       /* [n_peers] */
 	struct abi_peer_counters *peer_counters; /* [n_peers], in the region: this worker writes */
+	struct abi_limit *limits_of;             /* [n_peers], in the region: this worker writes */
+	uint32_t n_limited;                      /* peers that have limits */
 	uint32_t n_slots;
 	uint32_t n_peers;
 	uint32_t id;

@@ -16,7 +16,8 @@ struct state_peer {
 	uint64_t wanted_ns;  /* when control was last told that a session is wanted */
 	uint16_t keepalive_s;
 	uint8_t present;
-	uint8_t pad[5];
+	uint8_t limits;      /* ABI_LIMIT_... */
+	uint32_t limit_sync; /* sync that repeated them last */
 };
 _Static_assert(sizeof(struct state_peer) == 24, "");
 

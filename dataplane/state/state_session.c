@@ -102,6 +102,7 @@ static void start_session(struct state *st, struct state_session *session)
 	set_soft_times(session);
 	wg_timers_data_init(&session->timers, st->peers[session->peer].keepalive_s, st->now_ns);
 	link_session(st, session);
+	state_limit_apply(st, session);
 	if ((session->role == ABI_ROLE_INITIATOR || session->confirmed)
 	    && wg_keypair_may_send(session->birth_ns, session->send_counter, st->now_ns))
 		state_current_set(&st->current[session->peer], session->index, session->birth_ns);
@@ -195,8 +196,10 @@ void state_session_resume(struct state *st, uint32_t slot)
 		return;
 	receive_next = st->receive_next[slot];
 	/* Peers are told by control again soon; until then the session speaks for its own. */
-	if (mirror.peer < st->n_peers)
+	if (mirror.peer < st->n_peers) {
 		st->peers[mirror.peer].present = 1;
+		state_limit_resume(st, mirror.peer, mirror.limits);
+	}
 	if (!mirror_ok(st, slot, &mirror, receive_next)) {
 		clear_mirror(st, slot);
 		goto out;

@@ -55,7 +55,8 @@ struct state_session {
 	uint32_t header_of;    /* generation of state_wan the header was made in, 0 = stale */
 	uint8_t header_port;   /* WAN port that the header leaves on */
 	uint8_t header_len;    /* 58 or 78 bytes */
-	uint16_t pad1;
+	uint8_t tx_limits;     /* ABI_LIMIT_TX, ABI_LIMIT_QUOTA: the peer's */
+	uint8_t pad1;
 	/* line 2 */
 	uint8_t heard_v6[STATE_HEARD_V6];
 	uint64_t birth_ns;
@@ -83,7 +84,8 @@ struct state_session {
 	uint8_t pad5[40];
 	/* line 6, receive */
 	uint32_t index; /* 0 = slot is free */
-	uint32_t peer;
+	uint32_t peer : 24;
+	uint32_t rx_limits : 8;   /* ABI_LIMIT_RX, ABI_LIMIT_QUOTA: the peer's */
 	uint64_t receive_soft_ns; /* from then on the packet looks closer: not confirmed (0), rekey
 	                             due or expired */
 	uint8_t receive_key[32];
@@ -97,6 +99,7 @@ _Static_assert(offsetof(struct state_session, remote) == 256, "line 4");
 _Static_assert(offsetof(struct state_session, rekey_told_ns) == 320, "line 5");
 _Static_assert(offsetof(struct state_session, index) == 384, "line 6");
 _Static_assert(offsetof(struct state_session, window.words) == 448, "line 7");
+_Static_assert(ABI_PEERS_MAX <= 1U << 24, "24 bits for the peer");
 
 /* Make a session. The same one again changes nothing (a command may come twice); another one in the
  * slot is retired first. Returns 0, -EINVAL (index, peer, role or port out of range, not ours),

@@ -197,6 +197,7 @@ static const uint16_t payload_len[ABI_N_CMD_TYPES] = {
 	[ABI_CMD_INJECT] = sizeof(struct abi_cmd_inject),
 	[ABI_CMD_BARRIER] = sizeof(struct abi_cmd_barrier),
 	[ABI_CMD_CHECK] = sizeof(struct abi_cmd_check),
+	[ABI_CMD_PEER_LIMIT] = sizeof(struct abi_cmd_peer_limit),
 };
 
 /* A command's payload, aligned. */
@@ -213,6 +214,7 @@ union worker_cmd {
 	struct abi_cmd_inject inject;
 	struct abi_cmd_barrier barrier;
 	struct abi_cmd_check check;
+	struct abi_cmd_peer_limit limit;
 };
 
 static int apply(struct worker *w, struct path_burst *b, uint16_t type, union worker_cmd *cmd)
@@ -226,6 +228,8 @@ static int apply(struct worker *w, struct path_burst *b, uint16_t type, union wo
 		return apply_peer_put(w, &cmd->peer);
 	case ABI_CMD_PEER_DROP:
 		return apply_peer_drop(w, &cmd->peer);
+	case ABI_CMD_PEER_LIMIT:
+		return state_limit_put(&w->st, &cmd->limit);
 	case ABI_CMD_ROUTE_PUT:
 		return apply_route_put(w, &cmd->route);
 	case ABI_CMD_ROUTE_DROP:

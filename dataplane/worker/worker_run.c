@@ -32,6 +32,7 @@ static void seal_burst(struct worker *w, struct path_burst *b)
 static void go_on_in(struct state *st, struct path_burst *b)
 {
 	in_accept(st, b);
+	limit_in(st, b);
 	policy(st, b);
 	in_deliver(st, b);
 }
@@ -48,6 +49,7 @@ static void go_in(struct worker *w, struct path_burst *b)
 static void go_out(struct worker *w, struct path_burst *b)
 {
 	out_route(&w->st, b);
+	limit_out(&w->st, b);
 	seal_burst(w, b);
 	out_wrap(&w->st, b);
 }

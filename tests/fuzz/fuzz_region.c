@@ -34,6 +34,8 @@ static void touch(const struct abi_region *region)
 			+ sizeof(struct abi_session) - 1,
 		(const uint8_t *)abi_region_peer_counters(region, worker, region->n_peers - 1)
 			+ sizeof(struct abi_peer_counters) - 1,
+		(const uint8_t *)abi_region_limit(region, worker, region->n_peers - 1)
+			+ sizeof(struct abi_limit) - 1,
 		(const uint8_t *)(abi_region_worker_counters(region, worker) + ABI_COUNTERS_LEN)
 			- 1,
 	};

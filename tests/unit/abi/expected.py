@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-HEADERS = ("base/base_ip.h", "abi/abi_layout.h", "abi/abi_rendezvous.h")
+HEADERS = ("base/base_ip.h", "base/base_tokens.h", "abi/abi_layout.h", "abi/abi_rendezvous.h")
 # Private to a process, although they stand in a shared header.
 NOT_SHARED = {"abi_fds"}
 
