@@ -32,18 +32,22 @@ lab_up() {
 	local ns
 	for ns in internet hub office nat home; do net_ns "$ns" || return 1; done
 	net_exec internet sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-	net_exec nat sysctl -qw net.ipv4.ip_forward=1
 
 	lab_wire hub wan0 hub0 203.0.113 2001:db8:1 || return 1 # addresses go to weir's TAP
 	lab_wire office eth0 office0 198.51.100 2001:db8:2 || return 1
 	lab_leaf_address office eth0 198.51.100 2001:db8:2
+	lab_behind_nat home
+}
+
+# lab_behind_nat NS: reaches the internet through nat, which masquerades.
+lab_behind_nat() {
+	net_exec nat sysctl -qw net.ipv4.ip_forward=1
 	lab_wire nat eth0 nat0 192.0.2 2001:db8:3 || return 1
 	lab_leaf_address nat eth0 192.0.2 2001:db8:3
-
-	net_link nat lan0 home eth0 || return 1
+	net_link nat lan0 "$1" eth0 || return 1
 	net_ip nat addr add 192.168.7.1/24 dev lan0
-	net_ip home addr add 192.168.7.2/24 dev eth0
-	net_ip home route add default via 192.168.7.1
+	net_ip "$1" addr add 192.168.7.2/24 dev eth0
+	net_ip "$1" route add default via 192.168.7.1
 	net_exec nat nft 'table ip nat { chain post { type nat hook postrouting priority srcnat; oifname "eth0" masquerade; }; }' || return 1
 	net_exec nat sysctl -qw net.netfilter.nf_conntrack_udp_timeout="${LAB_NAT_UDP_TIMEOUT:-30}" \
 		net.netfilter.nf_conntrack_udp_timeout_stream="${LAB_NAT_UDP_TIMEOUT:-30}" 2>/dev/null || true
@@ -119,6 +123,17 @@ lab_client() {
 			sed "s|^PrivateKey *=.*|PrivateKey = $private|" >"$net_dir/$ns-quick.conf"
 	) || return 1
 	net_wg_quick "$ns" "$ns" "$net_dir/$ns-quick.conf"
+}
+
+# lab_client_refresh NS: give its client the AllowedIPs that grants connect it with now, and their routes.
+lab_client_refresh() {
+	local ns=$1 device route ips
+	device=$(net_wg_device "$ns")
+	ips=$(lab_cli peer config "$ns" | sed -n 's/^AllowedIPs *= *//p' | tr -d ' ')
+	[ -n "$ips" ] && net_exec "$ns" wg set "$device" peer "$(net_exec "$ns" wg show "$device" peers)" allowed-ips "$ips" || return 1
+	net_ip "$ns" route flush dev "$device"
+	net_ip "$ns" -6 route flush dev "$device"
+	for route in ${ips//,/ }; do net_ip "$ns" route replace "$route" dev "$device" || return 1; done
 }
 
 lab_pid() { # lab_pid control|dataplane: of the running hub, from weir status
