@@ -2,7 +2,7 @@
 # The spokes of the zero-trust tests, over tap.sh: one hub and, each in a namespace on the "internet" with a
 # stock WireGuard client,
 #
-#   laptop 10.77.0.2   app 10.77.0.3   metrics 10.77.0.4   collector 10.77.0.5
+#   laptop 10.77.0.2   app 10.77.0.3   metrics 10.77.0.4   collector 10.77.0.5 (behind NAT)
 #   gate   10.77.0.6, with lan (192.168.50.2) and other (192.168.60.2) behind it
 #
 # Their AllowedIPs are the whole tunnel net (and the gateway's), so that it is the hub that refuses.
@@ -13,10 +13,11 @@ declare -A rig_ip=([hub]=10.77.0.1 [laptop]=10.77.0.2 [app]=10.77.0.3 [metrics]=
 
 rig_up() {
 	local ns n=10
-	for ns in internet hub "${rig_spokes[@]}" lan other; do net_ns "$ns" || return 1; done
+	for ns in internet hub nat "${rig_spokes[@]}" lan other; do net_ns "$ns" || return 1; done
 	net_exec internet sysctl -qw net.ipv4.ip_forward=1
 	lab_wire hub wan0 hub0 203.0.113 2001:db8:1 || return 1
-	for ns in "${rig_spokes[@]}"; do
+	lab_behind_nat collector || return 1
+	for ns in laptop app metrics gate; do
 		lab_wire "$ns" eth0 "${ns}0" "198.51.$n" "2001:db8:$n" || return 1
 		lab_leaf_address "$ns" eth0 "198.51.$n" "2001:db8:$n"
 		n=$((n + 1))
@@ -93,7 +94,6 @@ unheard() {
 drops_are() { [ "$(drops)" = "$1" ]; }
 peer_drops_are() { [ "$(peer_drops "$1")" = "$2" ]; }
 
-rig_in_force() { lab_cli status | grep -q '^policy .* in force'; } # every worker uses the policy; for net_wait
+rig_in_force() { lab_cli status | grep -qE '^policy .* (in force|not enforced)'; } # every worker uses the policy; for net_wait
 grant() { lab_cli grant add "$@"; }
-unrig_in_force() { lab_cli status | grep -q '^policy .* in force'; } # every worker uses the policy; for net_wait
-grant() { lab_cli grant remove "$1"; }
+ungrant() { lab_cli grant remove "$1"; }

@@ -2,11 +2,12 @@
 """What spokes send and listen to in the tests of the policy. Runs inside a namespace.
 
   spoke.py serve PORT...              TCP and UDP echo on every address; TCP sends "hello\n" first
-  spoke.py stream PORT                TCP that sends without end
+  spoke.py stream PORT                TCP that sends without end, as an answer over HTTP
   spoke.py reach WHAT...              WHAT is tcp:ADDRESS:PORT=SAYS or udp:...: connect and read
                                       "hello", or send and await the echo, all at once; SAYS is what
                                       must come of it: open, refused or silent
   spoke.py drink ADDRESS PORT FILE    read for ever, a line "time bytes" into FILE every 20 ms
+  spoke.py sip FILE                   the same from standard input
   spoke.py send PACKET...             packets through a raw socket, as they are
   spoke.py hex PACKET                 the same as hexadecimal digits
 
@@ -115,6 +116,13 @@ def echo_udp(server):
 
 def flood(client):
     with client:
+        client.settimeout(0.2)
+        try:
+            client.recv(65536)  # a request, if one comes
+        except TimeoutError:
+            pass
+        client.settimeout(None)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n")
         while True:
             client.sendall(b"x" * 65536)
 
@@ -182,15 +190,20 @@ def reach(texts):
         sys.exit("\n".join(wrong))
 
 
-def drink(address, port, path):
+def swallow(read, path):
     total, last = 0, 0.0
-    with socket.create_connection((address, port), timeout=5) as client, open(path, "w", encoding="ascii") as file:
-        client.settimeout(None)
-        while data := client.recv(1 << 20):
+    with open(path, "w", encoding="ascii") as file:
+        while data := read(1 << 20):
             total += len(data)
             if time.time() - last >= 0.02:
                 last = time.time()
                 print(f"{last:.3f} {total}", file=file, flush=True)
+
+
+def drink(address, port, path):
+    with socket.create_connection((address, port), timeout=5) as client:
+        client.settimeout(None)
+        swallow(client.recv, path)
 
 
 def main(words):
@@ -203,6 +216,8 @@ def main(words):
         reach(rest)
     elif verb == "drink":
         drink(rest[0], int(rest[1]), rest[2])
+    elif verb == "sip":
+        swallow(sys.stdin.buffer.read1, rest[0])
     elif verb == "send":
         send(rest)
     elif verb == "hex":
