@@ -864,8 +864,15 @@ def a_trace_explains_every_step(hub):
     hub.refused(1, 'no peer is called "bob"', "trace", "--peer", "alice", "--to", "bob", *tcp)
     hub.refused(1, "must be an IP address", "trace", "--peer", "alice", "--to-address", "x", *tcp)
     text = hub.ok("trace", "--peer", "alice", "--to", "hub", "--proto", "icmp")
-    assert "is the hub's own" in text and "10.77.0.1" in text and "ALLOWED" in text, text
-    hub.ok("trace", "--peer", "hub", "--to", "branch", *tcp)
+    assert "is the hub's own" in text and "DROPPED: policy_no_destination" in text, text
+    reply, steps = trace("--peer", "alice", "--to", "branch", *tcp)
+    assert (reply["grant"], steps["policy"], reply["reason"]) == ("web", "passes", "no_session"), reply
+    assert trace("--peer", "branch", "--to", "alice", *tcp)[0]["reason"] == "policy_no_source"
+    assert trace("--peer", "alice", "--to", "branch", "--proto", "tcp", "--port",
+                 "22")[0]["reason"] == "policy_no_grant"
+    assert trace("--peer", "hub", "--to", "branch", *tcp)[1]["policy"] == "passes"
+    hub.ok("grant", "add", "all", "--who", "peer:alice", "--to", "hub", "--protocol", "icmp")
+    assert "ALLOWED: all" in hub.ok("trace", "--peer", "alice", "--to", "hub", "--proto", "icmp")
 
 
 TESTS = [value for name, value in list(globals().items())
