@@ -117,6 +117,12 @@ void model_destroy(struct model *model)
 	free(model);
 }
 
+void model_caller_set(struct model *model, uid_t uid, pid_t pid)
+{
+	model->caller.uid = uid;
+	model->caller.pid = pid;
+}
+
 static const struct model_method *find_method(const char *name)
 {
 	for (size_t i = 0; i < model_n_methods; i++)

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct config;
 struct edge;
@@ -55,6 +56,9 @@ void model_destroy(struct model *model); /* NULL is fine */
 void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason);
 /* Every worker uses the drop lists of this generation (err 0), or they were refused: why. */
 void model_block_done(struct model *model, uint64_t generation, int err, const char *reason);
+
+/* Who asks for the operations that follow: what is logged of them names it. */
+void model_caller_set(struct model *model, uid_t uid, pid_t pid);
 
 /* Run one operation. params is an object or NULL (none), borrowed.
  * Returns 0 with *result, or -errno with *error = {"code", "message", "field" (string or null)};

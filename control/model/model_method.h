@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct event;
 
@@ -81,6 +82,10 @@ struct model_block {
 
 struct model {
 	struct model_setup setup;
+	struct {
+		uid_t uid;
+		pid_t pid;
+	} caller; /* of the operation under way, for the log */
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;

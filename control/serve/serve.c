@@ -34,6 +34,7 @@ static const struct timeval write_timeout = {30, 0};
 struct connection {
 	struct serve *serve;
 	struct bufferevent *bev;
+	struct ucred client;
 	bool is_closing; /* once what was written is out */
 	bool is_at_end;  /* the client has shut its side down, and still reads */
 	size_t n_looked; /* bytes of the input in which there is no end of a line */
@@ -195,10 +196,12 @@ static void answer(struct connection *connection, json_t *request)
 	json_t *result = NULL;
 	json_t *error = NULL;
 	json_t *reply;
-	int err = model_call(connection->serve->model,
-	                     json_string_value(json_object_get(request, "method")), params, &result,
-	                     &error);
+	int err;
 
+	model_caller_set(connection->serve->model, connection->client.uid, connection->client.pid);
+	err = model_call(connection->serve->model,
+	                 json_string_value(json_object_get(request, "method")), params, &result,
+	                 &error);
 	reply = err < 0 ? json_pack("{s:O?, s:o}", "id", id, "error", error)
 	                : json_pack("{s:O?, s:o}", "id", id, "result", result);
 	if (send_json(connection, reply) < 0)
@@ -305,14 +308,13 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 /* ---- accepting ---------------------------------------------------------------------------------- */
 
-static bool is_allowed(int fd)
+static bool is_allowed(int fd, struct ucred *client)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*client);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, client, &len) < 0)
 		return false;
-	return peer.uid == 0 || peer.uid == geteuid();
+	return client->uid == 0 || client->uid == geteuid();
 }
 
 static void log_limited(struct serve *serve, const char *message)
@@ -354,7 +356,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	bufferevent_set_max_single_read(bev, READ_LEN_MAX);
 	bufferevent_set_timeouts(bev, &idle_timeout, &write_timeout);
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
-	if (!is_allowed(fd)) {
+	if (!is_allowed(fd, &connection->client)) {
 		log_limited(serve, "client refused: neither root nor the user of weir");
 		send_last(connection, "not_allowed", "only root and the user of weir may do this");
 	}

@@ -59,6 +59,7 @@ void watch_destroy(struct watch *watch)
 {
 	if (!watch)
 		return;
+	watch__capture_end(watch, "control ends");
 	if (watch->timer)
 		event_free(watch->timer);
 	if (watch->flush)
@@ -86,7 +87,7 @@ void watch_attached(struct watch *watch)
 }
 
 /* The same moment on the other clock. */
-static uint64_t wall_of(uint64_t monotonic_ns, uint64_t now_ns)
+uint64_t watch__wall_of(uint64_t monotonic_ns, uint64_t now_ns)
 {
 	uint64_t wall_ns = base_time_wall_ns();
 
@@ -101,7 +102,7 @@ void watch_drop_in(struct watch *watch, uint32_t worker, const struct abi_report
 
 	*kept = (struct watch_drop){
 		.number = ++watch->newest,
-		.wall_ns = wall_of(drop->time_ns, now_ns),
+		.wall_ns = watch__wall_of(drop->time_ns, now_ns),
 		.worker = worker,
 		.drop = *drop,
 	};

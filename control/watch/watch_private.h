@@ -28,8 +28,11 @@ struct watch_open {
 	uint32_t reason;
 };
 
+struct watch_capture;
+
 struct watch {
 	struct watch_setup setup;
+	struct watch_capture *capture; /* NULL = none */
 	struct event *timer;
 	struct event *flush;
 	bool knows_counts; /* the pairs' counts of before were read */
@@ -47,5 +50,11 @@ struct watch {
 /* watch_log.c: one sample to the log, if there is room; and what was left out. now_ns is monotonic. */
 void watch__log_drop(struct watch *watch, const struct watch_drop *drop, uint64_t now_ns);
 void watch__log_flush(struct watch *watch, uint64_t now_ns);
+
+/* watch.c: the same moment on the other clock. */
+uint64_t watch__wall_of(uint64_t monotonic_ns, uint64_t now_ns);
+
+/* watch_capture.c: it is over, if there is one. */
+void watch__capture_end(struct watch *watch, const char *why);
 
 #endif

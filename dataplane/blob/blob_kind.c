@@ -1,5 +1,6 @@
 /* What each kind of blob must be before a worker sees it. A new kind gets its line here, its pointer in
  * worker/worker_blob.c, and nothing else. */
+#include "abi_capture.h"
 #include "blob.h"
 #include "block_table.h"
 #include "policy_table.h"
@@ -37,5 +38,12 @@ const struct blob_kind blob_kinds[ABI_N_BLOBS] = {
 			.len_max = BLOCK_TABLE_LEN_MAX,
 			.check = check_block,
 		},
-	[ABI_BLOB_CAPTURE] = {.name = "capture"},
+	[ABI_BLOB_CAPTURE] =
+		{
+			.name = "capture",
+			.seals = F_SEAL_SHRINK | F_SEAL_GROW,
+			.is_written = true,
+			.len_max = ABI_CAPTURE_LEN_MAX,
+			.check = abi_capture_check,
+		},
 };

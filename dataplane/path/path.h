@@ -79,6 +79,12 @@ void inject_keepalives(struct state *st, struct path_burst *b);
 /* Empty to_kernel into the exception thread's ring, to_control and the events into control's. */
 void punt(struct state *st);
 
+/* Somebody looks at packets: copy those of a burst whose sessions are known (way: FROM_PEER or TO_PEER),
+ * or one that is dropped, as its sample describes it: data[len] from its IP header on. */
+void capture_burst(struct state *st, const struct path_burst *b, enum abi_capture_way way);
+void capture_drop(struct state *st, const struct abi_report_drop *drop, const uint8_t *data,
+                  uint32_t len);
+
 /* Empty to_worker[] into the mesh. */
 void handoff(struct state *st);
 

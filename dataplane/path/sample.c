@@ -85,15 +85,6 @@ static void read_ip(struct abi_report_drop *out, const uint8_t *ip, size_t room)
 		read_v6(out, ip, room);
 }
 
-static void read_frame(struct abi_report_drop *out, const struct rte_mbuf *mbuf)
-{
-	const uint8_t *frame = rte_pktmbuf_mtod(mbuf, const uint8_t *);
-
-	out->len = mbuf->data_len;
-	if (mbuf->data_len > PATH_ETHER_LEN)
-		read_ip(out, frame + PATH_ETHER_LEN, mbuf->data_len - PATH_ETHER_LEN);
-}
-
 /* Out of the hub, the session is the receiver's, who was found by route. */
 static bool is_on_its_way_out(const struct path_pkt *p)
 {
@@ -107,30 +98,55 @@ static uint32_t sender(const struct path_pkt *p)
 	return p->handed_by != 0 ? ABI_PEER_NONE : ABI_PEER_HUB;
 }
 
+/* What is shown of it, from an IP header on: the packet, or what is behind the frame's Ethernet header. */
+struct shown {
+	const uint8_t *data;
+	uint32_t len;
+};
+
+static struct shown shown_of(const struct path_pkt *p, bool outer)
+{
+	const struct rte_mbuf *mbuf = p->mbuf;
+
+	if (!outer)
+		return (struct shown){p->data, p->len};
+	if (mbuf->data_len < PATH_ETHER_LEN)
+		return (struct shown){p->data, 0};
+	return (struct shown){
+		rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, PATH_ETHER_LEN),
+		mbuf->data_len - PATH_ETHER_LEN,
+	};
+}
+
+static uint8_t flags_of(bool outer, bool leaves)
+{
+	if (outer)
+		return ABI_DROP_OUTER;
+	return leaves ? ABI_DROP_TO_PEER : 0;
+}
+
 void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter)
 {
 	bool leaves = is_on_its_way_out(p);
 	bool outer = is_outer[counter] || (counter == ABI_COUNTER_DROP_SESSION_EXPIRED && !leaves);
-	struct abi_report_drop sample;
-	uint32_t peer = outer ? ABI_PEER_NONE : sender(p);
-
-	if (likely(!state_drop_note(st, peer, counter, &sample)))
-		return;
-	sample = (struct abi_report_drop){
+	struct abi_report_drop sample = {
 		.time_ns = st->now_ns,
-		.count = sample.count,
-		.place = sample.place,
-		.peer = peer,
+		.peer = outer ? ABI_PEER_NONE : sender(p),
 		.reason = counter,
-		.len = p->len,
-		.flags = outer    ? ABI_DROP_OUTER
-	                 : leaves ? ABI_DROP_TO_PEER
-	                          : 0,
+		.flags = flags_of(outer, leaves),
 	};
-	if (outer)
-		read_frame(&sample, p->mbuf);
-	else
-		read_ip(&sample, p->data, p->len);
+	bool is_due = state_drop_note(st, sample.peer, counter, &sample);
+	struct shown shown;
+
+	if (likely(!is_due && !(st->capture.head.what & ABI_CAPTURE_DROPS)))
+		return;
+	shown = shown_of(p, outer);
+	if (st->capture.head.what & ABI_CAPTURE_DROPS)
+		capture_drop(st, &sample, shown.data, shown.len);
+	if (!is_due)
+		return;
+	sample.len = shown.len;
+	read_ip(&sample, shown.data, shown.len);
 	/* Full: a sample the less, and the next one bears the count. */
 	(void)!abi_ring_push(&st->report_ring, ABI_REPORT_DROP, &sample, sizeof(sample), NULL);
 }

@@ -14,6 +14,7 @@
 #include "port_link.h"
 #include "state_address.h"
 #include "state_blob.h"
+#include "state_capture.h"
 #include "state_check.h"
 #include "state_current.h"
 #include "state_drop.h"
@@ -114,6 +115,7 @@ struct state {
 	struct abi_ring_end event_ring;
 	struct abi_ring_end report_ring; /* control does not sleep on it */
 	struct state_drops drops;
+	struct state_capture capture; /* as of this turn */
 	bool wake_control;       /* an event was pushed while control sleeps: the worker kicks it */
 	bool wake_exception;     /* the same for the exception thread */
 	uint32_t wake_workers;   /* and for workers, one bit each */

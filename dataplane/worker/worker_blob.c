@@ -4,30 +4,40 @@
 #include "worker_private.h"
 
 /* Say what is in use, for whoever compares it with what should be: hash first, so that a reader who finds
- * a generation finds its hash, or a newer one. */
-static void publish(struct worker *w, enum abi_blob kind, const struct state_blob *blob)
+ * a generation finds its hash, or a newer one. Returns true when it is another than before. */
+static bool publish(struct worker *w, enum abi_blob kind, const struct state_blob *blob)
 {
 	struct abi_blob_status *status = &w->status->blobs[kind];
 	uint64_t generation = blob ? blob->generation : 0;
 
 	if (likely(generation == w->blob_generations[kind]))
-		return;
+		return false;
 	w->blob_generations[kind] = generation;
 	__atomic_store_n(&status->hash, blob ? blob->hash : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&status->generation, generation, __ATOMIC_RELEASE);
+	return true;
 }
 
 static void *take(struct worker *w, enum abi_blob kind)
 {
 	const struct state_blob *blob = state_blob_get(w->st.blobs, kind);
 
-	publish(w, kind, blob);
+	(void)publish(w, kind, blob);
 	return blob ? blob->data : NULL;
+}
+
+/* What we have of it is our own copy, so it is looked at only when it is another. */
+static void take_capture(struct worker *w)
+{
+	const struct state_blob *blob = state_blob_get(w->st.blobs, ABI_BLOB_CAPTURE);
+
+	if (unlikely(publish(w, ABI_BLOB_CAPTURE, blob)))
+		state_capture_set(&w->st.capture, blob, w->setup.id);
 }
 
 void worker__blob_take(struct worker *w)
 {
 	w->st.policy = take(w, ABI_BLOB_POLICY);
 	w->st.block = take(w, ABI_BLOB_BLOCK);
-	(void)take(w, ABI_BLOB_CAPTURE);
+	take_capture(w);
 }

@@ -32,6 +32,8 @@ static void seal_burst(struct worker *w, struct path_burst *b)
 static void go_on_in(struct state *st, struct path_burst *b)
 {
 	in_accept(st, b);
+	if (unlikely(st->capture.head.what & ABI_CAPTURE_PACKETS))
+		capture_burst(st, b, ABI_CAPTURE_FROM_PEER);
 	limit_in(st, b);
 	policy(st, b);
 	in_deliver(st, b);
@@ -50,6 +52,8 @@ static void go_out(struct worker *w, struct path_burst *b)
 {
 	out_route(&w->st, b);
 	limit_out(&w->st, b);
+	if (unlikely(w->st.capture.head.what & ABI_CAPTURE_PACKETS))
+		capture_burst(&w->st, b, ABI_CAPTURE_TO_PEER);
 	seal_burst(w, b);
 	out_wrap(&w->st, b);
 }

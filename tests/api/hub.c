@@ -79,6 +79,24 @@ static void drops_make(struct watch *watch)
 	watch_drop_in(watch, 0, &drop);
 }
 
+/* What a worker sees of each capture: as much as it puts in at once. */
+static void packets_make(void)
+{
+	static struct abi_capture_packet packets[] = {
+		{.peer = 0, .way = ABI_CAPTURE_FROM_PEER, .len = 100},
+		{.peer = 0, .way = ABI_CAPTURE_TO_PEER, .len = 61},
+		{.peer = ABI_PEER_NONE,
+	         .way = ABI_CAPTURE_DROPPED,
+	         .reason = ABI_COUNTER_DROP_AUTH,
+	         .len = 28},
+	};
+
+	for (size_t i = 0; i < BASE_ARRAY_LEN(packets); i++)
+		packets[i].time_ns = base_time_monotonic_ns();
+	fake.captured = packets;
+	fake.n_captured = BASE_ARRAY_LEN(packets);
+}
+
 int main(int argc, char **argv)
 {
 	struct event_base *base = event_base_new();
@@ -116,6 +134,7 @@ int main(int argc, char **argv)
 	if (watch_create(&watch_setup, &watch) < 0)
 		return fail(error);
 	drops_make(watch);
+	packets_make();
 
 	struct model_setup setup = {
 		.base = base,

@@ -13,7 +13,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zlib
+
+import pcapng
 
 HUB, WEIR, GENERATE, METHODS, COMPLETION = sys.argv[1:6]
 KEY = "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
@@ -873,6 +876,58 @@ def a_trace_explains_every_step(hub):
     assert trace("--peer", "hub", "--to", "branch", *tcp)[1]["policy"] == "passes"
     hub.ok("grant", "add", "all", "--who", "peer:alice", "--to", "hub", "--protocol", "icmp")
     assert "ALLOWED: all" in hub.ok("trace", "--peer", "alice", "--to", "hub", "--proto", "icmp")
+
+
+def a_capture_is_a_pcapng_file(hub):
+    """Each capture of this hub gets a packet from branch, one to it, and a drop that is nobody's."""
+    path = os.path.join(hub.dir, "x.pcapng")
+    begin = time.time_ns()
+    run = hub.weir("capture", "--snaplen", "64", "--count", "3", "--write", path)
+    assert run.returncode == 0 and "3 packets written, 0 lost" in run.stderr, run.stderr
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with open(path, "rb") as file:
+        interface, packets, statistics = pcapng.read(file.read())
+    assert interface == {"link": 101, "snaplen": 64, "name": "weir"}, interface
+    assert statistics == {"received": 3, "dropped": 0}, statistics
+    assert [(len(p["data"]), p["len"], p["way"]) for p in packets] == [
+        (64, 100, "in"), (61, 61, "out"), (28, 28, "in")], packets
+    assert [p["comment"] for p in packets] == [
+        "from peer branch", "to peer branch",
+        "dropped: auth: data message failed authentication; from peer -"], packets
+    assert all(p["data"] == bytes(range(len(p["data"]))) for p in packets)
+    assert all(abs(p["ns"] - begin) < 60e9 for p in packets), packets
+    # the file is not written over; what is not there is told
+    hub.refused(1, "File exists", "capture", "--write", path)
+    hub.refused(1, 'no peer is called "bob"', "capture", "--peer", "bob", "--write",
+                os.path.join(hub.dir, "y"))
+    hub.refused(2, "--write", "capture")
+    # by time, to standard output
+    run = subprocess.run([WEIR, "-s", hub.socket, "capture", "--seconds", "1", "--peer", "branch",
+                          "--write", "-"], capture_output=True, timeout=20, check=True)
+    assert len(pcapng.read(run.stdout)[1]) == 3 and b"time is up" in run.stderr, run.stderr
+
+
+def a_capture_ends_when_it_is_told_to_or_its_reader_is_gone(hub):
+    def start():
+        return subprocess.Popen([WEIR, "-s", hub.socket, "capture", "--write", "-"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    with start() as reader:
+        head = os.read(reader.stdout.fileno(), 4096)
+        hub.refused(1, "one capture at a time", "capture", "--write", os.path.join(hub.dir, "y"))
+        reader.send_signal(signal.SIGINT)
+        rest, said = reader.communicate(timeout=20)
+        assert reader.returncode == 0 and b"stopped" in said, said
+        assert len(pcapng.read(head + rest)[1]) == 3
+    with start() as reader:
+        os.read(reader.stdout.fileno(), 1)
+        reader.kill()
+        reader.communicate()
+    end, n = time.monotonic() + 20, 0
+    while hub.weir("capture", "--count", "1", "--write", f"{hub.dir}/y{n}").returncode != 0:
+        assert time.monotonic() < end, "the capture of a reader that is gone goes on"
+        time.sleep(0.2)
+        n += 1
 
 
 TESTS = [value for name, value in list(globals().items())

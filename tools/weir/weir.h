@@ -84,6 +84,13 @@ void weir_show_drop(const json_t *drop);
 bool weir_follow_wanted(const struct weir_line *line);
 int weir_follow(const struct weir_line *line, const char *socket_path);
 
+/* weir_capture.c: capture. Returns an exit code. */
+bool weir_capture_wanted(const struct weir_line *line);
+int weir_capture(const struct weir_line *line, const char *socket_path);
+
+/* weir_qr.c: a new file for the owner alone; NULL with errno, also when something is there. */
+FILE *weir_create(const char *path);
+
 /* weir_main.c: say why the hub did not do it; r, error and why are weir_ask()'s. */
 void weir_fail(const struct weir_line *line, int r, const json_t *error, const char *why);
 

@@ -302,7 +302,9 @@ static int check_required(struct weir_line *line)
 	for (size_t i = 0; i < line->command->n_arguments; i++) {
 		const struct weir_argument *argument = &line->command->arguments[i];
 
-		if (argument->required && !json_object_get(line->params, argument->name))
+		if (argument->required
+		    && !json_object_get(argument->local ? line->local : line->params,
+		                        argument->name))
 			return wrong(line, "%s is missing, must be %s", label(argument),
 			             argument->allowed);
 	}

@@ -17,8 +17,8 @@ static bool is_set(const json_t *object, const char *name)
 	return json_object_get(object, name) != NULL;
 }
 
-/* The picture holds secrets: made new, readable for its owner alone. */
-static FILE *create(const char *path)
+/* For what holds secrets: made new, readable for its owner alone. */
+FILE *weir_create(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -46,7 +46,7 @@ int weir_qr_prepare(const struct weir_line *line, struct weir_qr *out, char *why
 	}
 	if (!out->path)
 		return WEIR_DONE;
-	out->file = create(out->path);
+	out->file = weir_create(out->path);
 	if (out->file)
 		return WEIR_DONE;
 	snprintf(why, why_len, "--qr-png: %s: %s", out->path, strerror(errno));

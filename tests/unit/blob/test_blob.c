@@ -194,7 +194,8 @@ static void what_is_refused_leaves_the_old_one_in_force(void **state)
 	refused(ABI_BLOB_POLICY, 0, abi_blob_make("test", table, len), EINVAL, "generation 0");
 	refused(ABI_BLOB_POLICY, 3, abi_blob_make("test", other, other_len), EEXIST,
 	        "generation 3 is in force with another content");
-	refused(ABI_BLOB_CAPTURE, 5, abi_blob_make("test", table, len), ENOTSUP, "no such blob");
+	/* workers would write to it, and this one is sealed against that */
+	refused(ABI_BLOB_CAPTURE, 5, abi_blob_make("test", table, len), EPERM, "mapped");
 	table[0] ^= 1;
 	refused(ABI_BLOB_POLICY, 5, abi_blob_make("test", table, len), EPROTO,
 	        "not a policy table");

@@ -3,12 +3,16 @@
 #ifndef FAKES_H
 #define FAKES_H
 
+#include "abi_capture.h"
 #include "edge.h"
 #include "program.h"
 #include "session.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define FAKE_PEERS  64
 #define FAKE_ROUTES 128
@@ -37,6 +41,10 @@ static struct {
 	uint64_t drop_count[2][1024];
 	struct program_drops drops[8];
 	uint32_t n_drops;
+	/* packets that a worker puts into a capture as soon as it begins */
+	const struct abi_capture_packet *captured;
+	uint32_t n_captured;
+	bool captures;
 	/* edge */
 	struct edge_service service[FAKE_PEERS];
 	char pem[FAKE_PEERS][4096];
@@ -185,6 +193,34 @@ int program_drops_each(const struct program *program, program_drops_fn *fn, void
 	for (uint32_t i = 0; i < fake.n_drops && r == 0; i++)
 		r = fn(arg, &fake.drops[i]);
 	return r;
+}
+
+/* A worker that sees a capture, once: number 1, of two. Bytes of a packet are its own numbers. */
+int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64_t generation)
+{
+	struct abi_capture capture;
+	struct abi_capture_end end;
+	struct stat st;
+	uint8_t bytes[256];
+	void *data;
+
+	(void)program;
+	fake.captures = kind == ABI_BLOB_CAPTURE && fd >= 0;
+	if (fd < 0)
+		return 0;
+	if (generation == 0 || fstat(fd, &st) < 0)
+		return -EINVAL;
+	for (uint32_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)i;
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (data == MAP_FAILED)
+		return -errno;
+	if (abi_capture_open(data, (size_t)st.st_size, 1, &capture, &end))
+		for (uint32_t i = 0; i < fake.n_captured; i++)
+			(void)!abi_capture_put(&end, &fake.captured[i], bytes);
+	munmap(data, (size_t)st.st_size);
+	return 0;
 }
 
 /* Readings that tell each other apart. */
