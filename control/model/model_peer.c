@@ -66,20 +66,20 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 	bool active = !row->disabled && state.last_handshake_wall_ns != 0
 	              && now_ns - state.last_handshake_wall_ns < ACTIVE_FOR_NS;
 
-	return json_pack("{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
-	                 " s:I, s:I, s:I, s:I, s:I}",
-	                 "name", row->name, "enabled", !row->disabled, "public_key",
-	                 model__key(row->public_key), "preshared_key", row->has_preshared_key,
-	                 "addresses", addresses_json(row), "allowed_ips", allowed_ips_json(row),
-	                 "whole_subnet", row->whole_subnet, "keepalive", (int)row->keepalive_s,
-	                 "declared_at", declared_json(model, peer), "created_at",
-	                 model__time(row->created_wall_ns), "endpoint",
-	                 model__endpoint(&state.endpoint), "last_handshake_at",
-	                 model__time(state.last_handshake_wall_ns), "last_seen_at",
-	                 model__time(wall_of(counters.last_rx_ns)), "active", active, "rx_bytes",
-	                 (json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
-	                 "rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
-	                 (json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops);
+	return json_pack(
+		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
+		" s:I, s:I, s:I, s:I, s:I}",
+		"name", row->name, "enabled", !row->disabled, "public_key",
+		model__key(row->public_key), "preshared_key", row->has_preshared_key, "addresses",
+		addresses_json(row), "allowed_ips", allowed_ips_json(row), "whole_subnet",
+		row->whole_subnet, "client_keepalive", (int)row->client_keepalive_s, "keepalive",
+		(int)row->keepalive_s, "declared_at", declared_json(model, peer), "created_at",
+		model__time(row->created_wall_ns), "endpoint", model__endpoint(&state.endpoint),
+		"last_handshake_at", model__time(state.last_handshake_wall_ns), "last_seen_at",
+		model__time(wall_of(counters.last_rx_ns)), "active", active, "rx_bytes",
+		(json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
+		"rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
+		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops);
 }
 
 static const struct peer *find(const struct model *model, const json_t *params,
@@ -153,6 +153,19 @@ static int kill_switch_make(const struct model *model, const json_t *params, cha
 	return model__kill_switch(model->setup.config, kind, buf, size, error);
 }
 
+static struct peer_client client_read(const json_t *params)
+{
+	const json_t *keepalive = json_object_get(params, "client_keepalive");
+	struct peer_client client = {
+		.whole_subnet = json_is_true(json_object_get(params, "whole_subnet")),
+		.keepalive_s = PEER_CLIENT_KEEPALIVE_S,
+	};
+
+	if (keepalive)
+		client.keepalive_s = (uint16_t)json_integer_value(keepalive);
+	return client;
+}
+
 int model__peer_add(struct model *model, const json_t *params, json_t **result,
                     struct model_error *error)
 {
@@ -165,7 +178,7 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 		.n_ips = model__prefixes_read(json_object_get(params, "allowed_ips"), ips),
 		.keepalive_s = (uint16_t)json_integer_value(json_object_get(params, "keepalive")),
 		.is_gateway = json_is_true(json_object_get(params, "gateway")),
-		.whole_subnet = json_is_true(json_object_get(params, "whole_subnet")),
+		.client = client_read(params),
 	};
 	struct peer_error why = {0};
 	char kill_switch[MODEL_KILL_SWITCH_LEN];
@@ -285,7 +298,7 @@ int model__peer_config(struct model *model, const json_t *params, json_t **resul
 {
 	char kill_switch[MODEL_KILL_SWITCH_LEN];
 	struct model_quick quick = {.peer = find(model, params, error), .kill_switch = kill_switch};
-	bool whole = json_is_true(json_object_get(params, "whole_subnet"));
+	const struct peer_client client = client_read(params);
 	struct peer_error why = {0};
 	int err;
 
@@ -294,7 +307,7 @@ int model__peer_config(struct model *model, const json_t *params, json_t **resul
 	err = kill_switch_make(model, params, kill_switch, sizeof(kill_switch), error);
 	if (err < 0)
 		return err;
-	err = peer_whole_subnet_set(model->setup.peers, quick.peer->row.name, whole, &why);
+	err = peer_client_set(model->setup.peers, quick.peer->row.name, &client, &why);
 	if (err < 0)
 		return model__refuse_peer(error, err, &why);
 	*result = json_pack("{s:o}", "config", model__quick(model, &quick));

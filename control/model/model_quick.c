@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEPALIVE_S 25 /* holds NAT bindings of 30 s and more open */
-
 #define FIXED_LEN (4096 + MODEL_KILL_SWITCH_LEN) /* all but the allowed IPs */
 
 struct text {
@@ -135,7 +133,9 @@ static void append_hub(struct text *text, const struct model *model,
 	append(text, "AllowedIPs = ");
 	for (size_t i = 0; i < n_reachable; i++)
 		append(text, "%s%s", i ? ", " : "", base_prefix_format(&reachable[i], prefix));
-	append(text, "\nPersistentKeepalive = %d\n", KEEPALIVE_S);
+	append(text, "\n");
+	if (peer->row.client_keepalive_s != 0)
+		append(text, "PersistentKeepalive = %u\n", peer->row.client_keepalive_s);
 }
 
 json_t *model__quick(const struct model *model, const struct model_quick *quick)

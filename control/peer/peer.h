@@ -47,6 +47,14 @@ int peer_table_create(const struct peer_setup *setup, struct peer_table **out, c
 /* Writes what is not yet in the store; session and program keep their peers. */
 void peer_table_destroy(struct peer_table *table);
 
+/* What the configuration that a peer is given has: the whole tunnel nets instead of what it may reach;
+ * and its own keepalives, 0 = none. */
+struct peer_client {
+	bool whole_subnet;
+	uint16_t keepalive_s;
+};
+#define PEER_CLIENT_KEEPALIVE_S 25 /* holds NAT bindings of 30 s and more open */
+
 struct peer_request {
 	const char *name;              /* already known to be a name: a-z 0-9 - */
 	const uint8_t *public_key;     /* 32 bytes */
@@ -57,7 +65,7 @@ struct peer_request {
 	uint16_t keepalive_s;
 	bool is_gateway; /* networks that are no address in a tunnel net are approved; else they are
 	                      refused */
-	bool whole_subnet; /* see peer_whole_subnet_set() */
+	struct peer_client client;
 };
 
 /* Returns 0, or -errno with error filled and nothing changed. */
@@ -82,9 +90,9 @@ int peer_networks_add(struct peer_table *table, const char *name, const struct b
 int peer_networks_drop(struct peer_table *table, const char *name, const struct base_prefix *nets,
                        uint32_t n_nets, struct peer_error *error)
 	__attribute__((warn_unused_result));
-/* Remember that the configuration it was given last has the whole tunnel nets, or that it has not. */
-int peer_whole_subnet_set(struct peer_table *table, const char *name, bool whole_subnet,
-                          struct peer_error *error) __attribute__((warn_unused_result));
+/* Remember what the configuration has that it was given last. */
+int peer_client_set(struct peer_table *table, const char *name, const struct peer_client *client,
+                    struct peer_error *error) __attribute__((warn_unused_result));
 
 /* NULL = none. */
 const struct peer *peer_find(const struct peer_table *table, const char *name);

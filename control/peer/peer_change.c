@@ -230,8 +230,8 @@ int peer_networks_drop(struct peer_table *table, const char *name, const struct 
 
 /* ---- its configuration -------------------------------------------------------------------------- */
 
-int peer_whole_subnet_set(struct peer_table *table, const char *name, bool whole_subnet,
-                          struct peer_error *error)
+int peer_client_set(struct peer_table *table, const char *name, const struct peer_client *client,
+                    struct peer_error *error)
 {
 	struct peer *peer = find(table, name, error);
 	struct store_peer row;
@@ -239,10 +239,12 @@ int peer_whole_subnet_set(struct peer_table *table, const char *name, bool whole
 
 	if (!peer)
 		return -ENOENT;
-	if (peer->row.whole_subnet == whole_subnet)
-		return 0;
 	row = peer->row;
-	row.whole_subnet = whole_subnet;
+	if (row.whole_subnet == client->whole_subnet
+	    && row.client_keepalive_s == client->keepalive_s)
+		return 0;
+	row.whole_subnet = client->whole_subnet;
+	row.client_keepalive_s = client->keepalive_s;
 	err = store_peer_change(table->setup.store, &row);
 	if (err < 0)
 		return refuse_store(table, err, error);

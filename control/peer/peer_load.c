@@ -290,7 +290,8 @@ static int add_declared(const struct declared *all, struct rows *rows,
 {
 	const struct config *config = all->config;
 	bool *used = calloc(config->max_peers, sizeof(*used));
-	struct store_peer row = {.created_wall_ns = base_time_wall_ns()};
+	struct store_peer row = {.created_wall_ns = base_time_wall_ns(),
+	                         .client_keepalive_s = PEER_CLIENT_KEEPALIVE_S};
 	int err = used ? 0 : -ENOMEM;
 
 	for (uint32_t k = 0; used && k < rows->n; k++)

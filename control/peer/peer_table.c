@@ -249,7 +249,8 @@ static int row_make(const struct peer_table *table, const struct peer_request *r
 	snprintf(row->name, sizeof(row->name), "%s", request->name);
 	memcpy(row->public_key, request->public_key, 32);
 	row->keepalive_s = request->keepalive_s;
-	row->whole_subnet = request->whole_subnet;
+	row->whole_subnet = request->client.whole_subnet;
+	row->client_keepalive_s = request->client.keepalive_s;
 	row->created_wall_ns = base_time_wall_ns();
 	if (request->preshared_key) {
 		row->has_preshared_key = true;

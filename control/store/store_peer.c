@@ -98,11 +98,11 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	sqlite3_stmt *statement = store__prepare(
 		store,
 		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, allowed_ips,"
-		" keepalive, declared, created, enabled, whole_subnet)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+		" keepalive, declared, created, enabled, whole_subnet, client_keepalive)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
 		" ON CONFLICT (id) DO UPDATE SET name = ?2, public_key = ?3, preshared_key = ?4,"
 		" addresses = ?5, allowed_ips = ?6, keepalive = ?7, declared = ?8, created = ?9,"
-		" enabled = ?10, whole_subnet = ?11");
+		" enabled = ?10, whole_subnet = ?11, client_keepalive = ?12");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -124,6 +124,7 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_int64(statement, 9, (int64_t)peer->created_wall_ns);
 	sqlite3_bind_int(statement, 10, !peer->disabled);
 	sqlite3_bind_int(statement, 11, peer->whole_subnet);
+	sqlite3_bind_int(statement, 12, peer->client_keepalive_s);
 	return store__run(store, statement);
 }
 
@@ -131,7 +132,8 @@ int store_peer_change(struct store *store, const struct store_peer *peer)
 {
 	char allowed_ips[LIST_LEN];
 	sqlite3_stmt *statement = store__prepare(
-		store, "UPDATE peers SET allowed_ips = ?2, enabled = ?3, whole_subnet = ?4"
+		store, "UPDATE peers SET allowed_ips = ?2, enabled = ?3, whole_subnet = ?4,"
+		       " client_keepalive = ?5"
 		       " WHERE id = ?1");
 
 	if (!statement)
@@ -141,6 +143,7 @@ int store_peer_change(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_text(statement, 2, allowed_ips, -1, SQLITE_STATIC);
 	sqlite3_bind_int(statement, 3, !peer->disabled);
 	sqlite3_bind_int(statement, 4, peer->whole_subnet);
+	sqlite3_bind_int(statement, 5, peer->client_keepalive_s);
 	return store__change(store, statement);
 }
 
@@ -203,10 +206,11 @@ enum column {
 	COLUMN_LAST_TIMESTAMP,
 	COLUMN_ENABLED,
 	COLUMN_WHOLE_SUBNET,
+	COLUMN_CLIENT_KEEPALIVE,
 };
 #define SELECT                                                                                     \
 	"SELECT id, name, public_key, preshared_key, addresses, allowed_ips, keepalive, declared," \
-	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet FROM peers"
+	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet, client_keepalive FROM peers"
 
 static int preshared_key_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
 {
@@ -243,13 +247,16 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	const char *name = store__text(row, COLUMN_NAME);
 	int64_t id = sqlite3_column_int64(row, COLUMN_ID);
 	int64_t keepalive = sqlite3_column_int64(row, COLUMN_KEEPALIVE);
+	int64_t client_keepalive = sqlite3_column_int64(row, COLUMN_CLIENT_KEEPALIVE);
 
 	if (id < 0 || id >= UINT32_MAX || keepalive < 0 || keepalive > UINT16_MAX
+	    || client_keepalive < 0 || client_keepalive > UINT16_MAX
 	    || strlen(name) >= sizeof(peer->name))
 		return -EUCLEAN;
 	peer->id = (uint32_t)id;
 	snprintf(peer->name, sizeof(peer->name), "%s", name);
 	peer->keepalive_s = (uint16_t)keepalive;
+	peer->client_keepalive_s = (uint16_t)client_keepalive;
 	peer->declared = sqlite3_column_int(row, COLUMN_DECLARED) != 0;
 	peer->disabled = sqlite3_column_int(row, COLUMN_ENABLED) == 0;
 	peer->whole_subnet = sqlite3_column_int(row, COLUMN_WHOLE_SUBNET) != 0;

@@ -20,9 +20,12 @@ struct store_peer {
 	char name[CONFIG_NAME_LEN];
 	uint8_t public_key[32];
 	bool has_preshared_key;
-	bool declared;     /* by the configuration file, not by `weir peer add` */
-	bool disabled;     /* known, and yet nobody: no handshake, no route */
-	bool whole_subnet; /* its configuration has the tunnel nets, whatever the grants say */
+	bool declared; /* by the configuration file, not by `weir peer add` */
+	bool disabled; /* known, and yet nobody: no handshake, no route */
+	/* The configuration that it was given last has the tunnel nets, whatever the grants say; and keeps
+	 * alive so often (s), 0 = never. */
+	bool whole_subnet;
+	uint16_t client_keepalive_s;
 	uint8_t preshared_key[32];
 	struct base_ip addresses[CONFIG_TUNNEL_MAX]; /* its own, in the tunnel nets */
 	uint32_t n_addresses;
@@ -37,7 +40,8 @@ struct store_peer {
  * Returns 0, -EEXIST (name or key belongs to another id), -errno. */
 int store_peer_put(struct store *store, const struct store_peer *peer)
 	__attribute__((warn_unused_result));
-/* Write what changes of a peer while it lives: allowed IPs, disabled, whole_subnet. Its keys need not be in
+/* Write what changes of a peer while it lives: allowed IPs, disabled, whole_subnet,
+ * client_keepalive_s. Its keys need not be in
  * peer. Returns 0, -ENOENT, -errno. */
 int store_peer_change(struct store *store, const struct store_peer *peer)
 	__attribute__((warn_unused_result));

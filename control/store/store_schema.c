@@ -67,6 +67,8 @@ static const char *const steps[] = {
 	" until INTEGER NOT NULL,"   /* the same; 0 = for ever */
 	" prefixes BLOB NOT NULL"    /* packed, control/block */
 	") STRICT;",
+	/* 5: keepalives that clients send */
+	"ALTER TABLE peers ADD COLUMN client_keepalive INTEGER NOT NULL DEFAULT 25;", /* s */
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

@@ -485,6 +485,9 @@ static void allowed_ips_of_a_configuration_follow_the_grants(void **state)
 	assert_true(peer_find(peers, "b")->row.whole_subnet);
 	config_has("{\"name\": \"b\"}", "\nAllowedIPs = 10.77.0.1/32, fd77::1/128\n");
 	assert_false(peer_find(peers, "b")->row.whole_subnet);
+	config_has("{\"name\": \"b\", \"client_keepalive\": 65535}",
+	           "\nPersistentKeepalive = 65535\n");
+	config_has("{\"name\": \"b\"}", "\nPersistentKeepalive = 25\n");
 	stop();
 }
 
