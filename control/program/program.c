@@ -134,6 +134,7 @@ void program_destroy(struct program *program)
 {
 	if (program == NULL)
 		return;
+	program__drift_stop(program);
 	program__link_close(program);
 	program__event_stop(program);
 	if (program->flush_event != NULL)

@@ -33,6 +33,7 @@
 
 #include "abi_layout.h"
 #include "abi_rendezvous.h"
+#include "program_drift.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,6 +62,9 @@ struct program_events {
 	 * several set in a row some may never have been sent. generation 0: there is none now. */
 	void (*blob_done)(void *arg, enum abi_blob kind, uint64_t generation, int err,
 	                  const char *reason);
+	/* A worker holds something else than is wanted, or no longer does: program_drift.h. */
+	void (*drift)(void *arg, const struct program_finding *finding,
+	              enum program_drift_news news);
 	void *arg;
 };
 

@@ -21,6 +21,7 @@ int program_desired_init(struct program_desired *desired, uint32_t n_peers)
 
 	struct base_siphash_key key = base_siphash_key(bytes);
 
+	desired->sums.key = key;
 	desired->peers = calloc(n_peers, sizeof(*desired->peers));
 	if (desired->peers == NULL)
 		return -ENOMEM;
@@ -43,14 +44,61 @@ void program_desired_fini(struct program_desired *desired)
 	*desired = (struct program_desired){0};
 }
 
+/* ---- sums ------------------------------------------------------------------------------------- */
+
+/* An entry has come or gone. */
+static void note(struct program_desired *desired, uint16_t type, uint32_t peer, const void *entry,
+                 bool has_come)
+{
+	struct program_sums *sums = &desired->sums;
+	uint64_t hash = abi_check_hash(sums->key, type, entry);
+	uint32_t part = abi_check_part(type, peer);
+	uint64_t *sum = type == ABI_CMD_ROUTE_PUT ? &sums->routes[part] : &sums->all[part];
+
+	*sum += has_come ? hash : -hash;
+	sums->changed_at[part] = ++sums->n_changes;
+}
+
+uint64_t program_desired_sum(const struct program_desired *desired, uint32_t worker, uint32_t part)
+{
+	const struct program_sums *sums = &desired->sums;
+	bool has_routes = worker == ABI_ROUTE_WORKER && part < ABI_CHECK_PEER_PARTS;
+
+	return sums->all[part] + (has_routes ? sums->routes[part] : 0);
+}
+
+/* ---- entries that stand alone ------------------------------------------------------------------- */
+
 /* Drop the entry with this key, if there is one. Returns 1 or 0. */
-static int drop_by_key(struct program_table *table, const void *entry)
+static int drop_by_key(struct program_desired *desired, struct program_table *table, uint16_t type,
+                       const void *entry)
 {
 	uint32_t position;
 
 	if (program_table_find(table, entry, &position) != 0)
 		return 0;
+	note(desired, type, 0, program_table_at(table, position), false);
 	program_table_drop(table, position);
+	return 1;
+}
+
+/* Put it in place of one with its key, if there is one. Returns 1, 0 or -ENOMEM. */
+static int put_by_key(struct program_desired *desired, struct program_table *table, uint16_t type,
+                      const void *entry)
+{
+	uint8_t old[sizeof(struct abi_cmd_wan_route)];
+	uint32_t position;
+	bool is_there = program_table_find(table, entry, &position) == 0;
+	int changed;
+
+	if (is_there)
+		memcpy(old, program_table_at(table, position), table->entry_len);
+	changed = program_table_put(table, entry, &position);
+	if (changed != 1)
+		return changed;
+	if (is_there)
+		note(desired, type, 0, old, false);
+	note(desired, type, 0, entry, true);
 	return 1;
 }
 
@@ -60,6 +108,9 @@ int program_desired_hub(struct program_desired *desired, const struct abi_cmd_hu
 {
 	if (desired->has_hub && memcmp(&desired->hub, hub, sizeof(*hub)) == 0)
 		return 0;
+	if (desired->has_hub)
+		note(desired, ABI_CMD_HUB, 0, &desired->hub, false);
+	note(desired, ABI_CMD_HUB, 0, hub, true);
 	desired->hub = *hub;
 	desired->has_hub = true;
 	return 1;
@@ -67,39 +118,33 @@ int program_desired_hub(struct program_desired *desired, const struct abi_cmd_hu
 
 int program_desired_address(struct program_desired *desired, const struct abi_cmd_address *address)
 {
-	uint32_t position;
-
 	if (address->present == 0)
-		return drop_by_key(&desired->addresses, address);
-	return program_table_put(&desired->addresses, address, &position);
+		return drop_by_key(desired, &desired->addresses, ABI_CMD_ADDRESS, address);
+	return put_by_key(desired, &desired->addresses, ABI_CMD_ADDRESS, address);
 }
 
 int program_desired_wan_route_put(struct program_desired *desired,
                                   const struct abi_cmd_wan_route *route)
 {
-	uint32_t position;
-
-	return program_table_put(&desired->wan_routes, route, &position);
+	return put_by_key(desired, &desired->wan_routes, ABI_CMD_WAN_ROUTE_PUT, route);
 }
 
 int program_desired_wan_route_drop(struct program_desired *desired,
                                    const struct abi_cmd_wan_route *route)
 {
-	return drop_by_key(&desired->wan_routes, route);
+	return drop_by_key(desired, &desired->wan_routes, ABI_CMD_WAN_ROUTE_PUT, route);
 }
 
 int program_desired_neighbour_put(struct program_desired *desired,
                                   const struct abi_cmd_neighbour *neighbour)
 {
-	uint32_t position;
-
-	return program_table_put(&desired->neighbours, neighbour, &position);
+	return put_by_key(desired, &desired->neighbours, ABI_CMD_NEIGHBOUR_PUT, neighbour);
 }
 
 int program_desired_neighbour_drop(struct program_desired *desired,
                                    const struct abi_cmd_neighbour *neighbour)
 {
-	return drop_by_key(&desired->neighbours, neighbour);
+	return drop_by_key(desired, &desired->neighbours, ABI_CMD_NEIGHBOUR_PUT, neighbour);
 }
 
 /* ---- peers and their routes -------------------------------------------------------------------- */
@@ -109,14 +154,33 @@ bool program_desired_has_peer(const struct program_desired *desired, uint32_t pe
 	return desired->peers[peer].present != 0;
 }
 
+static struct abi_cmd_peer peer_entry(const struct program_desired *desired, uint32_t peer)
+{
+	return (struct abi_cmd_peer){
+		.peer = peer,
+		.keepalive_s = desired->peers[peer].keepalive_s,
+	};
+}
+
+/* The peer, as it is now, has come or goes. */
+static void note_peer(struct program_desired *desired, uint32_t peer, bool has_come)
+{
+	struct abi_cmd_peer entry = peer_entry(desired, peer);
+
+	if (desired->peers[peer].present != 0)
+		note(desired, ABI_CMD_PEER_PUT, peer, &entry, has_come);
+}
+
 int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s)
 {
 	struct program_desired_peer *p = &desired->peers[peer];
 
 	if (p->present != 0 && p->keepalive_s == keepalive_s)
 		return 0;
+	note_peer(desired, peer, false);
 	p->present = 1;
 	p->keepalive_s = keepalive_s;
+	note_peer(desired, peer, true);
 	if (desired->n_peers_used <= peer)
 		desired->n_peers_used = peer + 1;
 	return 1;
@@ -129,6 +193,7 @@ int program_desired_peer_drop(struct program_desired *desired, uint32_t peer)
 	assert(p->first_route == 0);
 	if (p->present == 0)
 		return 0;
+	note_peer(desired, peer, false);
 	*p = (struct program_desired_peer){.was_another = 1};
 	return 1;
 }
@@ -194,11 +259,15 @@ int program_desired_route_put(struct program_desired *desired, const struct abi_
 		if (holder == route->peer)
 			return 0;
 		unchain(desired, position, holder);
+		note(desired, ABI_CMD_ROUTE_PUT, holder,
+		     program_table_at(&desired->routes, position), false);
 	}
 	changed = program_table_put(&desired->routes, route, &position);
-	if (changed == 1)
-		chain(desired, position, route->peer);
-	return changed;
+	if (changed != 1)
+		return changed;
+	chain(desired, position, route->peer);
+	note(desired, ABI_CMD_ROUTE_PUT, route->peer, route, true);
+	return 1;
 }
 
 int program_desired_route_drop(struct program_desired *desired, const struct abi_cmd_route *route)
@@ -209,6 +278,8 @@ int program_desired_route_drop(struct program_desired *desired, const struct abi
 	    || holder_at(desired, position) != route->peer)
 		return 0;
 	unchain(desired, position, route->peer);
+	note(desired, ABI_CMD_ROUTE_PUT, route->peer, program_table_at(&desired->routes, position),
+	     false);
 	program_table_drop(&desired->routes, position);
 	return 1;
 }
@@ -222,6 +293,52 @@ bool program_desired_peer_route(const struct program_desired *desired, uint32_t 
 		return false;
 	memcpy(out, program_table_at(&desired->routes, first - 1), sizeof(*out));
 	return true;
+}
+
+/* ---- look-up ----------------------------------------------------------------------------------- */
+
+static int64_t find_peer(const struct program_desired *desired, const void *entry, void *out)
+{
+	struct abi_cmd_peer peer;
+
+	memcpy(&peer, entry, sizeof(peer));
+	if (peer.peer >= desired->n_peers || desired->peers[peer.peer].present == 0)
+		return -ENOENT;
+	peer = peer_entry(desired, peer.peer);
+	memcpy(out, &peer, sizeof(peer));
+	return peer.peer;
+}
+
+static int64_t find_in_table(const struct program_table *table, const void *entry, void *out)
+{
+	uint32_t position;
+
+	if (program_table_find(table, entry, &position) != 0)
+		return -ENOENT;
+	memcpy(out, program_table_at(table, position), table->entry_len);
+	return position;
+}
+
+int64_t program_desired_find(const struct program_desired *desired, uint16_t type,
+                             const void *entry, void *out)
+{
+	switch (type) {
+	case ABI_CMD_HUB:
+		memcpy(out, &desired->hub, sizeof(desired->hub));
+		return desired->has_hub ? 0 : -ENOENT;
+	case ABI_CMD_PEER_PUT:
+		return find_peer(desired, entry, out);
+	case ABI_CMD_ADDRESS:
+		return find_in_table(&desired->addresses, entry, out);
+	case ABI_CMD_ROUTE_PUT:
+		return find_in_table(&desired->routes, entry, out);
+	case ABI_CMD_WAN_ROUTE_PUT:
+		return find_in_table(&desired->wan_routes, entry, out);
+	case ABI_CMD_NEIGHBOUR_PUT:
+		return find_in_table(&desired->neighbours, entry, out);
+	default:
+		return -ENOENT;
+	}
 }
 
 /* ---- walk ------------------------------------------------------------------------------------- */
@@ -258,10 +375,7 @@ static bool peer_at(const struct program_desired *desired, struct program_cursor
 
 		if (peer->present == 0)
 			continue;
-		out->scratch = (struct abi_cmd_peer){
-			.peer = cursor->position,
-			.keepalive_s = peer->keepalive_s,
-		};
+		out->scratch = peer_entry(desired, cursor->position);
 		out->type = ABI_CMD_PEER_PUT;
 		out->payload = &out->scratch;
 		out->len = sizeof(out->scratch);

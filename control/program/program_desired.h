@@ -4,7 +4,7 @@
 #ifndef PROGRAM_DESIRED_H
 #define PROGRAM_DESIRED_H
 
-#include "abi_layout.h"
+#include "abi_check.h"
 #include "program_table.h"
 
 #include <stdbool.h>
@@ -22,6 +22,17 @@ struct program_route_link {
 	uint32_t previous;
 };
 
+/* What a worker would answer to ABI_CMD_CHECK that holds exactly what is wanted: kept up to date by each
+ * change, which also leaves its number with the part. */
+struct program_sums {
+	struct base_siphash_key key;
+	uint64_t all[ABI_CHECK_N_PARTS]; /* what all workers hold */
+	uint64_t routes
+		[ABI_CHECK_PEER_PARTS]; /* what is beside that of the one that has the routes */
+	uint64_t changed_at[ABI_CHECK_N_PARTS]; /* number of the last change */
+	uint64_t n_changes;
+};
+
 struct program_desired {
 	uint32_t n_peers;
 	uint32_t n_peers_used; /* 1 + highest peer ever present */
@@ -34,6 +45,7 @@ struct program_desired {
 	struct program_table routes;
 	struct program_table wan_routes;
 	struct program_table neighbours;
+	struct program_sums sums;
 };
 
 /* Returns 0 or -errno. */
@@ -62,6 +74,13 @@ int program_desired_neighbour_put(struct program_desired *desired,
                                   const struct abi_cmd_neighbour *neighbour);
 int program_desired_neighbour_drop(struct program_desired *desired,
                                    const struct abi_cmd_neighbour *neighbour);
+
+/* The sum of a part as that worker should answer it. */
+uint64_t program_desired_sum(const struct program_desired *desired, uint32_t worker, uint32_t part);
+/* The wanted entry with the key of this one (both are payloads of the command type that makes it), copied to
+ * out[abi_check_entry_len(type)]. Returns its number among those of its kind, or -ENOENT. */
+int64_t program_desired_find(const struct program_desired *desired, uint16_t type,
+                             const void *entry, void *out) __attribute__((warn_unused_result));
 
 /* A walk over the whole, SYNC_BEGIN first and SYNC_END last. Zero = before the first command. */
 struct program_cursor {

@@ -83,6 +83,27 @@ static bool deliver_neighbour(struct program *program, const uint8_t *payload)
 	return true;
 }
 
+/* An answer to a check of the worker's tables. */
+static bool deliver_check(struct program *program, uint32_t worker, uint16_t type,
+                          const uint8_t *payload)
+{
+	union {
+		struct abi_event_check_sums sums;
+		struct abi_event_check_entries entries;
+		struct abi_event_check_end end;
+	} event;
+
+	memcpy(&event, payload, sizeof(event));
+	switch (type) {
+	case ABI_EVENT_CHECK_SUMS:
+		return program__drift_sums(program, worker, &event.sums);
+	case ABI_EVENT_CHECK_ENTRIES:
+		return program__drift_entries(program, worker, &event.entries);
+	default:
+		return program__drift_end(program, worker, &event.end);
+	}
+}
+
 /* Payload length of each type; types beyond or with 0 are refused. */
 static const uint16_t payload_lens[ABI_N_EVENT_TYPES] = {
 	[ABI_EVENT_HANDSHAKE] = sizeof(struct abi_event_handshake),
@@ -113,11 +134,12 @@ static bool deliver(struct program *program, uint32_t worker, const struct abi_r
 		return deliver_endpoint(program, worker, record->payload);
 	case ABI_EVENT_NEIGHBOUR_WANTED:
 		return deliver_neighbour(program, record->payload);
-	case ABI_EVENT_NONE: /* freed half-way by a control that was killed */
-	case ABI_EVENT_BARRIER:
 	case ABI_EVENT_CHECK_SUMS:
 	case ABI_EVENT_CHECK_ENTRIES:
 	case ABI_EVENT_CHECK_END:
+		return deliver_check(program, worker, record->type, record->payload);
+	case ABI_EVENT_NONE: /* freed half-way by a control that was killed */
+	case ABI_EVENT_BARRIER:
 	case ABI_N_EVENT_TYPES:
 		break;
 	}

@@ -264,6 +264,7 @@ void program__link_drop(struct program *program, bool region_is_bad)
 	if (!program->is_attached)
 		return;
 	program->is_attached = false;
+	program__drift_detached(program);
 	if (program->events.detached != NULL)
 		program->events.detached(program->events.arg);
 }

@@ -52,6 +52,13 @@ void program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *p
 	if (pipe->queue.n < PROGRAM_QUEUE_MAX / 2
 	    && program_queue_push(&pipe->queue, type, payload, len) == 0)
 		return;
+	program_pipe_resync(pipe);
+}
+
+void program_pipe_resync(struct program_pipe *pipe)
+{
+	if (!pipe->open || pipe->dead || pipe->sync_due)
+		return;
 	pipe->sync_due = true;
 	pipe->n_before_sync = pipe->queue.n;
 }

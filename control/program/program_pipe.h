@@ -45,6 +45,9 @@ void program_pipe_close(struct program_pipe *pipe);
 void program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *payload,
                          uint16_t len);
 
+/* Repeat the whole desired state. */
+void program_pipe_resync(struct program_pipe *pipe);
+
 /* A command that is not part of the desired state. Returns 0, -ENOTCONN (closed or dead), -EAGAIN
  * (too much waits), -ENOMEM. */
 int program_pipe_send(struct program_pipe *pipe, uint16_t type, const void *payload, uint16_t len)

@@ -67,6 +67,7 @@ struct program {
 	struct event *again_event;
 	struct event *second_event;
 	struct base_log_limit bad_event_limit;
+	struct program_drift *drift; /* NULL = not started */
 };
 
 /* ---- program.c */
@@ -107,5 +108,16 @@ int program__event_drain(struct program *program, uint32_t budget)
 	__attribute__((warn_unused_result));
 /* Drain a turn, then sleep or come back soon. */
 void program__event_turn(struct program *program);
+
+/* ---- program_drift.c: answers to checks (each returns false when it is malformed), and the end */
+
+bool program__drift_sums(struct program *program, uint32_t worker,
+                         const struct abi_event_check_sums *event);
+bool program__drift_entries(struct program *program, uint32_t worker,
+                            const struct abi_event_check_entries *event);
+bool program__drift_end(struct program *program, uint32_t worker,
+                        const struct abi_event_check_end *event);
+void program__drift_detached(struct program *program);
+void program__drift_stop(struct program *program);
 
 #endif

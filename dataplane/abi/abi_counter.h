@@ -157,7 +157,11 @@
 	  "more packets for a peer than its limit")                                                \
 	X(DROP_LIMIT_TX_BYTES, DROP, "drop_limit_tx_bytes",                                        \
 	  "more bytes for a peer than its limit")                                                  \
-	X(DROP_QUOTA, DROP, "drop_quota", "peer has used up its quota of the month")
+	X(DROP_QUOTA, DROP, "drop_quota", "peer has used up its quota of the month")               \
+	/* outside the balance: control, what workers hold against what is wanted */               \
+	X(DRIFT_CHECKS, INFO, "drift_checks", "times that all workers' live tables were checked")  \
+	X(DRIFT_FOUND, INFO, "drift_found", "entries of live tables that were not as wanted")      \
+	X(DRIFT_REPAIRED, INFO, "drift_repaired", "of these, put right")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

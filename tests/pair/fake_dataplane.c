@@ -2,6 +2,7 @@
 #include "fake_dataplane.h"
 
 #include "base_bytes.h"
+#include "fake_check.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -28,6 +29,8 @@ struct dataplane {
 	struct abi_ring_end event[ABI_WORKERS_MAX];
 	struct abi_blob_message answers[FAKE_BLOBS_MAX]; /* that are owed, by number of the blob */
 	uint32_t n_answered;
+	struct fake_check check[ABI_WORKERS_MAX];
+	uint32_t worker; /* whose answers are being sent */
 };
 
 #define GET(field)        __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
@@ -92,6 +95,37 @@ static void meet(struct dataplane *dp)
 
 /* ---- commands and events ----------------------------------------------------------------------- */
 
+static bool send_event(struct dataplane *dp, uint32_t worker, const struct abi_record *event)
+{
+	uint64_t one = 1;
+	bool wake = false;
+
+	if (abi_ring_push(&dp->event[worker], event->type, event->payload, event->len, &wake) != 0)
+		return false;
+	if (wake && write(dp->fds.control_wake, &one, sizeof(one)) != sizeof(one))
+		_exit(FAKE_EXIT_FAILED);
+	return true;
+}
+
+/* Waits for room, as an answer to a check may. */
+static void send_answer(void *arg, const struct abi_record *event)
+{
+	struct dataplane *dp = arg;
+
+	while (!send_event(dp, dp->worker, event))
+		pause_ms(1);
+}
+
+static void take_check(struct dataplane *dp, uint32_t worker, const struct abi_record *record)
+{
+	struct abi_cmd_check cmd;
+
+	memcpy(&cmd, record->payload, sizeof(cmd));
+	dp->worker = worker;
+	if (GET(dp->fake->deaf) == 0)
+		fake_check_answer(&dp->check[worker], &cmd, send_answer, dp);
+}
+
 static bool take_commands(struct dataplane *dp)
 {
 	struct fake *fake = dp->fake;
@@ -109,21 +143,14 @@ static bool take_commands(struct dataplane *dp)
 		fake->log[fake->n_log].record = record;
 		SET(fake->n_log, fake->n_log + 1);
 		abi_ring_free(&dp->cmd[w]);
+		dp->check[w].writes_routes = w == ABI_ROUTE_WORKER;
+		if (record.type == ABI_CMD_CHECK)
+			take_check(dp, w, &record);
+		else
+			fake_check_apply(&dp->check[w], dp->region.n_peers, &record);
 		any = true;
 	}
 	return any;
-}
-
-static bool send_event(struct dataplane *dp, uint32_t worker, const struct abi_record *event)
-{
-	uint64_t one = 1;
-	bool wake = false;
-
-	if (abi_ring_push(&dp->event[worker], event->type, event->payload, event->len, &wake) != 0)
-		return false;
-	if (wake && write(dp->fds.control_wake, &one, sizeof(one)) != sizeof(one))
-		_exit(FAKE_EXIT_FAILED);
-	return true;
 }
 
 static void send_events(struct dataplane *dp)

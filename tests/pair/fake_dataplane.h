@@ -23,6 +23,7 @@ enum fake_exit {
 struct fake {
 	/* written by the test */
 	uint32_t stalled;        /* 1: take no commands */
+	uint32_t deaf;           /* 1: answer no checks */
 	uint32_t n_floods;       /* send this many SESSION_WANTED, peer = number, on worker 0 */
 	uint32_t corrupt;        /* 1: write nonsense into the event ring's head */
 	struct abi_record event; /* sent as it is (type, len, payload) on worker event_worker ... */

@@ -90,6 +90,14 @@ static void on_blob_done(void *arg, enum abi_blob kind, uint64_t generation, int
 	snprintf(seen->blob_reason, sizeof(seen->blob_reason), "%s", reason);
 }
 
+static void on_drift(void *arg, const struct program_finding *finding, enum program_drift_news news)
+{
+	struct pair_seen *seen = arg;
+
+	seen->n_drift[news]++;
+	seen->drift = *finding;
+}
+
 const struct program_events pair_callbacks = {
 	.handshake = on_handshake,
 	.session_confirmed = on_confirmed,
@@ -100,6 +108,7 @@ const struct program_events pair_callbacks = {
 	.attached = on_attached,
 	.detached = on_detached,
 	.blob_done = on_blob_done,
+	.drift = on_drift,
 	.arg = &pair.seen,
 };
 

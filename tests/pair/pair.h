@@ -38,6 +38,8 @@ struct pair_seen {
 	uint64_t blob_generation;
 	int blob_err;
 	char blob_reason[104];
+	uint32_t n_drift[3]; /* enum program_drift_news */
+	struct program_finding drift;
 };
 
 struct pair {

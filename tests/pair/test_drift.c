@@ -1,0 +1,294 @@
+/* control/program looks at what a dataplane's workers hold: what was changed behind its back is found,
+ * told once, put right, and what is only under way is not. */
+#include "abi_check.h"
+#include "base_bytes.h"
+#include "base_log.h"
+#include "pair.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define N_PEERS 200U
+
+static struct abi_cmd_route route_of(uint32_t i, uint32_t peer)
+{
+	return (struct abi_cmd_route){.prefix = pair_make_prefix(i), .peer = peer};
+}
+
+/* A pair whose worker holds N_PEERS with a route each. */
+static void start(bool repair)
+{
+	pair_start();
+	assert_int_equal(program_drift_start(pair.program, 0, repair), 0);
+	pair_fill_desired_state();
+	for (uint32_t i = 100; i < 100 + N_PEERS; i++) {
+		struct base_prefix prefix = pair_make_prefix(i);
+
+		assert_int_equal(program_peer_put(pair.program, i, 0), 0);
+		assert_int_equal(program_route_put(pair.program, &prefix, i), 0);
+	}
+}
+
+static struct program_drift_status status(void)
+{
+	return program_drift_status(pair.program);
+}
+
+/* A whole check. Returns how many findings stand after it. */
+static uint32_t check(void)
+{
+	uint64_t n = status().n_checks;
+
+	assert_int_equal(program_drift_check(pair.program), 0);
+	PAIR_RUN_UNTIL(status().n_checks == n + 1);
+	return status().n_findings;
+}
+
+static void push(uint32_t worker, uint16_t type, const void *entry)
+{
+	assert_int_equal(program_debug_push(pair.program, worker, type, entry), 0);
+}
+
+static void what_was_sent_is_no_drift(void **state)
+{
+	(void)state;
+	start(false);
+	assert_int_equal(check(), 0);
+	assert_int_equal(pair_count_type(ABI_CMD_CHECK), PAIR_N_WORKERS); /* sums sufficed */
+	assert_int_equal(status().n_peers, 0);
+	assert_int_equal(program_counter(pair.program, ABI_COUNTER_DRIFT_CHECKS), 1);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_FOUND], 0);
+}
+
+static void a_change_behind_the_back_is_told_once_and_stands_until_it_is_gone(void **state)
+{
+	struct abi_cmd_route stolen = route_of(120, 130);
+	struct abi_cmd_peer peer = {.peer = 140, .keepalive_s = 99};
+	const struct program_finding *finding;
+
+	(void)state;
+	start(false);
+	push(0, ABI_CMD_ROUTE_PUT, &stolen);
+	assert_int_equal(check(), 1);
+	assert_int_equal(status().n_peers, 1);
+	finding = program_drift_finding(pair.program, 0);
+	assert_int_equal(finding->worker, 0);
+	assert_int_equal(finding->peer, 120);
+	assert_int_equal(finding->wanted.route.peer, 120);
+	assert_int_equal(finding->found.route.peer, 130);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_FOUND], 1);
+	push(1, ABI_CMD_PEER_PUT, &peer);
+	assert_int_equal(check(), 2);
+	assert_int_equal(program_drift_finding(pair.program, 1)->worker, 1);
+	assert_int_equal(check(), 2);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_FOUND], 2);
+	assert_int_equal(program_counter(pair.program, ABI_COUNTER_DRIFT_FOUND), 2);
+	assert_int_equal(program_counter(pair.program, ABI_COUNTER_DRIFT_REPAIRED), 0);
+	stolen.peer = 120;
+	push(0, ABI_CMD_ROUTE_PUT, &stolen);
+	assert_int_equal(check(), 1);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_CLEARED], 1);
+	assert_int_equal(pair.seen.drift.peer, 120);
+}
+
+static void each_kind_is_put_right(void **state)
+{
+	struct abi_cmd_route moved = route_of(120, 130);
+	struct abi_cmd_route extra = route_of(5000, 131);
+	struct abi_cmd_route missing = route_of(132, 132);
+	struct abi_cmd_peer peer = {.peer = 140, .keepalive_s = 99};
+	struct abi_cmd_peer stranger = {.peer = 4000};
+	struct abi_cmd_peer gone = {.peer = 150};
+	struct abi_cmd_hub hub = {.listen_port = 9, .tunnel_mtu = 1280};
+	struct abi_cmd_address address = {.ip = {{192, 0, 2, 77}, BASE_IP_V4, {0}}, .present = 1};
+	struct abi_cmd_neighbour neighbour = {.ip = {{192, 0, 2, 9}, BASE_IP_V4, {0}},
+	                                      .mac = {2, 0, 0, 0, 0, 66}};
+
+	(void)state;
+	start(true);
+	push(0, ABI_CMD_ROUTE_PUT, &moved);
+	push(0, ABI_CMD_ROUTE_PUT, &extra);
+	push(0, ABI_CMD_ROUTE_DROP, &missing);
+	push(0, ABI_CMD_PEER_DROP, &gone); /* with its route */
+	push(1, ABI_CMD_PEER_PUT, &peer);
+	push(1, ABI_CMD_PEER_PUT, &stranger);
+	push(1, ABI_CMD_HUB, &hub);
+	push(1, ABI_CMD_ADDRESS, &address);
+	push(1, ABI_CMD_NEIGHBOUR_PUT, &neighbour);
+	assert_int_equal(check(), 10);
+	assert_int_equal(status().n_repaired, 10);
+	/* And looked at again, unasked. */
+	PAIR_RUN_UNTIL(status().n_checks == 2);
+	assert_int_equal(status().n_findings, 0);
+	assert_int_equal(status().n_peers, 0);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_REPAIRED], 10);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_CLEARED], 10);
+	assert_int_equal(pair_count_type(ABI_CMD_SYNC_BEGIN), PAIR_N_WORKERS); /* the first ones */
+}
+
+static void too_much_is_put_right_by_sending_everything(void **state)
+{
+	(void)state;
+	start(true);
+	for (uint32_t i = 100; i < 100 + N_PEERS; i++) {
+		struct abi_cmd_peer peer = {.peer = i, .keepalive_s = 77};
+
+		push(1, ABI_CMD_PEER_PUT, &peer);
+	}
+	(void)check();
+	/* 64 parts were looked into, which hold a peer each. */
+	assert_int_equal(status().n_findings, 64);
+	assert_int_equal(status().n_more, N_PEERS - 64);
+	assert_int_equal(status().n_peers, N_PEERS);
+	PAIR_RUN_UNTIL(status().n_checks == 2);
+	assert_int_equal(status().n_peers, 0);
+	assert_int_equal(pair_count_type(ABI_CMD_SYNC_BEGIN), 2 * PAIR_N_WORKERS);
+}
+
+/* Peers come, go and change while check follows check. */
+static void changes_under_way_are_no_drift(void **state)
+{
+	struct test_random random = test_random_start();
+
+	(void)state;
+	start(false);
+	while (status().n_checks < 100) {
+		uint32_t i = 100 + (uint32_t)test_random_below(&random, N_PEERS);
+		struct base_prefix prefix = pair_make_prefix(i);
+
+		assert_int_equal(program_drift_check(pair.program), 0);
+		for (uint32_t k = 0; k < test_random_below(&random, 4); k++) {
+			assert_int_equal(program_peer_drop(pair.program, i), 0);
+			assert_int_equal(program_peer_put(pair.program, i, (uint16_t)k), 0);
+			assert_int_equal(program_route_put(pair.program, &prefix, i), 0);
+		}
+		event_base_loop(pair.base, EVLOOP_ONCE);
+	}
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_FOUND], 0);
+	PAIR_RUN_UNTIL(!status().is_checking);
+	assert_int_equal(check(), 0);
+	assert_int_equal(status().n_uncertain, 0);
+}
+
+static void a_dataplane_that_goes_ends_the_check_and_the_next_is_checked_anew(void **state)
+{
+	struct abi_cmd_route stolen = route_of(120, 130);
+
+	(void)state;
+	start(false);
+	push(0, ABI_CMD_ROUTE_PUT, &stolen);
+	assert_int_equal(check(), 1);
+	__atomic_store_n(&pair.fake->deaf, 1, __ATOMIC_RELEASE);
+	assert_int_equal(program_drift_check(pair.program), 0);
+	PAIR_RUN_UNTIL(pair_count_type(ABI_CMD_CHECK) == PAIR_N_WORKERS + 2);
+	fake_kill(pair.pid);
+	PAIR_RUN_UNTIL(pair.seen.n_detached == 1);
+	assert_int_equal(status().n_failed, 1);
+	assert_false(status().is_checking);
+	assert_int_equal(program_drift_check(pair.program), -ENOTCONN);
+	__atomic_store_n(&pair.fake->deaf, 0, __ATOMIC_RELEASE);
+	pair.pid = fake_start(pair.fake, pair.path);
+	PAIR_RUN_UNTIL(pair.seen.n_attached == 2);
+	/* It got everything anew: nothing of the old tables is left to be found. */
+	assert_int_equal(check(), 0);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_CLEARED], 1);
+}
+
+static void send_event(uint16_t type, const void *event, uint16_t len)
+{
+	uint32_t n = pair.fake->n_events_asked + 1;
+
+	pair.fake->event = (struct abi_record){.type = type, .len = len};
+	memcpy(pair.fake->event.payload, event, len);
+	pair.fake->event_worker = 0;
+	__atomic_store_n(&pair.fake->n_events_asked, n, __ATOMIC_RELEASE);
+	PAIR_RUN_UNTIL(__atomic_load_n(&pair.fake->n_events_sent, __ATOMIC_ACQUIRE) == n);
+	for (int i = 0; i < 20; i++)
+		event_base_loop(pair.base, EVLOOP_ONCE);
+}
+
+/* The token of the last check that the fake heard. */
+static uint64_t last_token(void)
+{
+	struct abi_cmd_check cmd = {0};
+
+	for (uint32_t i = 0; i < fake_n_log(pair.fake); i++)
+		if (pair.fake->log[i].record.type == ABI_CMD_CHECK)
+			memcpy(&cmd, pair.fake->log[i].record.payload, sizeof(cmd));
+	return cmd.token;
+}
+
+static void answers_that_make_no_sense_change_nothing(void **state)
+{
+	struct abi_event_check_sums sums = {.first = 5000, .n = 28};
+	struct abi_event_check_entries entries = {.type = ABI_CMD_ROUTE_PUT, .n = 500};
+	struct abi_event_check_end end = {0};
+
+	(void)state;
+	start(false);
+	PAIR_RUN_UNTIL(pair_count_type(ABI_CMD_ROUTE_PUT) == N_PEERS + 1);
+	__atomic_store_n(&pair.fake->deaf, 1, __ATOMIC_RELEASE);
+	assert_int_equal(program_drift_check(pair.program), 0);
+	PAIR_RUN_UNTIL(pair_count_type(ABI_CMD_CHECK) == 1);
+	sums.token = entries.token = end.token = last_token();
+	send_event(ABI_EVENT_CHECK_SUMS, &sums, sizeof(sums));
+	sums.first = 0;
+	sums.n = 2000;
+	send_event(ABI_EVENT_CHECK_SUMS, &sums, sizeof(sums));
+	send_event(ABI_EVENT_CHECK_ENTRIES, &entries, sizeof(entries)); /* nobody asked */
+	send_event(ABI_EVENT_CHECK_END, &end, sizeof(end));             /* without all sums */
+	end.token += 7;
+	send_event(ABI_EVENT_CHECK_END, &end, sizeof(end));
+	assert_true(status().is_checking);
+	assert_int_equal(pair_count_type(ABI_CMD_CHECK), 1);
+	/* All parts differ: their entries are asked for. */
+	for (uint32_t first = 0; first < ABI_CHECK_N_PARTS; first += sums.n) {
+		sums.first = first;
+		sums.n = ABI_CHECK_N_PARTS - first;
+		sums.n = sums.n < ABI_CHECK_SUMS_MAX ? sums.n : ABI_CHECK_SUMS_MAX;
+		memset(sums.sums, 0x55, sizeof(sums.sums));
+		send_event(ABI_EVENT_CHECK_SUMS, &sums, sizeof(sums));
+	}
+	end.token = sums.token;
+	send_event(ABI_EVENT_CHECK_END, &end, sizeof(end));
+	PAIR_RUN_UNTIL(pair_count_type(ABI_CMD_CHECK) == 2);
+	entries.token = last_token();
+	send_event(ABI_EVENT_CHECK_ENTRIES, &entries, sizeof(entries));
+	entries.type = ABI_CMD_INJECT;
+	entries.n = 1;
+	send_event(ABI_EVENT_CHECK_ENTRIES, &entries, sizeof(entries));
+	entries.type = ABI_CMD_PEER_PUT;
+	memset(entries.entries, 0xff, sizeof(entries.entries)); /* a peer that cannot be */
+	send_event(ABI_EVENT_CHECK_ENTRIES, &entries, sizeof(entries));
+	assert_true(status().is_checking);
+}
+
+static void no_command_but_those_of_tables_is_pushed(void **state)
+{
+	struct abi_cmd_peer peer = {.peer = 1};
+
+	(void)state;
+	start(false);
+	assert_int_equal(program_debug_push(pair.program, PAIR_N_WORKERS, ABI_CMD_PEER_PUT, &peer),
+	                 -EINVAL);
+	assert_int_equal(program_debug_push(pair.program, 0, ABI_CMD_INJECT, &peer), -EINVAL);
+	assert_int_equal(program_debug_push(pair.program, 0, ABI_CMD_SYNC_END, &peer), -EINVAL);
+	assert_int_equal(program_debug_push(pair.program, 0, UINT16_MAX, &peer), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PAIR_CASE(what_was_sent_is_no_drift),
+		PAIR_CASE(a_change_behind_the_back_is_told_once_and_stands_until_it_is_gone),
+		PAIR_CASE(each_kind_is_put_right),
+		PAIR_CASE(too_much_is_put_right_by_sending_everything),
+		PAIR_CASE(changes_under_way_are_no_drift),
+		PAIR_CASE(a_dataplane_that_goes_ends_the_check_and_the_next_is_checked_anew),
+		PAIR_CASE(answers_that_make_no_sense_change_nothing),
+		PAIR_CASE(no_command_but_those_of_tables_is_pushed),
+	};
+
+	base_log_init("test", BASE_LOG_ERR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
