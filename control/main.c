@@ -20,6 +20,7 @@
 #include "store.h"
 #include "uapi.h"
 #include "watch.h"
+#include "watch_drift.h"
 #include "wg_cookie.h"
 
 #include <errno.h>
@@ -61,6 +62,7 @@ struct control {
 	int serve_fd; /* control socket, until serve has it; -1 = none */
 	struct model *model;
 	struct serve *serve;
+	struct base_log_limit drift_limit;
 	int uapi_fd; /* the same of wg(8)'s */
 	struct uapi *uapi;
 };
@@ -145,6 +147,13 @@ static void on_blob_done(void *arg, enum abi_blob kind, uint64_t generation, int
 		model_block_done(control->model, generation, err, reason);
 }
 
+static void on_drift(void *arg, const struct program_finding *finding, enum program_drift_news news)
+{
+	struct control *control = arg;
+
+	watch_drift_in(&control->drift_limit, control->peers, finding, news);
+}
+
 /* ---- start, as root ----------------------------------------------------------------------------- */
 
 static int fail(int r, const char *error)
@@ -210,6 +219,7 @@ static int program_make(struct control *control)
 		.rekey_due = on_rekey_due,
 		.neighbour_wanted = on_neighbour_wanted,
 		.drop = on_drop,
+		.drift = on_drift,
 		.attached = on_attached,
 		.detached = on_detached,
 		.blob_done = on_blob_done,
@@ -515,6 +525,9 @@ static int start_as_user(struct control *control)
 	if (r == 0)
 		r = program_start(control->program,
 		                  control->devices_made ? &control->devices : NULL);
+	if (r == 0)
+		r = program_drift_start(control->program, control->config->drift_check_s * 1000,
+		                        control->config->drift_repair);
 	if (r == 0)
 		r = serve_make(control);
 	if (r == 0)

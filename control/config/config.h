@@ -83,6 +83,13 @@ struct config {
 	struct base_endpoint http[CONFIG_LISTEN_MAX]; /* redirects to https */
 	uint32_t n_http;
 
+	/* policy: { ... } */
+	uint32_t drift_check_s; /* 60; 0 = only on demand */
+	bool drift_repair;      /* true */
+
+	/* debug: { ... } */
+	bool debug_commands; /* false */
+
 	struct config_peer *peers; /* [n_peers], owned */
 	uint32_t n_peers;
 };

@@ -568,6 +568,16 @@ static const struct config_key edge_keys[] = {
          AT(config, http)},
 };
 
+static const struct config_key policy_keys[] = {
+	{"drift_check", "0 (only on demand) to 86400 seconds", read_u32, AT(config, drift_check_s),
+         RANGE(0, 86400)},
+	{"drift_repair", "true or false", read_bool, AT(config, drift_repair)},
+};
+
+static const struct config_key debug_keys[] = {
+	{"commands", "true or false", read_bool, AT(config, debug_commands)},
+};
+
 static const struct config_key peer_keys[] = {
 	{"name", "1 to 63 of the characters a-z 0-9 -, not beginning or ending with -",
          read_peer_name, TEXT(config_peer, name), .required = true},
@@ -594,13 +604,15 @@ const struct config_object config__dataplane = OBJECT("dataplane", dataplane_key
 const struct config_object config__port = OBJECT("ports", port_keys);
 const struct config_object config__control = OBJECT("control", control_keys);
 const struct config_object config__edge = OBJECT("edge", edge_keys);
+const struct config_object config__policy = OBJECT("policy", policy_keys);
+const struct config_object config__debug = OBJECT("debug", debug_keys);
 const struct config_object config__peer = OBJECT("peers", peer_keys);
 
 void config_key_each(config_key_fn *fn, void *arg)
 {
 	static const struct config_object *const objects[] = {
-		&config__hub,     &config__dataplane, &config__port,
-		&config__control, &config__edge,      &config__peer,
+		&config__hub,  &config__dataplane, &config__port,  &config__control,
+		&config__edge, &config__policy,    &config__debug, &config__peer,
 	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(objects); i++)

@@ -21,9 +21,10 @@ static const struct {
 	enum section kind;
 	bool required;
 } sections[] = {
-	{&config__hub, SECTION_GROUP, true},   {&config__dataplane, SECTION_GROUP, false},
-	{&config__port, SECTION_LIST, true},   {&config__control, SECTION_GROUP, false},
-	{&config__edge, SECTION_GROUP, false}, {&config__peer, SECTION_LIST, false},
+	{&config__hub, SECTION_GROUP, true},    {&config__dataplane, SECTION_GROUP, false},
+	{&config__port, SECTION_LIST, true},    {&config__control, SECTION_GROUP, false},
+	{&config__edge, SECTION_GROUP, false},  {&config__policy, SECTION_GROUP, false},
+	{&config__debug, SECTION_GROUP, false}, {&config__peer, SECTION_LIST, false},
 };
 
 int config__fail(const struct config_error *error, const config_setting_t *where,
@@ -321,6 +322,8 @@ static void set_defaults(struct config *config)
 	config->handshake_threads = 1;
 	config->wg_socket = true;
 	config->log_level = BASE_LOG_INFO;
+	config->drift_check_s = 60;
+	config->drift_repair = true;
 }
 
 /* Names and kinds of the top level's settings. */
@@ -366,10 +369,8 @@ static int read_root(struct config *config, config_setting_t *root,
                      const struct config_error *error)
 {
 	static const struct config_object *const groups[] = {
-		&config__hub,
-		&config__dataplane,
-		&config__control,
-		&config__edge,
+		&config__hub,  &config__dataplane, &config__control,
+		&config__edge, &config__policy,    &config__debug,
 	};
 	config_setting_t *list;
 	int err = check_sections(root, error);

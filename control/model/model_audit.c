@@ -95,6 +95,7 @@ static model_audit_fn *const of_hub[] = {
 	audit_enforced,
 	audit_refused,
 	audit_peer_to_peer,
+	model__audit_found_drift,
 };
 
 static model_audit_peer_fn *const of_peers[] = {

@@ -31,4 +31,7 @@ typedef void model_audit_peer_fn(struct model_audit *audit, const struct peer *p
 /* model_audit_network.c: networks behind peers. */
 model_audit_peer_fn model__audit_networks;
 
+/* model_drift.c: what the last check of the workers' tables found. */
+model_audit_fn model__audit_found_drift;
+
 #endif

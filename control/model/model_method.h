@@ -154,4 +154,7 @@ int model__services_of_peer(struct model *model, const char *peer, char *name);
 /* Number of services, or -errno. */
 int model__services_count(struct model *model);
 
+/* model_drift.c: how much of what the workers hold is not as wanted. */
+json_t *model__drift_status(const struct model *model);
+
 #endif

@@ -106,11 +106,12 @@ int model__status(struct model *model, const json_t *params, json_t **result,
 	if (n_services < 0)
 		return model__refuse(error, n_services, "failed", NULL, "store: %s",
 		                     store_error(model->setup.store));
-	*result = json_pack("{s:s, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:{s:i}, s:{s:b}}", "version",
-	                    WEIR_VERSION, "hub", hub_json(model), "control", "pid", (int)getpid(),
-	                    "started_at", model__time(model->started_wall_ns), "dataplane",
-	                    dataplane_json(model), "peers", peers_json(model), "policy",
-	                    policy_json(model), "services", "total", n_services, "edge", "enabled",
+	*result = json_pack("{s:s, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:{s:i}, s:{s:b}}",
+	                    "version", WEIR_VERSION, "hub", hub_json(model), "control", "pid",
+	                    (int)getpid(), "started_at", model__time(model->started_wall_ns),
+	                    "dataplane", dataplane_json(model), "peers", peers_json(model),
+	                    "policy", policy_json(model), "drift", model__drift_status(model),
+	                    "services", "total", n_services, "edge", "enabled",
 	                    model->setup.edge != NULL);
 	return 0;
 }
@@ -147,6 +148,13 @@ static json_t *edge_json(const struct edge *edge, bool nonzero)
 	return object;
 }
 
+/* What goes up and down. */
+static json_t *gauges_json(const struct program *program)
+{
+	return json_pack("{s:I}", "policy_drift_peers",
+	                 (json_int_t)program_drift_status(program).n_peers);
+}
+
 int model__counters(struct model *model, const json_t *params, json_t **result,
                     struct model_error *error)
 {
@@ -170,6 +178,8 @@ int model__counters(struct model *model, const json_t *params, json_t **result,
 		add_counter(object, abi_counter_texts[i].name, value, nonzero);
 	}
 	*result = json_pack("{s:o}", "counters", object);
+	if (*result && !worker)
+		json_object_set_new(*result, "gauges", gauges_json(program));
 	if (*result && !worker && model->setup.edge)
 		json_object_set_new(*result, "edge", edge_json(model->setup.edge, nonzero));
 	return 0;

@@ -15,6 +15,7 @@
 #define PARTS_MAX       64U /* whose entries are asked for in one check: 100 peers and 1000 routes each */
 #define STEP_ENTRIES    20000U /* looked at in one turn of the main loop: less than a millisecond */
 #define ANSWER_NS       (30 * BASE_NS_PER_S)
+#define AFTER_ATTACH_MS 1000U
 #define AFTER_REPAIR_MS 200U
 
 enum phase {
@@ -457,7 +458,7 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	switch (drift->phase) {
-	case PHASE_IDLE: /* after a repair */
+	case PHASE_IDLE: /* after a repair, or an attachment */
 		on_period(-1, 0, drift);
 		break;
 	case PHASE_SUMS:
@@ -513,6 +514,13 @@ void program__drift_stop(struct program *program)
 	free(drift->last);
 	free(drift);
 	program->drift = NULL;
+}
+
+/* Soon after it got everything, for it may have brought something of its own. */
+void program__drift_attached(struct program *program)
+{
+	if (program->drift != NULL && program->drift->period_ms != 0)
+		wait_ms(program->drift, AFTER_ATTACH_MS);
 }
 
 void program__drift_detached(struct program *program)

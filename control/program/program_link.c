@@ -209,6 +209,7 @@ static void on_attach(evutil_socket_t fd, short what, void *arg)
 		program_pipe_open(&program->pipes[i], abi_region_cmd_ring(&program->region, i),
 		                  program->fds.worker_wake[i], i == ABI_ROUTE_WORKER);
 	program__flush_later(program);
+	program__drift_attached(program);
 	if (program->events.attached != NULL)
 		program->events.attached(program->events.arg, resumed);
 	if (program->is_attached)

@@ -117,6 +117,7 @@ bool program__drift_entries(struct program *program, uint32_t worker,
                             const struct abi_event_check_entries *event);
 bool program__drift_end(struct program *program, uint32_t worker,
                         const struct abi_event_check_end *event);
+void program__drift_attached(struct program *program);
 void program__drift_detached(struct program *program);
 void program__drift_stop(struct program *program);
 

@@ -83,6 +83,10 @@ void weir_show_drop(const json_t *drop);
 /* weir_follow.c: drops --follow. Returns when it cannot go on: an exit code. */
 bool weir_follow_wanted(const struct weir_line *line);
 int weir_follow(const struct weir_line *line, const char *socket_path);
+/* The same for what takes a moment: the hub has begun, and result says "checking". Asks until it has done;
+ * result is replaced. Returns as weir_ask(). */
+int weir_await(const struct weir_line *line, const char *socket_path, json_t **result,
+               json_t **error, char *why, size_t why_len);
 
 /* weir_capture.c: capture. Returns an exit code. */
 bool weir_capture_wanted(const struct weir_line *line);

@@ -1,11 +1,13 @@
-/* Commands that go on until they are interrupted: they ask the hub again and again. */
+/* Commands that ask the hub again and again: until they are interrupted, or until it is done. */
 #include "weir.h"
+#include "weir_table.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define ASK_INTERVAL_NS (250 * 1000 * 1000) /* how late people may see what happens */
+#define ASK_INTERVAL_NS  (250 * 1000 * 1000) /* how late people may see what happens */
+#define DONE_INTERVAL_NS (20 * 1000 * 1000)  /* a check is done soon */
 
 bool weir_follow_wanted(const struct weir_line *line)
 {
@@ -51,4 +53,28 @@ int weir_follow(const struct weir_line *line, const char *socket_path)
 		}
 		nanosleep(&interval, NULL);
 	}
+}
+
+int weir_await(const struct weir_line *line, const char *socket_path, json_t **result,
+               json_t **error, char *why, size_t why_len)
+{
+	const struct timespec interval = {0, DONE_INTERVAL_NS};
+	long long before = weir_number_of(*result, "not_completed");
+	int r = WEIR_DONE;
+
+	while (r == WEIR_DONE && json_is_true(json_object_get(*result, "checking"))) {
+		nanosleep(&interval, NULL);
+		json_object_set_new(line->params, "last", json_true());
+		json_decref(*result);
+		*result = NULL;
+		r = weir_ask(socket_path, line->command->method, line->params, result, error, why,
+		             why_len);
+	}
+	if (r != WEIR_DONE || weir_number_of(*result, "not_completed") == before)
+		return r;
+	*error = json_pack("{s:s, s:s, s:n}", "code", "failed", "message",
+	                   "the check was not completed, since a worker did not answer or the "
+	                   "dataplane went: see the hub's log",
+	                   "field");
+	return WEIR_REFUSED;
 }

@@ -99,6 +99,8 @@ static int ask(const struct weir_line *line)
 	                                          &result, &error, why, sizeof(why))
 	                         : weir_ask(socket_of(line), line->command->method, line->params,
 	                                    &result, &error, why, sizeof(why));
+	if (r == WEIR_DONE && json_is_true(json_object_get(result, "checking")))
+		r = weir_await(line, socket_of(line), &result, &error, why, sizeof(why));
 	if (r != WEIR_DONE)
 		weir_qr_cancel(&qr);
 	if (r == WEIR_DONE && weir_qr_wanted(&qr))

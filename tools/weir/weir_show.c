@@ -59,6 +59,11 @@ static void show_status(const json_t *result)
 	       json_is_false(json_object_get(list, "enforced"))  ? "not enforced (hub.peer_to_peer)"
 	       : json_is_true(json_object_get(list, "in_force")) ? "in force"
 	                                                         : "not yet with the workers");
+	list = json_object_get(result, "drift");
+	printf("drift       %lld peers, %lld entries; checked %s%s\n",
+	       weir_number_of(list, "policy_drift_peers"), weir_number_of(list, "findings"),
+	       weir_age_text(list, "checked_at", age),
+	       json_is_true(json_object_get(list, "repair")) ? "" : ", not put right");
 	printf("services    %lld%s\n", weir_number_of(json_object_get(result, "services"), "total"),
 	       json_is_true(json_object_get(json_object_get(result, "edge"), "enabled"))
 	               ? ""
@@ -181,6 +186,7 @@ static void show_counters(const json_t *result)
 	};
 	json_t *counters = json_object_get(result, "counters");
 	json_t *edge = json_object_get(result, "edge");
+	json_t *gauges = json_object_get(result, "gauges");
 	const char *name;
 	json_t *value;
 
@@ -195,6 +201,8 @@ static void show_counters(const json_t *result)
 				       (long long)json_integer_value(value), text->text);
 		}
 	}
+	json_object_foreach(gauges, name, value)
+		printf("  %-26s %14lld\n", name, (long long)json_integer_value(value));
 	if (!edge)
 		return;
 	printf("\nedge\n");

@@ -97,12 +97,46 @@ static void show_trace(const json_t *result)
 		printf("ALLOWED%s%s\n", grant ? ": " : "", grant ? grant : "");
 }
 
+static void show_drift(const json_t *result)
+{
+	static const char *const heads[] = {"WORKER", "PEER", "KIND", "WHAT", "EXPECTED", "FOUND"};
+	const json_t *findings = json_object_get(result, "findings");
+	struct weir_table table = {.n_columns = BASE_ARRAY_LEN(heads)};
+	long long n_more = weir_number_of(result, "more");
+
+	for (size_t i = 0; json_array_size(findings) > 0 && i < BASE_ARRAY_LEN(heads); i++)
+		weir_table_cell(&table, heads[i]);
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		const json_t *one = json_array_get(findings, i);
+		char worker[24];
+
+		snprintf(worker, sizeof(worker), "%lld", weir_number_of(one, "worker"));
+		weir_table_cell(&table, worker);
+		weir_table_cell(&table, weir_text_of(one, "peer"));
+		weir_table_cell(&table, weir_text_of(one, "kind"));
+		weir_table_cell(&table, weir_text_of(one, "what"));
+		weir_table_cell(&table, weir_text_of(one, "expected"));
+		weir_table_cell(&table, weir_text_of(one, "actual"));
+	}
+	if (json_array_size(findings) > 0)
+		weir_table_end(&table);
+	if (n_more > 0)
+		printf("and %lld more\n", n_more);
+	if (json_array_size(findings) == 0)
+		printf("no drift, by the check of %s\n", weir_text_of(result, "checked_at"));
+	else
+		printf("%lld peers have drifted%s\n", weir_number_of(result, "policy_drift_peers"),
+		       json_is_true(json_object_get(result, "repair")) ? "; being put right" : "");
+}
+
 bool weir_show_watch(const char *method, const json_t *result)
 {
 	if (strcmp(method, "drops") == 0)
 		show_drops(result);
 	else if (strcmp(method, "trace") == 0)
 		show_trace(result);
+	else if (strcmp(method, "audit.drift") == 0)
+		show_drift(result);
 	else
 		return false;
 	return true;

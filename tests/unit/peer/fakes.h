@@ -224,6 +224,34 @@ int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64
 }
 
 /* Readings that tell each other apart. */
+int program_drift_check(struct program *program)
+{
+	(void)program;
+	return -ENOTCONN;
+}
+
+struct program_drift_status program_drift_status(const struct program *program)
+{
+	(void)program;
+	return (struct program_drift_status){0};
+}
+
+const struct program_finding *program_drift_finding(const struct program *program, uint32_t i)
+{
+	(void)program;
+	(void)i;
+	return NULL;
+}
+
+int program_debug_push(struct program *program, uint32_t worker, uint16_t type, const void *entry)
+{
+	(void)program;
+	(void)worker;
+	(void)type;
+	(void)entry;
+	return -ENOTCONN;
+}
+
 bool program_is_attached(const struct program *program)
 {
 	(void)program;

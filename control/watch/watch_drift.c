@@ -1,0 +1,164 @@
+/* Findings in words. */
+#include "watch_drift.h"
+
+#include "base_time.h"
+
+#include <stdio.h>
+
+/* ---- entries: which one it is, and what it says --------------------------------------------------- */
+
+/* Names are copied, since watch_peer() borrows them. */
+static const char *name_of(const struct peer_table *peers, uint32_t number,
+                           char buf[static WATCH_NAME_LEN])
+{
+	char gone[16];
+
+	snprintf(buf, WATCH_NAME_LEN, "%s", watch_peer(peers, number, gone));
+	return buf;
+}
+
+static void port_text(uint32_t port, char buf[static 24])
+{
+	if (port == ABI_PORTS_MAX)
+		snprintf(buf, 24, "the tunnel");
+	else
+		snprintf(buf, 24, "port %u", port);
+}
+
+static void describe_peer(const struct peer_table *peers, const union program_entry *entry,
+                          char *what, char *says)
+{
+	char name[WATCH_NAME_LEN];
+
+	snprintf(what, WATCH_ENTRY_LEN, "%s", name_of(peers, entry->peer.peer, name));
+	snprintf(says, WATCH_ENTRY_LEN, "keepalive %u s", entry->peer.keepalive_s);
+}
+
+static void describe_route(const struct peer_table *peers, const union program_entry *entry,
+                           char *what, char *says)
+{
+	char text[BASE_PREFIX_STRLEN];
+	char name[WATCH_NAME_LEN];
+
+	snprintf(what, WATCH_ENTRY_LEN, "%s", base_prefix_format(&entry->route.prefix, text));
+	snprintf(says, WATCH_ENTRY_LEN, "peer %s", name_of(peers, entry->route.peer, name));
+}
+
+static void describe_session(const struct peer_table *peers, const union program_entry *entry,
+                             char *what, char *says)
+{
+	char name[WATCH_NAME_LEN];
+
+	snprintf(what, WATCH_ENTRY_LEN, "index %08x", entry->session.index);
+	snprintf(says, WATCH_ENTRY_LEN, "session of %s, which is not there",
+	         name_of(peers, entry->session.peer, name));
+}
+
+static void describe_hub(const struct peer_table *peers, const union program_entry *entry,
+                         char *what, char *says)
+{
+	const struct abi_cmd_hub *hub = &entry->hub;
+
+	(void)peers;
+	snprintf(what, WATCH_ENTRY_LEN, "settings");
+	snprintf(says, WATCH_ENTRY_LEN,
+	         "listen port %u, tunnel MTU %u, peer_to_peer %u, key %02x%02x", hub->listen_port,
+	         hub->tunnel_mtu, hub->peer_to_peer, hub->mac1_key[0], hub->mac1_key[1]);
+}
+
+static void describe_address(const struct peer_table *peers, const union program_entry *entry,
+                             char *what, char *says)
+{
+	char text[BASE_IP_STRLEN];
+	char port[24];
+
+	(void)peers;
+	port_text(entry->address.port, port);
+	snprintf(what, WATCH_ENTRY_LEN, "%s", base_ip_format(&entry->address.ip, text));
+	snprintf(says, WATCH_ENTRY_LEN, "the hub's on %s", port);
+}
+
+static void describe_wan_route(const struct peer_table *peers, const union program_entry *entry,
+                               char *what, char *says)
+{
+	const struct abi_cmd_wan_route *route = &entry->wan_route;
+	char text[BASE_PREFIX_STRLEN];
+	char via[BASE_IP_STRLEN];
+	char port[24];
+
+	(void)peers;
+	port_text(route->port, port);
+	snprintf(what, WATCH_ENTRY_LEN, "%s", base_prefix_format(&route->prefix, text));
+	if (route->gateway.family == BASE_IP_NONE)
+		snprintf(says, WATCH_ENTRY_LEN, "on link, %s", port);
+	else
+		snprintf(says, WATCH_ENTRY_LEN, "via %s, %s", base_ip_format(&route->gateway, via),
+		         port);
+}
+
+static void describe_neighbour(const struct peer_table *peers, const union program_entry *entry,
+                               char *what, char *says)
+{
+	const struct abi_cmd_neighbour *neighbour = &entry->neighbour;
+	const uint8_t *mac = neighbour->mac;
+	char text[BASE_IP_STRLEN];
+	char port[24];
+
+	(void)peers;
+	port_text(neighbour->port, port);
+	snprintf(what, WATCH_ENTRY_LEN, "%s", base_ip_format(&neighbour->ip, text));
+	snprintf(says, WATCH_ENTRY_LEN, "%02x:%02x:%02x:%02x:%02x:%02x on %s", mac[0], mac[1],
+	         mac[2], mac[3], mac[4], mac[5], port);
+}
+
+struct kind {
+	const char *name;
+	void (*describe)(const struct peer_table *peers, const union program_entry *entry,
+	                 char *what, char *says);
+};
+
+static const struct kind kinds[ABI_N_CMD_TYPES] = {
+	[ABI_CMD_HUB] = {"hub", describe_hub},
+	[ABI_CMD_ADDRESS] = {"address", describe_address},
+	[ABI_CMD_PEER_PUT] = {"peer", describe_peer},
+	[ABI_CMD_ROUTE_PUT] = {"route", describe_route},
+	[ABI_CMD_SESSION_RETIRE] = {"session", describe_session},
+	[ABI_CMD_WAN_ROUTE_PUT] = {"wan-route", describe_wan_route},
+	[ABI_CMD_NEIGHBOUR_PUT] = {"neighbour", describe_neighbour},
+};
+
+void watch_drift_describe(const struct peer_table *peers, const struct program_finding *finding,
+                          struct watch_drift *out)
+{
+	const struct kind *kind = &kinds[finding->type];
+
+	*out = (struct watch_drift){.kind = kind->name, .expected = "nothing", .actual = "nothing"};
+	name_of(peers, finding->peer, out->peer);
+	if (finding->has_found)
+		kind->describe(peers, &finding->found, out->what, out->actual);
+	if (finding->has_wanted)
+		kind->describe(peers, &finding->wanted, out->what, out->expected);
+}
+
+/* ---- the log ------------------------------------------------------------------------------------ */
+
+void watch_drift_in(struct base_log_limit *limit, const struct peer_table *peers,
+                    const struct program_finding *finding, enum program_drift_news news)
+{
+	static const char *const words[] = {
+		[PROGRAM_DRIFT_FOUND] = "found",
+		[PROGRAM_DRIFT_REPAIRED] = "repaired",
+		[PROGRAM_DRIFT_CLEARED] = "cleared",
+	};
+	struct watch_drift drift;
+	uint32_t n_left_out;
+
+	if (!base_log_limit_pass(limit, base_time_monotonic_ns(), &n_left_out))
+		return;
+	watch_drift_describe(peers, finding, &drift);
+	base_log_write(news == PROGRAM_DRIFT_CLEARED ? BASE_LOG_INFO : BASE_LOG_WARN, "watch",
+	               "wg-drift: %s worker=%u peer=%s kind=%s what=\"%s\" expected=\"%s\" "
+	               "actual=\"%s\" left_out=%u",
+	               words[news], finding->worker, drift.peer, drift.kind, drift.what,
+	               drift.expected, drift.actual, n_left_out);
+}
