@@ -148,6 +148,7 @@ static inline __attribute__((always_inline)) void run(struct ipsec_mb *mb, struc
 	uint32_t n_returned;
 	uint32_t n_left = n;
 
+	aead_reach(ops, n);
 	if (IMB_GET_NEXT_BURST(mb->manager, n, jobs) != n) {
 		for (unsigned int i = 0; i < n; i++)
 			ops[i].verdict = AEAD_ERROR;

@@ -48,9 +48,34 @@ struct aead_multi {
 	_Alignas(64) uint16_t sort_key[AEAD_BURST_MAX];
 	_Alignas(64) uint8_t order[AEAD_BURST_MAX]; /* packet of a rank, longest first */
 	struct aead_op helped[AEAD_BURST_MAX];
+	const struct aead_op *reach; /* the first op whose lines were not reached for yet */
+	unsigned int n_reach;        /* and how many there are */
 };
 
 #define AEAD_MULTI_INLINE static inline __attribute__((always_inline))
+
+/* The lines behind a burst are reached for between calls of the kernel: for every two lanes those of a
+ * packet, which has at least two blocks. So no call begins with more than 16 waits. */
+AEAD_MULTI_INLINE void aead_multi_reach_begin(struct aead_multi *multi, const struct aead_op *ops,
+                                              unsigned int n)
+{
+	multi->reach = ops;
+	multi->n_reach = ops[0].after[0] != NULL ? n : 0;
+}
+
+AEAD_MULTI_INLINE void aead_multi_reach(struct aead_multi *multi,
+                                        const struct aead_multi_kernel *kernel)
+{
+	unsigned int n = kernel->n_lanes / 2;
+
+	n = n < multi->n_reach ? n : multi->n_reach;
+	for (unsigned int i = 0; i < n; i++) {
+		__builtin_prefetch(multi->reach[i].after[0]);
+		__builtin_prefetch(multi->reach[i].after[1]);
+	}
+	multi->reach += n;
+	multi->n_reach -= n;
+}
 
 /* Packets into order, longest first. Returns whether all are of one length. */
 AEAD_MULTI_INLINE bool aead_multi_sort(struct aead_multi *multi,
@@ -86,8 +111,10 @@ AEAD_MULTI_INLINE void aead_multi_flush_whole(struct aead_multi *multi,
 	unsigned int n = *n_queued;
 	unsigned int first = 0;
 
-	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes)
+	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes) {
+		aead_multi_reach(multi, kernel);
 		kernel->lanes(lanes, first);
+	}
 	*n_queued = n - first;
 	if (first == n)
 		return;
@@ -110,8 +137,10 @@ AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
 	unsigned int n = *n_queued;
 	unsigned int first = 0;
 
-	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes)
+	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes) {
+		aead_multi_reach(multi, kernel);
 		kernel->lanes(lanes, first);
+	}
 	*n_queued = 0;
 	if (first == n)
 		return;
@@ -120,6 +149,7 @@ AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
 		lanes->data[i] = lanes->data[first];
 		lanes->len[i] = 0;
 	}
+	aead_multi_reach(multi, kernel);
 	if (n - first <= kernel->n_short)
 		kernel->lanes_short(lanes, first);
 	else
@@ -210,8 +240,10 @@ AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
 	uint32_t left = op->len - at;
 	unsigned int i = *n_queued;
 
-	if (n_runs != 0)
+	if (n_runs != 0) {
+		aead_multi_reach(multi, kernel);
 		kernel->run(op->key, nonce, 1, op->data, n_runs);
+	}
 	if (left <= AEAD_BLOCK_LEN) {
 		lanes->key[i] = op->key;
 		lanes->data[i] = op->data + at;
@@ -323,7 +355,9 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 {
 	unsigned int n_queued = 0;
 
+	aead_multi_reach_begin(multi, ops, n);
 	if (n <= AEAD_MULTI_FEW && extra == NULL && multi->helper != NULL) {
+		aead_reach(ops, n);
 		aead_ipsec_mb_ops.seal(multi->helper, ops, NULL, n);
 		return;
 	}
@@ -371,7 +405,9 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
 {
 	unsigned int n_queued = 0;
 
+	aead_multi_reach_begin(multi, ops, n);
 	if (n <= AEAD_MULTI_FEW && extra == NULL && multi->helper != NULL) {
+		aead_reach(ops, n);
 		aead_ipsec_mb_ops.open(multi->helper, ops, NULL, n);
 		return;
 	}

@@ -118,6 +118,7 @@ static void submit(struct assist *assist, struct state *st, struct assist_batch 
 	assist->fifo[(assist->first + assist->n_out++) % ASSIST_BATCHES] = batch;
 	batch->lane = assist->on ? pick_lane(assist) : NULL;
 	if (batch->lane) {
+		aead_reach(batch->ops, batch->burst.n);
 		batch->ticket = assist_lane_give(batch->lane, batch);
 		assist->n_given++;
 		state_count(st, ABI_COUNTER_ASSIST_BATCHES, 1);
@@ -145,7 +146,7 @@ void assist_open(struct assist *assist, struct state *st, struct path_burst *b)
 	if (b->n == 0)
 		return;
 	batch = take_burst(assist, b, ASSIST_OPEN);
-	in_open_begin(&batch->burst, batch->ops);
+	in_open_begin(st, &batch->burst, batch->ops);
 	submit(assist, st, batch);
 }
 

@@ -4,19 +4,20 @@
 
 #include <rte_prefetch.h>
 
-void in_open_begin(struct path_burst *b, struct aead_op *ops)
+void in_open_begin(const struct state *st, struct path_burst *b, struct aead_op *ops)
 {
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct path_pkt *p = &b->pkt[i];
 
-		rte_prefetch0(&p->session->timers);
 		wg_replay_prefetch(&p->session->window, p->counter);
 		p->data += WG_DATA_HEADER_LEN;
 		p->len -= WG_DATA_MIN_LEN;
 		ops[i] = (struct aead_op){.data = p->data,
 		                          .key = p->session->receive_key,
 		                          .counter = p->counter,
-		                          .len = p->len};
+		                          .len = p->len,
+		                          .after = {&p->session->timers,
+		                                    &st->receive_next[abi_index_slot(p->index)]}};
 	}
 }
 
@@ -36,7 +37,7 @@ void in_open(struct state *st, struct path_burst *b)
 {
 	if (b->n == 0)
 		return;
-	in_open_begin(b, st->ops);
+	in_open_begin(st, b, st->ops);
 	aead_open(st->aead, st->ops, b->n);
 	in_open_end(st, b, st->ops);
 }

@@ -6,8 +6,7 @@
 #include <rte_prefetch.h>
 
 /* A core has room for some two dozen waits for memory. So the two lines of a session that a packet needs are
- * not reached for at once: the first here, the other as in_open begins, which hides it behind the cipher.
- * receive_next is only stored to: nobody waits for it. */
+ * not reached for at once: the first here, the other while the cipher runs (struct aead_op). */
 
 /* First pass: the line that the second reads. */
 static void prefetch(const struct state *st, const struct path_pkt *p)

@@ -47,9 +47,6 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 {
 	struct state_session *session = p->session;
 
-	/* For when the cipher has run. */
-	rte_prefetch0(session->header + STATE_HEADER_ROOM - 1);
-	rte_prefetch0(&session->timers);
 	if (unlikely(session->send_counter >= session->send_limit
 	             || st->now_ns >= session->send_soft_ns)) {
 		uint32_t verdict = may_send(st, p);
@@ -69,7 +66,12 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 	p->len = len + WG_TAG_LEN;
 	p->counter = session->send_counter++;
 	*op = (struct aead_op){
-		.data = p->data, .key = session->send_key, .counter = p->counter, .len = len};
+		.data = p->data,
+		.key = session->send_key,
+		.counter = p->counter,
+		.len = len,
+		.after = {session->header + STATE_HEADER_ROOM - 1, &session->timers},
+	};
 	return PATH_KEEP;
 }
 

@@ -23,7 +23,7 @@ void in_open(struct state *st, struct path_burst *b);
 
 /* The two halves of in_open, around the cipher, which may run elsewhere (dataplane/assist): what to
  * open, and what came of it. ops[b->n]; between the two the burst stays as it is. */
-void in_open_begin(struct path_burst *b, struct aead_op *ops);
+void in_open_begin(const struct state *st, struct path_burst *b, struct aead_op *ops);
 void in_open_end(struct state *st, struct path_burst *b, const struct aead_op *ops);
 
 /* What only an authenticated packet may do: enter the replay window, confirm the session, move the

@@ -298,6 +298,21 @@ static void too_long_packet_is_an_error_for_itself_only(void **state)
 	}
 }
 
+/* Lines behind the burst may be anything: of no page, or of the packets themselves. */
+static void lines_behind_a_burst_are_only_reached_for(void **state)
+{
+	for (unsigned int n = 1; n <= AEAD_BURST_MAX; n += n < 8 ? 1 : 14) {
+		for (unsigned int i = 0; i < n; i++) {
+			add_packet(i % 4 == 3 ? 1420 : i * 7, i, i);
+			burst.op[i].after[0] = i % 2 == 0
+			                               ? (const void *)(uintptr_t)(4097 * (i + 1))
+			                               : burst.op[i].data;
+			burst.op[i].after[1] = (const void *)(UINTPTR_MAX - i);
+		}
+		seal_and_open(*state);
+	}
+}
+
 static bool is_named(const struct aead *aead, const char *backend)
 {
 	size_t len = strlen(backend);
@@ -385,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup(forged_packets_leave_their_neighbours_intact, start),
 		cmocka_unit_test_setup(open_twice_is_refused_the_second_time, start),
 		cmocka_unit_test_setup(too_long_packet_is_an_error_for_itself_only, start),
+		cmocka_unit_test_setup(lines_behind_a_burst_are_only_reached_for, start),
 		cmocka_unit_test_setup(name_tells_the_backend, start),
 	};
 	const struct CMUnitTest of_front[] = {
