@@ -930,6 +930,97 @@ def a_capture_ends_when_it_is_told_to_or_its_reader_is_gone(hub):
         n += 1
 
 
+def listed(hub, *words):
+    return [(e["prefix"], e["prefixes"], e["scope"], e["source"]) for e in hub.json("block", "list", *words)["entries"]]
+
+
+def sources_are_listed_checked_and_let_through_again(hub):
+    assert hub.ok("block", "list") == "nothing is listed\n"
+    done = hub.json("block", "add", "192.0.2.7", "--reason", "scanner", "--for", "1h", "--author", "anna")
+    entry = done["entry"]
+    assert entry["prefix"] == "192.0.2.7" and entry["scope"] == ["all"] and entry["reason"] == "scanner", entry
+    assert entry["author"] == "anna" and entry["until"] > entry["created_at"] and done["replaced"] == 0, entry
+    hub.ok("block", "add", "192.0.2.0/24", "--scope", "wireguard,published", "--source", "feed")
+    hub.ok("block", "add", "2001:db8::/32", "--until", "2999-01-01T00:00:00Z")
+    assert hub.ok("block", "check", "192.0.2.9").splitlines()[0] == "192.0.2.9 is dropped: wireguard, published"
+    both = hub.json("block", "check", "192.0.2.7")
+    assert both["scope"] == ["all", "wireguard", "published"] and len(both["entries"]) == 2, both
+    assert hub.ok("block", "check", "192.0.3.1") == "192.0.3.1 is not dropped\n"
+    hub.restart()
+    assert listed(hub) == [("192.0.2.7", 1, ["all"], "manual"),
+                           ("192.0.2.0/24", 1, ["wireguard", "published"], "feed"),
+                           ("2001:db8::/32", 1, ["all"], "manual")], listed(hub)
+    # again: other scope, no end any more
+    again = hub.json("block", "add", "192.0.2.7", "--scope", "published")
+    assert again["replaced"] == 1 and again["entry"]["until"] is None and again["total"] == 3, again
+    page = hub.json("block", "list", "--limit", "2")
+    assert len(page["entries"]) == 2 and page["next"], page
+    rest = hub.json("block", "list", "--limit", "2", "--cursor", page["next"])
+    assert len(rest["entries"]) == 1 and rest["next"] is None, rest
+    hub.refused(1, "192.0.2.7 is not listed by feed", "block", "remove", "192.0.2.7", "--source", "feed")
+    hub.ok("block", "remove", "192.0.2.7")
+    hub.refused(1, "is not listed", "block", "remove", "192.0.2.7")
+    hub.ok("block", "clear", "feed")
+    hub.refused(1, 'nothing is listed by "feed"', "block", "clear", "feed")
+    assert listed(hub) == [("2001:db8::/32", 1, ["all"], "manual")]
+
+
+def what_cannot_be_listed_is_refused(hub):
+    for code, text, words in (
+            (2, 'PREFIX is "10.1.2.3/8", must be an address, or a network without host bits', ("10.1.2.3/8",)),
+            (2, 'PREFIX is "www.example.org", must be', ("www.example.org",)),
+            (2, 'SCOPE,... has "tcp", must be all, wireguard or published', ("192.0.2.1", "--scope", "tcp")),
+            (2, '--for is "soon", must be a time span', ("192.0.2.1", "--for", "soon")),
+            (2, '--for is "0s", must be a time span', ("192.0.2.1", "--for", "0s")),
+            (2, "which has passed", ("192.0.2.1", "--until", "2001-01-01T00:00:00Z")),
+            (2, "both say when it ends", ("192.0.2.1", "--until", "2999-01-01T00:00:00Z", "--for", "1h")),
+            (1, "0.0.0.0/0 is everybody", ("0.0.0.0/0",)),
+            (1, "fd77::/16 has fd77::1 in it, the hub's own address", ("fd77::/16",))):
+        run = hub.weir("block", "add", *words)
+        assert run.returncode == code and text.split("SCOPE,... ")[-1] in run.stderr, (words, run)
+    run = hub.weir("block", "add", "192.0.2.0/24", env={**os.environ, "SSH_CONNECTION": "192.0.2.9 4000 10.77.0.1 22"})
+    assert run.returncode == 1 and "192.0.2.9 in it, from where this command is given" in run.stderr, run
+    assert listed(hub) == []
+    hub.ok("block", "add", "0.0.0.0/0", "--force", "--scope", "published")
+    assert listed(hub) == [("0.0.0.0/0", 1, ["published"], "manual")]
+
+
+def files_are_imported_whole_or_not_at_all(hub):
+    text = ("# comment\n\n 192.0.2.1\n198.51.100.0/24 ; SBL1\n2001:db8::/32\t# x\n192.0.2.1\n"
+            "create bad hash:ip family inet\nadd bad 203.0.113.9 timeout 3600\n")
+    path = write(hub, text, "list.txt")
+    done = hub.json("block", "import", path, "--source", "feed", "--scope", "wireguard")
+    assert done["entry"]["prefixes"] == 4 and done["entry"]["list"] and done["entry"]["prefix"] is None, done
+    assert [e[0] for e in listed(hub)] == [None]
+    whole = [("192.0.2.1", 1, ["wireguard"], "feed"), ("198.51.100.0/24", 1, ["wireguard"], "feed"),
+             ("203.0.113.9", 1, ["wireguard"], "feed"), ("2001:db8::/32", 1, ["wireguard"], "feed")]
+    assert listed(hub, "--source", "feed") == whole
+    assert listed(hub, "--source", "feed", "--limit", "1000") == whole
+    for n, line in ((3, "192.0.2.300"), (1, "nonsense"), (2, "192.0.2.0/24 192.0.3.0/24"), (4, "192.0.2.1/33"),
+                    (5, "192.0.2.7/24"), (1, "010.0.0.1"), (2, "add bad")):
+        bad = write(hub, "192.0.2.99\n" * (n - 1) + line + "\n", "bad.txt")
+        hub.refused(1, f"{bad}:{n}: ", "block", "import", bad, "--source", "feed", "--replace")
+        assert listed(hub, "--source", "feed") == whole
+    hub.refused(1, "has no prefix", "block", "import", write(hub, "# nothing\n", "none.txt"))
+    # another list beside it, one out of it, and all of the source's in one step
+    second = hub.json("block", "import", write(hub, "192.0.2.2\n", "two.txt"), "--source", "feed")
+    assert second["total"] == 5 and second["replaced"] == 0, second
+    hub.ok("block", "remove", "198.51.100.0/24")
+    hub.restart()
+    assert [e[0] for e in listed(hub, "--source", "feed")] == ["192.0.2.1", "203.0.113.9", "2001:db8::/32", "192.0.2.2"]
+    third = hub.json("block", "import", path, "--source", "feed", "--scope", "wireguard", "--replace")
+    assert third["replaced"] == 2 and listed(hub, "--source", "feed") == whole, third
+
+
+def a_long_list_goes_in_at_once(hub):
+    lines_of = "".join(f"{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}.7\n" for i in range(1 << 16, 3 << 16))
+    done = hub.json("block", "import", write(hub, lines_of, "long.txt"), "--source", "feed")
+    assert done["entry"]["prefixes"] == 2 << 16, done
+    hub.restart()
+    assert hub.json("block", "list")["total"] == 2 << 16
+    assert hub.json("block", "check", "1.2.3.7")["scope"] == ["all"]
+
+
 TESTS = [value for name, value in list(globals().items())
          if callable(value) and "_" in name and value.__code__.co_varnames[:1] == ("hub",)]
 
