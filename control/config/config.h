@@ -6,6 +6,7 @@
 #include "abi_layout.h"
 #include "base_ip.h"
 #include "base_log.h"
+#include "limit.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,8 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	uint32_t n_allowed_ips; /* an address is given in each tunnel net where none is named */
 	uint16_t keepalive_s;
 	struct base_endpoint endpoint; /* port 0 = not given */
+	bool has_limits;
+	struct limit_spec limits;
 	int line;
 };
 
@@ -89,6 +92,10 @@ struct config {
 
 	/* debug: { ... } */
 	bool debug_commands; /* false */
+
+	/* limits: { ... }: of every peer that has none of its own */
+	struct limit_spec limits;
+	uint32_t quota_day; /* 1: day of the month on which quotas begin anew, at midnight UTC */
 
 	struct config_peer *peers; /* [n_peers], owned */
 	uint32_t n_peers;

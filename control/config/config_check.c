@@ -446,12 +446,24 @@ static int check_peers(const struct config *config, const config_setting_t *root
 	return err;
 }
 
+static int check_limits(const struct config *config, const config_setting_t *root,
+                        const struct config_error *error)
+{
+	const struct limit_field *stray = limit_spec_stray(&config->limits);
+
+	if (!stray)
+		return 0;
+	return config__fail(error, at(root, "limits", -1, stray->name),
+	                    "limits: %s stands alone, must be beside the rate that it is of",
+	                    stray->name);
+}
+
 int config__check(const struct config *config, const config_setting_t *root,
                   const struct config_error *error)
 {
 	int (*const checks[])(const struct config *, const config_setting_t *,
 	                      const struct config_error *) = {
-		check_tunnel, check_cores, check_ports, check_edge, check_peers,
+		check_tunnel, check_cores, check_ports, check_edge, check_limits, check_peers,
 	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(checks); i++)

@@ -43,6 +43,7 @@ extern const struct config_object config__control;
 extern const struct config_object config__edge;
 extern const struct config_object config__policy;
 extern const struct config_object config__debug;
+extern const struct config_object config__limits;
 extern const struct config_object config__peer;
 
 /* Where an error is written to; the first one ends the loading. */

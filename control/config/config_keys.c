@@ -495,6 +495,49 @@ static int read_endpoint(const struct config_key *key, config_setting_t *setting
 	return text ? base_endpoint_parse(text, field(key, object)) : -EINVAL;
 }
 
+/* A number, or text with a unit. key->offset is that of the struct limit_spec. */
+static int read_limit(const struct config_key *key, config_setting_t *setting, void *object,
+                      config_setting_t **bad)
+{
+	const struct limit_field *known = limit_field_find(key->name);
+	const char *text = text_of(setting);
+	struct config_key any = {.min = 0, .max = INT64_MAX};
+	int64_t value;
+
+	(void)bad;
+	if (text)
+		return limit_field_parse(known, field(key, object), text) < 0 ? -EINVAL : 0;
+	if (read_integer(&any, setting, &value) < 0)
+		return -EINVAL;
+	return limit_field_set(known, field(key, object), (uint64_t)value) < 0 ? -EINVAL : 0;
+}
+
+/* A peer's group of limits. */
+static int read_limits(const struct config_key *key, config_setting_t *setting, void *object,
+                       config_setting_t **bad)
+{
+	struct config_peer *peer = object;
+
+	(void)key;
+	if (!config_setting_is_group(setting))
+		return -EINVAL;
+	for (unsigned int i = 0; i < (unsigned int)config_setting_length(setting); i++) {
+		config_setting_t *one = config_setting_get_elem(setting, i);
+		const struct limit_field *known = limit_field_find(config_setting_name(one));
+		struct config_key as = {.offset = 0};
+
+		*bad = one;
+		if (!known)
+			return -EINVAL;
+		as.name = known->name;
+		if (read_limit(&as, one, &peer->limits, bad) < 0)
+			return -EINVAL;
+	}
+	*bad = setting;
+	peer->has_limits = true;
+	return limit_spec_stray(&peer->limits) ? -EINVAL : 0;
+}
+
 /* ---- tables ------------------------------------------------------------------------------------- */
 
 #define AT(type, member) .offset = offsetof(struct type, member)
@@ -578,6 +621,36 @@ static const struct config_key debug_keys[] = {
 	{"commands", "true or false", read_bool, AT(config, debug_commands)},
 };
 
+static const struct config_key limits_keys[] = {
+	{"rx_packets", "0 (no limit) or 1 to 4294967296 packets a second", read_limit,
+         AT(config, limits)},
+	{"rx_packets_burst", "0 (a tenth of a second of the rate) or 1 to 4294967296 packets",
+         read_limit, AT(config, limits)},
+	{"rx_bytes",
+         "0 (no limit) or 1 to 50000000000 bytes a second, such as \"20Mbit\" or \"1G\"",
+         read_limit, AT(config, limits)},
+	{"rx_bytes_burst",
+         "0 (a tenth of a second of the rate) or 9216 to 8589934592 bytes, such as \"1Mi\"",
+         read_limit, AT(config, limits)},
+	{"tx_packets", "0 (no limit) or 1 to 4294967296 packets a second", read_limit,
+         AT(config, limits)},
+	{"tx_packets_burst", "0 (a tenth of a second of the rate) or 1 to 4294967296 packets",
+         read_limit, AT(config, limits)},
+	{"tx_bytes",
+         "0 (no limit) or 1 to 50000000000 bytes a second, such as \"20Mbit\" or \"1G\"",
+         read_limit, AT(config, limits)},
+	{"tx_bytes_burst",
+         "0 (a tenth of a second of the rate) or 9216 to 8589934592 bytes, such as \"1Mi\"",
+         read_limit, AT(config, limits)},
+	{"quota_rx", "0 (none) or 1 to 2^60 bytes a month, such as \"500G\" or \"1Ti\"", read_limit,
+         AT(config, limits)},
+	{"quota_tx", "0 (none) or 1 to 2^60 bytes a month, such as \"500G\" or \"1Ti\"", read_limit,
+         AT(config, limits)},
+	{"quota", "0 (none) or 1 to 2^60 bytes a month, such as \"500G\" or \"1Ti\"", read_limit,
+         AT(config, limits)},
+	{"quota_day", "a day of the month, 1 to 28", read_u32, AT(config, quota_day), RANGE(1, 28)},
+};
+
 static const struct config_key peer_keys[] = {
 	{"name", "1 to 63 of the characters a-z 0-9 -, not beginning or ending with -",
          read_peer_name, TEXT(config_peer, name), .required = true},
@@ -592,6 +665,10 @@ static const struct config_key peer_keys[] = {
          RANGE(0, 65535)},
 	{"endpoint", "an address with port, such as \"192.0.2.7:51820\" or \"[2001:db8::7]:51820\"",
          read_endpoint, AT(config_peer, endpoint)},
+	{"limits",
+         "a group of keys as limits has them, but quota_day, within their ranges, and a burst only "
+         "beside its rate",
+         read_limits, AT(config_peer, limits)},
 };
 
 #define OBJECT(name, keys)                                                                         \
@@ -606,13 +683,15 @@ const struct config_object config__control = OBJECT("control", control_keys);
 const struct config_object config__edge = OBJECT("edge", edge_keys);
 const struct config_object config__policy = OBJECT("policy", policy_keys);
 const struct config_object config__debug = OBJECT("debug", debug_keys);
+const struct config_object config__limits = OBJECT("limits", limits_keys);
 const struct config_object config__peer = OBJECT("peers", peer_keys);
 
 void config_key_each(config_key_fn *fn, void *arg)
 {
 	static const struct config_object *const objects[] = {
-		&config__hub,  &config__dataplane, &config__port,  &config__control,
-		&config__edge, &config__policy,    &config__debug, &config__peer,
+		&config__hub,     &config__dataplane, &config__port,
+		&config__control, &config__edge,      &config__policy,
+		&config__debug,   &config__limits,    &config__peer,
 	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(objects); i++)

@@ -24,7 +24,8 @@ static const struct {
 	{&config__hub, SECTION_GROUP, true},    {&config__dataplane, SECTION_GROUP, false},
 	{&config__port, SECTION_LIST, true},    {&config__control, SECTION_GROUP, false},
 	{&config__edge, SECTION_GROUP, false},  {&config__policy, SECTION_GROUP, false},
-	{&config__debug, SECTION_GROUP, false}, {&config__peer, SECTION_LIST, false},
+	{&config__debug, SECTION_GROUP, false}, {&config__limits, SECTION_GROUP, false},
+	{&config__peer, SECTION_LIST, false},
 };
 
 int config__fail(const struct config_error *error, const config_setting_t *where,
@@ -320,6 +321,7 @@ static void set_defaults(struct config *config)
 	snprintf(config->store, sizeof(config->store), "/var/lib/weir/weir.db");
 	snprintf(config->user, sizeof(config->user), "nobody");
 	config->handshake_threads = 1;
+	config->quota_day = 1;
 	config->wg_socket = true;
 	config->log_level = BASE_LOG_INFO;
 	config->drift_check_s = 60;
@@ -369,8 +371,8 @@ static int read_root(struct config *config, config_setting_t *root,
                      const struct config_error *error)
 {
 	static const struct config_object *const groups[] = {
-		&config__hub,  &config__dataplane, &config__control,
-		&config__edge, &config__policy,    &config__debug,
+		&config__hub,    &config__dataplane, &config__control, &config__edge,
+		&config__policy, &config__debug,     &config__limits,
 	};
 	config_setting_t *list;
 	int err = check_sections(root, error);

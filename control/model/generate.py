@@ -30,6 +30,8 @@ TYPES = {
     "prefix": ("MODEL_PREFIX", 'an address, or a network without host bits such as "192.0.2.0/24" or "2001:db8::/32"'),
     "address": ("MODEL_ADDRESS", 'an address such as "192.0.2.1" or "2001:db8::1"'),
     "duration": ("MODEL_DURATION", 'a time span such as 90s, 15m, 12h or 7d, up to ten years'),
+    "amount": ("MODEL_AMOUNT", "a number such as 5000, 20k or 1M"),
+    "bytes": ("MODEL_BYTES", "a number of bytes such as 2500000, 20Mbit, 1G or 64Ki"),
     "file": ("MODEL_FILE", "a file to read, or - for standard input"),
     "path": (None, "a file that does not exist yet"),
     "target": ("MODEL_TARGET", "a peer's name and a port, such as \"home:8080\""),

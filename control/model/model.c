@@ -4,6 +4,7 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "model_block.h"
+#include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
 
@@ -99,6 +100,12 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
+	err = model__limits_load(model, &why);
+	if (err < 0) {
+		snprintf(error, error_len, "limits: %s", why.text);
+		model_destroy(model);
+		return err;
+	}
 	model__table_refresh(model);
 	*out = model;
 	return 0;
@@ -112,6 +119,7 @@ void model_destroy(struct model *model)
 		event_free(model->renewal);
 	if (model->table_timer)
 		event_free(model->table_timer);
+	model__limits_unload(model);
 	model__block_unload(model);
 	grant_policy_fini(&model->policy);
 	free(model);

@@ -151,6 +151,17 @@ static bool is_integer(const struct model_argument *argument, const json_t *valu
 	       && json_integer_value(value) <= argument->max;
 }
 
+static bool is_amount(const struct model_argument *argument, const json_t *value)
+{
+	uint64_t amount;
+
+	if (json_is_string(value))
+		return base_amount_parse(json_string_value(value), argument->type == MODEL_BYTES,
+		                         &amount)
+		       == 0;
+	return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
 static bool is_prefix(const json_t *value)
 {
 	struct base_prefix prefix;
@@ -252,6 +263,9 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
 		return text && model__target_parse(text, buf, &port) == 0;
 	case MODEL_FILE:
 		return is_file(value);
+	case MODEL_AMOUNT:
+	case MODEL_BYTES:
+		return is_amount(argument, value);
 	case MODEL_TEXT:
 	case MODEL_WHO:
 	case MODEL_TO:

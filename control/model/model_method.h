@@ -34,6 +34,8 @@ enum model_type {
 	MODEL_PREFIX = 16, /* address or network */
 	MODEL_ADDRESS = 17,
 	MODEL_DURATION = 18, /* model__duration_parse() */
+	MODEL_AMOUNT = 19,   /* integer, or text with a unit */
+	MODEL_BYTES = 20,    /* the same, of bytes */
 };
 
 struct model_argument {
@@ -80,6 +82,14 @@ struct model_block {
 	char refused[160];   /* why the workers refused the last one, or "" */
 };
 
+/* Limits of peers: model_limit.c. */
+struct model_limits {
+	struct model_limit_peer **peers; /* [max_peers], owned; NULL = none was ever wanted */
+	uint8_t *is_there;               /* [max_peers] */
+	uint32_t n_quotas;               /* peers that have one */
+	struct event *timer;             /* every second: what passed */
+};
+
 struct model {
 	struct model_setup setup;
 	struct {
@@ -98,6 +108,7 @@ struct model {
 		char refused[104]; /* why not; "" = it is on its way */
 	} sent;
 	struct model_block block;
+	struct model_limits limits;
 };
 
 /* Fill error and return err, for return model__refuse(...). field may be NULL. */

@@ -5,6 +5,7 @@
 #include "base_log.h"
 #include "base_text.h"
 #include "base_time.h"
+#include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
 #include "program.h"
@@ -68,7 +69,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 
 	return json_pack(
 		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
-		" s:I, s:I, s:I, s:I, s:I}",
+		" s:I, s:I, s:I, s:I, s:I, s:o}",
 		"name", row->name, "enabled", !row->disabled, "public_key",
 		model__key(row->public_key), "preshared_key", row->has_preshared_key, "addresses",
 		addresses_json(row), "allowed_ips", allowed_ips_json(row), "whole_subnet",
@@ -79,7 +80,8 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 		model__time(wall_of(counters.last_rx_ns)), "active", active, "rx_bytes",
 		(json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
 		"rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
-		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops);
+		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops, "limits",
+		model__limits_json(model, peer));
 }
 
 static const struct peer *find(const struct model *model, const json_t *params,

@@ -4,6 +4,7 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "grant_compile.h"
+#include "model_limit.h"
 #include "model_policy.h"
 #include "policy_table.h"
 
@@ -125,6 +126,7 @@ void model__table_refresh(struct model *model)
 	struct model_table table;
 	struct model_error why = {0};
 
+	model__limits_refresh(model);
 	if (model__table_make(model, &model->policy, &table, &why) == 0) {
 		model__table_send(model, &table);
 		return;

@@ -106,6 +106,10 @@ int program_hub_set(struct program *program, const struct abi_cmd_hub *hub);
 int program_address_set(struct program *program, const struct abi_cmd_address *address);
 int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s);
 int program_peer_drop(struct program *program, uint32_t peer); /* its routes too */
+/* Limits of a peer, one command for each worker, since each stops a quota at a count of its own:
+ * limits[program_n_workers()], copied; NULL = none. They go with the peer. -ENOENT when it was not put before. */
+int program_limit_put(struct program *program, uint32_t peer,
+                      const struct abi_cmd_peer_limit *limits);
 /* One holder a prefix: put takes it from another peer; drop of another's changes nothing.
  * -ENOENT when the peer was not put before. */
 int program_route_put(struct program *program, const struct base_prefix *prefix, uint32_t peer);
@@ -174,6 +178,10 @@ uint64_t program_worker_counter(const struct program *program, uint32_t worker,
                                 enum abi_counter counter);
 /* Sum over workers; last_..._ns are the newest. */
 struct abi_peer_counters program_peer_counters(const struct program *program, uint32_t peer);
+/* What one worker let pass of a peer with limits, and dropped: the counts, not the buckets. */
+struct abi_limit program_limit(const struct program *program, uint32_t worker, uint32_t peer);
+/* Names the region in which all counters are; another one begins at zero. 0 = none yet. */
+uint64_t program_epoch(const struct program *program);
 struct abi_worker_status program_worker_status(const struct program *program, uint32_t worker);
 struct abi_port_status program_port_status(const struct program *program, uint32_t port);
 /* Add to one of control's own counters (HS_...). */

@@ -96,6 +96,28 @@ int program_peer_drop(struct program *program, uint32_t peer)
 	                 ABI_CMD_PEER_DROP, &cmd, sizeof(cmd));
 }
 
+int program_limit_put(struct program *program, uint32_t peer,
+                      const struct abi_cmd_peer_limit *limits)
+{
+	struct abi_cmd_peer_limit none = {.peer = peer,
+	                                  .rx_until = ABI_QUOTA_NONE,
+	                                  .tx_until = ABI_QUOTA_NONE,
+	                                  .total_until = ABI_QUOTA_NONE};
+	uint32_t n_workers = program->setup.dataplane.n_workers;
+	int changed;
+
+	if (peer >= program->setup.n_peers)
+		return -EINVAL;
+	changed = program_desired_limit(&program->desired, peer, limits, n_workers);
+	if (changed <= 0)
+		return changed;
+	for (uint32_t i = 0; i < n_workers; i++)
+		program_pipe_change(&program->pipes[i], ABI_CMD_PEER_LIMIT,
+		                    limits ? &limits[i] : &none, sizeof(none));
+	program__flush_later(program);
+	return 0;
+}
+
 int program_route_put(struct program *program, const struct base_prefix *prefix, uint32_t peer)
 {
 	struct abi_cmd_route cmd = {.peer = peer};

@@ -39,6 +39,8 @@ void program_desired_fini(struct program_desired *desired)
 	program_table_fini(&desired->routes);
 	program_table_fini(&desired->wan_routes);
 	program_table_fini(&desired->neighbours);
+	for (uint32_t i = 0; desired->peers && i < desired->n_peers; i++)
+		free(desired->peers[i].limits);
 	free(desired->peers);
 	free(desired->route_links);
 	*desired = (struct program_desired){0};
@@ -194,7 +196,36 @@ int program_desired_peer_drop(struct program_desired *desired, uint32_t peer)
 	if (p->present == 0)
 		return 0;
 	note_peer(desired, peer, false);
+	(void)program_desired_limit(desired, peer, NULL, 0);
 	*p = (struct program_desired_peer){.was_another = 1};
+	return 1;
+}
+
+int program_desired_limit(struct program_desired *desired, uint32_t peer,
+                          const struct abi_cmd_peer_limit *limits, uint32_t n_workers)
+{
+	struct program_desired_peer *p = &desired->peers[peer];
+	size_t len = n_workers * sizeof(*limits);
+
+	if (p->present == 0)
+		return -ENOENT;
+	if (!limits) {
+		if (!p->limits)
+			return 0;
+		free(p->limits);
+		p->limits = NULL;
+		desired->n_limited--;
+		return 1;
+	}
+	if (p->limits && memcmp(p->limits, limits, len) == 0)
+		return 0;
+	if (!p->limits) {
+		p->limits = malloc(len);
+		if (!p->limits)
+			return -ENOMEM;
+		desired->n_limited++;
+	}
+	memcpy(p->limits, limits, len);
 	return 1;
 }
 
@@ -343,17 +374,18 @@ int64_t program_desired_find(const struct program_desired *desired, uint16_t typ
 
 /* ---- walk ------------------------------------------------------------------------------------- */
 
-/* Order: a worker must know a peer before its routes. */
+/* Order: a worker must know a peer before its limits and routes. */
 enum stage {
 	STAGE_BEGIN = 0,
 	STAGE_HUB = 1,
 	STAGE_ADDRESSES = 2,
 	STAGE_PEERS = 3,
-	STAGE_ROUTES = 4,
-	STAGE_WAN_ROUTES = 5,
-	STAGE_NEIGHBOURS = 6,
-	STAGE_END = 7,
-	STAGE_DONE = 8,
+	STAGE_LIMITS = 4,
+	STAGE_ROUTES = 5,
+	STAGE_WAN_ROUTES = 6,
+	STAGE_NEIGHBOURS = 7,
+	STAGE_END = 8,
+	STAGE_DONE = 9,
 };
 
 static bool single_at(struct program_cursor *cursor, bool present, uint16_t type,
@@ -379,6 +411,24 @@ static bool peer_at(const struct program_desired *desired, struct program_cursor
 		out->type = ABI_CMD_PEER_PUT;
 		out->payload = &out->scratch;
 		out->len = sizeof(out->scratch);
+		return true;
+	}
+	return false;
+}
+
+static bool limit_at(const struct program_desired *desired, struct program_cursor *cursor,
+                     struct program_command *out)
+{
+	if (desired->n_limited == 0)
+		return false;
+	for (; cursor->position < desired->n_peers_used; cursor->position++) {
+		const struct program_desired_peer *peer = &desired->peers[cursor->position];
+
+		if (!peer->limits)
+			continue;
+		out->type = ABI_CMD_PEER_LIMIT;
+		out->payload = &peer->limits[cursor->worker];
+		out->len = sizeof(peer->limits[0]);
 		return true;
 	}
 	return false;
@@ -412,6 +462,8 @@ static bool in_stage(const struct program_desired *desired, struct program_curso
 		return entry_at(&desired->addresses, cursor, ABI_CMD_ADDRESS, out);
 	case STAGE_PEERS:
 		return peer_at(desired, cursor, out);
+	case STAGE_LIMITS:
+		return limit_at(desired, cursor, out);
 	case STAGE_ROUTES:
 		return !cursor->without_routes
 		       && entry_at(&desired->routes, cursor, ABI_CMD_ROUTE_PUT, out);

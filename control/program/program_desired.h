@@ -1,4 +1,5 @@
-/* What control wants the workers to hold: hub, addresses, peers, routes, WAN routes, neighbours.
+/* What control wants the workers to hold: hub, addresses, peers and their limits, routes, WAN
+ * routes, neighbours.
  * Each change says whether anything changed, so that nothing is sent in vain; and the whole can be
  * walked as the sequence of commands that repeats it. */
 #ifndef PROGRAM_DESIRED_H
@@ -15,6 +16,7 @@ struct program_desired_peer {
 	uint16_t keepalive_s;
 	uint8_t present;
 	uint8_t was_another; /* its number was given back before; see program_session_install() */
+	struct abi_cmd_peer_limit *limits; /* [n_workers], owned; NULL = none */
 };
 
 struct program_route_link {
@@ -36,6 +38,7 @@ struct program_sums {
 struct program_desired {
 	uint32_t n_peers;
 	uint32_t n_peers_used; /* 1 + highest peer ever present */
+	uint32_t n_limited;    /* peers with limits */
 	bool has_hub;
 	struct abi_cmd_hub hub;
 	struct program_desired_peer *peers;     /* [n_peers] */
@@ -60,6 +63,9 @@ int program_desired_address(struct program_desired *desired, const struct abi_cm
 int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s);
 /* The peer must have no route left: program_desired_peer_route(). */
 int program_desired_peer_drop(struct program_desired *desired, uint32_t peer);
+/* limits[n_workers], copied; NULL takes them away. -ENOENT when the peer was not put before. */
+int program_desired_limit(struct program_desired *desired, uint32_t peer,
+                          const struct abi_cmd_peer_limit *limits, uint32_t n_workers);
 bool program_desired_has_peer(const struct program_desired *desired, uint32_t peer);
 int program_desired_route_put(struct program_desired *desired, const struct abi_cmd_route *route);
 int program_desired_route_drop(struct program_desired *desired, const struct abi_cmd_route *route);
@@ -86,6 +92,7 @@ int64_t program_desired_find(const struct program_desired *desired, uint16_t typ
 struct program_cursor {
 	uint32_t stage;
 	uint32_t position;
+	uint32_t worker;     /* whose walk it is */
 	bool without_routes; /* for a worker that does not write them */
 };
 

@@ -207,7 +207,7 @@ static void on_attach(evutil_socket_t fd, short what, void *arg)
 	program->is_attached = true;
 	for (uint32_t i = 0; i < program->region.n_workers; i++)
 		program_pipe_open(&program->pipes[i], abi_region_cmd_ring(&program->region, i),
-		                  program->fds.worker_wake[i], i == ABI_ROUTE_WORKER);
+		                  program->fds.worker_wake[i], i, i == ABI_ROUTE_WORKER);
 	program__flush_later(program);
 	program__drift_attached(program);
 	if (program->events.attached != NULL)

@@ -5,12 +5,13 @@
 #include <sys/eventfd.h>
 
 void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, int wake_fd,
-                       bool writes_routes)
+                       uint32_t worker, bool writes_routes)
 {
 	program_pipe_close(pipe);
 	pipe->open = true;
 	pipe->ring = ring;
 	pipe->wake_fd = wake_fd;
+	pipe->worker = worker;
 	pipe->sync_due = true;
 	pipe->without_routes = !writes_routes;
 }
@@ -132,7 +133,7 @@ int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *
 			pipe->sync_due = false;
 			pipe->syncing = true;
 			pipe->cursor = (struct program_cursor){
-				.without_routes = pipe->without_routes};
+				.worker = pipe->worker, .without_routes = pipe->without_routes};
 		} else if (pipe->queue.n != 0) {
 			err = flush_queue(pipe);
 		} else {

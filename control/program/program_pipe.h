@@ -31,12 +31,13 @@ struct program_pipe {
 	uint32_t n_before_sync;
 	bool syncing; /* one is under way, at cursor */
 	struct program_cursor cursor;
+	uint32_t worker;
 	bool without_routes;
 };
 
-/* Begin, with a synchronisation. writes_routes: this worker is the one that gets the routes. */
+/* Begin, with a synchronisation, to this worker. writes_routes: it is the one that gets the routes. */
 void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, int wake_fd,
-                       bool writes_routes);
+                       uint32_t worker, bool writes_routes);
 /* End; what waits is wiped and lost. */
 void program_pipe_close(struct program_pipe *pipe);
 

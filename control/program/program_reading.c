@@ -151,6 +151,28 @@ struct abi_peer_counters program_peer_counters(const struct program *program, ui
 	return sum;
 }
 
+struct abi_limit program_limit(const struct program *program, uint32_t worker, uint32_t peer)
+{
+	const struct abi_limit *shared;
+
+	if (!program->has_region)
+		return (struct abi_limit){0};
+	shared = abi_region_limit(&program->region, worker, peer);
+	return (struct abi_limit){
+		.rx.drops = load(&shared->rx.drops),
+		.tx.drops = load(&shared->tx.drops),
+		.rx_used = load(&shared->rx_used),
+		.tx_used = load(&shared->tx_used),
+		.rx_drops = load(&shared->rx_drops),
+		.tx_drops = load(&shared->tx_drops),
+	};
+}
+
+uint64_t program_epoch(const struct program *program)
+{
+	return program->has_region ? program->region.epoch : 0;
+}
+
 struct abi_worker_status program_worker_status(const struct program *program, uint32_t worker)
 {
 	if (!program->has_region)

@@ -36,6 +36,10 @@ void session_peer_drop(struct session_table *table, uint32_t peer);
  * still has of that time are retired when it attaches, not taken over. */
 void session_peer_disown(struct session_table *table, uint32_t peer);
 
+/* The peer's next keypairs stay at the worker that had the last, wherever its packets arrive: what that
+ * worker counts of it (limits) is then all there is. */
+void session_peer_stay(struct session_table *table, uint32_t peer, bool stays);
+
 struct session_peer_info {
 	uint64_t last_handshake_wall_ns; /* a session confirmed in both directions, 0 = never */
 	struct base_endpoint endpoint;   /* last authenticated, or configured; port 0 = unknown */

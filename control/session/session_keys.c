@@ -24,6 +24,8 @@ uint32_t session__keys_owner(const struct session_table *table, const struct ses
 {
 	uint32_t worker;
 
+	if (peer->stays && peer->owner != 0)
+		return peer->owner - 1;
 	if (!base_endpoint_equal(&source->remote, &peer->source.remote)
 	    || !program_session_arrives_at(table->program, peer->ring.current.index, &worker))
 		return source->worker;
@@ -59,6 +61,7 @@ int session__keys_install(struct session_table *table, struct session_peer *peer
 		log_warn("session", "keys not installed peer=%u err=%s", peer->id, strerror(-r));
 		return r;
 	}
+	peer->owner = 1 + abi_index_worker(job->local_index);
 	session__keys_retire(table, peer, wg_keypair_add(&peer->ring, fresh));
 	wg_timers_handshake_derived(&peer->timers, fresh.initiator, now_ns);
 	return 0;
@@ -170,6 +173,7 @@ static void current_read_back(struct session_table *table, struct session_peer *
 	uint64_t wall_ns = table->clock.wall_ns();
 	uint64_t age_ns = now_ns - found->birth_ns;
 
+	peer->owner = 1 + abi_index_worker(found->index);
 	if (found->source.remote.port != 0)
 		peer->source = found->source;
 	if (wall_ns - age_ns > peer->last_handshake_wall_ns && wall_ns > age_ns)

@@ -140,6 +140,14 @@ void session_peer_drop(struct session_table *table, uint32_t id)
 	session__timer_arm(table);
 }
 
+void session_peer_stay(struct session_table *table, uint32_t id, bool stays)
+{
+	struct session_peer *peer = session__peer(table, id);
+
+	if (peer != NULL)
+		peer->stays = stays;
+}
+
 void session_peer_disown(struct session_table *table, uint32_t id)
 {
 	assert(id < table->n_peers);

@@ -201,6 +201,8 @@ struct session_peer {
 	uint64_t wanted_ns; /* begin a handshake then; 0 = no */
 	struct session_source source;
 	uint64_t last_handshake_wall_ns;
+	uint32_t owner; /* 1 + the worker that got the last keypair; 0 = none did yet */
+	bool stays;     /* there: session_peer_stay() */
 };
 
 struct session_heap {
@@ -330,7 +332,7 @@ int session__keys_install(struct session_table *table, struct session_peer *peer
 /* The worker that shall own peer's next keypair, whose handshake is with source: the one at which the
  * packets of the current keypair arrive, so that ownership moves with the traffic, at a rekey
  * (DESIGN.md section 2). When nothing came on that, or the peer is elsewhere now, the one at which
- * the handshake arrived. */
+ * the handshake arrived. A peer that is to stay has the one that it had. */
 uint32_t session__keys_owner(const struct session_table *table, const struct session_peer *peer,
                              const struct session_source *source);
 /* A session is confirmed in both directions. */

@@ -69,6 +69,20 @@ static const char *const steps[] = {
 	") STRICT;",
 	/* 5: keepalives that clients send */
 	"ALTER TABLE peers ADD COLUMN client_keepalive INTEGER NOT NULL DEFAULT 25;", /* s */
+	/* 6: limits of peers, and what they used of their quotas */
+	"CREATE TABLE peer_limits ("
+	" peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
+	" text TEXT NOT NULL" /* control/limit; '' = none, whatever others have */
+	") STRICT;"
+	"CREATE TABLE peer_usage ("
+	" peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
+	" period INTEGER NOT NULL," /* its start, s since 1970 */
+	" rx INTEGER NOT NULL,"     /* bytes that passed in it */
+	" tx INTEGER NOT NULL,"
+	" epoch INTEGER NOT NULL," /* of the region, whose counters then were: */
+	" rx_seen INTEGER NOT NULL,"
+	" tx_seen INTEGER NOT NULL"
+	") STRICT;",
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

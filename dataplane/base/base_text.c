@@ -136,3 +136,48 @@ const char *base_time_text(uint64_t wall_ns, char buf[static BASE_TIME_STRLEN])
 	         (unsigned int)(wall_ns / BASE_NS_PER_MS % 1000));
 	return buf;
 }
+
+/* Reads "k", "Mi" and the like at *text, and goes behind it. */
+static uint64_t read_unit(const char **text)
+{
+	static const char letters[] = "kMGT";
+	const char *letter = **text != '\0' ? strchr(letters, **text == 'K' ? 'k' : **text) : NULL;
+	uint64_t step = 1000, unit = 1;
+
+	if (!letter)
+		return 1;
+	(*text)++;
+	if (**text == 'i') {
+		step = 1024;
+		(*text)++;
+	}
+	for (long i = letter - letters; i >= 0; i--)
+		unit *= step;
+	return unit;
+}
+
+int base_amount_parse(const char *text, bool takes_bits, uint64_t *out)
+{
+	size_t n_digits = strspn(text, "0123456789");
+	uint64_t value = 0, unit;
+
+	if (n_digits == 0)
+		return -EINVAL;
+	for (; n_digits > 0; n_digits--, text++)
+		if (__builtin_mul_overflow(value, 10, &value)
+		    || __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+			return -ERANGE;
+	unit = read_unit(&text);
+	if (__builtin_mul_overflow(value, unit, &value) || value > INT64_MAX)
+		return -ERANGE;
+	if (takes_bits && strcmp(text, "bit") == 0) {
+		if (value % 8 != 0)
+			return -EINVAL;
+		value /= 8;
+		text += strlen(text);
+	}
+	if (*text != '\0')
+		return -EINVAL;
+	*out = value;
+	return 0;
+}

@@ -3,6 +3,7 @@
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,5 +29,11 @@ void base_hex_encode(char *out, const uint8_t *bytes, size_t len);
 
 /* Exactly 2 * len hex digits of either case. Returns 0 or -EINVAL. */
 int base_hex_decode(uint8_t *out, size_t len, const char *text) __attribute__((warn_unused_result));
+
+/* A whole number with a unit: "5000", "20k", "20M", "1G", "2T" (thousands), "64Ki", "1Mi", "1Gi", "1Ti" (1024s);
+ * takes_bits: "20Mbit" as well, an eighth of it, which must be whole. Returns 0, -EINVAL, -ERANGE (beyond 63
+ * bits). */
+int base_amount_parse(const char *text, bool takes_bits, uint64_t *out)
+	__attribute__((warn_unused_result));
 
 #endif

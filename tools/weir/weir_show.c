@@ -70,6 +70,18 @@ static void show_status(const json_t *result)
 	               : " (edge is off: edge.https is not set)");
 }
 
+/* When the last handshake was, or why nothing passes. */
+static const char *handshake_text(const json_t *peer, char buf[static 32])
+{
+	const json_t *month = json_object_get(json_object_get(peer, "limits"), "month");
+
+	if (json_is_false(json_object_get(peer, "enabled")))
+		return "disabled";
+	if (json_is_true(json_object_get(month, "reached")))
+		return "quota reached";
+	return weir_age_text(peer, "last_handshake_at", buf);
+}
+
 static void show_peer_list(const json_t *result)
 {
 	static const char *const heads[] = {"NAME", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RX", "TX"};
@@ -89,13 +101,59 @@ static void show_peer_list(const json_t *result)
 		weir_table_cell(&table, weir_text_of(peer, "name"));
 		weir_table_cell(&table, weir_list_of(peer, "addresses", buf, sizeof(buf)));
 		weir_table_cell(&table, weir_text_of(peer, "endpoint"));
-		weir_table_cell(&table, json_is_false(json_object_get(peer, "enabled"))
-		                                ? "disabled"
-		                                : weir_age_text(peer, "last_handshake_at", buf));
+		weir_table_cell(&table, handshake_text(peer, buf));
 		weir_table_cell(&table, weir_bytes_text(weir_number_of(peer, "rx_bytes"), buf));
 		weir_table_cell(&table, weir_bytes_text(weir_number_of(peer, "tx_bytes"), buf));
 	}
 	weir_table_end(&table);
+}
+
+/* One way of a rate: "20.0 Mbit/s, 5000 packets/s". */
+static void show_rate(const json_t *limits, const char *label, const char *bytes,
+                      const char *packets)
+{
+	long long rate = weir_number_of(limits, bytes);
+
+	if (rate == 0 && weir_number_of(limits, packets) == 0)
+		return;
+	printf("%-15s", label);
+	if (rate != 0)
+		printf("%.3f Mbit/s", (double)rate * 8 / 1e6);
+	if (weir_number_of(limits, packets) != 0)
+		printf("%s%lld packets/s", rate != 0 ? ", " : "", weir_number_of(limits, packets));
+	putchar('\n');
+}
+
+static void show_quota(const json_t *limits, const char *label, const char *quota, long long used)
+{
+	long long most = weir_number_of(limits, quota);
+	char a[64], b[64];
+
+	if (most != 0)
+		printf("%-15s%s of %s\n", label, weir_bytes_text(used, a),
+		       weir_bytes_text(most, b));
+}
+
+static void show_limits(const json_t *limits)
+{
+	const json_t *month = json_object_get(limits, "month");
+	long long rx = weir_number_of(month, "rx_used");
+	long long tx = weir_number_of(month, "tx_used");
+
+	if (!json_is_object(limits))
+		return;
+	printf("limits         from %s\n", weir_text_of(limits, "from"));
+	show_rate(limits, "  receive", "rx_bytes", "rx_packets");
+	show_rate(limits, "  send", "tx_bytes", "tx_packets");
+	printf("  dropped      %lld packets\n", weir_number_of(limits, "drops"));
+	if (!month)
+		return;
+	show_quota(limits, "  quota", "quota", rx + tx);
+	show_quota(limits, "  quota rx", "quota_rx", rx);
+	show_quota(limits, "  quota tx", "quota_tx", tx);
+	printf("  until        %.10s%s, dropped %lld packets\n", weir_text_of(month, "until"),
+	       json_is_true(json_object_get(month, "reached")) ? " QUOTA REACHED" : "",
+	       weir_number_of(month, "drops"));
 }
 
 static void show_peer(const json_t *result)
@@ -125,6 +183,7 @@ static void show_peer(const json_t *result)
 	       weir_bytes_text(weir_number_of(peer, "tx_bytes"), buf),
 	       weir_number_of(peer, "tx_packets"));
 	printf("dropped        %lld packets\n", weir_number_of(peer, "drops"));
+	show_limits(json_object_get(peer, "limits"));
 }
 
 static void show_config(const json_t *result)
@@ -219,6 +278,7 @@ static const struct {
 	{"status", show_status},           {"peer.add", show_config},
 	{"peer.list", show_peer_list},     {"peer.show", show_peer},
 	{"peer.enable", show_peer},        {"peer.disable", show_peer},
+	{"peer.limit", show_peer},         {"quota.reset", show_peer},
 	{"peer.approve", show_peer},       {"peer.withdraw", show_peer},
 	{"peer.remove", show_removed},     {"peer.config", show_config},
 	{"service.add", show_service_add}, {"service.list", show_service_list},

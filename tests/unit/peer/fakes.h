@@ -45,6 +45,11 @@ static struct {
 	const struct abi_capture_packet *captured;
 	uint32_t n_captured;
 	bool captures;
+	uint64_t epoch;
+	struct abi_limit limit[2][FAKE_PEERS];              /* what the two workers counted */
+	struct abi_cmd_peer_limit limit_cmd[2][FAKE_PEERS]; /* and were told */
+	bool limited[FAKE_PEERS];
+	bool stays[FAKE_PEERS];
 	/* edge */
 	struct edge_service service[FAKE_PEERS];
 	char pem[FAKE_PEERS][4096];
@@ -281,6 +286,36 @@ uint64_t program_worker_counter(const struct program *program, uint32_t worker,
 {
 	(void)program;
 	return counter == ABI_COUNTER_RX_WAN ? 500 + worker : 0;
+}
+
+int program_limit_put(struct program *program, uint32_t peer,
+                      const struct abi_cmd_peer_limit *limits)
+{
+	(void)program;
+	if (!fake.peer[peer])
+		return -ENOENT;
+	fake.limited[peer] = limits != NULL;
+	for (uint32_t i = 0; limits && i < 2; i++)
+		fake.limit_cmd[i][peer] = limits[i];
+	return 0;
+}
+
+struct abi_limit program_limit(const struct program *program, uint32_t worker, uint32_t peer)
+{
+	(void)program;
+	return fake.limit[worker][peer];
+}
+
+uint64_t program_epoch(const struct program *program)
+{
+	(void)program;
+	return fake.epoch;
+}
+
+void session_peer_stay(struct session_table *table, uint32_t peer, bool stays)
+{
+	(void)table;
+	fake.stays[peer] = stays;
 }
 
 struct abi_peer_counters program_peer_counters(const struct program *program, uint32_t peer)

@@ -220,7 +220,7 @@ static void reopen(struct worker *worker)
 	worker->in_sync = false;
 	worker->next_message = 0;
 	program_pipe_open(&worker->pipe, abi_ring_end_make(&worker->ring, worker->records, N_SLOTS),
-	                  -1, true);
+	                  -1, 1, true);
 }
 
 /* A worker that sleeps is kicked, once; one that is awake is not. */
@@ -236,7 +236,7 @@ static void a_sleeping_worker_is_woken_once(void **state)
 	worker.end = abi_ring_end_make(&worker.ring, worker.records, N_SLOTS);
 	assert_int_equal(program_desired_init(&desired, 1), 0);
 	program_pipe_open(&worker.pipe, abi_ring_end_make(&worker.ring, worker.records, N_SLOTS),
-	                  fd, true);
+	                  fd, 0, true);
 	/* the synchronisation first */
 	while (program_pipe_is_busy(&worker.pipe)) {
 		struct abi_record record;

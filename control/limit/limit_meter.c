@@ -1,0 +1,76 @@
+/* Periods, and what passed in one. */
+#include "limit.h"
+
+#include <time.h>
+
+static struct tm month_of(int64_t at_s)
+{
+	time_t at = at_s;
+	struct tm tm = {0};
+
+	gmtime_r(&at, &tm);
+	return tm;
+}
+
+int64_t limit_period_start(int64_t now_s, uint32_t reset_day)
+{
+	struct tm now = month_of(now_s);
+	struct tm start = {.tm_year = now.tm_year, .tm_mon = now.tm_mon, .tm_mday = (int)reset_day};
+
+	if (now.tm_mday < (int)reset_day)
+		start.tm_mon--; /* timegm() knows the month before January */
+	return timegm(&start);
+}
+
+int64_t limit_period_end(int64_t start_s)
+{
+	struct tm end = month_of(start_s);
+
+	end.tm_mon++;
+	return timegm(&end);
+}
+
+/* A counter that is below what it was began anew: its peer went and came back. */
+static uint64_t passed(uint64_t seen, uint64_t now)
+{
+	return now >= seen ? now - seen : now;
+}
+
+bool limit_meter_look(struct limit_meter *meter, uint64_t epoch, uint64_t rx, uint64_t tx,
+                      int64_t period_s)
+{
+	bool turned = period_s > meter->period_s;
+	uint64_t rx_passed, tx_passed;
+
+	if (meter->epoch != epoch) { /* another region: its counters began at nothing */
+		meter->rx_seen = 0;
+		meter->tx_seen = 0;
+		meter->epoch = epoch;
+	}
+	rx_passed = passed(meter->rx_seen, rx);
+	tx_passed = passed(meter->tx_seen, tx);
+	if (turned) {
+		meter->period_s = period_s;
+		meter->rx = 0;
+		meter->tx = 0;
+	}
+	meter->rx += rx_passed;
+	meter->tx += tx_passed;
+	meter->rx_seen = rx;
+	meter->tx_seen = tx;
+	return turned || rx_passed != 0 || tx_passed != 0;
+}
+
+uint64_t limit_until(uint64_t quota, uint64_t used, uint64_t here)
+{
+	if (quota == 0)
+		return ABI_QUOTA_NONE;
+	return here + (quota > used ? quota - used : 0);
+}
+
+bool limit_is_reached(const struct limit_spec *spec, const struct limit_meter *meter)
+{
+	return (spec->quota_rx != 0 && meter->rx >= spec->quota_rx)
+	       || (spec->quota_tx != 0 && meter->tx >= spec->quota_tx)
+	       || (spec->quota != 0 && meter->rx + meter->tx >= spec->quota);
+}

@@ -1,0 +1,589 @@
+/* peer.limit, quota.reset: limits of peers, from weir peer limit, the peer's entry in the configuration file,
+ * or that file's default for all; what the workers are told; and quotas.
+ *
+ * A worker stops a peer at a count of bytes of its own (abi_limit.rx_used and the others), which lie in the
+ * region. Every second the counts are read, what passed is added to the month's use and stored, and a
+ * worker is told another stop only when something passed at another one. While a peer has one owner, which
+ * session sees to (session_peer_stay), no quota is passed by more than the packet that reaches it; a peer that
+ * had sessions at two workers when it got its quota may pass what the second one lets through in a
+ * second. When both processes are killed at once, what passed since the last store is not known any more:
+ * a second's worth (after a power cut, what SQLite had not synced: some seconds more). */
+#include "model_limit.h"
+
+#include "base_log.h"
+#include "base_time.h"
+#include "model_peer.h"
+#include "program.h"
+#include "session.h"
+#include "store_limit.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct timeval look_interval = {1, 0};
+
+enum origin { ORIGIN_NONE = 0, ORIGIN_DEFAULT = 1, ORIGIN_DECLARED = 2, ORIGIN_OWN = 3 };
+
+struct model_limit_peer {
+	bool has_own; /* by peer.limit */
+	bool is_live; /* the workers have its limits */
+	bool is_dirty;
+	bool is_reached; /* and it was told */
+	bool has_meter;  /* of this period or an earlier one */
+	enum origin origin;
+	struct limit_spec own;
+	struct limit_spec spec; /* what holds; bursts complete */
+	struct limit_meter meter;
+	struct abi_cmd_peer_limit told[]; /* [n_workers] */
+};
+
+/* ---- entries ------------------------------------------------------------------------------------ */
+
+static struct model_limit_peer *entry_of(const struct model *model, uint32_t id)
+{
+	return id < model->setup.config->max_peers ? model->limits.peers[id] : NULL;
+}
+
+/* NULL: memory is short. */
+static struct model_limit_peer *entry_make(struct model *model, uint32_t id)
+{
+	size_t n_workers = program_n_workers(model->setup.program);
+	struct model_limit_peer **at;
+
+	if (id >= model->setup.config->max_peers)
+		return NULL;
+	at = &model->limits.peers[id];
+	if (!*at)
+		*at = calloc(1, sizeof(**at) + n_workers * sizeof((*at)->told[0]));
+	return *at;
+}
+
+static void entry_free(struct model *model, uint32_t id)
+{
+	free(model->limits.peers[id]);
+	model->limits.peers[id] = NULL;
+}
+
+/* ---- counts ------------------------------------------------------------------------------------- */
+
+/* What the workers counted of a peer, read once, so that all that follows from it fits together. */
+struct counts {
+	uint32_t n_workers;
+	struct abi_limit here[ABI_WORKERS_MAX];
+	uint64_t rx; /* bytes that passed, all workers */
+	uint64_t tx;
+	uint64_t limit_drops;
+	uint64_t quota_drops;
+};
+
+static struct counts count(const struct model *model, uint32_t id)
+{
+	struct counts sum = {.n_workers = program_n_workers(model->setup.program)};
+
+	for (uint32_t i = 0; i < sum.n_workers; i++) {
+		struct abi_limit *one = &sum.here[i];
+
+		*one = program_limit(model->setup.program, i, id);
+		sum.rx += one->rx_used;
+		sum.tx += one->tx_used;
+		sum.limit_drops += one->rx.drops + one->tx.drops;
+		sum.quota_drops += one->rx_drops + one->tx_drops;
+	}
+	return sum;
+}
+
+static int64_t period_now(const struct model *model)
+{
+	return limit_period_start((int64_t)(base_time_wall_ns() / BASE_NS_PER_S),
+	                          model->setup.config->quota_day);
+}
+
+/* ---- telling ------------------------------------------------------------------------------------ */
+
+/* What one worker is to be told, for the meter that has seen these counts. */
+static struct abi_cmd_peer_limit command(uint32_t id, const struct model_limit_peer *entry,
+                                         const struct abi_limit *here)
+{
+	const struct limit_meter *meter = &entry->meter;
+
+	return (struct abi_cmd_peer_limit){
+		.peer = id,
+		.rx = entry->spec.rx,
+		.tx = entry->spec.tx,
+		.rx_until = limit_until(entry->spec.quota_rx, meter->rx, here->rx_used),
+		.tx_until = limit_until(entry->spec.quota_tx, meter->tx, here->tx_used),
+		.total_until = limit_until(entry->spec.quota, meter->rx + meter->tx,
+	                                   here->rx_used + here->tx_used),
+	};
+}
+
+/* What the workers may let pass. all: whatever they were told; else only a worker at which more could
+ * pass than is left, because something passed at another. */
+static void reckon(uint32_t id, struct model_limit_peer *entry, const struct counts *now, bool all)
+{
+	for (uint32_t i = 0; i < now->n_workers; i++) {
+		struct abi_cmd_peer_limit fresh = command(id, entry, &now->here[i]);
+		struct abi_cmd_peer_limit *told = &entry->told[i];
+
+		if (all || fresh.rx_until < told->rx_until || fresh.tx_until < told->tx_until
+		    || fresh.total_until < told->total_until)
+			*told = fresh;
+	}
+}
+
+static void tell(struct model *model, uint32_t id, const struct model_limit_peer *entry)
+{
+	int err = program_limit_put(model->setup.program, id, entry->told);
+
+	if (err < 0 && err != -ENOENT) /* a disabled peer is not there, and gets them when it is */
+		log_err("limit", "limits not set peer=%u err=%s", id, strerror(-err));
+	session_peer_stay(model->setup.session, id, true);
+}
+
+/* ---- the second's look -------------------------------------------------------------------------- */
+
+static void say_reached(uint32_t id, struct model_limit_peer *entry)
+{
+	bool is_reached = limit_is_reached(&entry->spec, &entry->meter);
+
+	if (is_reached != entry->is_reached)
+		log_warn("limit", "quota %s peer=%u rx=%llu tx=%llu",
+		         is_reached ? "reached" : "is there again", id,
+		         (unsigned long long)entry->meter.rx, (unsigned long long)entry->meter.tx);
+	entry->is_reached = is_reached;
+}
+
+/* all: reckon every worker's stop anew, whatever passed. */
+static void look(struct model *model, uint32_t id, struct model_limit_peer *entry, bool all)
+{
+	struct counts now = count(model, id);
+	struct limit_meter *meter = &entry->meter;
+	uint64_t epoch = program_epoch(model->setup.program);
+	int64_t period_s = period_now(model);
+
+	if (!entry->has_meter) { /* what passed before is not of this quota */
+		*meter = (struct limit_meter){.epoch = epoch, .rx_seen = now.rx, .tx_seen = now.tx};
+		entry->has_meter = true;
+	}
+	/* Another month; or counters that began anew, with the peer or with the region. */
+	all = all || period_s > meter->period_s || epoch != meter->epoch || now.rx < meter->rx_seen
+	      || now.tx < meter->tx_seen;
+	if (!limit_meter_look(meter, epoch, now.rx, now.tx, period_s) && !all)
+		return;
+	entry->is_dirty = true;
+	reckon(id, entry, &now, all);
+	tell(model, id, entry);
+	say_reached(id, entry);
+}
+
+static int store_dirty(struct model *model)
+{
+	struct store *store = model->setup.store;
+	int err = store_begin_unsynced(store);
+	int ended;
+
+	if (err < 0)
+		return err;
+	for (uint32_t id = 0; err == 0 && id < model->setup.config->max_peers; id++) {
+		struct model_limit_peer *entry = model->limits.peers[id];
+
+		if (!entry || !entry->is_dirty)
+			continue;
+		err = store_usage_put(store, id,
+		                      &(struct store_usage){.period_s = entry->meter.period_s,
+		                                            .rx = entry->meter.rx,
+		                                            .tx = entry->meter.tx,
+		                                            .epoch = entry->meter.epoch,
+		                                            .rx_seen = entry->meter.rx_seen,
+		                                            .tx_seen = entry->meter.tx_seen});
+	}
+	ended = store_end(store, err == 0);
+	return err < 0 ? err : ended;
+}
+
+static void store_usage(struct model *model)
+{
+	static struct base_log_limit limit;
+	bool is_dirty = false;
+	uint32_t left_out;
+
+	for (uint32_t id = 0; id < model->setup.config->max_peers; id++)
+		is_dirty = is_dirty
+		           || (model->limits.peers[id] && model->limits.peers[id]->is_dirty);
+	if (!is_dirty)
+		return;
+	if (store_dirty(model) < 0) { /* they stay dirty */
+		if (base_log_limit_pass(&limit, base_time_monotonic_ns(), &left_out))
+			log_err("limit", "use of quotas not stored: %s left_out=%u",
+			        store_error(model->setup.store), left_out);
+		return;
+	}
+	for (uint32_t id = 0; id < model->setup.config->max_peers; id++)
+		if (model->limits.peers[id])
+			model->limits.peers[id]->is_dirty = false;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct model *model = arg;
+
+	(void)fd;
+	(void)what;
+	if (model->limits.n_quotas == 0)
+		return;
+	for (uint32_t id = 0; id < model->setup.config->max_peers; id++) {
+		struct model_limit_peer *entry = model->limits.peers[id];
+
+		if (entry && entry->is_live && limit_spec_has_quota(&entry->spec))
+			look(model, id, entry, false);
+	}
+	store_usage(model);
+}
+
+/* ---- who has which ------------------------------------------------------------------------------ */
+
+static const struct limit_spec *declared_of(const struct model *model, const struct peer *peer)
+{
+	const struct config *config = model->setup.config;
+
+	for (uint32_t i = 0; peer->row.declared && i < config->n_peers; i++)
+		if (strcmp(config->peers[i].name, peer->row.name) == 0)
+			return config->peers[i].has_limits ? &config->peers[i].limits : NULL;
+	return NULL;
+}
+
+static enum origin wanted(const struct model *model, const struct peer *peer,
+                          struct limit_spec *out)
+{
+	const struct model_limit_peer *entry = entry_of(model, peer->row.id);
+	const struct limit_spec *declared = declared_of(model, peer);
+	enum origin origin = ORIGIN_DEFAULT;
+
+	*out = model->setup.config->limits;
+	if (entry && entry->has_own) {
+		*out = entry->own;
+		origin = ORIGIN_OWN;
+	}
+	if (declared) {
+		*out = *declared;
+		origin = ORIGIN_DECLARED;
+	}
+	return limit_spec_is_none(out) && origin != ORIGIN_OWN ? ORIGIN_NONE : origin;
+}
+
+static void end(struct model *model, uint32_t id, struct model_limit_peer *entry)
+{
+	int err;
+
+	if (!entry->is_live)
+		return;
+	entry->is_live = false;
+	model->limits.n_quotas -= limit_spec_has_quota(&entry->spec);
+	err = program_limit_put(model->setup.program, id, NULL);
+	if (err < 0 && err != -ENOENT)
+		log_err("limit", "limits not taken away peer=%u err=%s", id, strerror(-err));
+	session_peer_stay(model->setup.session, id, false);
+}
+
+/* Bring one peer's limits to what is wanted. */
+static void refresh(struct model *model, const struct peer *peer)
+{
+	struct limit_spec spec;
+	enum origin origin = wanted(model, peer, &spec);
+	struct model_limit_peer *entry = entry_of(model, peer->row.id);
+	bool is_same;
+
+	if (limit_spec_is_none(&spec)) {
+		if (entry) {
+			end(model, peer->row.id, entry);
+			entry->spec = spec;
+			entry->origin = origin;
+		}
+		return;
+	}
+	entry = entry_make(model, peer->row.id);
+	if (!entry) {
+		log_err("limit", "limits not set peer=%u err=out of memory", peer->row.id);
+		return;
+	}
+	spec = limit_spec_complete(&spec);
+	is_same = entry->is_live && memcmp(&spec, &entry->spec, sizeof(spec)) == 0;
+	entry->origin = origin;
+	if (is_same) { /* for a peer that comes back */
+		tell(model, peer->row.id, entry);
+		return;
+	}
+	model->limits.n_quotas += limit_spec_has_quota(&spec);
+	model->limits.n_quotas -= entry->is_live && limit_spec_has_quota(&entry->spec);
+	entry->is_live = true;
+	entry->spec = spec;
+	look(model, peer->row.id, entry, true);
+}
+
+void model__limits_refresh(struct model *model)
+{
+	const struct peer *peer;
+	uint32_t max = model->setup.config->max_peers;
+
+	memset(model->limits.is_there, 0, max);
+	for (peer = peer_after(model->setup.peers, ""); peer;
+	     peer = peer_after(model->setup.peers, peer->row.name)) {
+		model->limits.is_there[peer->row.id] = 1;
+		refresh(model, peer);
+	}
+	for (uint32_t id = 0; id < max; id++) {
+		struct model_limit_peer *entry = model->limits.peers[id];
+
+		if (!entry || model->limits.is_there[id])
+			continue; /* its rows went with the peer's */
+		end(model, id, entry);
+		entry_free(model, id);
+	}
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static int on_limit(void *arg, uint32_t id, const char *text)
+{
+	struct model *model = arg;
+	struct model_limit_peer *entry = entry_make(model, id);
+
+	if (!entry)
+		return id >= model->setup.config->max_peers ? 0 : -ENOMEM;
+	entry->has_own = true;
+	return limit_spec_read(text, &entry->own);
+}
+
+static int on_usage(void *arg, uint32_t id, const struct store_usage *usage)
+{
+	struct model *model = arg;
+	struct model_limit_peer *entry = entry_make(model, id);
+
+	if (!entry)
+		return id >= model->setup.config->max_peers ? 0 : -ENOMEM;
+	entry->has_meter = true;
+	entry->meter = (struct limit_meter){.period_s = usage->period_s,
+	                                    .rx = usage->rx,
+	                                    .tx = usage->tx,
+	                                    .epoch = usage->epoch,
+	                                    .rx_seen = usage->rx_seen,
+	                                    .tx_seen = usage->tx_seen};
+	return 0;
+}
+
+int model__limits_load(struct model *model, struct model_error *error)
+{
+	uint32_t max = model->setup.config->max_peers;
+	int err = -ENOMEM;
+
+	model->limits.peers = calloc(max, sizeof(*model->limits.peers));
+	model->limits.is_there = calloc(max, 1);
+	model->limits.timer = event_new(model->setup.base, -1, EV_PERSIST, on_look, model);
+	if (!model->limits.peers || !model->limits.is_there || !model->limits.timer
+	    || event_add(model->limits.timer, &look_interval) < 0)
+		return model__refuse(error, err, "failed", NULL, "not enough memory");
+	err = store_limit_each(model->setup.store, on_limit, model);
+	if (err == 0)
+		err = store_usage_each(model->setup.store, on_usage, model);
+	if (err < 0)
+		return model__refuse(error, err, "failed", NULL, "store: %s",
+		                     err == -EUCLEAN ? "limits cannot be read"
+		                                     : store_error(model->setup.store));
+	return 0;
+}
+
+void model__limits_unload(struct model *model)
+{
+	if (model->limits.timer) {
+		on_look(-1, 0, model); /* the last second's, too */
+		event_free(model->limits.timer);
+	}
+	for (uint32_t id = 0; model->limits.peers && id < model->setup.config->max_peers; id++)
+		free(model->limits.peers[id]);
+	free(model->limits.peers);
+	free(model->limits.is_there);
+}
+
+/* ---- replies ------------------------------------------------------------------------------------ */
+
+static json_t *from_json(const struct model *model, const struct peer *peer, enum origin origin)
+{
+	if (origin == ORIGIN_DECLARED)
+		return json_sprintf("%s:%d", model->setup.config->path, peer->line);
+	return json_string(origin == ORIGIN_OWN ? "peer" : "default");
+}
+
+/* The month so far, up to the moment. */
+static json_t *quota_json(const struct model *model, const struct model_limit_peer *entry,
+                          const struct counts *now)
+{
+	struct limit_meter meter = entry->meter;
+	int64_t period_s = period_now(model);
+
+	limit_meter_look(&meter, program_epoch(model->setup.program), now->rx, now->tx, period_s);
+	return json_pack("{s:o, s:o, s:I, s:I, s:b, s:I}", "since",
+	                 model__time((uint64_t)meter.period_s * BASE_NS_PER_S), "until",
+	                 model__time((uint64_t)limit_period_end(meter.period_s) * BASE_NS_PER_S),
+	                 "rx_used", (json_int_t)meter.rx, "tx_used", (json_int_t)meter.tx,
+	                 "reached", limit_is_reached(&entry->spec, &meter), "drops",
+	                 (json_int_t)now->quota_drops);
+}
+
+json_t *model__limits_json(const struct model *model, const struct peer *peer)
+{
+	const struct model_limit_peer *entry = entry_of(model, peer->row.id);
+	struct counts now;
+	json_t *limits;
+
+	if (!entry || entry->origin == ORIGIN_NONE)
+		return json_null();
+	now = count(model, peer->row.id);
+	limits = json_pack("{s:o}", "from", from_json(model, peer, entry->origin));
+	for (size_t i = 0; limits && i < LIMIT_N_FIELDS; i++) {
+		uint64_t value = limit_field_get(&limit_fields[i], &entry->spec);
+
+		if (value != 0)
+			json_object_set_new(limits, limit_fields[i].name,
+			                    json_integer((json_int_t)value));
+	}
+	if (limits)
+		json_object_set_new(limits, "drops", json_integer((json_int_t)now.limit_drops));
+	if (limits && entry->is_live && limit_spec_has_quota(&entry->spec))
+		json_object_set_new(limits, "month", quota_json(model, entry, &now));
+	return limits;
+}
+
+/* ---- methods ------------------------------------------------------------------------------------ */
+
+static const struct peer *find(const struct model *model, const json_t *params,
+                               struct model_error *error)
+{
+	const char *name = json_string_value(json_object_get(params, "name"));
+	const struct peer *peer = peer_find(model->setup.peers, name);
+
+	if (!peer)
+		model__refuse(error, -ENOENT, "not_found", "name", "name: no peer is called \"%s\"",
+		              name);
+	return peer;
+}
+
+/* One argument into spec, when it is there. */
+static int read_field(const json_t *params, const struct limit_field *field,
+                      struct limit_spec *spec, struct model_error *error)
+{
+	const json_t *value = json_object_get(params, field->name);
+	const char *text = json_string_value(value);
+	int err;
+
+	if (!value)
+		return 0;
+	err = text ? limit_field_parse(field, spec, text)
+	           : limit_field_set(field, spec, (uint64_t)json_integer_value(value));
+	if (err == 0)
+		return 0;
+	if (text)
+		return model__refuse(error, -EINVAL, "bad_argument", field->name,
+		                     "%s is \"%.40s\", must be %s", field->name, text,
+		                     field->allowed);
+	return model__refuse(error, -EINVAL, "bad_argument", field->name, "%s is %lld, must be %s",
+	                     field->name, (long long)json_integer_value(value), field->allowed);
+}
+
+/* What the peer is to have: as it has, changed by the arguments. */
+static int read_spec(const json_t *params, struct limit_spec *spec, bool *is_given,
+                     struct model_error *error)
+{
+	const struct limit_field *stray;
+
+	*is_given = false;
+	for (size_t i = 0; i < LIMIT_N_FIELDS; i++) {
+		if (read_field(params, &limit_fields[i], spec, error) < 0)
+			return -EINVAL;
+		*is_given = *is_given || json_object_get(params, limit_fields[i].name);
+	}
+	stray = limit_spec_stray(spec);
+	if (stray)
+		return model__refuse(error, -EINVAL, "bad_argument", stray->name,
+		                     "%s stands alone, must be beside the rate that it is of",
+		                     stray->name);
+	return 0;
+}
+
+/* Only one of --none, --default and limits. */
+static int read_change(const json_t *params, struct limit_spec *spec, bool *has_own,
+                       struct model_error *error)
+{
+	bool none = json_is_true(json_object_get(params, "none"));
+	bool as_default = json_is_true(json_object_get(params, "default"));
+	bool is_given;
+
+	if (read_spec(params, spec, &is_given, error) < 0)
+		return -EINVAL;
+	if (none + as_default + is_given != 1)
+		return model__refuse(error, -EINVAL, "bad_argument", NULL,
+		                     "must be given: limits, or none, or default, and one of these "
+		                     "alone");
+	if (none || as_default)
+		*spec = (struct limit_spec){0};
+	*has_own = !as_default;
+	return 0;
+}
+
+int model__peer_limit(struct model *model, const json_t *params, json_t **result,
+                      struct model_error *error)
+{
+	const struct peer *peer = find(model, params, error);
+	struct model_limit_peer *entry;
+	struct limit_spec spec;
+	char text[LIMIT_TEXT_LEN];
+	bool has_own = false;
+
+	if (!peer)
+		return -ENOENT;
+	if (declared_of(model, peer))
+		return model__refuse(
+			error, -EPERM, "declared", "name",
+			"name: limits of peer \"%s\" are declared in %s:%d; change them "
+			"there and restart weir",
+			peer->row.name, model->setup.config->path, peer->line);
+	entry = entry_make(model, peer->row.id);
+	if (!entry)
+		return model__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
+	spec = entry->has_own ? entry->own : model->setup.config->limits;
+	if (read_change(params, &spec, &has_own, error) < 0)
+		return -EINVAL;
+	limit_spec_format(&spec, text);
+	if (store_limit_put(model->setup.store, peer->row.id, has_own ? text : NULL) < 0)
+		return model__refuse(error, -EIO, "failed", NULL, "store: %s",
+		                     store_error(model->setup.store));
+	entry->has_own = has_own;
+	entry->own = spec;
+	refresh(model, peer);
+	log_info("limit", "set peer=%u %s", peer->row.id, has_own ? text : "default");
+	*result = json_pack("{s:o}", "peer", model__peer_json(model, peer));
+	return 0;
+}
+
+int model__quota_reset(struct model *model, const json_t *params, json_t **result,
+                       struct model_error *error)
+{
+	const struct peer *peer = find(model, params, error);
+	struct model_limit_peer *entry;
+
+	if (!peer)
+		return -ENOENT;
+	entry = entry_of(model, peer->row.id);
+	if (!entry || !entry->is_live || !limit_spec_has_quota(&entry->spec))
+		return model__refuse(error, -ENOENT, "not_found", "name",
+		                     "name: peer \"%s\" has no quota", peer->row.name);
+	look(model, peer->row.id, entry, false);
+	entry->meter.rx = 0;
+	entry->meter.tx = 0;
+	look(model, peer->row.id, entry, true);
+	store_usage(model);
+	*result = json_pack("{s:o}", "peer", model__peer_json(model, peer));
+	return 0;
+}

@@ -1,0 +1,20 @@
+/* Limits of peers: whose they are, what the workers are told, and what was used of quotas. Private to model. */
+#ifndef MODEL_LIMIT_H
+#define MODEL_LIMIT_H
+
+#include "limit.h"
+#include "model_method.h"
+
+struct model_limit_peer;
+
+/* Read the store. Returns 0 or -errno with error. */
+int model__limits_load(struct model *model, struct model_error *error);
+void model__limits_unload(struct model *model);
+
+/* Peers have come, gone or changed: whoever is to have limits has them. */
+void model__limits_refresh(struct model *model);
+
+/* A peer's limits as peer.show tells them, or null. */
+json_t *model__limits_json(const struct model *model, const struct peer *peer);
+
+#endif
