@@ -95,6 +95,7 @@ int bench_heavy(const struct bench_options *options);
 int bench_scale(const struct bench_options *options);
 int bench_handshake(const struct bench_options *options);
 int bench_policy(const struct bench_options *options);
+int bench_drops(const struct bench_options *options);
 int bench_block(const struct bench_options *options);
 int bench_overload(const struct bench_options *options);
 

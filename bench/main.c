@@ -16,7 +16,7 @@ enum {
 };
 
 static const char usage[] =
-	"usage: weir-bench aead|path|hub|scale|heavy|overload|handshake|policy|block|machine [--OPTION VALUE]...\n"
+	"usage: weir-bench aead|path|hub|scale|heavy|overload|handshake|policy|block|drops|machine [--OPTION VALUE]...\n"
 	"\n"
 	"  aead               seal and open bursts of packets\n"
 	"  path               a packet's way through a worker, from parse to wrap, by station\n"
@@ -27,6 +27,7 @@ static const char usage[] =
 	"  handshake          a peer's handshake, by the protocol alone and through control\n"
 	"  policy             known flows, decisions about new ones, compiling 10,000 grants\n"
 	"  block              sources looked up in drop lists, compiling a million prefixes\n"
+	"  drops              packets that are opened and dropped beside those that pass\n"
 	"  machine            only what the machine is: CPU, TSC and core clock\n"
 	"\n"
 	"  --rounds N         rounds of 256 packets a size (heavy: 2048), of 16 handshakes, or of 20 ms a size\n"
@@ -66,7 +67,8 @@ static const char *const option_names[N_OPTIONS] = {"--rounds",  "--peers",  "--
 	(OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS) | OPTION_BIT(OPTION_SIZE)            \
 	 | OPTION_BIT(OPTION_BACKEND))
 
-#define SUBCOMMANDS "aead, path, hub, scale, heavy, overload, handshake, policy, block or machine"
+#define SUBCOMMANDS                                                                                \
+	"aead, path, hub, scale, heavy, overload, handshake, policy, block, drops or machine"
 static const struct subcommand {
 	const char *name;
 	int (*run)(const struct bench_options *options);
@@ -91,6 +93,8 @@ static const struct subcommand {
 	{"handshake", bench_handshake, OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS),
          BENCH_HANDSHAKES, BENCH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
 	{"policy", bench_policy, OPTION_BIT(OPTION_ROUNDS), 1, 1, 1, 0},
+	{"drops", bench_drops, OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_PEERS), 2,
+         BENCH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
 	{"block", bench_block, OPTION_BIT(OPTION_ROUNDS), 1, 1, 1, 0},
 	{"machine", bench_report_machine, 0, 1, 1, 1, 0},
 };
