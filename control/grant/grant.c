@@ -37,10 +37,19 @@ void grant_policy_fini(struct grant_policy *policy)
 	grant_policy_init(policy);
 }
 
-/* A copy of n elements, or NULL; one byte more, so that none is not NULL. */
+/* Arrays grow by so many elements: a policy of 10,000 grants is 12 MB, and must not move with each. */
+#define GROW 64
+
+/* Room for one element more behind n: items as they are, or elsewhere, or NULL. */
+static void *grow(void *items, size_t n, size_t size)
+{
+	return n % GROW == 0 ? reallocarray(items, n + GROW, size) : items;
+}
+
+/* A copy of n elements with the room that grow() relies on, or NULL. */
 static void *copy(const void *from, size_t n, size_t size)
 {
-	void *to = malloc(n * size + 1);
+	void *to = reallocarray(NULL, (n / GROW + 1) * GROW, size);
 
 	if (to && n > 0)
 		memcpy(to, from, n * size);
@@ -149,7 +158,7 @@ int grant_append(struct grant_policy *policy, const struct grant *grant)
 
 	if (policy->n_grants == GRANT_GRANTS_MAX)
 		return -ENOSPC;
-	grown = reallocarray(policy->grants, (size_t)policy->n_grants + 1, sizeof(*grown));
+	grown = grow(policy->grants, policy->n_grants, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	policy->grants = grown;
@@ -167,7 +176,7 @@ int grant_group_append(struct grant_policy *policy, const char *name, const char
 		return -ENOSPC;
 	snprintf(group.name, sizeof(group.name), "%s", name);
 	snprintf(group.comment, sizeof(group.comment), "%s", comment);
-	grown = reallocarray(policy->groups, (size_t)policy->n_groups + 1, sizeof(*grown));
+	grown = grow(policy->groups, policy->n_groups, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	policy->groups = grown;
