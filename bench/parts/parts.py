@@ -136,6 +136,7 @@ STEPS = {
     "hub": subcommand_steps("hub", (2, []), (15, ["--rounds", "1001"])),
     "peers": peers_steps,
     "policy": subcommand_steps("policy", (6, []), (15, ["--rounds", "301"])),
+    "block": subcommand_steps("block", (15, ["--rounds", "100"]), (30, ["--rounds", "301"])),
     "scale": subcommand_steps("scale", (10, []), (30, [])),
     "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),
     "overload": overload_steps,

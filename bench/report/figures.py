@@ -15,6 +15,7 @@ TITLES = {
     "hub": "Hub path: opened from one peer, sealed to another",
     "peers": "Cost per packet by number of peers",
     "policy": "The policy by itself: flows and decisions",
+    "block": "Drop lists: sources looked up, lists compiled",
     "scale": "100,000 peers, 1,000,000 allowed IPs",
     "handshake": "Handshakes, as the hub answers them",
     "overload": "Overload: goodput beyond the peak",
@@ -248,6 +249,15 @@ def policy_figures(part):
             for row in found["results"] if "cycles_min" in row] if found else []
 
 
+def block_figures(part):
+    found = output(part)
+    if found is None:
+        return []
+    return ([Figure("block", "block, " + row["what"], row["cycles_min"], "cycles", row["bound"]) for row in found["results"]]
+            + [Figure("block", f"block, {row['what']} built and checked", row["build_ms_min"], "ms", 2000)
+               for row in found["builds"] if row["prefixes"] >= 1000000])
+
+
 def scale_figures(part):
     found = output(part)
     if found is None:
@@ -314,7 +324,7 @@ def memory_figures(part):
 
 
 MAKERS = {"aead": aead_figures, "path": path_figures, "hub": hub_figures, "peers": peers_figures,
-          "policy": policy_figures, "scale": scale_figures, "handshake": handshake_figures, "overload": overload_figures, "heavy": heavy_figures,
+          "policy": policy_figures, "block": block_figures, "scale": scale_figures, "handshake": handshake_figures, "overload": overload_figures, "heavy": heavy_figures,
           "cores": cores_figures, "network": network_figures, "memory": memory_figures}
 
 

@@ -23,6 +23,8 @@ WORDS = {
     "heavy": "One peer sends more than its owner's core can seal or open; idle workers run the cipher for it.",
     "policy": "The look-up of known flows in bursts, decisions about new ones and the compiling of grants, without the stations "
               "around them.",
+    "block": "Sources are looked up in drop lists of up to a million prefixes, by bursts of 32 and without the station around it. "
+             "Cold: after other memory was walked through all caches.",
     "peers": "The path with packets of more and more peers, taken in turn.",
     "handshake": "The hub as responder, by the protocol alone and through control: rings, tables, one handshake thread, all "
                  "on one core, with the clients' work left out of the time. Shows no network.",

@@ -273,6 +273,17 @@ def policy(part):
               [[row["what"], row["cycles_min"], row["cycles_median"], row.get("bound", "")] for row in rows]))]
 
 
+def block(part):
+    found = output(part)
+    if found is None:
+        return []
+    rows = found["results"]
+    return [(chart.bars("Drop lists: cycles by what is listed and asked", "Minimum TSC cycles a packet.",
+                        [(row["what"], row["cycles_min"]) for row in rows], "TSC cycles a packet (min)", left=230),
+             (["what", "cycles, min", "cycles, median", "bound", "cold, median"],
+              [[row["what"], row["cycles_min"], row["cycles_median"], row["bound"], row["cold_cycles_median"]] for row in rows]))]
+
+
 def overload(part):
     found = output(part)
     if found is None:
@@ -290,5 +301,5 @@ def overload(part):
           for row in found["results"]]))]
 
 
-MAKERS = {"aead": aead, "path": path, "hub": hub, "policy": policy, "scale": scale, "overload": overload, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
+MAKERS = {"aead": aead, "path": path, "hub": hub, "policy": policy, "block": block, "scale": scale, "overload": overload, "heavy": heavy, "peers": peers, "handshake": handshake, "cores": cores,
           "network": network, "memory": memory}

@@ -14,7 +14,7 @@
  *
  * The alternative, a hash per prefix length, costs a load for each length that occurs; a trie of 6 or 8
  * bits a node three or four loads that wait for each other. Bits of directory grow with the number of
- * prefixes (256 KB for ten of them, 1 MB and some 9 bytes a prefix for a million addresses).
+ * prefixes (256 KB for ten of them; for a million addresses the table has 9 bytes each, of /64s 31).
  *
  * There is no time in it: control builds anew when an entry ends. So a look-up compares no clocks, and
  * what has ended costs nothing. */
