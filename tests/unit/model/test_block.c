@@ -1,0 +1,233 @@
+/* When the workers get which table of drop lists: at once, not too often, none lost, again when an entry
+ * ends or when they could not take it; and none at all when nothing is listed. */
+#include "base_bytes.h"
+#include "base_time.h"
+#include "block_table.h"
+#include "fakes.h"
+#include "model.h"
+#include "model_method.h"
+#include "store.h"
+#include "test.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[64];
+static char path[128];
+static char error_text[512];
+static struct config config;
+static struct event_base *base;
+static struct store *store;
+static struct peer_table *peers;
+static struct model *model;
+
+/* What the workers have. */
+static struct {
+	void *table; /* NULL = none */
+	uint64_t generation;
+	uint32_t n_sets;
+	int err;
+} workers;
+
+static int block_set(void *arg, const void *table, size_t len, uint64_t generation)
+{
+	(void)arg;
+	workers.n_sets++;
+	if (workers.err < 0)
+		return workers.err;
+	free(workers.table);
+	workers.table = NULL;
+	if (table) {
+		workers.table = aligned_alloc(64, (len + 63) / 64 * 64);
+		assert_non_null(workers.table);
+		memcpy(workers.table, table, len);
+		assert_non_null(block_table_check(workers.table, len, NULL));
+		assert_int_equal(block_table_generation(workers.table), generation);
+		/* Each content has a number of its own. */
+		assert_true(generation > workers.generation);
+		workers.generation = generation;
+	}
+	return 0;
+}
+
+static void start(void)
+{
+	struct peer_setup peer_setup = {.config = &config};
+	struct model_setup setup = {.config = &config, .block_set = block_set};
+
+	memset(&fake, 0, sizeof(fake));
+	base = event_base_new();
+	assert_non_null(base);
+	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
+	peer_setup.base = base;
+	peer_setup.store = store;
+	if (peer_table_create(&peer_setup, &peers, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
+	setup.base = base;
+	setup.store = store;
+	setup.peers = peers;
+	if (model_create(&setup, &model, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
+}
+
+static void stop(void)
+{
+	model_destroy(model);
+	peer_table_destroy(peers);
+	store_close(store);
+	event_base_free(base);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	snprintf(dir, sizeof(dir), "/tmp/weir-test-model-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/weir.db", dir);
+	memset(&config, 0, sizeof(config));
+	memset(&workers, 0, sizeof(workers));
+	config.max_peers = 8;
+	config.n_https = 1;
+	config.https[0].port = 8443;
+	start();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const files[] = {"weir.db", "weir.db-wal", "weir.db-shm", "store.key"};
+	char name[160];
+
+	(void)state;
+	stop();
+	free(workers.table);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(files); i++) {
+		snprintf(name, sizeof(name), "%s/%s", dir, files[i]);
+		(void)unlink(name);
+	}
+	return rmdir(dir);
+}
+
+static void call(const char *method, const char *params_text)
+{
+	json_t *params = json_loads(params_text, 0, NULL);
+	json_t *result = NULL;
+	json_t *error = NULL;
+
+	assert_non_null(params);
+	if (model_call(model, method, params, &result, &error) < 0)
+		fail_msg("%s %s: %s", method, params_text,
+		         json_string_value(json_object_get(error, "message")));
+	json_decref(params);
+	json_decref(result);
+}
+
+/* What the workers say of 192.0.2.LAST; 0 also without a table. */
+static uint8_t scopes_of(uint32_t last)
+{
+	uint32_t address = 0xc0000200 + last;
+	uint8_t scopes = 0;
+
+	if (workers.table)
+		block_find_v4(workers.table, &address, &scopes, 1);
+	return scopes;
+}
+
+static void wait_until_scopes(uint32_t last, uint8_t scopes)
+{
+	uint64_t end_ns = base_time_monotonic_ns() + 10 * BASE_NS_PER_S;
+
+	while (scopes_of(last) != scopes && base_time_monotonic_ns() < end_ns)
+		event_base_loop(base, EVLOOP_ONCE);
+	assert_int_equal(scopes_of(last), scopes);
+}
+
+static void without_entries_the_workers_have_no_table(void **state)
+{
+	(void)state;
+	assert_null(workers.table);
+	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	wait_until_scopes(7, BLOCK_ALL);
+	assert_true(block_table_publishes(workers.table, 6, 8443));
+	assert_false(block_table_publishes(workers.table, 6, 443));
+	call("block.remove", "{\"prefix\": \"192.0.2.7\"}");
+	wait_until_scopes(7, 0);
+	assert_null(workers.table);
+}
+
+static void many_changes_in_a_row_make_few_tables_and_none_is_lost(void **state)
+{
+	char params[64];
+	uint32_t before = workers.n_sets;
+
+	(void)state;
+	for (uint32_t i = 0; i < 200; i++) {
+		snprintf(params, sizeof(params), "{\"prefix\": \"192.0.2.%u\"}", i);
+		call("block.add", params);
+	}
+	wait_until_scopes(199, BLOCK_ALL);
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(scopes_of(i), BLOCK_ALL);
+	assert_true(workers.n_sets - before <= 2);
+}
+
+static void an_entry_that_ends_is_taken_out_in_time(void **state)
+{
+	(void)state;
+	call("block.add", "{\"prefix\": \"192.0.2.7\", \"for\": \"1s\"}");
+	call("block.add", "{\"prefix\": \"192.0.2.0/24\", \"scope\": [\"wireguard\"]}");
+	wait_until_scopes(7, BLOCK_ALL);
+	wait_until_scopes(7, BLOCK_WIREGUARD);
+	assert_int_equal(scopes_of(8), BLOCK_WIREGUARD);
+}
+
+static void what_the_workers_could_not_take_is_handed_over_again(void **state)
+{
+	uint32_t before = workers.n_sets;
+
+	(void)state;
+	workers.err = -ENOMEM;
+	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	while (workers.n_sets == before)
+		event_base_loop(base, EVLOOP_ONCE);
+	assert_int_equal(scopes_of(7), 0);
+	workers.err = 0;
+	wait_until_scopes(7, BLOCK_ALL);
+}
+
+static void a_restart_hands_over_what_is_stored_before_anything_else(void **state)
+{
+	(void)state;
+	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	wait_until_scopes(7, BLOCK_ALL);
+	stop();
+	free(workers.table);
+	workers.table = NULL;
+	start();
+	assert_int_equal(scopes_of(7), BLOCK_ALL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(without_entries_the_workers_have_no_table, set_up,
+	                                        tear_down),
+		cmocka_unit_test_setup_teardown(
+			many_changes_in_a_row_make_few_tables_and_none_is_lost, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_entry_that_ends_is_taken_out_in_time, set_up,
+	                                        tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_the_workers_could_not_take_is_handed_over_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_restart_hands_over_what_is_stored_before_anything_else, set_up,
+			tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
