@@ -14,6 +14,7 @@
 #include "base_time.h"
 #include "bench.h"
 #include "bench_eal.h"
+#include "bench_open.h"
 #include "bench_report.h"
 #include "bench_wire.h"
 #include "wg_message.h"
@@ -178,8 +179,7 @@ static int tell_peer(struct hub *hub, uint32_t peer)
 
 static int tell_world(struct hub *hub, unsigned int worker)
 {
-	struct abi_cmd_hub cmd = {
-		.listen_port = BENCH_WIRE_PORT, .tunnel_mtu = BENCH_WIRE_MTU, .peer_to_peer = 1};
+	struct abi_cmd_hub cmd = {.listen_port = BENCH_WIRE_PORT, .tunnel_mtu = BENCH_WIRE_MTU};
 	struct abi_cmd_address wan = {.ip = bench_wire_ip(BENCH_WIRE_HUB), .present = 1};
 	struct abi_cmd_address tunnel = {
 		.ip = bench_wire_ip(BENCH_WIRE_TUNNEL), .port = ABI_PORTS_MAX, .present = 1};
@@ -231,6 +231,8 @@ static int make_hub(struct heavy *heavy, enum who who, enum aead_backend backend
 	err = abi_region_create(&setup, 8, 1 + who, &hub->region);
 	if (err == 0)
 		err = worker_shared_create(2, hub->region.n_peers, &hub->shared);
+	if (err == 0)
+		worker_shared_blobs(hub->shared)->current[ABI_BLOB_POLICY] = bench_open_policy();
 	for (unsigned int i = 0; i < 2 && err == 0; i++) {
 		err = make_worker(heavy, hub, i, who, backend);
 		hub->cmd[i] = abi_region_cmd_ring(&hub->region, i);

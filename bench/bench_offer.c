@@ -3,6 +3,7 @@
 #include "abi_region.h"
 #include "base_time.h"
 #include "bench_eal.h"
+#include "bench_open.h"
 #include "bench_wire.h"
 #include "wg_message.h"
 #include "worker.h"
@@ -147,8 +148,7 @@ static int tell_world(struct bench_offer *offer)
 	struct abi_cmd_neighbour neighbour = {.ip = bench_wire_ip(BENCH_WIRE_GATEWAY), .mac = {2}};
 	int err = COMMAND(offer, ABI_CMD_HUB,
 	                  (struct abi_cmd_hub){.listen_port = BENCH_WIRE_PORT,
-	                                       .tunnel_mtu = BENCH_WIRE_MTU,
-	                                       .peer_to_peer = 1});
+	                                       .tunnel_mtu = BENCH_WIRE_MTU});
 
 	if (err == 0)
 		err = COMMAND(offer, ABI_CMD_ADDRESS,
@@ -181,6 +181,8 @@ static int make_hub(struct bench_offer *offer, enum aead_backend backend)
 	if (err == 0)
 		err = worker_shared_create(1, offer->region.n_peers, &offer->shared);
 	own.shared = offer->shared;
+	if (err == 0)
+		worker_shared_blobs(offer->shared)->current[ABI_BLOB_POLICY] = bench_open_policy();
 	if (err == 0)
 		err = worker_create(&own, &offer->worker);
 	if (err != 0)

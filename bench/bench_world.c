@@ -4,6 +4,7 @@
 #include "base_bytes.h"
 #include "base_time.h"
 #include "bench_eal.h"
+#include "bench_open.h"
 #include "bench_wire.h"
 #include "path_sum.h"
 #include "wg_message.h"
@@ -34,9 +35,10 @@ const struct bench_way bench_ways[BENCH_N_WAYS] = {
                          {"limit_in", limit_in},
                          {"policy", policy},
                          {"in_deliver", in_deliver}}},
-	[BENCH_SEAL] = {5,
+	[BENCH_SEAL] = {6,
                         {{"out_parse", out_parse},
                          {"out_route", out_route},
+                         {"policy_late", policy_late},
                          {"limit_out", limit_out},
                          {"out_seal", out_seal},
                          {"out_wrap", out_wrap}}},
@@ -112,7 +114,10 @@ static int fill_state(struct bench_world *world)
 	memcpy(neighbour.mac, gateway_mac, sizeof(gateway_mac));
 	st->hub.listen_port = BENCH_WIRE_PORT;
 	st->hub.tunnel_mtu = BENCH_WIRE_MTU;
-	st->hub.peer_to_peer = 1;
+	if (bench_open_policy() == NULL)
+		return -ENOMEM;
+	st->policy = bench_open_policy()->data;
+	st->clock.now_s = (uint32_t)(st->now_ns / BASE_NS_PER_S);
 	st->wan.n_ports = 1;
 	memcpy(st->wan.ports[0].mac, hub_mac, sizeof(hub_mac));
 	st->wan.ports[0].mtu = WAN_MTU;
@@ -193,6 +198,8 @@ static int init_state(struct bench_world *world, unsigned int n_routes, unsigned
 	err = state_routes_create(1, n_peers, &own.routes);
 	if (err == 0)
 		err = state_init(&world->st, &own);
+	if (err == 0)
+		err = state_flow_create(&world->st, 0, false);
 	if (err == 0)
 		err = fill_state(world);
 	for (uint32_t i = 0; err == 0 && i < n_routes; i++)

@@ -204,6 +204,7 @@ static void setup_dataplane(struct abi_setup *out, const struct config *config)
 	out->use_hugepages = config->use_hugepages ? 1 : 0;
 	out->tunnel_mtu = config->tunnel_mtu;
 	out->log_level = config->log_level;
+	out->n_flows = config->n_flows;
 	memcpy(out->cores, config->cores, sizeof(out->cores));
 	for (uint32_t i = 0; i < config->n_ports; i++)
 		setup_port(&out->ports[i], &config->ports[i]);
@@ -438,7 +439,6 @@ static int hub_set(const struct control *control)
 	struct abi_cmd_hub hub = {
 		.listen_port = control->config->listen_port,
 		.tunnel_mtu = control->config->tunnel_mtu,
-		.peer_to_peer = control->config->peer_to_peer ? 1 : 0,
 	};
 
 	wg_cookie_mac1_key(hub.mac1_key, session_public_key(control->sessions));

@@ -58,7 +58,7 @@ struct config {
 	char tunnel_device[16]; /* "weir0" */
 	uint16_t tunnel_mtu;    /* 1420 */
 	char endpoint[256];     /* "host:port" that clients are told; "" = first port address */
-	bool peer_to_peer;      /* true */
+	bool peer_to_peer;      /* false */
 
 	/* dataplane: { ... } */
 	uint32_t n_workers;             /* 1 */
@@ -66,6 +66,7 @@ struct config {
 	uint32_t idle_cap_us;           /* idle = "busy" (0) or "adaptive:US" (100) */
 	uint32_t aead;                  /* enum abi_aead */
 	uint32_t n_mbufs;               /* 0 = default */
+	uint32_t n_flows;               /* of each worker, 0 = default */
 	bool use_hugepages;
 	uint32_t max_peers; /* 1024 */
 

@@ -570,6 +570,8 @@ static const struct config_key dataplane_keys[] = {
          AT(config, idle_cap_us)},
 	{"aead", "\"auto\", \"avx512\", \"avx2\", \"ipsec-mb\" or \"sodium\"", read_aead,
          AT(config, aead)},
+	{"flows", "0 (chosen for you) to 16777215 flows a worker", read_u32, AT(config, n_flows),
+         RANGE(0, (1 << 24) - 1)},
 	{"mbufs", "0 (chosen for you) to 4194304 packet buffers", read_u32, AT(config, n_mbufs),
          RANGE(0, 1 << 22)},
 	{"hugepages", "true or false", read_bool, AT(config, use_hugepages)},

@@ -240,6 +240,7 @@ int grant_compile(const struct grant_policy *policy, const struct grant_world *w
 
 	memset(out, 0, sizeof(*out));
 	out->source.generation = generation;
+	out->source.open_grant = world->is_open ? GRANT_NUMBER_OPEN : 0;
 	out->again_s = UINT64_MAX;
 	err = make_peers(policy, world, out);
 	return err < 0 ? err : make_grants(policy, world, now_s, out);

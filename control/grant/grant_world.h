@@ -19,6 +19,7 @@ struct grant_world {
 	uint32_t n_peers;
 	struct base_ip hub[CONFIG_TUNNEL_MAX]; /* [n_hub], its tunnel addresses */
 	uint32_t n_hub;
+	bool is_open; /* hub.peer_to_peer: what no grant allows passes too */
 };
 
 /* NULL = none. */

@@ -59,6 +59,7 @@ int model__world_init(const struct model *model, struct model_world *out, struct
 	for (uint32_t i = 0; i < config->n_tunnel; i++)
 		out->world.hub[i] = config->tunnel[i].ip;
 	out->world.n_hub = config->n_tunnel;
+	out->world.is_open = config->peer_to_peer;
 	return 0;
 }
 

@@ -292,18 +292,14 @@ static void step_policy(struct trace *trace)
 
 	if (trace->dropped)
 		return;
-	if (!trace->model->setup.policy_set) {
-		bool passes = trace->to_hub || trace->model->setup.config->peer_to_peer;
-
-		step(trace, "policy", passes ? PASSES : DROPS, passes ? NULL : "policy_forward",
-		     "no worker enforces grants: peer_to_peer decides");
-		return;
-	}
 	trace->grant = grant_decide(policy, trace->world, &trace->packet, &allowed);
 	if (trace->grant)
 		step(trace, "policy", PASSES, NULL,
 		     "grant \"%s\" allows it (generation %llu); replies pass while the flow lives",
 		     trace->grant->name, (unsigned long long)policy->generation);
+	else if (allowed && trace->packet.from.peer)
+		step(trace, "policy", PASSES, NULL,
+		     "no grant allows it, hub.peer_to_peer does, as everything else");
 	else if (allowed)
 		step(trace, "policy", PASSES, NULL,
 		     "the hub may open connections to its peers; replies pass while the flow lives");

@@ -61,9 +61,8 @@ static void describe_hub(const struct peer_table *peers, const union program_ent
 
 	(void)peers;
 	snprintf(what, WATCH_ENTRY_LEN, "settings");
-	snprintf(says, WATCH_ENTRY_LEN,
-	         "listen port %u, tunnel MTU %u, peer_to_peer %u, key %02x%02x", hub->listen_port,
-	         hub->tunnel_mtu, hub->peer_to_peer, hub->mac1_key[0], hub->mac1_key[1]);
+	snprintf(says, WATCH_ENTRY_LEN, "listen port %u, tunnel MTU %u, key %02x%02x",
+	         hub->listen_port, hub->tunnel_mtu, hub->mac1_key[0], hub->mac1_key[1]);
 }
 
 static void describe_address(const struct peer_table *peers, const union program_entry *entry,

@@ -52,8 +52,35 @@
 	X(DROP_INNER_SOURCE, DROP, "drop_inner_source",                                            \
 	  "inner source address belongs to another peer or to none")                               \
 	/* policy, in_deliver */                                                                   \
-	X(DROP_POLICY_FORWARD, DROP, "drop_policy_forward",                                        \
-	  "peer to peer forwarding is off (hub.peer_to_peer)")                                     \
+	X(DROP_POLICY_NONE, DROP, "drop_policy_none",                                              \
+	  "control has handed over no policy yet: nothing passes")                                 \
+	X(DROP_POLICY_NO_GRANT, DROP, "drop_policy_no_grant",                                      \
+	  "no grant for this sender, receiver, protocol and port")                                 \
+	X(DROP_POLICY_NO_SOURCE, DROP, "drop_policy_no_source",                                    \
+	  "no grant knows the sender at this address")                                             \
+	X(DROP_POLICY_NO_DESTINATION, DROP, "drop_policy_no_destination",                          \
+	  "no grant knows the receiver at this address")                                           \
+	X(DROP_POLICY_NOT_NOW, DROP, "drop_policy_not_now",                                        \
+	  "the grants for it are outside their windows of time")                                   \
+	X(DROP_POLICY_REVOKED, DROP, "drop_policy_revoked",                                        \
+	  "the grant of this flow was taken back, or its peer")                                    \
+	X(DROP_POLICY_NO_FLOW, DROP, "drop_policy_no_flow",                                        \
+	  "belongs to no flow and opens none: an answer to nothing, an error about nothing")       \
+	X(DROP_POLICY_STATE, DROP, "drop_policy_state",                                            \
+	  "not in this state of its flow, or not from this side")                                  \
+	X(DROP_POLICY_TCP_FLAGS, DROP, "drop_policy_tcp_flags", "TCP flags that no TCP sends")     \
+	X(DROP_POLICY_NO_DATAGRAM, DROP, "drop_policy_no_datagram",                                \
+	  "later fragment of a datagram whose first was not seen, or did not pass")                \
+	X(DROP_POLICY_FRAGMENT, DROP, "drop_policy_fragment",                                      \
+	  "fragment that would overwrite the header of the first")                                 \
+	X(DROP_POLICY_SHORT, DROP, "drop_policy_short", "header behind the IP header is cut off")  \
+	X(DROP_POLICY_ICMP, DROP, "drop_policy_icmp", "ICMP that is neither echo nor an error")    \
+	X(DROP_POLICY_FULL, DROP, "drop_policy_full",                                              \
+	  "the worker's table of flows is full (dataplane.flows)")                                 \
+	X(DROP_POLICY_PEER_FULL, DROP, "drop_policy_peer_full",                                    \
+	  "the peer has opened as many flows as one peer may")                                     \
+	X(DROP_POLICY_PEER_HALF, DROP, "drop_policy_peer_half",                                    \
+	  "the peer has opened as many flows without an answer as one peer may")                   \
 	X(DROP_HOP_LIMIT, DROP, "drop_hop_limit", "hop limit reached zero at the hub")             \
 	/* out_parse, out_route, out_seal, out_wrap */                                             \
 	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no peer has the inner destination")               \

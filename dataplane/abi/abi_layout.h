@@ -196,7 +196,7 @@ struct abi_cmd_hub {
 	uint8_t mac1_key[32]; /* HASH("mac1----" || hub's public key), whitepaper 5.4.4; public */
 	uint16_t listen_port; /* host order */
 	uint16_t tunnel_mtu;
-	uint32_t peer_to_peer; /* 1: packets between peers pass */
+	uint32_t pad; /* 0 */
 };
 ABI_ASSERT_SIZE(struct abi_cmd_hub, 40);
 

@@ -39,6 +39,8 @@ void handoff_receive(struct state *st, struct rte_mbuf *const mbufs[], uint32_t 
 		p->data += label->offset;
 		p->len = label->len;
 		p->peer = label->peer;
+		p->note = label->note;
+		p->from_hub = label->from_hub != 0;
 		p->handed_by = (uint8_t)(label->from + 1);
 	}
 }

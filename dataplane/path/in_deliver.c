@@ -28,7 +28,6 @@ static uint32_t deliver(struct state *st, struct path_pkt *p)
 		path_inner_hop_v4(p->data);
 	else
 		(*hop_limit)--;
-	p->peer = ABI_PEER_NONE;
 	return PATH_KEEP;
 }
 

@@ -12,6 +12,7 @@ static uint32_t parse_packet(struct path_pkt *p)
 	if (unlikely(p->len == 0))
 		return ABI_COUNTER_DROP_INNER_HEADER;
 	p->peer = ABI_PEER_NONE;
+	p->from_hub = 1;
 	return path_inner_check(p);
 }
 

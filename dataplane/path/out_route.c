@@ -4,14 +4,14 @@
 
 #include <rte_prefetch.h>
 
-/* First pass: the line of the routes. */
+/* First pass: the line of the routes, of what policy has not seen yet. */
 static void prefetch(const struct state *st, const struct path_pkt *p)
 {
 	if (p->peer == ABI_PEER_NONE)
 		state_route_prefetch(st->routes, path_inner_version(p), path_inner_destination(p));
 }
 
-/* Second pass: whose address is it? A packet from another worker knows already. */
+/* Second pass: whose address is it? What policy or another worker has seen knows already. */
 static void find_peer(struct state *st, struct path_pkt *p)
 {
 	if (p->peer == ABI_PEER_NONE)

@@ -33,7 +33,7 @@ void in_accept(struct state *st, struct path_burst *b);
 /* May the peer send so much? */
 void limit_in(struct state *st, struct path_burst *b);
 
-/* May this packet pass? */
+/* Who gets it, and may it pass? */
 void policy(struct state *st, struct path_burst *b);
 
 /* For the hub itself: to the kernel. For another peer: one hop less, and on to out_route. */
@@ -44,8 +44,11 @@ void in_deliver(struct state *st, struct path_burst *b);
 /* Inner packets from the kernel (TUN): check the header. */
 void out_parse(struct state *st, struct path_burst *b);
 
-/* Find the peer and its current session; another worker's go there. */
+/* Find the peer, unless policy has, and its current session; another worker's go there. */
 void out_route(struct state *st, struct path_burst *b);
+
+/* Behind out_route, for what the hub sends and what other workers let pass: may it pass here? */
+void policy_late(struct state *st, struct path_burst *b);
 
 /* May the peer be sent so much? */
 void limit_out(struct state *st, struct path_burst *b);

@@ -23,12 +23,13 @@ struct path_pkt {
 	                                  out_route to out_wrap: where it goes out */
 	uint64_t counter;              /* of the message */
 	uint32_t len;
-	uint32_t peer;     /* out_route: the receiver, ABI_PEER_NONE = to be found by address */
-	uint8_t to_hub;    /* policy: the inner destination is the hub itself */
-	uint8_t ecn;       /* out_seal: ECN bits for the outer header */
-	uint8_t handed_by; /* 1 + the worker at which it arrived; 0 = here */
-	uint8_t pad;
-	uint32_t index; /* of session, when it was found */
+	uint32_t peer; /* policy: the receiver; ABI_PEER_NONE = out_route finds it by address */
+	uint8_t to_hub : 1;   /* policy: the inner destination is the hub itself */
+	uint8_t from_hub : 1; /* out_parse: its kernel sends it */
+	uint8_t ecn;          /* out_seal: ECN bits for the outer header */
+	uint8_t handed_by;    /* 1 + the worker at which it arrived; 0 = here */
+	uint8_t note;         /* policy: for the receiver's owner, if that is another worker */
+	uint32_t index;       /* of session, when it was found */
 };
 _Static_assert(sizeof(struct path_pkt) == 48, "");
 
@@ -49,7 +50,9 @@ struct path_label {
 	uint32_t peer;
 	uint32_t offset; /* of data from the mbuf's data */
 	uint32_t len;
-	uint32_t from; /* worker */
+	uint16_t from; /* worker */
+	uint8_t note;  /* as in struct path_pkt */
+	uint8_t from_hub;
 };
 _Static_assert(sizeof(struct path_label) <= PORT_LINK_PRIV_LEN, "label fits the private area");
 
@@ -122,7 +125,9 @@ static inline void path_hand_to(struct state *st, uint32_t worker, const struct 
 		.peer = p->peer,
 		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
 		.len = p->len,
-		.from = st->id,
+		.from = (uint16_t)st->id,
+		.note = p->note,
+		.from_hub = p->from_hub,
 	};
 	path_aside(&st->to_worker[worker], p->mbuf);
 }
@@ -138,6 +143,8 @@ static inline struct path_pkt *path_append(struct path_burst *b, struct rte_mbuf
 	p->peer = ABI_PEER_NONE;
 	p->session = NULL;
 	p->handed_by = 0;
+	p->note = 0;
+	p->from_hub = 0;
 	return p;
 }
 

@@ -1,24 +1,236 @@
-/* May this packet pass? Today: to the hub always, to another peer if the hub forwards at all. The
- * stateful rules per peer group, destination, protocol and ports belong here (DESIGN.md section 2):
- * the sender is known and authentic, the packet is decrypted, nothing has been changed yet. */
+/* May this packet pass? What a peer sends is judged here, by the policy and the flows there are
+ * (dataplane/policy): the sender is known and authentic, the packet is decrypted, nothing has been changed
+ * yet. Who it is for is found out first, since that is half of the question; out_route need not look
+ * again. No policy yet, nothing passes.
+ *
+ * **Two workers.** A packet is judged by the owner of its sender's session, so the reply is by the other's
+ * owner, who must expect it. What opens or changes a flow therefore leaves a note on the packet, and the
+ * worker that it is handed to makes the entry before it seals (policy_late).
+ *
+ * **The hub as an end.** What its kernel sends comes in at any worker and belongs to none, so it is judged
+ * late too, by the receiver's owner: where the receiver's replies will be judged. So every flow between the
+ * hub and a peer is known at one worker, that peer's. The hub may open what it likes to its peers (a grant
+ * that control puts into each table, grant_compile.c): published services reach their targets so. But from
+ * a port below those that the kernel gives to clients it only answers: otherwise an answer that was under
+ * way when its grant was taken back would open the flow again, as the hub's own, and the peer's next
+ * question would pass as its reply. */
 #include "path.h"
 #include "path_inner.h"
+#include "policy_flow.h"
 
-static uint32_t judge_packet(struct state *st, struct path_pkt *p)
+#define CLIENT_PORT_MIN 32768U /* of Linux' ip_local_port_range */
+
+/* How often a verdict is given says what is wrong where, so each has its name. */
+static const uint16_t verdict_counters[POLICY_FLOW_N_VERDICTS] = {
+	[POLICY_FLOW_PASS] = PATH_KEEP,
+	[POLICY_FLOW_NO_FLOW] = ABI_COUNTER_DROP_POLICY_NO_FLOW,
+	[POLICY_FLOW_NO_DATAGRAM] = ABI_COUNTER_DROP_POLICY_NO_DATAGRAM,
+	[POLICY_FLOW_NO_SOURCE] = ABI_COUNTER_DROP_POLICY_NO_SOURCE,
+	[POLICY_FLOW_NO_DESTINATION] = ABI_COUNTER_DROP_POLICY_NO_DESTINATION,
+	[POLICY_FLOW_NO_GRANT] = ABI_COUNTER_DROP_POLICY_NO_GRANT,
+	[POLICY_FLOW_NOT_NOW] = ABI_COUNTER_DROP_POLICY_NOT_NOW,
+	[POLICY_FLOW_REVOKED] = ABI_COUNTER_DROP_POLICY_REVOKED,
+	[POLICY_FLOW_TCP_FLAGS] = ABI_COUNTER_DROP_POLICY_TCP_FLAGS,
+	[POLICY_FLOW_STATE] = ABI_COUNTER_DROP_POLICY_STATE,
+	[POLICY_FLOW_FULL] = ABI_COUNTER_DROP_POLICY_FULL,
+	[POLICY_FLOW_PEER_FULL] = ABI_COUNTER_DROP_POLICY_PEER_FULL,
+	[POLICY_FLOW_PEER_HALF] = ABI_COUNTER_DROP_POLICY_PEER_HALF,
+};
+
+static const uint16_t parse_counters[POLICY_N_PARSE] = {
+	[POLICY_PARSE_OK] = PATH_KEEP,
+	[POLICY_PARSE_HEADER] = ABI_COUNTER_DROP_INNER_HEADER,
+	[POLICY_PARSE_SHORT] = ABI_COUNTER_DROP_POLICY_SHORT,
+	[POLICY_PARSE_FRAGMENT] = ABI_COUNTER_DROP_POLICY_FRAGMENT,
+	[POLICY_PARSE_ICMP] = ABI_COUNTER_DROP_POLICY_ICMP,
+};
+
+/* ---- judging ------------------------------------------------------------------------------------- */
+
+/* Of what the hub sends, only this opens a flow. What it is turned into opens none. */
+static void restrict_hub(struct policy_packet *packet)
 {
-	p->to_hub = state_address_has(&st->addresses.tunnel, path_inner_version(p),
-	                              path_inner_destination(p));
-	if (p->to_hub || likely(st->hub.peer_to_peer))
-		return PATH_KEEP;
-	p->session->drops++;
-	return ABI_COUNTER_DROP_POLICY_FORWARD;
+	if (packet->kind == POLICY_KIND_OTHER
+	    || (packet->kind == POLICY_KIND_UDP && packet->sport < CLIENT_PORT_MIN))
+		packet->kind = POLICY_KIND_ECHO_REPLY;
 }
 
-void policy(struct state *st, struct path_burst *b)
+/* What is not plain: frames[i] of b for each bit i of rest, into verdicts[i]. */
+static void judge_rest(struct state *st, struct path_burst *b, const struct policy_frame *frames,
+                       uint64_t rest, uint32_t *verdicts)
+{
+	struct policy_packet packets[PATH_BURST_MAX];
+	struct policy_flow_result results[PATH_BURST_MAX];
+	uint8_t number[PATH_BURST_MAX];
+	uint32_t n = 0;
+
+	for (; rest != 0; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		struct policy_packet *packet = &packets[n];
+
+		packet->in_peer = frames[i].in_peer;
+		packet->out_peer = frames[i].out_peer;
+		verdicts[i] =
+			parse_counters[policy_packet_parse(frames[i].data, frames[i].len, packet)];
+		if (verdicts[i] != PATH_KEEP)
+			continue;
+		if (packet->in_peer == POLICY_HUB)
+			restrict_hub(packet);
+		number[n++] = (uint8_t)i;
+	}
+	if (n == 0)
+		return;
+	policy_flow_judge(st->flows, st->policy, st->clock, packets, results, n);
+	for (uint32_t i = 0; i < n; i++) {
+		verdicts[number[i]] = verdict_counters[results[i].verdict];
+		b->pkt[number[i]].note = results[i].note;
+	}
+}
+
+static void drop_all(struct state *st, struct path_burst *b, uint32_t counter)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, judge_packet(st, &b->pkt[i]), &n);
+		path_judge(st, b, i, counter, &n);
+	b->n = n;
+}
+
+static inline uint64_t all_of(uint32_t n)
+{
+	return n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+}
+
+/* ---- what peers send ----------------------------------------------------------------------------- */
+
+static inline uint32_t find_receiver(struct state *st, struct path_pkt *p)
+{
+	uint32_t version = path_inner_version(p);
+	const uint8_t *destination = path_inner_destination(p);
+
+	p->to_hub = state_address_has(&st->addresses.tunnel, version, destination);
+	if (p->to_hub)
+		return POLICY_HUB;
+	p->peer = state_route_lookup(st->routes, version, destination);
+	return p->peer;
+}
+
+/* Some are not plain, or are for nobody. */
+static void sort_out(struct state *st, struct path_burst *b, const struct policy_frame *frames,
+                     uint64_t rest)
+{
+	uint32_t verdicts[PATH_BURST_MAX];
+	uint64_t lost = 0;
+	uint32_t n = 0;
+
+	for (uint64_t bits = rest; bits != 0; bits &= bits - 1)
+		if (frames[__builtin_ctzll(bits)].out_peer == ABI_PEER_NONE)
+			lost |= bits & -bits;
+	judge_rest(st, b, frames, rest & ~lost, verdicts);
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint32_t verdict = (rest >> i & 1) == 0   ? PATH_KEEP
+		                   : (lost >> i & 1) != 0 ? ABI_COUNTER_DROP_NO_ROUTE
+		                                          : verdicts[i];
+
+		if (unlikely(verdict != PATH_KEEP))
+			b->pkt[i].session->drops++;
+		path_judge(st, b, i, verdict, &n);
+	}
+	b->n = n;
+}
+
+void policy(struct state *st, struct path_burst *b)
+{
+	struct policy_frame frames[PATH_BURST_MAX];
+	struct policy_flow_result results[PATH_BURST_MAX];
+	uint64_t rest;
+
+	if (b->n == 0)
+		return;
+	if (unlikely(!st->policy)) {
+		drop_all(st, b, ABI_COUNTER_DROP_POLICY_NONE);
+		return;
+	}
+	if (state_route_is_cold(st->routes))
+		for (uint32_t i = 0; i < b->n; i++)
+			state_route_prefetch(st->routes, path_inner_version(&b->pkt[i]),
+			                     path_inner_destination(&b->pkt[i]));
+	for (uint32_t i = 0; i < b->n; i++)
+		frames[i] = (struct policy_frame){
+			.data = b->pkt[i].data,
+			.len = b->pkt[i].len,
+			.in_peer = b->pkt[i].session->peer,
+			.out_peer = find_receiver(st, &b->pkt[i]),
+		};
+	rest = ~policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n)
+	       & all_of(b->n);
+	for (uint32_t i = 0; i < b->n; i++)
+		b->pkt[i].note = results[i].note;
+	if (rest != 0)
+		sort_out(st, b, frames, rest);
+}
+
+/* ---- what is judged by the receiver's owner ------------------------------------------------------ */
+
+/* Another worker let it pass, and left a note: expect the reply. */
+static uint32_t expect(struct state *st, struct path_pkt *p)
+{
+	struct policy_packet packet = {
+		/* as in_accept found: a note goes with nothing whose source is not its sender's */
+		.in_peer = state_route_lookup(st->routes, path_inner_version(p),
+	                                      path_inner_source(p)),
+		.out_peer = p->peer,
+	};
+	uint32_t verdict = parse_counters[policy_packet_parse(p->data, p->len, &packet)];
+	uint8_t note = p->note;
+
+	p->note = 0;
+	if (verdict != PATH_KEEP)
+		return verdict;
+	return verdict_counters[policy_flow_expect(st->flows, st->policy, st->clock, &packet,
+	                                           note)];
+}
+
+/* Of the hub's own, which pass at once? The others are judged one by one. */
+static uint64_t pass_hub(struct state *st, const struct path_burst *b, struct policy_frame *frames)
+{
+	struct policy_flow_result results[PATH_BURST_MAX]; /* a note is for another worker: none */
+
+	for (uint32_t i = 0; i < b->n; i++)
+		frames[i] = (struct policy_frame){
+			.data = b->pkt[i].data,
+			.len = b->pkt[i].len,
+			.in_peer = b->pkt[i].from_hub ? POLICY_HUB : ABI_PEER_NONE,
+			.out_peer = b->pkt[i].peer,
+		};
+	return policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
+}
+
+void policy_late(struct state *st, struct path_burst *b)
+{
+	struct policy_frame frames[PATH_BURST_MAX];
+	uint32_t verdicts[PATH_BURST_MAX];
+	uint64_t passed;
+	uint64_t rest = 0;
+	uint32_t n = 0;
+
+	if (b->n == 0)
+		return;
+	if (unlikely(!st->policy)) {
+		drop_all(st, b, ABI_COUNTER_DROP_POLICY_NONE);
+		return;
+	}
+	passed = pass_hub(st, b, frames);
+	for (uint32_t i = 0; i < b->n; i++) {
+		verdicts[i] = PATH_KEEP;
+		if (b->pkt[i].from_hub)
+			rest |= ~passed & UINT64_C(1) << i;
+		else if (b->pkt[i].note != 0)
+			verdicts[i] = expect(st, &b->pkt[i]);
+	}
+	if (rest != 0)
+		judge_rest(st, b, frames, rest, verdicts);
+	for (uint32_t i = 0; i < b->n; i++)
+		path_judge(st, b, i, verdicts[i], &n);
 	b->n = n;
 }

@@ -422,6 +422,7 @@ static int make_blob(struct policy_builder *b, const struct policy_array *rules,
 		.n_pages = (uint32_t)b->pages.n,
 		.n_arena = b->sets.arena.n + 1, /* a set may be read one word behind its end */
 		.icmp_set = b->icmp_set,
+		.open_grant = b->source->open_grant,
 	};
 	uint8_t *blob;
 

@@ -72,8 +72,9 @@ struct policy_peer {
 struct policy_source {
 	uint32_t generation; /* not 0; differs from that of the table before */
 	uint32_t n_peers;
-	uint32_t n_groups;                 /* group numbers are 0 .. n_groups - 1 */
-	uint32_t n_grants;                 /* <= POLICY_GRANTS_MAX */
+	uint32_t n_groups;   /* group numbers are 0 .. n_groups - 1 */
+	uint32_t n_grants;   /* <= POLICY_GRANTS_MAX */
+	uint32_t open_grant; /* not 0: everybody may open any flow to anybody, and this id is why */
 	const struct policy_peer *peers;   /* [n_peers], any order, each number once */
 	const struct policy_grant *grants; /* [n_grants], any order */
 };

@@ -161,17 +161,21 @@ struct walk {
 	uint64_t bits; /* .. and what is in all three */
 };
 
-/* Where the sets are. False: there is none; *decision says why. */
+/* Where the sets are. False: there is none, or none is needed; *decision says why. */
 static inline bool walk_find(struct walk *walk, const struct policy_table *table,
                              const struct policy_packet *packet, struct policy_decision *decision)
 {
 	*decision = (struct policy_decision){.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
-	if (!policy__find(table, packet->in_peer, packet->src, &walk->sender))
+	if (table->open_grant != 0) {
+		decision->reason = POLICY_ALLOWED;
+		decision->grant = table->open_grant;
+	} else if (!policy__find(table, packet->in_peer, packet->src, &walk->sender)) {
 		decision->reason = POLICY_NO_SOURCE;
-	else if (!policy__find(table, packet->out_peer, packet->dst, &walk->receiver))
+	} else if (!policy__find(table, packet->out_peer, packet->dst, &walk->receiver)) {
 		decision->reason = POLICY_NO_DESTINATION;
-	else
+	} else {
 		return true;
+	}
 	return false;
 }
 

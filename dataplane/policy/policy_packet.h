@@ -1,7 +1,5 @@
 /* What the policy knows of one inner packet: who, to whom, which ports, which flags. Filled by
- * policy_packet_parse() on the workers, by hand in control (weir trace) and in tests.
- *
- * path/policy.c does not call this module yet: until it does, peer_to_peer decides alone. */
+ * policy_packet_parse() on the workers, by hand in control (weir trace) and in tests. */
 #ifndef POLICY_PACKET_H
 #define POLICY_PACKET_H
 

@@ -92,7 +92,7 @@ struct policy_table {
 	uint64_t any_at;
 	uint64_t arena_at;
 	uint32_t icmp_set;
-	uint32_t pad;
+	uint32_t open_grant; /* not 0: everything is allowed, by this grant */
 	uint32_t port_page[POLICY_N_PORTED][POLICY_N_PAGES]; /* by the upper half of the port */
 };
 _Static_assert(sizeof(struct policy_table) % 8 == 0, "");

@@ -82,6 +82,7 @@ void state_fini(struct state *st)
 	unmap_table(st->sessions, st->n_slots, sizeof(*st->sessions));
 	unmap_table(st->peers, st->n_peers, sizeof(*st->peers));
 	unmap_table(st->active, st->n_slots, sizeof(*st->active));
+	state_flow_destroy(st);
 	state_wan_fini(&st->wan);
 	base_wipe(st, sizeof(*st));
 }

@@ -19,6 +19,7 @@
 #include "state_current.h"
 #include "state_drop.h"
 #include "state_event.h"
+#include "state_flow.h"
 #include "state_limit.h"
 #include "state_peer.h"
 #include "state_route.h"
@@ -43,7 +44,6 @@ struct state_hub {
 	uint8_t mac1_key[32];
 	uint16_t listen_port; /* host order; 0 = not known yet: everything is the kernel's */
 	uint16_t tunnel_mtu;
-	uint32_t peer_to_peer; /* 1: packets between peers pass */
 };
 
 /* A handshake message whose next hop is being resolved: sent as soon as that is known. */
@@ -61,8 +61,7 @@ struct state_limits {
 	struct base_bucket cookie;  /* cookie replies to control: path/in_parse.c */
 };
 
-struct block_table;  /* block_table.h */
-struct policy_table; /* policy_table.h */
+struct block_table; /* block_table.h */
 
 struct state {
 	/* every packet */
@@ -86,9 +85,13 @@ struct state {
 	const struct state_blobs *blobs;   /* shared; the main thread publishes */
 	const struct block_table *block;   /* likewise: drop lists */
 	const struct policy_table *policy; /* as of this turn (worker_blob.c); NULL = none yet */
+	struct policy_flow *flows;
+	struct policy_flow_clock clock; /* as of this turn */
 	struct state_hub hub;
 	struct state_addresses addresses;
 	struct state_wan wan;
+
+	size_t flows_len; /* bytes of memory */
 
 	/* sessions in use, densely, for state_timer.c */
 	uint32_t *active; /* [n_active], slots */

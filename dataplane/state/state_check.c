@@ -133,7 +133,6 @@ static bool walk_hub(struct state *st)
 	struct abi_cmd_hub entry = {
 		.listen_port = hub->listen_port,
 		.tunnel_mtu = hub->tunnel_mtu,
-		.peer_to_peer = hub->peer_to_peer,
 	};
 
 	memcpy(entry.mac1_key, hub->mac1_key, sizeof(entry.mac1_key));

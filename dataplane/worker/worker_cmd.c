@@ -50,14 +50,13 @@ static int apply_hub(struct worker *w, struct abi_cmd_hub *cmd)
 	struct state_hub *hub = &w->st.hub;
 
 	if (cmd->listen_port == 0 || cmd->tunnel_mtu < TUNNEL_MTU_MIN
-	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->peer_to_peer > 1)
+	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->pad != 0)
 		return -EINVAL;
 	if (hub->listen_port != cmd->listen_port)
 		state_wan_changed(&w->st);
 	memcpy(hub->mac1_key, cmd->mac1_key, sizeof(hub->mac1_key));
 	hub->listen_port = cmd->listen_port;
 	hub->tunnel_mtu = cmd->tunnel_mtu;
-	hub->peer_to_peer = cmd->peer_to_peer;
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include "assist.h"
 #include "base_log.h"
+#include "base_time.h"
 #include "path.h"
 #include "state_timer.h"
 #include "worker.h"
@@ -45,6 +46,8 @@ struct worker {
 	uint64_t busy_ns;
 	uint64_t idle_ns;
 	uint64_t longest_loop_ns;
+	uint64_t wall_ahead_ns; /* of the monotonic clock */
+	uint64_t wall_read_ns;  /* when it was asked last */
 	uint32_t idle_cap_us;
 	uint32_t n_empty;                      /* turns without work in a row */
 	struct pollfd wake[ABI_PORTS_MAX + 1]; /* [n_wake]: setup.wake_fds, then our bell */
@@ -58,6 +61,15 @@ struct worker {
 /* worker_rest.c: at the start of the thread; and when a turn found nothing to do. */
 void worker__rest_init(struct worker *worker);
 void worker__rest(struct worker *worker);
+
+/* Ask the wall clock, which may be set, once a second. */
+static inline void worker__follow_wall(struct worker *worker, uint64_t now_ns)
+{
+	if (now_ns < worker->wall_read_ns + BASE_NS_PER_S)
+		return;
+	worker->wall_read_ns = now_ns;
+	worker->wall_ahead_ns = base_time_wall_ns() - now_ns;
+}
 
 /* worker_blob.c: go over to the tables that are in force. To be called after everything in a turn that
  * says this worker is quiet: its own end, and the commands, whose barrier may say so. */

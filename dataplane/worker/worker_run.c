@@ -8,6 +8,7 @@
 #define HEARTBEAT_NS (50 * BASE_NS_PER_MS)
 #define HELD_NS      (10 * BASE_NS_PER_MS)
 #define DRAIN_NS     BASE_NS_PER_S
+#define EXPIRE_MAX   16U /* flows looked at in a turn */
 
 /* ---- the way of a burst ---- */
 
@@ -54,6 +55,16 @@ static void go_out(struct worker *w, struct path_burst *b)
 	limit_out(&w->st, b);
 	if (unlikely(w->st.capture.head.what & ABI_CAPTURE_PACKETS))
 		capture_burst(&w->st, b, ABI_CAPTURE_TO_PEER);
+	seal_burst(w, b);
+	out_wrap(&w->st, b);
+}
+
+/* The same for what was not judged by the policy here. */
+static void go_out_late(struct worker *w, struct path_burst *b)
+{
+	out_route(&w->st, b);
+	policy_late(&w->st, b);
+	limit_out(&w->st, b);
 	seal_burst(w, b);
 	out_wrap(&w->st, b);
 }
@@ -144,7 +155,7 @@ static uint32_t turn_kernel(struct worker *w)
 	inject_frames(&w->st, &w->in);
 	finish(w, &w->in);
 	out_parse(&w->st, &w->out);
-	go_out(w, &w->out);
+	go_out_late(w, &w->out);
 	finish(w, &w->out);
 	return n;
 }
@@ -163,7 +174,7 @@ static uint32_t turn_mesh(struct worker *w, struct rte_ring *ring)
 	go_in(w, &w->in);
 	go_out(w, &w->in);
 	finish(w, &w->in);
-	go_out(w, &w->out);
+	go_out_late(w, &w->out);
 	finish(w, &w->out);
 	return n;
 }
@@ -253,6 +264,7 @@ static void publish_status(struct worker *w)
 	publish_word(&w->status->idle_ns, w->idle_ns);
 	publish_word(&w->status->longest_loop_ns, w->longest_loop_ns);
 	publish_word(&w->status->n_sessions, w->st.n_active);
+	publish_word(&w->status->n_flows, policy_flow_count(w->st.flows));
 }
 
 struct turn {
@@ -261,6 +273,7 @@ struct turn {
 	uint32_t n_served;   /* bursts of other workers, for the cipher */
 	bool is_full;        /* a source had a whole burst */
 	bool is_checking;    /* control is being shown the tables */
+	uint32_t n_expired;  /* flows looked at because their time may have come */
 };
 
 static void add_source(struct turn *turn, uint32_t n)
@@ -295,13 +308,27 @@ static void wake_helpers(struct worker *w)
 			w->st.wake_workers |= 1U << i;
 }
 
+/* Seconds, for the policy: of our own clock for timeouts, and of the wall's for grants with times. */
+static void set_clock(struct worker *w, uint64_t now_ns)
+{
+	w->st.now_ns = now_ns;
+	w->st.clock.now_s = (uint32_t)(now_ns / BASE_NS_PER_S);
+	w->st.clock.wall_s = (now_ns + w->wall_ahead_ns) / BASE_NS_PER_S;
+}
+
+static bool is_busy(const struct turn *turn)
+{
+	return turn->n + turn->n_commands + turn->n_served + turn->n_expired > 0
+	       || turn->is_checking;
+}
+
 /* Returns true when the turn found anything to do. */
 static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 {
 	uint32_t n_retired = 0;
 
 	*out = (struct turn){0};
-	w->st.now_ns = now_ns;
+	set_clock(w, now_ns);
 	w->n_loops++;
 	worker__blob_take(w);
 	out->n_served = assist_serve(&w->assist, &w->st);
@@ -322,10 +349,11 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 		wake_helpers(w);
 	out->n += n_retired;
 	out->is_checking = state_check_step(&w->st, out->n > 0);
+	out->n_expired = policy_flow_expire(w->st.flows, w->st.clock.now_s, EXPIRE_MAX);
 	kick_sleepers(w);
 	publish_status(w);
 	state_route_quiet(w->st.routes, w->setup.id);
-	return out->n + out->n_commands + out->n_served > 0 || out->is_checking;
+	return is_busy(out);
 }
 
 uint32_t worker_turn(struct worker *w, uint64_t now_ns)
@@ -384,6 +412,7 @@ void worker_run(struct worker *w, const _Atomic uint32_t *stop)
 		struct turn done;
 
 		account(w, now_ns, was_busy);
+		worker__follow_wall(w, now_ns);
 		was_busy = turn(w, now_ns, &done);
 		if (was_busy) {
 			w->n_empty = 0;

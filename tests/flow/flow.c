@@ -2,6 +2,7 @@
 #include "flow.h"
 
 #include "base_bytes.h"
+#include "base_log.h"
 #include "wg_blake2s.h"
 
 #include <rte_eal.h>
@@ -74,6 +75,7 @@ int flow_start(void **state)
 	for (size_t i = 0; i < BASE_ARRAY_LEN(args); i++)
 		argv[i] = args[i];
 	(void)state;
+	base_log_init("flow", BASE_LOG_ERR);
 	assert_true(sodium_init() >= 0);
 	assert_true(rte_eal_init(BASE_ARRAY_LEN(args), argv) >= 0);
 	pool = rte_pktmbuf_pool_create("flow", N_MBUFS, 32, PORT_LINK_PRIV_LEN,
@@ -145,6 +147,15 @@ static void make_workers(struct flow *flow)
 		flow->setups[i].shared = flow->shared;
 		assert_int_equal(worker_create(&flow->setups[i], &flow->workers[i]), 0);
 	}
+	flow_policy_start(flow);
+}
+
+static void destroy_workers(struct flow *flow)
+{
+	for (uint32_t i = 0; i < flow->options.n_workers; i++)
+		worker_destroy(flow->workers[i]);
+	blob_store_destroy(flow->blobs);
+	worker_shared_destroy(flow->shared);
 }
 
 struct flow *flow_create(const struct flow_options *options)
@@ -165,6 +176,7 @@ struct flow *flow_create(const struct flow_options *options)
 		setup.ports[i].mtu = FLOW_MTU;
 	assert_int_equal(abi_region_create(&setup, FLOW_N_PEERS, 1, &flow->region), 0);
 	flow->now_ns = base_time_monotonic_ns();
+	flow->policy_fd = -1;
 	make_links(flow);
 	make_setups(flow);
 	make_workers(flow);
@@ -183,9 +195,7 @@ struct flow *flow_create(const struct flow_options *options)
 
 void flow_restart(struct flow *flow)
 {
-	for (uint32_t i = 0; i < flow->options.n_workers; i++)
-		worker_destroy(flow->workers[i]);
-	worker_shared_destroy(flow->shared);
+	destroy_workers(flow);
 	make_workers(flow);
 }
 
@@ -220,9 +230,7 @@ void flow_expect_balance(struct flow *flow)
 
 void flow_destroy(struct flow *flow)
 {
-	for (uint32_t i = 0; i < flow->options.n_workers; i++)
-		worker_destroy(flow->workers[i]);
-	worker_shared_destroy(flow->shared);
+	destroy_workers(flow);
 	flow_expect_balance(flow);
 	for (uint32_t i = 0; i < FLOW_N_WORKERS; i++) {
 		for (uint32_t j = 0; j < N_PORTS; j++) {
@@ -240,6 +248,8 @@ void flow_destroy(struct flow *flow)
 			close(flow->setups[i].wake_fds[j]);
 	}
 	abi_region_fini(&flow->region);
+	if (flow->policy_fd >= 0)
+		close(flow->policy_fd);
 	free(flow);
 	assert_int_equal(rte_mempool_avail_count(pool), N_MBUFS);
 }
@@ -303,10 +313,11 @@ static void cmd_gateway(struct flow *flow, const char *prefix, const char *gatew
 
 void flow_cmd_world(struct flow *flow)
 {
-	struct abi_cmd_hub hub = {
-		.listen_port = FLOW_PORT, .tunnel_mtu = FLOW_TUN_MTU, .peer_to_peer = 1};
+	struct abi_cmd_hub hub = {.listen_port = FLOW_PORT, .tunnel_mtu = FLOW_TUN_MTU};
 
 	memset(hub.mac1_key, FLOW_MAC1_KEY, sizeof(hub.mac1_key));
+	if (flow->policy_fd < 0)
+		flow_policy_open(flow);
 	FLOW_CMD_ALL(flow, ABI_CMD_HUB, hub);
 	cmd_address(flow, "192.0.2.1", 0);
 	cmd_address(flow, "2001:db8::1", 0);
@@ -477,7 +488,7 @@ uint32_t flow_inner(uint8_t *out, const struct base_ip *source, const struct bas
 	                                           : put_ip6(out, source->bytes, destination->bytes,
 	                                                     hop_limit, 8 + n_payload);
 
-	at += put_udp(out + at, 1000, 2000, n_payload);
+	at += put_udp(out + at, FLOW_CLIENT, FLOW_SERVICE, n_payload);
 	for (uint32_t i = 0; i < n_payload; i++)
 		out[at + i] = (uint8_t)(i * 7 + n_payload);
 	return at + n_payload;

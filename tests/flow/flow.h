@@ -12,6 +12,8 @@
 
 #include "abi_region.h"
 #include "base_time.h"
+#include "blob.h"
+#include "policy_build.h"
 #include "port_link.h"
 #include "test.h"
 #include "wg_message.h"
@@ -29,6 +31,8 @@
 #define FLOW_MTU       1500U
 #define FLOW_TUN_MTU   1420U
 #define FLOW_PORT      51820U
+#define FLOW_CLIENT    40000U /* source and destination port of inner packets */
+#define FLOW_SERVICE   2000U
 #define FLOW_MS        BASE_NS_PER_MS
 #define FLOW_S         BASE_NS_PER_S
 
@@ -49,6 +53,9 @@ struct flow {
 	struct flow_options options;
 	struct abi_region region;
 	struct worker_shared *shared;
+	struct blob_store *blobs;
+	uint64_t policy_generation; /* of the last policy that was handed over */
+	int policy_fd;              /* its memfd, -1 = none */
 	struct worker_setup setups[FLOW_N_WORKERS];
 	struct worker *workers[FLOW_N_WORKERS];
 	struct abi_ring_end cmd[FLOW_N_WORKERS];
@@ -91,7 +98,8 @@ void flow_cmd_all(struct flow *flow, uint16_t type, const void *cmd, size_t len)
 	flow_cmd(flow, worker, type, &(__VA_ARGS__), sizeof(__VA_ARGS__))
 #define FLOW_CMD_ALL(flow, type, ...) flow_cmd_all(flow, type, &(__VA_ARGS__), sizeof(__VA_ARGS__))
 
-/* The hub as described above, with its addresses, routes, neighbours and peers 1 .. 8. */
+/* The hub as described above, with its addresses, routes, neighbours and peers 1 .. 8; and, unless the
+ * test has handed over one, a policy by which everybody reaches everybody. */
 void flow_cmd_world(struct flow *flow);
 
 /* Fill in a session of peer in slot of worker: keys and remote index follow from the index. */
@@ -110,6 +118,24 @@ bool flow_event(struct flow *flow, uint32_t worker, uint16_t *type, void *payloa
 void flow_expect_event(struct flow *flow, uint32_t worker, uint16_t type, void *payload,
                        size_t len);
 void flow_expect_no_event(struct flow *flow);
+
+/* ---- policy: flow_policy.c ---- */
+
+/* Hand over a policy of these grants, as control does, with all peers at their addresses; peer n is in group
+ * n % 2. It is in force after the next turn. */
+void flow_policy(struct flow *flow, const struct policy_grant *grants, uint32_t n);
+#define FLOW_POLICY(flow, ...)                                                                     \
+	flow_policy(flow, (const struct policy_grant[]){__VA_ARGS__},                              \
+	            sizeof((const struct policy_grant[]){__VA_ARGS__})                             \
+	                    / sizeof(struct policy_grant))
+/* Everybody reaches everybody and the hub, also what is behind peers. */
+void flow_policy_open(struct flow *flow);
+/* Take it away. */
+void flow_policy_none(struct flow *flow);
+/* For flow.c: make the dataplane's end, which gets what there is. */
+void flow_policy_start(struct flow *flow);
+/* All workers use the last, and the dataplane says so. */
+void flow_policy_settle(struct flow *flow);
 
 /* ---- packets ---- */
 

@@ -326,7 +326,6 @@ static void hop_limit_keeps_the_checksum_right_for_every_value(void **state)
 static void policy_stops_peer_to_peer_but_not_the_hub(void **state)
 {
 	struct pair pair = pair_create();
-	struct abi_cmd_hub hub = {.listen_port = FLOW_PORT, .tunnel_mtu = FLOW_TUN_MTU};
 	struct base_ip source = flow_inner_ip(1, BASE_IP_V4);
 	struct base_ip tunnel = flow_ip("10.0.0.1");
 	uint8_t inner[FLOW_FRAME_MAX];
@@ -335,9 +334,10 @@ static void policy_stops_peer_to_peer_but_not_the_hub(void **state)
 	uint32_t len = flow_inner_between(inner, 1, 2, BASE_IP_V4, 64);
 
 	(void)state;
-	FLOW_CMD(pair.flow, 0, ABI_CMD_HUB, hub);
-	flow_turn(pair.flow);
-	expect_inner_drop(&pair, inner, len, ABI_COUNTER_DROP_POLICY_FORWARD);
+	FLOW_POLICY(pair.flow,
+	            {.id = 1, .from = {.kind = POLICY_END_ANY}, .to = {.kind = POLICY_END_HUB}});
+	flow_policy_settle(pair.flow);
+	expect_inner_drop(&pair, inner, len, ABI_COUNTER_DROP_POLICY_NO_GRANT);
 	len = flow_inner(inner, &source, &tunnel, 64, 64);
 	flow_rx_data(pair.flow, &pair.from, inner, len);
 	flow_turn(pair.flow);

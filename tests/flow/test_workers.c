@@ -358,7 +358,7 @@ static void bad_commands_are_counted_and_change_nothing(void **state)
 	BAD(ABI_CMD_HUB, hub, listen_port, 0);
 	BAD(ABI_CMD_HUB, hub, tunnel_mtu, 575);
 	BAD(ABI_CMD_HUB, hub, tunnel_mtu, 65535);
-	BAD(ABI_CMD_HUB, hub, peer_to_peer, 2);
+	BAD(ABI_CMD_HUB, hub, pad, 1);
 	BAD(ABI_CMD_ENDPOINT_SET, endpoint, port, 1);
 	BAD(ABI_CMD_ENDPOINT_SET, endpoint, remote.ip.family, 3);
 	BAD(ABI_N_CMD_TYPES, peer, peer, 1);

@@ -208,7 +208,7 @@ uint32_t pair_count_type(uint16_t type)
 
 void pair_fill_desired_state(void)
 {
-	struct abi_cmd_hub hub = {.listen_port = 51820, .tunnel_mtu = 1420, .peer_to_peer = 1};
+	struct abi_cmd_hub hub = {.listen_port = 51820, .tunnel_mtu = 1420};
 	struct abi_cmd_address address = {.ip = {{192, 0, 2, 1}, BASE_IP_V4, {0}}, .present = 1};
 	struct abi_cmd_wan_route route = {.prefix = {{{192, 0, 2, 0}, BASE_IP_V4, {0}}, 24, {0}}};
 	struct abi_cmd_neighbour neighbour = {.ip = {{192, 0, 2, 9}, BASE_IP_V4, {0}},

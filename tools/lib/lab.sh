@@ -54,8 +54,11 @@ lab_behind_nat() {
 }
 
 # lab_hub_conf: write the configuration; LAB_WORKERS, LAB_PORT, LAB_TUNNEL_BITS, LAB_EXTRA (more text)
-# and the like change it.
+# and the like change it. Everybody reaches everybody, unless LAB_HUB says peer_to_peer = false.
 lab_hub_conf() {
+	local forward="peer_to_peer = true;"
+
+	[[ ${LAB_HUB:-} != *peer_to_peer* ]] || forward=""
 	mkdir -p "$lab_run"
 	cat >"$lab_conf" <<EOF
 hub: {
@@ -63,6 +66,7 @@ hub: {
 	private_key_file = "$net_dir/hub.key";
 	tunnel = [ "10.77.0.1/${LAB_TUNNEL_BITS:-24}", "fd77::1/64" ];
 	endpoint = "203.0.113.2:51820";
+	$forward
 	${LAB_HUB:-}
 };
 dataplane: {

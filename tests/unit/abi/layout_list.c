@@ -113,7 +113,7 @@ static const struct line lines[] = {
 	FIELD(abi_cmd_hub, mac1_key),
 	FIELD(abi_cmd_hub, listen_port),
 	FIELD(abi_cmd_hub, tunnel_mtu),
-	FIELD(abi_cmd_hub, peer_to_peer),
+	FIELD(abi_cmd_hub, pad),
 	STRUCT(abi_cmd_address),
 	FIELD(abi_cmd_address, ip),
 	FIELD(abi_cmd_address, port),

@@ -53,7 +53,7 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(config->private_key_file, "/var/lib/weir/hub.key");
 	assert_string_equal(config->tunnel_device, "weir0");
 	assert_int_equal(config->tunnel_mtu, 1420);
-	assert_true(config->peer_to_peer);
+	assert_false(config->peer_to_peer);
 	assert_int_equal(config->n_workers, 1);
 	assert_int_equal(config->cores[0], -1);
 	assert_int_equal(config->idle_cap_us, 100);
@@ -110,7 +110,7 @@ static void every_key_arrives_in_its_field(void **state)
 		text, sizeof(text),
 		"hub: { listen_port = 443; private_key_file = \"/k\"; " TUNNEL
 		"tunnel_device = \"wt\"; tunnel_mtu = 1380; endpoint = \"vpn.example.org:443\"; "
-		"peer_to_peer = false; };\n"
+		"peer_to_peer = true; };\n"
 		"dataplane: { workers = 2; cores = [ 2, 5 ]; idle = \"busy\"; aead = \"sodium\"; "
 		"mbufs = 4096; hugepages = false; max_peers = 7; };\n"
 		"ports: ( { " PORT "tap = \"\"; mtu = 9000; },\n"
@@ -135,7 +135,7 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_string_equal(config->tunnel_device, "wt");
 	assert_int_equal(config->tunnel_mtu, 1380);
 	assert_string_equal(config->endpoint, "vpn.example.org:443");
-	assert_false(config->peer_to_peer);
+	assert_true(config->peer_to_peer);
 	assert_int_equal(config->n_workers, 2);
 	assert_int_equal(config->cores[0], 2);
 	assert_int_equal(config->cores[1], 5);

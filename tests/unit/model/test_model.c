@@ -284,7 +284,7 @@ static void peer_with_its_own_key_gets_a_file_with_a_placeholder(void **state)
 	         "PublicKey = %s\n"
 	         "PresharedKey = %s\n"
 	         "Endpoint = vpn.example.org:51820\n"
-	         "AllowedIPs = 10.77.0.0/24, fd77::/64\n"
+	         "AllowedIPs = 10.77.0.1/32, fd77::1/128\n"
 	         "PersistentKeepalive = 25\n",
 	         hub_key, psk);
 	assert_string_equal(config_of(result), expected);
@@ -460,7 +460,6 @@ static void kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists(v
 static void allowed_ips_of_a_configuration_follow_the_grants(void **state)
 {
 	(void)state;
-	config.peer_to_peer = false;
 	start(true);
 	call_ok("peer.add", "{\"name\": \"a\"}");
 	call_ok("peer.add", "{\"name\": \"b\"}");
@@ -976,7 +975,6 @@ static int set_up(void **state)
 	strcpy(config.path, "weir.conf");
 	strcpy(config.endpoint, "vpn.example.org:51820");
 	config.listen_port = 51820;
-	config.peer_to_peer = true;
 	config.tunnel_mtu = 1420;
 	config.max_peers = 16;
 	config.n_workers = 1;

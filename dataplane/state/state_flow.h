@@ -1,0 +1,22 @@
+/* The flow table of a worker (policy_flow.h): its memory, and how large its parts are. */
+#ifndef STATE_FLOW_H
+#define STATE_FLOW_H
+
+#include "policy_flow.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STATE_FLOWS_DEFAULT (UINT32_C(1) << 16)
+
+struct state;
+
+/* Make it, empty, with room for n_flows (0 = STATE_FLOWS_DEFAULT). resumes: this dataplane goes on with
+ * sessions of an earlier one, so their flows are picked up for a while. Pages that no flow needs are not
+ * touched. Returns 0, -EINVAL (too many), -ENOMEM, -errno. */
+int state_flow_create(struct state *st, uint32_t n_flows, bool resumes)
+	__attribute__((warn_unused_result));
+void state_flow_destroy(struct state *st);
+
+#endif
