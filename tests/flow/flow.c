@@ -172,6 +172,7 @@ struct flow *flow_create(const struct flow_options *options)
 		flow->options.n_ports = 1;
 	setup.n_workers = flow->options.n_workers;
 	setup.n_ports = flow->options.n_ports;
+	setup.n_flows = flow->options.n_flows;
 	for (uint32_t i = 0; i < setup.n_ports; i++)
 		setup.ports[i].mtu = FLOW_MTU;
 	assert_int_equal(abi_region_create(&setup, FLOW_N_PEERS, 1, &flow->region), 0);

@@ -44,6 +44,7 @@ struct flow_options {
 	bool sums_udp;          /* port 0 completes UDP checksums */
 	uint32_t link_ring_len; /* 0 = 1024 */
 	uint32_t mesh_ring_len; /* 0 = 1024 */
+	uint32_t n_flows;       /* that each worker has room for; 0 = default */
 	enum assist_mode assist;
 	enum aead_backend aead; /* 0 = auto */
 	bool wakes; /* workers may be woken, ports too, though none ever does: for worker_run() */
