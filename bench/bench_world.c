@@ -199,7 +199,8 @@ static int init_state(struct bench_world *world, unsigned int n_routes, unsigned
 	if (err == 0)
 		err = state_init(&world->st, &own);
 	if (err == 0)
-		err = state_flow_create(&world->st, 0, false);
+		err = state_flow_create(&world->st, 8 * n_peers,
+		                        false); /* a flow a peer, either way */
 	if (err == 0)
 		err = fill_state(world);
 	for (uint32_t i = 0; err == 0 && i < n_routes; i++)
@@ -290,8 +291,17 @@ void bench_world_destroy(struct bench_world *world, bool is_other)
 
 /* ---- packets ------------------------------------------------------------------------------------- */
 
+#define CLIENT_PORT  40000U
+#define SERVICE_PORT 2000U
+
+/* Behind the IP header: the ports of a UDP packet, and anything. */
 static uint8_t payload_byte(uint32_t packet, uint32_t at)
 {
+	static const uint8_t ports[] = {CLIENT_PORT >> 8, CLIENT_PORT & 0xff, SERVICE_PORT >> 8,
+	                                SERVICE_PORT & 0xff};
+
+	if (at < BENCH_WIRE_IP4_LEN + sizeof(ports))
+		return ports[at - BENCH_WIRE_IP4_LEN];
 	return (uint8_t)(packet * 7 + at);
 }
 
@@ -301,6 +311,39 @@ static void write_inner(const struct bench_packet *packet, uint8_t *ip, uint32_t
 	               BENCH_WIRE_TUNNEL + packet->to);
 	for (uint32_t at = BENCH_WIRE_IP4_LEN; at < packet->len; at++)
 		ip[at] = payload_byte(i, at);
+}
+
+/* The worker knows the packets' flows, and both ends of each have been heard. */
+static void know_flows(struct bench_world *world, bool from_hub)
+{
+	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
+		const struct bench_packet *packet = &world->packet[i];
+		struct policy_flow_result result;
+		struct base_ip from = bench_wire_ip(BENCH_WIRE_TUNNEL + packet->from);
+		struct base_ip to = bench_wire_ip(BENCH_WIRE_TUNNEL + packet->to);
+		const struct policy_packet question = {
+			.src = policy_address_make(&from),
+			.dst = policy_address_make(&to),
+			.in_peer = from_hub ? POLICY_HUB : packet->from,
+			.out_peer = packet->to,
+			.sport = CLIENT_PORT,
+			.dport = SERVICE_PORT,
+			.proto = POLICY_PROTO_UDP,
+			.kind = POLICY_KIND_UDP,
+		};
+		struct policy_packet answer = question;
+
+		answer.src = question.dst;
+		answer.dst = question.src;
+		answer.in_peer = question.out_peer;
+		answer.out_peer = question.in_peer;
+		answer.sport = SERVICE_PORT;
+		answer.dport = CLIENT_PORT;
+		policy_flow_judge(world->st.flows, world->st.policy, world->st.clock, &question,
+		                  &result, 1);
+		policy_flow_judge(world->st.flows, world->st.policy, world->st.clock, &answer,
+		                  &result, 1);
+	}
 }
 
 static uint8_t *reset_mbuf(struct rte_mbuf *mbuf, uint32_t len)
@@ -372,6 +415,7 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 		else
 			prepare_open(world, i);
 	}
+	know_flows(world, direction == BENCH_SEAL);
 	if (direction != BENCH_SEAL) {
 		for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST)
 			aead_seal(world->aead, &world->ops[i], BENCH_BURST);
