@@ -26,7 +26,7 @@ void capture_burst(struct state *st, const struct path_burst *b, enum abi_captur
 			.len = p->len,
 		};
 
-		if (is_wanted(&capture->head, packet.peer))
+		if (packet.len != 0 && is_wanted(&capture->head, packet.peer)) /* no keepalives */
 			(void)abi_capture_put(&capture->end, &packet, p->data);
 	}
 }

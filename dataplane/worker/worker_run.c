@@ -23,6 +23,9 @@ static void open_burst(struct worker *w, struct path_burst *b)
 
 static void seal_burst(struct worker *w, struct path_burst *b)
 {
+	/* here, where all that peers get comes by, whatever its way was */
+	if (unlikely(w->st.capture.head.what & ABI_CAPTURE_PACKETS))
+		capture_burst(&w->st, b, ABI_CAPTURE_TO_PEER);
 	if (unlikely(assist_is_used(&w->assist)))
 		assist_seal(&w->assist, &w->st, b);
 	else
@@ -53,8 +56,6 @@ static void go_out(struct worker *w, struct path_burst *b)
 {
 	out_route(&w->st, b);
 	limit_out(&w->st, b);
-	if (unlikely(w->st.capture.head.what & ABI_CAPTURE_PACKETS))
-		capture_burst(&w->st, b, ABI_CAPTURE_TO_PEER);
 	seal_burst(w, b);
 	out_wrap(&w->st, b);
 }

@@ -105,6 +105,29 @@ static void packet_is_seen_from_one_peer_and_to_the_other(void **state)
 	}
 }
 
+/* What the hub's kernel sends goes another way to the same end. */
+static void packet_of_the_hub_is_seen_and_keepalives_are_not(void **state)
+{
+	struct lab *lab = lab_begin(ABI_CAPTURE_PACKETS, 0);
+	struct base_ip hub = flow_ip("10.0.0.1");
+	struct base_ip to = flow_inner_ip(2, BASE_IP_V4);
+	uint8_t inner[FLOW_FRAME_MAX];
+	uint32_t len = flow_inner(inner, &hub, &to, 64, 10);
+
+	(void)state;
+	/* from a port that the hub opens flows from */
+	base_store_be16(inner + 20, 50000);
+	flow_from_kernel(lab->flow, 0, PORT_LINK_TUN, inner, len);
+	flow_turn(lab->flow);
+	expect(lab, ABI_CAPTURE_TO_PEER, 2, inner, len);
+	FLOW_CMD(lab->flow, 0, ABI_CMD_KEEPALIVE,
+	         (struct abi_cmd_session){.index = lab->to.index, .peer = 2});
+	flow_turn(lab->flow);
+	assert_int_equal(flow_counter(lab->flow, ABI_COUNTER_KEEPALIVE_OUT), 1);
+	expect_nothing(lab);
+	lab_end(lab);
+}
+
 static void drops_are_seen_with_their_reason_and_nothing_else(void **state)
 {
 	struct lab *lab = lab_begin(ABI_CAPTURE_DROPS, 1);
@@ -163,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(packet_is_seen_from_one_peer_and_to_the_other),
+		cmocka_unit_test(packet_of_the_hub_is_seen_and_keepalives_are_not),
 		cmocka_unit_test(drops_are_seen_with_their_reason_and_nothing_else),
 		cmocka_unit_test(full_ring_holds_no_packet_up),
 	};
