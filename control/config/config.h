@@ -90,6 +90,7 @@ struct config {
 	/* policy: { ... } */
 	uint32_t drift_check_s; /* 60; 0 = only on demand */
 	bool drift_repair;      /* true */
+	uint32_t key_age_days;  /* 365; 0 = a key may be of any age */
 
 	/* debug: { ... } */
 	bool debug_commands; /* false */

@@ -617,6 +617,8 @@ static const struct config_key policy_keys[] = {
 	{"drift_check", "0 (only on demand) to 86400 seconds", read_u32, AT(config, drift_check_s),
          RANGE(0, 86400)},
 	{"drift_repair", "true or false", read_bool, AT(config, drift_repair)},
+	{"key_age", "0 (any age) to 36500 days", read_u32, AT(config, key_age_days),
+         RANGE(0, 36500)},
 };
 
 static const struct config_key debug_keys[] = {

@@ -325,6 +325,7 @@ static void set_defaults(struct config *config)
 	config->log_level = BASE_LOG_INFO;
 	config->drift_check_s = 60;
 	config->drift_repair = true;
+	config->key_age_days = 365;
 }
 
 /* Names and kinds of the top level's settings. */

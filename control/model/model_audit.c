@@ -99,8 +99,8 @@ static model_audit_fn *const of_hub[] = {
 };
 
 static model_audit_peer_fn *const of_peers[] = {
-	audit_preshared_key, audit_never_seen,      audit_disabled,
-	audit_whole_subnet,  model__audit_networks,
+	audit_preshared_key,   audit_never_seen, audit_disabled,         audit_whole_subnet,
+	model__audit_networks, model__audit_key, model__audit_keepalive,
 };
 
 /* ---- all of it ---------------------------------------------------------------------------------- */

@@ -31,6 +31,10 @@ typedef void model_audit_peer_fn(struct model_audit *audit, const struct peer *p
 /* model_audit_network.c: networks behind peers. */
 model_audit_peer_fn model__audit_networks;
 
+/* model_audit_peer.c: a key that is old; a peer that the hub may lose. */
+model_audit_peer_fn model__audit_key;
+model_audit_peer_fn model__audit_keepalive;
+
 /* model_drift.c: what the last check of the workers' tables found. */
 model_audit_fn model__audit_found_drift;
 

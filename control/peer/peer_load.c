@@ -211,6 +211,7 @@ static void declare(const struct declared *all, struct store_peer *row,
 		/* another key, another device: what was seen of the old one says nothing */
 		memset(&row->state, 0, sizeof(row->state));
 		memcpy(row->public_key, declared->public_key, 32);
+		row->key_set_wall_ns = base_time_wall_ns();
 	}
 	row->has_preshared_key = declared->has_preshared_key;
 	memcpy(row->preshared_key, declared->preshared_key, 32);

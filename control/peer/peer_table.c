@@ -252,6 +252,7 @@ static int row_make(const struct peer_table *table, const struct peer_request *r
 	row->whole_subnet = request->client.whole_subnet;
 	row->client_keepalive_s = request->client.keepalive_s;
 	row->created_wall_ns = base_time_wall_ns();
+	row->key_set_wall_ns = row->created_wall_ns;
 	if (request->preshared_key) {
 		row->has_preshared_key = true;
 		memcpy(row->preshared_key, request->preshared_key, 32);

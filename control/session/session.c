@@ -238,9 +238,8 @@ void session_endpoint_moved(struct session_table *table, const struct abi_event_
 		return;
 	/* It came on an authenticated packet, so it also tells that the session is in use. */
 	session__keys_used(table, peer, event->index, session__now(table));
-	peer->source.remote = event->remote;
-	peer->source.local = event->local;
-	peer->source.port = event->port;
+	session__source_set(peer, &(struct session_source){event->remote, event->local, event->port,
+	                                                   peer->source.worker});
 	if (event->index != peer->ring.current.index)
 		session__keys_redirect(table, peer);
 	session__changed(table, peer);

@@ -45,6 +45,7 @@ struct session_peer_info {
 	struct base_endpoint endpoint;   /* last authenticated, or configured; port 0 = unknown */
 	uint32_t current_index;          /* 0 = none */
 	uint8_t last_timestamp[12];
+	uint32_t n_moves; /* times that it was heard from another endpoint, since control's start */
 };
 /* Returns 0 or -ENOENT. */
 int session_peer_info(const struct session_table *table, uint32_t peer,

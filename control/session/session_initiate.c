@@ -170,7 +170,7 @@ static void initiator_finish(struct session_table *table, struct session_peer *p
                              struct session_job *job, uint64_t now_ns)
 {
 	/* With the worker on which it came: the first guess at the next keypair's owner. */
-	peer->source = job->source;
+	session__source_set(peer, &job->source);
 	/* The index goes from the handshake to the keypair. */
 	base_wipe(&peer->handshake, sizeof(peer->handshake));
 	if (session__keys_install(table, peer, job, ABI_ROLE_INITIATOR, now_ns) != 0) {

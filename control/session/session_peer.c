@@ -154,6 +154,14 @@ void session_peer_disown(struct session_table *table, uint32_t id)
 	table->disowned_ns[id] = session__now(table);
 }
 
+void session__source_set(struct session_peer *peer, const struct session_source *source)
+{
+	if (peer->source.remote.port != 0
+	    && !base_endpoint_equal(&peer->source.remote, &source->remote))
+		peer->n_moves++;
+	peer->source = *source;
+}
+
 int session_peer_info(const struct session_table *table, uint32_t id, struct session_peer_info *out)
 {
 	const struct session_peer *peer = session__peer(table, id);
@@ -162,6 +170,7 @@ int session_peer_info(const struct session_table *table, uint32_t id, struct ses
 		return -ENOENT;
 	*out = (struct session_peer_info){
 		.last_handshake_wall_ns = peer->last_handshake_wall_ns,
+		.n_moves = peer->n_moves,
 		.endpoint = peer->source.remote,
 		.current_index = peer->ring.current.index,
 	};

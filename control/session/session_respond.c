@@ -39,7 +39,7 @@ static void peer_heard(struct session_table *table, struct session_peer *peer,
 {
 	bool moved = !base_endpoint_equal(&peer->source.remote, &source->remote);
 
-	peer->source = *source;
+	session__source_set(peer, source);
 	if (moved)
 		session__keys_redirect(table, peer);
 	session__changed(table, peer);

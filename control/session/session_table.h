@@ -200,10 +200,14 @@ struct session_peer {
 	bool answered;      /* a response to handshake came, whatever it was worth */
 	uint64_t wanted_ns; /* begin a handshake then; 0 = no */
 	struct session_source source;
+	uint32_t n_moves; /* of source.remote, by the peer's own messages */
 	uint64_t last_handshake_wall_ns;
 	uint32_t owner; /* 1 + the worker that got the last keypair; 0 = none did yet */
 	bool stays;     /* there: session_peer_stay() */
 };
+
+/* The peer was heard from there, on an authenticated message. */
+void session__source_set(struct session_peer *peer, const struct session_source *source);
 
 struct session_heap {
 	struct session_peer **at; /* [n_max] */

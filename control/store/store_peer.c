@@ -98,11 +98,12 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	sqlite3_stmt *statement = store__prepare(
 		store,
 		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, allowed_ips,"
-		" keepalive, declared, created, enabled, whole_subnet, client_keepalive)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+		" keepalive, declared, created, enabled, whole_subnet, client_keepalive,"
+		" key_set)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
 		" ON CONFLICT (id) DO UPDATE SET name = ?2, public_key = ?3, preshared_key = ?4,"
 		" addresses = ?5, allowed_ips = ?6, keepalive = ?7, declared = ?8, created = ?9,"
-		" enabled = ?10, whole_subnet = ?11, client_keepalive = ?12");
+		" enabled = ?10, whole_subnet = ?11, client_keepalive = ?12, key_set = ?13");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -125,6 +126,7 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_int(statement, 10, !peer->disabled);
 	sqlite3_bind_int(statement, 11, peer->whole_subnet);
 	sqlite3_bind_int(statement, 12, peer->client_keepalive_s);
+	sqlite3_bind_int64(statement, 13, (int64_t)peer->key_set_wall_ns);
 	return store__run(store, statement);
 }
 
@@ -207,10 +209,12 @@ enum column {
 	COLUMN_ENABLED,
 	COLUMN_WHOLE_SUBNET,
 	COLUMN_CLIENT_KEEPALIVE,
+	COLUMN_KEY_SET,
 };
-#define SELECT                                                                                     \
-	"SELECT id, name, public_key, preshared_key, addresses, allowed_ips, keepalive, declared," \
-	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet, client_keepalive FROM peers"
+#define SELECT                                                                                         \
+	"SELECT id, name, public_key, preshared_key, addresses, allowed_ips, keepalive, declared,"     \
+	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet, client_keepalive," \
+	" key_set FROM peers"
 
 static int preshared_key_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
 {
@@ -261,6 +265,7 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	peer->disabled = sqlite3_column_int(row, COLUMN_ENABLED) == 0;
 	peer->whole_subnet = sqlite3_column_int(row, COLUMN_WHOLE_SUBNET) != 0;
 	peer->created_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_CREATED);
+	peer->key_set_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_KEY_SET);
 	if (base_key_from_base64(peer->public_key, store__text(row, COLUMN_PUBLIC_KEY)) < 0
 	    || lists_parse(store__text(row, COLUMN_ADDRESSES), store__text(row, COLUMN_ALLOWED_IPS),
 	                   peer)

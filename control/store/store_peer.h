@@ -33,6 +33,7 @@ struct store_peer {
 	uint32_t n_allowed_ips;
 	uint16_t keepalive_s;
 	uint64_t created_wall_ns;
+	uint64_t key_set_wall_ns; /* since when it has this key */
 	struct store_peer_state state;
 };
 

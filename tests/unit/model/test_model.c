@@ -2,6 +2,7 @@
  * real store, with a session, a program and an edge that only remember. */
 #include "base_bytes.h"
 #include "base_text.h"
+#include "base_time.h"
 #include "fakes.h"
 #include "model.h"
 #include "model_method.h"
@@ -570,6 +571,66 @@ static void policy_is(const char *generation, bool in_force, const char *finding
 	json_decref(status);
 }
 
+/* Is there a finding of this rule about this peer? Its severity, or "". */
+static const char *audited(const char *rule, const char *name)
+{
+	static char severity[16];
+	json_t *audit = call("audit.policy", "{}");
+	json_t *findings = json_object_get(audit, "findings");
+
+	severity[0] = '\0';
+	for (size_t i = 0; i < json_array_size(findings); i++) {
+		const json_t *one = json_array_get(findings, i);
+
+		if (strcmp(json_string_value(json_object_get(one, "rule")), rule) == 0
+		    && strcmp(json_string_value(json_object_get(one, "name")), name) == 0)
+			snprintf(severity, sizeof(severity), "%s",
+			         json_string_value(json_object_get(one, "severity")));
+	}
+	json_decref(audit);
+	return severity;
+}
+
+static void an_old_key_is_audited_after_its_days(void **state)
+{
+	const uint64_t day_ns = 24 * 3600 * BASE_NS_PER_S;
+	struct peer *old;
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"old\"}");
+	call_ok("peer.add", "{\"name\": \"new\"}");
+	memcpy(&old, &(const struct peer *){peer_find(peers, "old")}, sizeof(old));
+	config.key_age_days = 365;
+	old->row.key_set_wall_ns = base_time_wall_ns() - 364 * day_ns;
+	assert_string_equal(audited("stale-key", "old"), "");
+	old->row.key_set_wall_ns -= 2 * day_ns;
+	assert_string_equal(audited("stale-key", "old"), "warning");
+	assert_string_equal(audited("stale-key", "new"), "");
+	config.key_age_days = 0;
+	assert_string_equal(audited("stale-key", "old"), "");
+	stop();
+}
+
+static void a_peer_that_moves_and_keeps_nothing_alive_is_audited(void **state)
+{
+	struct session_peer_info *info = fake.info;
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"quiet\", \"client_keepalive\": 0}");
+	call_ok("peer.add", "{\"name\": \"alive\"}");
+	call_ok("peer.add", "{\"name\": \"kept\", \"client_keepalive\": 0, \"keepalive\": 25}");
+	assert_string_equal(audited("no-keepalive", "quiet"), "");
+	for (const char *const *name = (const char *const[]){"quiet", "alive", "kept", NULL}; *name;
+	     name++)
+		info[peer_find(peers, *name)->row.id].n_moves = 2;
+	assert_string_equal(audited("no-keepalive", "quiet"), "warning");
+	assert_string_equal(audited("no-keepalive", "alive"), "");
+	assert_string_equal(audited("no-keepalive", "kept"), "");
+	stop();
+}
+
 static void a_policy_is_in_force_when_the_workers_say_so(void **state)
 {
 	uint32_t before;
@@ -1014,6 +1075,8 @@ int main(void)
 		CASE(workers_get_every_change_of_policy_and_peers),
 		CASE(workers_that_could_not_take_a_table_get_it_soon),
 		CASE(a_policy_is_in_force_when_the_workers_say_so),
+		CASE(an_old_key_is_audited_after_its_days),
+		CASE(a_peer_that_moves_and_keeps_nothing_alive_is_audited),
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
 		CASE(published_service_reaches_the_edge_with_a_certificate),

@@ -579,6 +579,7 @@ static void endpoint_is_learned_and_follows(void **state)
 	event.index = first;
 	session_endpoint_moved(lab.hub[1].table, &event);
 	assert_int_equal(lab_info(&lab.hub[1], LAB_PEER).endpoint.port, 1000);
+	assert_int_equal(lab_info(&lab.hub[1], LAB_PEER).n_moves, 1); /* the first was none */
 	assert_int_equal(lab.hub[1].n_changes, 1);
 	/* The worker knows it of this session already. */
 	assert_int_equal(lab.hub[1].n_endpoints, 0);
@@ -599,6 +600,7 @@ static void endpoint_is_learned_and_follows(void **state)
 	event.remote.port = 1002;
 	session_endpoint_moved(lab.hub[1].table, &event);
 	assert_int_equal(lab_info(&lab.hub[1], LAB_PEER).endpoint.port, 1001);
+	assert_int_equal(lab_info(&lab.hub[1], LAB_PEER).n_moves, 3); /* by a handshake, too */
 }
 
 static void initiation_from_elsewhere_moves_the_current_session(void **state)

@@ -39,6 +39,7 @@ static struct store_peer make_peer(uint32_t id)
 		.n_allowed_ips = 1,
 		.keepalive_s = 25,
 		.created_wall_ns = 1700000000123456789,
+		.key_set_wall_ns = 1700000000000000007,
 	};
 	char text[64];
 

@@ -1,0 +1,44 @@
+/* What may go wrong with a peer in time: its key grows old, or the hub loses its way to it. */
+#include "base_time.h"
+#include "model_audit.h"
+#include "session.h"
+
+#define DAY_NS (24 * 3600 * BASE_NS_PER_S)
+
+void model__audit_key(struct model_audit *audit, const struct peer *peer,
+                      const struct grant_peer *world)
+{
+	uint32_t limit_days = audit->model->setup.config->key_age_days;
+	uint64_t age_days;
+
+	(void)world;
+	if (limit_days == 0 || audit->now_wall_ns < peer->row.key_set_wall_ns)
+		return;
+	age_days = (audit->now_wall_ns - peer->row.key_set_wall_ns) / DAY_NS;
+	if (age_days >= limit_days)
+		model__audit_report(audit, GRANT_WARNING, "stale-key", "peer", peer->row.name,
+		                    "has its key for %llu days (policy.key_age is %u): make a new "
+		                    "key pair on it, and add it again with that",
+		                    (unsigned long long)age_days, limit_days);
+}
+
+/* The hub does not see a NAT, but what it does: a peer whose endpoint nobody configured, and that was heard
+ * from another one since the hub began, is behind a NAT whose mappings end, or roams. Either way the hub
+ * finds it only while it speaks, and without keepalives of either side it need not. */
+void model__audit_keepalive(struct model_audit *audit, const struct peer *peer,
+                            const struct grant_peer *world)
+{
+	struct session_peer_info info;
+
+	(void)world;
+	if (peer->row.keepalive_s != 0 || peer->row.client_keepalive_s != 0
+	    || peer->configured.port != 0
+	    || session_peer_info(audit->model->setup.session, peer->row.id, &info) < 0
+	    || info.n_moves == 0)
+		return;
+	model__audit_report(audit, GRANT_WARNING, "no-keepalive", "peer", peer->row.name,
+	                    "keeps no NAT open (no keepalive on either side), and its endpoint has "
+	                    "changed %u times: give it PersistentKeepalive = 25 (peer config "
+	                    "--client-keepalive 25), or the hub loses it",
+	                    info.n_moves);
+}
