@@ -154,8 +154,9 @@ static int build_families(struct block_builder *builder, const struct block_sour
 		block__cut(source->prefixes, n_v4, false, 0, &cuts);
 		err = block__build_v4(builder, &cuts);
 		if (err == 0)
-			err = block__build_v6(builder, source->prefixes + n_v4, source->n - n_v4,
-			                      &cuts);
+			err = block__build_v6(builder,
+			                      n_v4 < source->n ? &source->prefixes[n_v4] : NULL,
+			                      source->n - n_v4, &cuts);
 	}
 	free(cuts.starts);
 	free(cuts.answers);
