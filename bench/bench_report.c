@@ -1,6 +1,7 @@
 /* Results as a table for people, or as JSON for whoever keeps them. */
 #include "bench_report.h"
 
+#include "base_bytes.h"
 #include "bench_machine.h"
 
 #include <stdio.h>
@@ -73,7 +74,83 @@ static struct one_way one_way_of(struct bench_result *hub)
 	                        .smaller = ratio(own, open < seal ? open : seal)};
 }
 
-static json_t *result_json(struct bench_result *result, const char *backend)
+/* ---- bounds: DESIGN.md section 6 ----------------------------------------------------------------- */
+
+#define BOUND_PEERS       256U  /* of the table there */
+#define BOUND_OTHER_PEERS 4096U /* of what a packet may cost beside the cipher */
+#define BOUND_OTHER       100.0
+#define BOUND_ONE_WAY     1.95
+#define BOUNDS_MAX        3U
+
+struct bound {
+	const char *figure; /* as the JSON calls it */
+	double value;
+	double max;
+};
+
+static unsigned int add_bound(struct bound *bounds, unsigned int n, const char *figure,
+                              double value, double max)
+{
+	bounds[n] = (struct bound){figure, value, max};
+	return n + 1;
+}
+
+/* Those that a result of path or hub is under, of the minima; returns how many. */
+static unsigned int bounds_of(struct bench_result *result, unsigned int n_peers,
+                              struct bound bounds[static BOUNDS_MAX])
+{
+	static const struct {
+		uint32_t len; /* 0 = IMIX */
+		double cycles;
+		double ratio;
+	} table[] = {{64, 200, 0.60}, {512, 540, 0.72}, {1420, 1200, 0.92}, {0, 520, 0.92}};
+	double own = bench_samples_summary(&result->cycles, BENCH_PACKETS).min;
+	double reference = bench_samples_summary(&result->reference, BENCH_PACKETS).min;
+	unsigned int n = 0;
+
+	if (result->n_stations == 0)
+		return 0;
+	if (result->direction == BENCH_HUB)
+		return add_bound(bounds, 0, "ratio_one_way", one_way_of(result).mean,
+		                 BOUND_ONE_WAY);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(table) && n_peers == BOUND_PEERS; i++) {
+		if (table[i].len != result->size->len)
+			continue;
+		n = add_bound(bounds, n, "cycles_min", own, table[i].cycles);
+		n = add_bound(bounds, n, "ratio", ratio(own, reference), table[i].ratio);
+	}
+	if (n_peers == BOUND_OTHER_PEERS)
+		n = add_bound(bounds, n, "other_min", other_min(result), BOUND_OTHER);
+	return n;
+}
+
+static json_t *bounds_json(struct bench_result *result, unsigned int n_peers)
+{
+	struct bound bounds[BOUNDS_MAX];
+	unsigned int n = bounds_of(result, n_peers, bounds);
+	json_t *object = json_object();
+
+	for (unsigned int i = 0; i < n; i++)
+		json_object_set_new(object, bounds[i].figure,
+		                    json_pack("{s:f, s:b}", "bound", bounds[i].max, "met",
+		                              bounds[i].value <= bounds[i].max));
+	return object;
+}
+
+static void print_bounds(struct bench_result *result, unsigned int n_peers)
+{
+	struct bound bounds[BOUNDS_MAX];
+	unsigned int n = bounds_of(result, n_peers, bounds);
+
+	for (unsigned int i = 0; i < n; i++)
+		printf("           %s %.*f, bound %.*f: %s\n", bounds[i].figure,
+		       bounds[i].max < 10 ? 3 : 1, bounds[i].value, bounds[i].max < 10 ? 2 : 0,
+		       bounds[i].max, bounds[i].value <= bounds[i].max ? "met" : "missed");
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------- */
+
+static json_t *result_json(struct bench_result *result, const char *backend, unsigned int n_peers)
 {
 	struct bench_summary own = bench_samples_summary(&result->cycles, BENCH_PACKETS);
 	struct bench_summary reference = bench_samples_summary(&result->reference, BENCH_PACKETS);
@@ -100,6 +177,7 @@ static json_t *result_json(struct bench_result *result, const char *backend)
 		json_object_set_new(object, "ratio_one_way", ratio_of(to.mean, 1));
 		json_object_set_new(object, "ratio_one_way_smaller", ratio_of(to.smaller, 1));
 	}
+	json_object_set_new(object, "bounds", bounds_json(result, n_peers));
 	return object;
 }
 
@@ -132,10 +210,13 @@ static int print_json(struct bench_run *run)
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < run->n_results; i++)
-		json_array_append_new(list, result_json(&run->result[i], run->backend));
+		json_array_append_new(list, result_json(&run->result[i], run->backend,
+		                                        run->options->peers));
 	json_object_set_new(root, "results", list);
 	return bench_report_json(root);
 }
+
+/* ---- table --------------------------------------------------------------------------------------- */
 
 static void print_head(const struct bench_run *run)
 {
@@ -187,6 +268,7 @@ static void print_stations(struct bench_run *run)
 			printf("; %.3f of the mean of open and seal, %.3f of the smaller",
 			       one_way_of(result).mean, one_way_of(result).smaller);
 		printf("\n");
+		print_bounds(result, run->options->peers);
 	}
 }
 

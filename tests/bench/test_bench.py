@@ -57,6 +57,10 @@ def shape_problem(found, sizes=SIZES, directions=("seal", "open")):
             return f"median below minimum in {r}"
         if abs(r["ratio"] - r["cycles_min"] / r["reference_min"]) > 0.002:
             return f"ratio is not cycles_min / reference_min in {r}"
+        for figure, bound in r["bounds"].items():
+            is_close = abs(r[figure] - bound["bound"]) < 0.001 * bound["bound"]  # figures are rounded
+            if bound["met"] != (r[figure] <= bound["bound"]) and not is_close:
+                return f"{figure} beside its bound is wrong in {r}"
         if r["rounds"] != 100 or not isinstance(r["stations"], dict):
             return f"rounds or stations wrong in {r}"
     return None
