@@ -264,6 +264,26 @@ def peers_are_added_listed_shown_and_removed(hub):
     hub.refused(1, f"declared in {hub.conf}:7", "peer", "remove", "branch")
 
 
+def limits_are_set_shown_kept_and_taken_back(hub):
+    hub.ok("peer", "add", "heavy")
+    text = hub.ok("peer", "limit", "heavy", "--rx-bytes", "20Mbit", "--tx-packets", "5k", "--quota", "100G")
+    for wanted in ("limits         from peer", "20.000 Mbit/s", "5000 packets/s", "0 B of 93.1 GiB", "until        "):
+        assert wanted in text, (wanted, text)
+    hub.restart()
+    limits = hub.json("peer", "show", "heavy")["peer"]["limits"]
+    assert (limits["rx_bytes"], limits["tx_packets"], limits["quota"]) == (2500000, 5000, 100 * 10**9), limits
+    assert limits["rx_bytes_burst"] == 250000 and not limits["month"]["reached"], limits
+    hub.refused(2, "--rx-bytes", "peer", "limit", "heavy", "--rx-bytes")
+    hub.refused(2, "rx-bytes is \"1Tbit\"", "peer", "limit", "heavy", "--rx-bytes", "1Tbit")
+    hub.refused(2, "stands alone", "peer", "limit", "heavy", "--tx-bytes-burst", "1M")
+    hub.ok("quota", "reset", "heavy")
+    hub.ok("peer", "limit", "heavy", "--quota", "0")
+    hub.refused(1, "has no quota", "quota", "reset", "heavy")
+    hub.ok("peer", "limit", "heavy", "--default")
+    assert hub.json("peer", "show", "heavy")["peer"]["limits"] is None
+    hub.ok("peer", "remove", "heavy")
+
+
 def acknowledged_peers_survive_kill_9(hub):
     for i in range(10):
         hub.ok("peer", "add", f"p{i}")

@@ -101,6 +101,13 @@ void fuzz_seeds(void)
 	SEED(ABI_CMD_BARRIER, (struct abi_cmd_barrier){.token = 7});
 	SEED(ABI_CMD_CHECK, (struct abi_cmd_check){.token = 7, .key = {1, 2}});
 	SEED(ABI_CMD_CHECK, (struct abi_cmd_check){.token = 7, .dump = 1, .wanted = {0xff}});
+	SEED(ABI_CMD_PEER_LIMIT,
+	     (struct abi_cmd_peer_limit){.peer = 1,
+	                                 .rx = {.packets = 7, .packets_burst = 3},
+	                                 .tx = {.bytes = 9999999, .bytes_burst = 65536},
+	                                 .rx_until = 5000,
+	                                 .tx_until = ABI_QUOTA_NONE,
+	                                 .total_until = 9000});
 	seed_record("ABI_CMD_SYNC_BEGIN", ABI_CMD_SYNC_BEGIN, NULL, 0);
 	seed_record("ABI_CMD_SYNC_END", ABI_CMD_SYNC_END, NULL, 0);
 }

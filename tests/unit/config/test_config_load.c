@@ -323,6 +323,23 @@ static const struct {
          "3: edge: http redirects to https, but https has no address"},
 	{GOOD "edge: { https = [ \"0.0.0.0:443\" ];\n http = [ \"0.0.0.0:443\" ]; };\n",
          "4: edge: http has \"0.0.0.0:443\" a second time"},
+	/* limits */
+	{GOOD "limits: { rx_bytes = \"401Gbit\"; };\n",
+         "3: limits: rx_bytes is \"401Gbit\", must be 0 (no limit) or 1 to 50000000000 bytes a "
+         "second, such as \"20Mbit\" or \"1G\""},
+	{GOOD "limits: { tx_packets = \"20Mbit\"; };\n",
+         "3: limits: tx_packets is \"20Mbit\", must be 0 (no limit) or 1 to 4294967296 packets a "
+         "second"},
+	{GOOD "limits: { rx_bytes = 1;\n rx_bytes_burst = 9215; };\n",
+         "4: limits: rx_bytes_burst is 9215, must be 0 (a tenth of a second of the rate) or 9216 to "
+         "8589934592 bytes, such as \"1Mi\""},
+	{GOOD "limits: { quota = \"5\";\n tx_packets_burst = 5; };\n",
+         "4: limits: tx_packets_burst stands alone, must be beside the rate that it is of"},
+	{GOOD "limits: { quota_day = 29; };\n",
+         "3: limits: quota_day is 29, must be a day of the month, 1 to 28"},
+	{GOOD "peers: ( " PEER("a", KEY_A) "limits = { rx = 5; }; } );\n",
+         "3: peer \"a\": limits has 5, must be a group of keys as limits has them, but quota_day, "
+         "within their ranges, and a burst only beside its rate"},
 	/* peers */
 	{GOOD "peers: ( { name = \"Alice\"; } );\n",
          "3: peer \"Alice\": name is \"Alice\", must be 1 to 63 of the characters a-z 0-9 -, not "

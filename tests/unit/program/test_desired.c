@@ -4,6 +4,7 @@
 #include "program_pipe.h"
 #include "test.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -412,6 +413,42 @@ static void queue_keeps_order_and_wipes(void **state)
 	assert_int_equal(queue.n, 0);
 }
 
+static void limits_are_repeated_to_each_worker_as_its_own_and_go_with_the_peer(void **state)
+{
+	const struct abi_cmd_peer_limit limits[2] = {{.peer = 3, .rx_until = 10},
+	                                             {.peer = 3, .rx_until = 20}};
+	struct program_desired desired;
+
+	(void)state;
+	assert_int_equal(program_desired_init(&desired, N_PEERS), 0);
+	assert_int_equal(program_desired_limit(&desired, 3, limits, 2), -ENOENT);
+	assert_int_equal(program_desired_peer_put(&desired, 3, 0), 1);
+	assert_int_equal(program_desired_limit(&desired, 3, limits, 2), 1);
+	assert_int_equal(program_desired_limit(&desired, 3, limits, 2), 0);
+	for (uint32_t round = 0; round < 3; round++) {
+		struct program_cursor cursor = {.worker = round % 2};
+		struct program_command command;
+		struct abi_cmd_peer_limit told = {0};
+		bool peer_told = false;
+
+		if (round == 2) {
+			assert_int_equal(program_desired_peer_drop(&desired, 3), 1);
+			assert_int_equal(program_desired_peer_put(&desired, 3, 0), 1);
+		}
+		for (; program_desired_at(&desired, &cursor, &command);
+		     program_cursor_step(&cursor)) {
+			peer_told = peer_told || command.type == ABI_CMD_PEER_PUT;
+			if (command.type != ABI_CMD_PEER_LIMIT)
+				continue;
+			assert_true(peer_told);
+			assert_int_equal(command.len, sizeof(told));
+			memcpy(&told, command.payload, sizeof(told));
+		}
+		assert_int_equal(told.rx_until, round < 2 ? limits[round].rx_until : 0);
+	}
+	program_desired_fini(&desired);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +459,8 @@ int main(void)
 		cmocka_unit_test(wan_routes_of_two_ports_are_two),
 		cmocka_unit_test(three_hundred_thousand_routes_are_no_trouble),
 		cmocka_unit_test(queue_keeps_order_and_wipes),
+		cmocka_unit_test(
+			limits_are_repeated_to_each_worker_as_its_own_and_go_with_the_peer),
 	};
 
 	return cmocka_run_group_tests_name("program_desired", tests, NULL, NULL);

@@ -269,6 +269,29 @@ static void next_keypair_of_a_peer_that_moved_is_where_it_called(void **state)
 	assert_int_equal(abi_index_worker(lab_info(&lab.hub[1], LAB_PEER).current_index), 1);
 }
 
+/* One with limits stays, so that one worker counts all of it; also when it was away for long. */
+static void keypairs_of_a_peer_that_is_to_stay_do_not_follow_the_data(void **state)
+{
+	(void)state;
+	lab_know(NULL);
+	lab_handshake();
+	session_peer_stay(lab.hub[0].table, LAB_PEER, true);
+	for (int i = 0; i < 3; i++) {
+		lab_pass((i == 2 ? 400 : 10) * LAB_S);
+		lab.hub[0].arrives_at = 1;
+		session_wanted(lab.hub[0].table, LAB_PEER, 0);
+		lab_pump();
+		assert_int_equal(abi_index_worker(lab_info(&lab.hub[0], LAB_PEER).current_index),
+		                 1);
+	}
+	session_peer_stay(lab.hub[0].table, LAB_PEER, false);
+	lab_pass(10 * LAB_S);
+	session_rekey_due(lab.hub[0].table, LAB_PEER,
+	                  lab_info(&lab.hub[0], LAB_PEER).current_index);
+	lab_pump();
+	assert_int_equal(abi_index_worker(lab_info(&lab.hub[0], LAB_PEER).current_index), 0);
+}
+
 static void many_rekeys_leave_no_slot_behind(void **state)
 {
 	(void)state;
@@ -672,6 +695,7 @@ int main(void)
 		lab_test(next_keypair_is_where_the_traffic_arrives),
 		lab_test(next_keypair_follows_the_data_and_not_the_handshake),
 		lab_test(next_keypair_of_a_peer_that_moved_is_where_it_called),
+		lab_test(keypairs_of_a_peer_that_is_to_stay_do_not_follow_the_data),
 		lab_test(many_rekeys_leave_no_slot_behind),
 		lab_test(keypairs_go_after_180_seconds),
 		lab_test(unconfirmed_session_goes_too),
