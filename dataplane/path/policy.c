@@ -18,8 +18,6 @@
 #include "path_inner.h"
 #include "policy_flow.h"
 
-#define CLIENT_PORT_MIN 32768U /* of Linux' ip_local_port_range */
-
 /* How often a verdict is given says what is wrong where, so each has its name. */
 static const uint16_t verdict_counters[POLICY_FLOW_N_VERDICTS] = {
 	[POLICY_FLOW_PASS] = PATH_KEEP,
@@ -47,14 +45,6 @@ static const uint16_t parse_counters[POLICY_N_PARSE] = {
 
 /* ---- judging ------------------------------------------------------------------------------------- */
 
-/* Of what the hub sends, only this opens a flow. What it is turned into opens none. */
-static void restrict_hub(struct policy_packet *packet)
-{
-	if (packet->kind == POLICY_KIND_OTHER
-	    || (packet->kind == POLICY_KIND_UDP && packet->sport < CLIENT_PORT_MIN))
-		packet->kind = POLICY_KIND_ECHO_REPLY;
-}
-
 /* What is not plain: frames[i] of b for each bit i of rest, into verdicts[i]. */
 static void judge_rest(struct state *st, struct path_burst *b, const struct policy_frame *frames,
                        uint64_t rest, uint32_t *verdicts)
@@ -74,8 +64,6 @@ static void judge_rest(struct state *st, struct path_burst *b, const struct poli
 			parse_counters[policy_packet_parse(frames[i].data, frames[i].len, packet)];
 		if (verdicts[i] != PATH_KEEP)
 			continue;
-		if (packet->in_peer == POLICY_HUB)
-			restrict_hub(packet);
 		number[n++] = (uint8_t)i;
 	}
 	if (n == 0)

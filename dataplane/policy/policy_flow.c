@@ -130,6 +130,18 @@ static bool is_still_allowed(const struct judge *j, const struct arrival *arriva
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
+/* May this side open any such flow at all? The hub's own services only answer. */
+static bool can_open(const struct flow_key *key, bool is_high)
+{
+	uint8_t proto = (uint8_t)(key->low >> 24);
+	uint32_t opener = (is_high ? key->high : key->low) & FLOW_PEER_MASK;
+	uint16_t port = (uint16_t)(is_high ? key->ports : key->ports >> 16);
+
+	if (opener != POLICY_HUB || proto == POLICY_PROTO_ICMP || proto == POLICY_PROTO_ICMPV6)
+		return true;
+	return (proto == POLICY_PROTO_TCP || proto == POLICY_PROTO_UDP) && port >= FLOW_CLIENT_PORT;
+}
+
 /* Make the flow that this side would open, if policy and room allow it. old: an entry of this key that is
  * over, or NULL. *made is written on POLICY_FLOW_PASS. */
 static enum policy_flow_verdict open_flow(const struct judge *j, const struct arrival *arrival,
@@ -142,6 +154,8 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct ar
 
 	if (verdict != POLICY_FLOW_PASS)
 		return verdict;
+	if (!can_open(&arrival->key, is_high))
+		return POLICY_FLOW_NO_FLOW;
 	decision = decide(j, arrival, is_high);
 	verdict = verdict_of(decision.reason);
 	if (verdict == POLICY_FLOW_PASS)
@@ -160,17 +174,26 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct ar
 	return POLICY_FLOW_PASS;
 }
 
-/* A packet in the middle of a flow that began before this table did: its sender's or its receiver's. */
+/* Did this table begin a while ago only, or one of the two come to this worker? */
+static bool is_picking_up(const struct judge *j, const struct policy_packet *packet)
+{
+	return j->now.now_s - j->flow->start_s < j->flow->pickup_s
+	       || flow__has_arrived(j->flow, packet->in_peer, j->now.now_s)
+	       || flow__has_arrived(j->flow, packet->out_peer, j->now.now_s);
+}
+
+/* A packet in the middle of a flow that began before this table did, or elsewhere: its sender's or its
+ * receiver's. */
 static enum policy_flow_verdict pick_up(const struct judge *j, const struct arrival *arrival,
                                         const struct policy_packet *packet, struct flow_entry *old,
                                         struct flow_entry **made)
 {
-	bool is_tcp = packet->kind == POLICY_KIND_TCP;
+	bool is_tcp = packet->proto == POLICY_PROTO_TCP;
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_ESTABLISHED : POLICY_FLOW_BOTH_WAYS;
 	bool high = flow_sender_is_high(packet);
 
-	if (j->now.now_s - j->flow->start_s >= j->flow->pickup_s
-	    || packet->kind == POLICY_KIND_ERROR || packet->kind == POLICY_KIND_FRAGMENT
+	if (!is_picking_up(j, packet) || packet->kind == POLICY_KIND_ERROR
+	    || packet->kind == POLICY_KIND_FRAGMENT
 	    || (is_tcp && (packet->tcp_flags & (POLICY_TCP_SYN | POLICY_TCP_RST)) != 0))
 		return POLICY_FLOW_NO_FLOW;
 	if (packet->kind != POLICY_KIND_ECHO_REPLY
@@ -194,8 +217,8 @@ static enum policy_flow_verdict open_for(const struct judge *j, const struct arr
 	if (verdict == POLICY_FLOW_PASS)
 		verdict = open_flow(j, arrival, flow_sender_is_high(packet), state, old, made);
 	/* a reply whose question was before this table */
-	if (verdict == POLICY_FLOW_NO_GRANT && state == POLICY_FLOW_ONE_WAY
-	    && packet->kind != POLICY_KIND_ECHO_REQUEST
+	if ((verdict == POLICY_FLOW_NO_GRANT || verdict == POLICY_FLOW_NO_FLOW)
+	    && state == POLICY_FLOW_ONE_WAY && packet->kind != POLICY_KIND_ECHO_REQUEST
 	    && pick_up(j, arrival, packet, old, made) == POLICY_FLOW_PASS)
 		return POLICY_FLOW_PASS;
 	return verdict;

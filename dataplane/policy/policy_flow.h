@@ -11,8 +11,8 @@
  * packet (it opened the flow, changed its state, or was the first for a while) by a note that goes
  * with the packet to the egress owner, which calls policy_flow_expect() with it before the packet is
  * sealed: a reply cannot come before its entry is there. When both are the same worker, no note is
- * needed. A peer's owner can change (at a rekey), and then its new owner has no entry: a packet that
- * gets POLICY_FLOW_NO_FLOW there may be handed to its egress owner and be judged there, who has one.
+ * needed. A peer's owner can change (at a rekey), and then its new owner has no entry: it is told by
+ * policy_flow_arrive(), and for 300 s picks up that peer's flows in the middle, as after a restart.
  *
  * **A grant that is taken away** ends its flows with the next packet in either direction: each entry
  * remembers the generation of the table that allowed it; under another one (or when a window of its
@@ -26,6 +26,10 @@
  * the sender's end find out that it must begin anew.
  * **UDP, other protocols**: any packet of the opener's opens, replies keep it alive. **ICMP**: an echo
  * request opens, replies pass; errors pass when the flow they speak of is known, and change nothing.
+ * **The hub** opens from the ports that its kernel gives to clients, 32768 and up, or by an echo request;
+ * from others it only answers. Otherwise an answer of a service of its own, under way when the grant is
+ * taken back, would open the flow again as the hub's, and the peer's next question would pass as its
+ * reply; and what is picked up in the middle would reach every port of the hub.
  * **Fragments**: the first has the ports and is judged as any packet; a later one is found by its
  * datagram and judged as a packet of that flow; before the first, or 30 s after it, it is refused.
  * The table of datagrams is small, and a new one takes the place of the oldest of eight.
@@ -147,6 +151,9 @@ enum policy_flow_verdict policy_flow_expect(struct policy_flow *flow,
                                             const struct policy_table *table,
                                             struct policy_flow_clock clock,
                                             const struct policy_packet *packet, uint8_t note);
+
+/* The peer came from another worker, which knows its flows. */
+void policy_flow_arrive(struct policy_flow *flow, uint32_t peer, uint32_t now_s);
 
 /* Free what has timed out, looking at no more than budget entries: call it each turn with a small
  * one. Timeouts are exact without it: an entry that has timed out does not let packets pass. Returns

@@ -220,6 +220,19 @@ static bool is_half(enum policy_flow_state state)
 	       || state == POLICY_FLOW_ONE_WAY;
 }
 
+void policy_flow_arrive(struct policy_flow *flow, uint32_t peer, uint32_t now_s)
+{
+	if (peer < flow->n_peers)
+		flow->charges[peer].arrived_s = now_s;
+}
+
+bool flow__has_arrived(const struct policy_flow *flow, uint32_t peer, uint32_t now_s)
+{
+	uint32_t arrived_s = peer < flow->n_peers ? flow->charges[peer].arrived_s : 0;
+
+	return arrived_s != 0 && now_s - arrived_s < FLOW_ARRIVAL_S;
+}
+
 enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint32_t peer)
 {
 	const struct flow_charge *charge = charge_of(flow, peer);

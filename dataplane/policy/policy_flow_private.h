@@ -22,6 +22,8 @@
 #define FLOW_PLACES      15U
 #define FLOW_WHEEL_SLOTS 64U
 #define FLOW_WAYS        8U
+#define FLOW_ARRIVAL_S   300U   /* flows of a peer that came from another worker are picked up */
+#define FLOW_CLIENT_PORT 32768U /* of Linux' ip_local_port_range */
 #define FLOW_DATAGRAM_S  30U
 #define FLOW_NOTE_SHIFT  4U /* a note each 16 s of a flow that has packets */
 
@@ -187,6 +189,7 @@ _Static_assert(sizeof(struct flow_bucket) == 64, "one cache line");
 struct flow_charge {
 	uint32_t n;
 	uint32_t n_half;
+	uint32_t arrived_s; /* when the peer last came from another worker; 0 = never */
 };
 
 /* Who was allowed to open a flow to what, so that the next one of the same costs a look and no decision:
@@ -381,6 +384,9 @@ uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash);
 
 /* Fetch what flow__make() of an opener will write, when it has been called ahead times before. */
 void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead);
+
+/* Has the peer come from another worker so short a time ago that its flows are picked up? */
+bool flow__has_arrived(const struct policy_flow *flow, uint32_t peer, uint32_t now_s);
 
 /* May this peer open one more? */
 enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint32_t peer);

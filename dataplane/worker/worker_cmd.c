@@ -90,9 +90,23 @@ static int apply_route_drop(struct worker *w, struct abi_cmd_route *cmd)
 	return take_prefix(&cmd->prefix) ? state_route_drop(&w->st, cmd) : -EINVAL;
 }
 
+/* Was the peer another worker's until now? */
+static bool is_arriving(const struct worker *w, uint32_t peer)
+{
+	uint32_t index = peer < w->st.n_peers ? state_current_get(&w->st.current[peer])
+	                                      : ABI_INDEX_NONE;
+
+	return index != ABI_INDEX_NONE && abi_index_worker(index) != w->st.id;
+}
+
 static int apply_session_install(struct worker *w, struct abi_cmd_session_install *cmd)
 {
-	return is_way(&cmd->remote, &cmd->local) ? state_session_install(&w->st, cmd) : -EINVAL;
+	bool arrives = is_arriving(w, cmd->peer);
+	int rc = is_way(&cmd->remote, &cmd->local) ? state_session_install(&w->st, cmd) : -EINVAL;
+
+	if (rc == 0 && arrives)
+		policy_flow_arrive(w->st.flows, cmd->peer, w->st.clock.now_s);
+	return rc;
 }
 
 static int apply_session_retire(struct worker *w, struct abi_cmd_session *cmd)

@@ -114,6 +114,37 @@ static void the_peers_owner_knows_its_flows_with_the_hub(void **state)
 	lab_destroy(&lab);
 }
 
+static void a_peer_that_moves_takes_its_flows_with_the_hub_along(void **state)
+{
+	const uint32_t owners[5] = {0, 1, 0, 0, 0};
+	struct lab lab = lab_create(&(struct flow_options){.n_workers = 2}, owners);
+	const struct policy_grant open = {.id = 9, .from = THE_HUB, .to = ANY};
+	const struct policy_grant web = {
+		.id = 1, .proto = POLICY_TCP, .from = PEER(1), .to = THE_HUB, PORT(443)};
+
+	(void)state;
+	FLOW_POLICY(lab.flow, open, web);
+	flow_policy_settle(lab.flow);
+	flow_reset(lab.flow);
+	lab_connect(&lab, HUB, 1, 40000, 8080);
+	lab_connect(&lab, 1, HUB, 50000, 443);
+	flow_pass(lab.flow, 1);
+	lab.sessions[1] = flow_session(lab.flow, 0, 7, 1, BASE_IP_V4);
+	lab.sent[1] = 0;
+	flow_reset(lab.flow);
+	LAB_PASSES(&lab, HUB, 1, TCP, ACK, 40000, 8080);
+	LAB_PASSES(&lab, 1, HUB, TCP, ACK, 8080, 40000);
+	LAB_PASSES(&lab, HUB, 1, TCP, ACK, 443, 50000); /* picked up as 1's, not as the hub's */
+	LAB_PASSES(&lab, 1, HUB, TCP, ACK, 50000, 443);
+	FLOW_POLICY(lab.flow, open);
+	flow_policy_settle(lab.flow);
+	LAB_DROPS(&lab, POLICY_REVOKED, HUB, 1, TCP, ACK, 443, 50000);
+	LAB_DROPS(&lab, POLICY_NO_FLOW, HUB, 1, TCP, ACK, 443, 50000);
+	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, HUB, TCP, ACK, 50000, 443);
+	LAB_PASSES(&lab, HUB, 1, TCP, ACK, 40000, 8080);
+	lab_destroy(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +153,7 @@ int main(void)
 		cmocka_unit_test(errors_of_the_hub_pass_when_they_speak_of_a_flow),
 		cmocka_unit_test(an_answer_does_not_bring_back_what_was_taken),
 		cmocka_unit_test(the_peers_owner_knows_its_flows_with_the_hub),
+		cmocka_unit_test(a_peer_that_moves_takes_its_flows_with_the_hub_along),
 	};
 
 	return cmocka_run_group_tests_name("flow_policy_hub", tests, flow_start, NULL);

@@ -123,6 +123,28 @@ static void swaps_with_handed_packets_lose_nothing(void **state)
 	lab_destroy(&lab);
 }
 
+/* The next keypair of a peer is another worker's, which has not seen how its flows began. */
+static void a_peer_that_moves_takes_its_flows_along(void **state)
+{
+	struct lab lab = usual();
+
+	(void)state;
+	lab_connect(&lab, 1, 2, 40000, 443);
+	flow_pass(lab.flow, 1);
+	lab.sessions[1] = flow_session(lab.flow, 2, 7, 1, BASE_IP_V4);
+	lab.sent[1] = 0;
+	flow_reset(lab.flow);
+	LAB_PASSES(&lab, 1, 2, TCP, ACK, 40000, 443);
+	LAB_PASSES(&lab, 2, 1, TCP, ACK, 443, 40000);
+	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40000, 22);  /* not granted */
+	LAB_DROPS(&lab, POLICY_NO_FLOW, 3, 2, TCP, ACK, 40000, 443); /* has not moved */
+	flow_policy(lab.flow, NULL, 0);
+	flow_policy_settle(lab.flow);
+	LAB_DROPS(&lab, POLICY_REVOKED, 1, 2, TCP, ACK, 40000, 443);
+	LAB_DROPS(&lab, POLICY_REVOKED, 2, 1, TCP, ACK, 443, 40000);
+	lab_destroy(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +154,7 @@ int main(void)
 		cmocka_unit_test(a_grant_that_is_taken_back_ends_its_flows_at_both),
 		cmocka_unit_test(the_stricter_of_two_workers_decides_during_a_swap),
 		cmocka_unit_test(swaps_with_handed_packets_lose_nothing),
+		cmocka_unit_test(a_peer_that_moves_takes_its_flows_along),
 	};
 
 	return cmocka_run_group_tests_name("flow_policy_workers", tests, flow_start, NULL);
