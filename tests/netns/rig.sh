@@ -11,6 +11,8 @@
 rig_spokes=(laptop app metrics collector gate)
 declare -A rig_ip=([hub]=10.77.0.1 [laptop]=10.77.0.2 [app]=10.77.0.3 [metrics]=10.77.0.4 [collector]=10.77.0.5 [gate]=10.77.0.6)
 
+LAB_HUB="peer_to_peer = false;"
+
 rig_up() {
 	local ns n=10
 	for ns in internet hub nat "${rig_spokes[@]}" lan other; do net_ns "$ns" || return 1; done
@@ -94,6 +96,6 @@ unheard() {
 drops_are() { [ "$(drops)" = "$1" ]; }
 peer_drops_are() { [ "$(peer_drops "$1")" = "$2" ]; }
 
-rig_in_force() { lab_cli status | grep -qE '^policy .* (in force|not enforced)'; } # every worker uses the policy; for net_wait
+rig_in_force() { lab_cli status | grep -q '^policy .* in force'; } # every worker uses the policy; for net_wait
 grant() { lab_cli grant add "$@"; }
 ungrant() { lab_cli grant remove "$1"; }
