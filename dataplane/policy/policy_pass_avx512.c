@@ -158,11 +158,12 @@ static inline __m512i make_key(const struct burst *b, const struct policy_frame 
 {
 	__mmask64 has = _bzhi_u64(UINT64_MAX, frame->len < 64 ? frame->len : 64);
 	int class = classify(frame);
-	const struct shape *shape = &shapes[class >> 1];
+	const struct shape *shape;
 	__m512i data, differ, peers, key;
 
 	if (class < 0)
 		return _mm512_setzero_si512();
+	shape = &shapes[class >> 1];
 	data = _mm512_maskz_loadu_epi8(has, frame->data);
 	differ = _mm512_ternarylogic_epi64(data, _mm512_load_si512(shape->wanted),
 	                                   _mm512_load_si512(shape->mask), 0x28); /* (a ^ b) & c */
