@@ -95,7 +95,7 @@ static uint32_t sender(const struct path_pkt *p)
 {
 	if (p->session)
 		return p->session->peer;
-	return p->handed_by != 0 ? ABI_PEER_NONE : ABI_PEER_HUB;
+	return p->from_hub || p->handed_by == 0 ? ABI_PEER_HUB : ABI_PEER_NONE;
 }
 
 /* What is shown of it, from an IP header on: the packet, or what is behind the frame's Ethernet header. */
