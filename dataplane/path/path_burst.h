@@ -33,9 +33,6 @@ struct path_pkt {
 };
 _Static_assert(sizeof(struct path_pkt) == 48, "");
 
-/* A note that is none of the policy's (those are 0x80 and more): the receiver's owner shall judge it. */
-#define PATH_NOTE_ASK 1U
-
 struct path_burst {
 	uint32_t n;
 	struct path_pkt pkt[PATH_BURST_MAX];

@@ -5,10 +5,7 @@
  *
  * **Two workers.** A packet is judged by the owner of its sender's session, so the reply is by the other's
  * owner, who must expect it. What opens or changes a flow therefore leaves a note on the packet, and the
- * worker that it is handed to makes the entry before it seals (policy_late). A peer's owner changes at a
- * rekey, and the new one has no entries: what belongs to no flow there may do so at the receiver's owner, who
- * has the other one, and is asked to judge it (PATH_NOTE_ASK), as strictly. What the hub and such a peer had
- * with each other nobody else knows: it ends.
+ * worker that it is handed to makes the entry before it seals (policy_late).
  *
  * **The hub as an end.** What its kernel sends comes in at any worker and belongs to none, so it is judged
  * late too, by the receiver's owner: where the receiver's replies will be judged. So every flow between the
@@ -106,14 +103,6 @@ static inline uint32_t find_receiver(struct state *st, struct path_pkt *p)
 	return p->peer;
 }
 
-/* Does another worker own the receiver's session? Ours it cannot become before the end of the burst. */
-static bool has_other_owner(const struct state *st, const struct path_pkt *p)
-{
-	uint32_t index = p->to_hub ? ABI_INDEX_NONE : state_current_get(&st->current[p->peer]);
-
-	return index != ABI_INDEX_NONE && abi_index_worker(index) != st->id;
-}
-
 /* Some are not plain, or are for nobody. */
 static void sort_out(struct state *st, struct path_burst *b, const struct policy_frame *frames,
                      uint64_t rest)
@@ -131,10 +120,6 @@ static void sort_out(struct state *st, struct path_burst *b, const struct policy
 		                   : (lost >> i & 1) != 0 ? ABI_COUNTER_DROP_NO_ROUTE
 		                                          : verdicts[i];
 
-		if (verdict == ABI_COUNTER_DROP_POLICY_NO_FLOW && has_other_owner(st, &b->pkt[i])) {
-			b->pkt[i].note = PATH_NOTE_ASK;
-			verdict = PATH_KEEP;
-		}
 		if (unlikely(verdict != PATH_KEEP))
 			b->pkt[i].session->drops++;
 		path_judge(st, b, i, verdict, &n);
@@ -175,17 +160,13 @@ void policy(struct state *st, struct path_burst *b)
 
 /* ---- what is judged by the receiver's owner ------------------------------------------------------ */
 
-/* Of a packet from another worker: as in_accept found there, its source is its sender's. */
-static uint32_t sender_of(const struct state *st, const struct path_pkt *p)
-{
-	return state_route_lookup(st->routes, path_inner_version(p), path_inner_source(p));
-}
-
 /* Another worker let it pass, and left a note: expect the reply. */
 static uint32_t expect(struct state *st, struct path_pkt *p)
 {
 	struct policy_packet packet = {
-		.in_peer = sender_of(st, p),
+		/* as in_accept found: a note goes with nothing whose source is not its sender's */
+		.in_peer = state_route_lookup(st->routes, path_inner_version(p),
+	                                      path_inner_source(p)),
 		.out_peer = p->peer,
 	};
 	uint32_t verdict = parse_counters[policy_packet_parse(p->data, p->len, &packet)];
@@ -198,15 +179,8 @@ static uint32_t expect(struct state *st, struct path_pkt *p)
 	                                           note)];
 }
 
-static uint32_t judged_as(const struct state *st, const struct path_pkt *p)
-{
-	if (p->from_hub)
-		return POLICY_HUB;
-	return unlikely(p->note == PATH_NOTE_ASK) ? sender_of(st, p) : ABI_PEER_NONE;
-}
-
-/* Of those that nobody has judged, which pass at once? The others are judged one by one. */
-static uint64_t pass_late(struct state *st, const struct path_burst *b, struct policy_frame *frames)
+/* Of the hub's own, which pass at once? The others are judged one by one. */
+static uint64_t pass_hub(struct state *st, const struct path_burst *b, struct policy_frame *frames)
 {
 	struct policy_flow_result results[PATH_BURST_MAX]; /* a note is for another worker: none */
 
@@ -214,7 +188,7 @@ static uint64_t pass_late(struct state *st, const struct path_burst *b, struct p
 		frames[i] = (struct policy_frame){
 			.data = b->pkt[i].data,
 			.len = b->pkt[i].len,
-			.in_peer = judged_as(st, &b->pkt[i]),
+			.in_peer = b->pkt[i].from_hub ? POLICY_HUB : ABI_PEER_NONE,
 			.out_peer = b->pkt[i].peer,
 		};
 	return policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
@@ -234,10 +208,10 @@ void policy_late(struct state *st, struct path_burst *b)
 		drop_all(st, b, ABI_COUNTER_DROP_POLICY_NONE);
 		return;
 	}
-	passed = pass_late(st, b, frames);
+	passed = pass_hub(st, b, frames);
 	for (uint32_t i = 0; i < b->n; i++) {
 		verdicts[i] = PATH_KEEP;
-		if (b->pkt[i].from_hub || b->pkt[i].note == PATH_NOTE_ASK)
+		if (b->pkt[i].from_hub)
 			rest |= ~passed & UINT64_C(1) << i;
 		else if (b->pkt[i].note != 0)
 			verdicts[i] = expect(st, &b->pkt[i]);

@@ -79,27 +79,6 @@ static void a_grant_that_is_taken_back_ends_its_flows_at_both(void **state)
 	lab_destroy(&lab);
 }
 
-/* A rekey gives peer 1 to worker 2, which has never heard of its flows; worker 1, peer 2's, has. */
-static void a_flow_outlives_a_change_of_its_senders_owner(void **state)
-{
-	struct lab lab = usual();
-
-	(void)state;
-	lab_connect(&lab, 1, 2, 40000, 443);
-	flow_pass(lab.flow, FLOW_S);
-	lab.sessions[1] = flow_session(lab.flow, 2, 9, 1, BASE_IP_V4);
-	lab.sent[1] = 0;
-	flow_reset(lab.flow);
-	LAB_PASSES(&lab, 1, 2, TCP, ACK, 40000, 443);
-	LAB_PASSES(&lab, 2, 1, TCP, ACK, 443, 40000);
-	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40001, 443);
-	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40000, 22);
-	flow_policy(lab.flow, NULL, 0);
-	flow_policy_settle(lab.flow);
-	LAB_DROPS(&lab, POLICY_REVOKED, 1, 2, TCP, ACK, 40000, 443);
-	lab_destroy(&lab);
-}
-
 /* The receiver's worker has the new policy, the sender's has the old: the packet is refused there, counted. */
 static void the_stricter_of_two_workers_decides_during_a_swap(void **state)
 {
@@ -173,7 +152,6 @@ int main(void)
 		cmocka_unit_test(what_nobody_asked_for_does_not),
 		cmocka_unit_test(a_reset_is_heard_at_both),
 		cmocka_unit_test(a_grant_that_is_taken_back_ends_its_flows_at_both),
-		cmocka_unit_test(a_flow_outlives_a_change_of_its_senders_owner),
 		cmocka_unit_test(the_stricter_of_two_workers_decides_during_a_swap),
 		cmocka_unit_test(swaps_with_handed_packets_lose_nothing),
 		cmocka_unit_test(a_peer_that_moves_takes_its_flows_along),
