@@ -5,7 +5,7 @@
 #include "bench.h"
 #include "bench_machine.h"
 #include "bench_report.h"
-#include "policy_build.h"
+#include "bench_rules.h"
 #include "policy_flow.h"
 
 #include <errno.h>
@@ -15,11 +15,8 @@
 
 #define N_PACKETS   BENCH_PACKETS /* a pass */
 #define N_WARM_UP   16U           /* passes over other packets before the one that is timed */
-#define N_GRANTS    10000U
-#define N_GROUPS    1000U
 #define N_PEERS_MAX 100000U
-#define PER_PEER    4U /* groups */
-#define MEMBERS     16U
+#define ADDRESS     0x0a000000U /* 10.0.0.0: of the first peer */
 #define FLOW_PAGES  (2UL << 20)
 #define NOW_S       1000U
 #define HALF_OPEN_S 30U
@@ -51,126 +48,42 @@ static struct line {
 
 static struct world {
 	const char *name;
+	enum bench_rules_kind kind;
 	uint32_t n_peers;
-	struct policy_source source;
-	void *blob;
-	size_t len;
-	const struct policy_table *table;
+	struct bench_rules rules;
 	struct bench_samples build_ns;
 } worlds[N_WORLDS] = {
-	[WORLD_GROUPS] = {.name = "1,000 groups, 10,000 peers", .n_peers = 10000},
-	[WORLD_MANY_PEERS] = {.name = "1,000 groups, 100,000 peers", .n_peers = N_PEERS_MAX},
-	[WORLD_ONE_PAIR] = {.name = "all grants for one pair", .n_peers = 2},
+	[WORLD_GROUPS] =
+		{"1,000 groups, 10,000 peers", BENCH_RULES_GROUP_TO_GROUP, 10000, {{0}}, {0}},
+	[WORLD_MANY_PEERS] = {"1,000 groups, 100,000 peers",
+                              BENCH_RULES_GROUP_TO_GROUP,
+                              N_PEERS_MAX,
+                              {{0}},
+                              {0}},
+	[WORLD_ONE_PAIR] = {"all grants for one pair", BENCH_RULES_ONE_PAIR, 2, {{0}}, {0}},
 };
 
-/* Peer number n has address 10.0.0.0 + n, so that all worlds can share one list of peers. */
-static struct policy_peer peers[N_PEERS_MAX];
-static struct base_ip addresses[N_PEERS_MAX];
-static uint32_t groups[N_PEERS_MAX][PER_PEER];
-static struct policy_grant grants[2][N_GRANTS]; /* [0]: group to group; [1]: one pair */
-static struct policy_range ports[N_GRANTS];
 static struct policy_packet packets[N_PACKETS];
 static const struct policy_packet *asked[N_PACKETS]; /* the same */
 static struct policy_flow_result results[N_PACKETS];
-static uint64_t random_state = 88172645463325252;
 
-static uint32_t random_below(uint32_t below)
+static int build(struct world *world, bool counts)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint32_t)((random_state >> 32) * below >> 32);
-}
+	uint64_t start_ns = base_time_monotonic_ns();
+	int err = bench_rules_build(&world->rules, 1);
 
-static void describe(void)
-{
-	for (uint32_t i = 0; i < N_PEERS_MAX; i++) {
-		uint8_t bytes[4];
-
-		base_store_be32(bytes, 0x0a000000 + i);
-		addresses[i] = base_ip_make(BASE_IP_V4, bytes);
-		for (uint32_t j = 0; j < PER_PEER; j++)
-			groups[i][j] = random_below(N_GROUPS);
-		peers[i] = (struct policy_peer){.number = i,
-		                                .n_addresses = 1,
-		                                .n_groups = PER_PEER,
-		                                .addresses = &addresses[i],
-		                                .groups = groups[i]};
-	}
-	for (uint32_t i = 0; i < N_GRANTS; i++) {
-		ports[i].first = ports[i].last = (uint16_t)(1024 + i);
-		grants[0][i] = (struct policy_grant){
-			.id = i + 1,
-			.proto = POLICY_TCP,
-			.from = {.kind = POLICY_END_GROUP, .number = random_below(N_GROUPS)},
-			.to = {.kind = POLICY_END_GROUP, .number = random_below(N_GROUPS)},
-			.ports = &ports[i],
-			.n_ports = 1};
-		grants[1][i] = grants[0][i];
-		grants[1][i].from = (struct policy_end){.kind = POLICY_END_PEER, .number = 0};
-		grants[1][i].to = (struct policy_end){.kind = POLICY_END_PEER, .number = 1};
-	}
-}
-
-static int build(struct world *world, bool is_pair, bool counts)
-{
-	uint64_t start_ns;
-	int err;
-
-	world->source = (struct policy_source){.generation = 1,
-	                                       .n_peers = world->n_peers,
-	                                       .n_groups = N_GROUPS,
-	                                       .n_grants = N_GRANTS,
-	                                       .peers = peers,
-	                                       .grants = grants[is_pair]};
-	free(world->blob);
-	start_ns = base_time_monotonic_ns();
-	err = policy_build(&world->source, &world->blob, &world->len, NULL);
-	if (err != 0)
-		return err;
-	world->table = policy_table_check(world->blob, world->len, NULL);
-	if (counts)
+	if (err == 0 && counts)
 		bench_samples_add(&world->build_ns, base_time_monotonic_ns() - start_ns);
-	return world->table != NULL ? 0 : -EINVAL;
-}
-
-/* A peer below n that is in the group, found by trying. */
-static uint32_t member(uint32_t group, uint32_t n)
-{
-	for (;;) {
-		uint32_t peer = random_below(n);
-
-		for (uint32_t i = 0; i < PER_PEER; i++) {
-			if (groups[peer][i] == group)
-				return peer;
-		}
-	}
-}
-
-static struct policy_packet packet_between(uint32_t from, uint32_t to, uint16_t sport,
-                                           uint16_t dport)
-{
-	return (struct policy_packet){.src = policy_address_make(&addresses[from]),
-	                              .dst = policy_address_make(&addresses[to]),
-	                              .in_peer = from,
-	                              .out_peer = to,
-	                              .sport = sport,
-	                              .dport = dport,
-	                              .proto = POLICY_PROTO_TCP,
-	                              .kind = POLICY_KIND_TCP,
-	                              .tcp_flags = POLICY_TCP_ACK};
+	return err;
 }
 
 /* One that a grant of the world allows, or (denied) none does. */
 static struct policy_packet random_packet(const struct world *world, bool denied)
 {
-	const struct policy_grant *grant = &world->source.grants[random_below(N_GRANTS)];
-	bool is_pair = grant->from.kind == POLICY_END_PEER;
-	uint32_t from = is_pair ? 0 : member(grant->from.number, world->n_peers);
-	uint32_t to = is_pair ? 1 : member(grant->to.number, world->n_peers);
+	struct bench_rules_pair pair = bench_rules_pick(&world->rules, denied);
 
-	return packet_between(from, to, (uint16_t)random_below(65536),
-	                      denied ? 1023 : grant->ports->first);
+	return bench_rules_packet(&world->rules, pair.from, pair.to,
+	                          (uint16_t)bench_rules_random(65536), pair.port);
 }
 
 /* ---- flows --------------------------------------------------------------------------------------- */
@@ -179,8 +92,9 @@ static struct policy_packet random_packet(const struct world *world, bool denied
  * pairs of one small policy: peer 0 to peer 1 of the world with one pair. */
 static struct policy_packet flow_packet(uint32_t i)
 {
-	return packet_between(0, 1, (uint16_t)(1024 + i / N_GRANTS),
-	                      (uint16_t)(1024 + i % N_GRANTS));
+	return bench_rules_packet(&worlds[WORLD_ONE_PAIR].rules, 0, 1,
+	                          (uint16_t)(BENCH_RULES_PORT + i / BENCH_RULES_GRANTS),
+	                          (uint16_t)(BENCH_RULES_PORT + i % BENCH_RULES_GRANTS));
 }
 
 static struct policy_flow *tables[N_LINES];
@@ -198,7 +112,8 @@ static struct policy_flow *make_table(uint32_t n_flows)
 		.half_max = UINT32_MAX,
 	};
 	for (uint32_t i = 0; i < POLICY_FLOW_KEY_WORDS; i++)
-		setup.key[i] = (uint64_t)random_below(UINT32_MAX) << 32 | random_below(UINT32_MAX);
+		setup.key[i] = (uint64_t)bench_rules_random(UINT32_MAX) << 32
+		               | bench_rules_random(UINT32_MAX);
 	len = policy_flow_len(&setup) + FLOW_PAGES;
 	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
@@ -206,19 +121,6 @@ static struct policy_flow *make_table(uint32_t n_flows)
 	map += FLOW_PAGES - (uintptr_t)map % FLOW_PAGES;
 	(void)madvise(map, len - FLOW_PAGES, MADV_HUGEPAGE);
 	return policy_flow_init(map, &setup, NOW_S); /* goes with the process */
-}
-
-static struct policy_packet turned(const struct policy_packet *packet)
-{
-	struct policy_packet reply = *packet;
-
-	reply.src = packet->dst;
-	reply.dst = packet->src;
-	reply.in_peer = packet->out_peer;
-	reply.out_peer = packet->in_peer;
-	reply.sport = packet->dport;
-	reply.dport = packet->sport;
-	return reply;
 }
 
 static const struct policy_flow_clock the_clock = {.now_s = NOW_S, .wall_s = NOW_S};
@@ -234,12 +136,12 @@ static void forget(struct policy_flow *flow)
 /* Three packets of a handshake, without a note's way. False: refused. */
 static bool establish(struct policy_flow *flow, uint32_t i)
 {
-	const struct policy_table *table = worlds[WORLD_ONE_PAIR].table;
+	const struct policy_table *table = worlds[WORLD_ONE_PAIR].rules.table;
 	struct policy_packet three[3] = {flow_packet(i), flow_packet(i), flow_packet(i)};
 	struct policy_flow_result result[3];
 
 	three[0].tcp_flags = POLICY_TCP_SYN;
-	three[1] = turned(&three[1]);
+	three[1] = bench_rules_reply(&three[1]);
 	three[1].tcp_flags = POLICY_TCP_SYN | POLICY_TCP_ACK;
 	policy_flow_judge(flow, table, the_clock, three, result, 3);
 	return result[0].verdict == 0 && result[1].verdict == 0 && result[2].verdict == 0;
@@ -291,10 +193,10 @@ static void prepare(struct line *line)
 		switch (line->kind) {
 		case LINE_PARSE:
 		case LINE_FLOW:
-			packets[i] = flow_packet(
-				random_below(line->kind == LINE_PARSE ? 1000 : line->n_flows));
-			if (random_below(2) == 0)
-				packets[i] = turned(&packets[i]);
+			packets[i] = flow_packet(bench_rules_random(
+				line->kind == LINE_PARSE ? 1000 : line->n_flows));
+			if (bench_rules_random(2) == 0)
+				packets[i] = bench_rules_reply(&packets[i]);
 			write_frame(i, &packets[i]);
 			break;
 		case LINE_OPEN:
@@ -328,7 +230,7 @@ static void judge_frames(struct policy_flow *flow, const struct policy_table *ta
 static int run_pass(const struct line *line, struct policy_flow *flow, uint64_t *cycles)
 {
 	const struct policy_table *table =
-		worlds[line->kind == LINE_FLOW ? WORLD_ONE_PAIR : line->world].table;
+		worlds[line->kind == LINE_FLOW ? WORLD_ONE_PAIR : line->world].rules.table;
 	uint32_t n_wrong = 0;
 	uint64_t start = bench_tsc();
 
@@ -382,7 +284,7 @@ static int measure(const struct bench_options *options)
 				forget(tables[i]);
 		}
 		for (unsigned int i = 0; i < N_WORLDS; i++) {
-			if (build(&worlds[i], i == WORLD_ONE_PAIR, counts) != 0)
+			if (build(&worlds[i], counts) != 0)
 				return -1;
 		}
 	}
@@ -419,11 +321,11 @@ static int report_json(void)
 		json_t *object = json_object();
 
 		json_object_set_new(object, "what", json_string(worlds[i].name));
-		json_object_set_new(object, "grants", json_integer(N_GRANTS));
+		json_object_set_new(object, "grants", json_integer(BENCH_RULES_GRANTS));
 		json_object_set_new(object, "rounds", json_integer(s.n));
 		json_object_set_new(object, "build_ms_min", rounded(s.min, 0.01));
 		json_object_set_new(object, "build_ms_median", rounded(s.median, 0.01));
-		json_object_set_new(object, "bytes", json_integer((json_int_t)worlds[i].len));
+		json_object_set_new(object, "bytes", json_integer((json_int_t)worlds[i].rules.len));
 		json_array_append_new(built, object);
 	}
 	json_object_set_new(root, "results", list);
@@ -452,7 +354,8 @@ static int report_table(const struct bench_options *options)
 	for (unsigned int i = 0; i < N_WORLDS; i++) {
 		struct bench_summary s = bench_samples_summary(&worlds[i].build_ns, 1000000);
 
-		printf("%32s  %8.2f %8.2f %10zu\n", worlds[i].name, s.median, s.min, worlds[i].len);
+		printf("%32s  %8.2f %8.2f %10zu\n", worlds[i].name, s.median, s.min,
+		       worlds[i].rules.len);
 	}
 	printf("\nnot shown  the stations around it; two workers and their notes; IPv6\n");
 	return fflush(stdout) == 0 ? 0 : 1;
@@ -462,13 +365,15 @@ static int init(const struct bench_options *options)
 {
 	int err = 0;
 
-	describe();
 	for (size_t i = 0; i < N_LINES && err == 0; i++)
 		err = bench_samples_init(&lines[i].cycles, options->rounds);
 	for (unsigned int i = 0; i < N_WORLDS && err == 0; i++) {
 		err = bench_samples_init(&worlds[i].build_ns, options->rounds);
 		if (err == 0)
-			err = build(&worlds[i], i == WORLD_ONE_PAIR, false);
+			err = bench_rules_init(&worlds[i].rules, worlds[i].kind, worlds[i].n_peers,
+			                       ADDRESS);
+		if (err == 0)
+			err = build(&worlds[i], false);
 	}
 	return err == 0 ? make_flows() : err;
 }
@@ -486,7 +391,7 @@ int bench_policy(const struct bench_options *options)
 		bench_samples_fini(&lines[i].cycles);
 	for (unsigned int i = 0; i < N_WORLDS; i++) {
 		bench_samples_fini(&worlds[i].build_ns);
-		free(worlds[i].blob);
+		bench_rules_fini(&worlds[i].rules);
 	}
 	return ret;
 }
