@@ -30,6 +30,7 @@
 /* Timeouts that are asked for with each packet. */
 #define FLOW_ESTABLISHED_S 7440U /* RFC 5382: not less than 2 hours and 4 minutes */
 #define FLOW_BOTH_WAYS_S   180U
+#define FLOW_ONE_WAY_S     30U
 
 #define FLOW_PEER_MASK ((UINT32_C(1) << POLICY_PEER_BITS) - 1)
 
@@ -327,19 +328,21 @@ static inline bool flow_packet_is_plain(const struct policy_packet *packet)
 	return packet->kind == POLICY_KIND_UDP;
 }
 
-/* Does the entry's flow stand? kind: POLICY_KIND_TCP or _UDP. */
+/* Does the entry's flow stand, for a plain packet from this side? kind: POLICY_KIND_TCP or _UDP. Of UDP
+ * that nobody answers, the opener's packets change nothing either. */
 static inline bool flow_entry_is_plain(const struct flow_entry *e, const struct flow_moment *now,
-                                       uint32_t kind)
+                                       uint32_t kind, bool from_opener)
 {
-	uint32_t state = e->high & FLOW_STATE_MASK;
+	enum policy_flow_state state = flow_state(e);
 	uint32_t idle_s = now->now_s - e->seen_s;
 
 	if (!flow_entry_is_current(e, now))
 		return false;
 	if (kind == POLICY_KIND_TCP)
-		return state == POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT
-		       && idle_s < FLOW_ESTABLISHED_S;
-	return state == POLICY_FLOW_BOTH_WAYS << FLOW_STATE_SHIFT && idle_s < FLOW_BOTH_WAYS_S;
+		return state == POLICY_FLOW_TCP_ESTABLISHED && idle_s < FLOW_ESTABLISHED_S;
+	if (state == POLICY_FLOW_ONE_WAY)
+		return from_opener && idle_s < FLOW_ONE_WAY_S;
+	return state == POLICY_FLOW_BOTH_WAYS && idle_s < FLOW_BOTH_WAYS_S;
 }
 
 static inline uint8_t flow_note_make(const struct flow_entry *e, bool from_opener)

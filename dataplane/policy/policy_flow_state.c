@@ -143,7 +143,7 @@ uint32_t policy_flow_timeout_s(enum policy_flow_state state, uint8_t proto)
 		[POLICY_FLOW_TCP_HALF_CLOSED] = 600,
 		[POLICY_FLOW_TCP_CLOSED] = 10,
 		[POLICY_FLOW_TCP_RESET] = 5,
-		[POLICY_FLOW_ONE_WAY] = 30,
+		[POLICY_FLOW_ONE_WAY] = FLOW_ONE_WAY_S,
 		[POLICY_FLOW_BOTH_WAYS] = FLOW_BOTH_WAYS_S,
 	};
 

@@ -27,13 +27,14 @@ static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now,
                        const struct probe *probe, struct policy_flow_result *result)
 {
 	struct flow_entry *e = &flow->entries[probe->number];
-	bool from_high;
+	bool from_opener;
 
-	if (probe->number == 0 || !flow_key_equal(e, &probe->key)
-	    || !flow_entry_is_plain(e, now, probe->packet.kind))
+	if (probe->number == 0 || !flow_key_equal(e, &probe->key))
 		return false;
-	from_high = flow_sender_is_high(&probe->packet);
-	flow_touch(e, now, from_high == ((e->high & FLOW_OPENER_HIGH) != 0), result);
+	from_opener = flow_sender_is_high(&probe->packet) == ((e->high & FLOW_OPENER_HIGH) != 0);
+	if (!flow_entry_is_plain(e, now, probe->packet.kind, from_opener))
+		return false;
+	flow_touch(e, now, from_opener, result);
 	return true;
 }
 

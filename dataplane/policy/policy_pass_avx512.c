@@ -15,6 +15,7 @@
 /* Words of an entry, see struct flow_entry. */
 #define WORDS_OF_PLACES ((1U << FLOW_PLACES) - 1)
 #define WORD_SEEN       (1U << offsetof(struct flow_entry, seen_s) / 4)
+#define WORD_HIGH       (1U << offsetof(struct flow_entry, high) / 4)
 #define QWORD_PEERS     (1U << offsetof(struct flow_entry, low) / 8)
 _Static_assert(offsetof(struct flow_entry, low) == 32, "the peers are one word of 64 bits");
 
@@ -250,16 +251,19 @@ static inline uint32_t find(const struct policy_flow *flow, uint32_t at, uint32_
 	return number;
 }
 
-/* All of it is this flow's, but it was not seen yet in this second. */
+/* All that is compared is the same, but for the word of the high side's peer with the state, and when it
+ * was seen. */
 static bool touch(struct flow_entry *e, const struct flow_moment *now,
                   const struct policy_frame *frame, struct policy_flow_result *result)
 {
 	uint32_t kind = flow_proto(e) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
 	bool is_high = (classify(frame) & 1) != 0;
+	uint32_t high = is_high ? frame->in_peer : frame->out_peer;
+	bool from_opener = is_high == ((e->high & FLOW_OPENER_HIGH) != 0);
 
-	if (!flow_entry_is_plain(e, now, kind))
+	if (high != (e->high & FLOW_PEER_MASK) || !flow_entry_is_plain(e, now, kind, from_opener))
 		return false;
-	flow_touch(e, now, is_high == ((e->high & FLOW_OPENER_HIGH) != 0), result);
+	flow_touch(e, now, from_opener, result);
 	return true;
 }
 
@@ -278,7 +282,7 @@ static inline bool pass_frame(struct flow_entry *e, __m512i key, const struct fl
 		*result = (struct policy_flow_result){.grant = e->grant};
 		return true;
 	}
-	return differs == WORD_SEEN && touch(e, now, frame, result);
+	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0 && touch(e, now, frame, result);
 }
 
 uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *now,
