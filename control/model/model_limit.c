@@ -245,21 +245,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 /* ---- who has which ------------------------------------------------------------------------------ */
 
-static const struct limit_spec *declared_of(const struct model *model, const struct peer *peer)
-{
-	const struct config *config = model->setup.config;
-
-	for (uint32_t i = 0; peer->row.declared && i < config->n_peers; i++)
-		if (strcmp(config->peers[i].name, peer->row.name) == 0)
-			return config->peers[i].has_limits ? &config->peers[i].limits : NULL;
-	return NULL;
-}
-
 static enum origin wanted(const struct model *model, const struct peer *peer,
                           struct limit_spec *out)
 {
 	const struct model_limit_peer *entry = entry_of(model, peer->row.id);
-	const struct limit_spec *declared = declared_of(model, peer);
 	enum origin origin = ORIGIN_DEFAULT;
 
 	*out = model->setup.config->limits;
@@ -267,8 +256,8 @@ static enum origin wanted(const struct model *model, const struct peer *peer,
 		*out = entry->own;
 		origin = ORIGIN_OWN;
 	}
-	if (declared) {
-		*out = *declared;
+	if (peer->limits) {
+		*out = *peer->limits;
 		origin = ORIGIN_DECLARED;
 	}
 	return limit_spec_is_none(out) && origin != ORIGIN_OWN ? ORIGIN_NONE : origin;
@@ -543,7 +532,7 @@ int model__peer_limit(struct model *model, const json_t *params, json_t **result
 
 	if (!peer)
 		return -ENOENT;
-	if (declared_of(model, peer))
+	if (peer->limits)
 		return model__refuse(
 			error, -EPERM, "declared", "name",
 			"name: limits of peer \"%s\" are declared in %s:%d; change them "

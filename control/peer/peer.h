@@ -20,6 +20,8 @@ struct peer {
 	struct store_peer row;
 	struct base_endpoint configured; /* by the configuration file; port 0 = none */
 	int line;                        /* in the configuration file, of a declared peer */
+	const struct limit_spec
+		*limits; /* declared for it, borrowed from the configuration; or NULL */
 };
 
 /* Why a change was refused. */

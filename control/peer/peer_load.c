@@ -378,6 +378,7 @@ static int enter(struct peer_table *table, struct store_peer *row,
 	if (declared) {
 		peer->configured = declared->endpoint;
 		peer->line = declared->line;
+		peer->limits = declared->has_limits ? &declared->limits : NULL;
 	}
 	peer__append(table, peer);
 	return 0;
