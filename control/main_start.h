@@ -1,0 +1,61 @@
+/* What is made in which order, and for whom. Private to weir-control's main. */
+#ifndef MAIN_START_H
+#define MAIN_START_H
+
+#include "abi_rendezvous.h"
+#include "base_log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct config;
+struct edge;
+struct event;
+struct event_base;
+struct kernel;
+struct model;
+struct peer_table;
+struct program;
+struct serve;
+struct session_table;
+struct store;
+struct uapi;
+struct watch;
+
+#define MAIN_ERROR_LEN 512
+
+struct control {
+	struct config *config;
+	uid_t uid; /* whom control becomes */
+	gid_t gid;
+	uint8_t private_key[32]; /* wiped once session has it */
+	char stamp_path[300];
+	struct event_base *base;
+	struct event *signals[2];
+	struct program *program;
+	struct abi_fds devices; /* until program has them */
+	bool devices_made;
+	struct session_table *sessions;
+	struct kernel *kernel;
+	struct edge *edge; /* NULL = the configuration has none */
+	struct store *store;
+	struct peer_table *peers;
+	struct watch *watch;
+	int serve_fd; /* control socket, until serve has it; -1 = none */
+	struct model *model;
+	struct serve *serve;
+	struct base_log_limit drift_limit;
+	int uapi_fd; /* the same of wg(8)'s */
+	struct uapi *uapi;
+};
+
+/* Log one line, and return r. */
+int main_fail(int r, const char *error);
+
+/* The two halves of the start, in this order; what was made meanwhile stays in control, also on error.
+ * Return 0 or -errno, with one line logged. */
+int main_start_as_root(struct control *control) __attribute__((warn_unused_result));
+int main_start_as_user(struct control *control) __attribute__((warn_unused_result));
+
+#endif
