@@ -20,6 +20,7 @@
 #include "uapi.h"
 #include "watch.h"
 #include "watch_drift.h"
+#include "watch_flow.h"
 #include "wg_cookie.h"
 
 #include <errno.h>
@@ -83,6 +84,20 @@ static void on_drop(void *arg, uint32_t worker, const struct abi_report_drop *dr
 	struct control *control = arg;
 
 	watch_drop_in(control->watch, worker, drop);
+}
+
+static void on_flow(void *arg, uint32_t worker, const struct abi_report_flow *flow)
+{
+	struct control *control = arg;
+
+	watch_flow_in(control->watch, worker, flow);
+}
+
+static void on_flows_end(void *arg, uint32_t worker, const struct abi_report_flows_end *end)
+{
+	struct control *control = arg;
+
+	watch_flows_end_in(control->watch, worker, end);
 }
 
 static void on_attached(void *arg, bool resumed)
@@ -188,6 +203,8 @@ static int program_make(struct control *control)
 		.neighbour_wanted = on_neighbour_wanted,
 		.drop = on_drop,
 		.drift = on_drift,
+		.flow = on_flow,
+		.flows_end = on_flows_end,
 		.attached = on_attached,
 		.detached = on_detached,
 		.blob_done = on_blob_done,

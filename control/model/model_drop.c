@@ -9,27 +9,6 @@
 
 #define LIMIT_DEFAULT 100
 
-/* ---- which peer ---------------------------------------------------------------------------------- */
-
-/* The peer that is asked for, by number; *any without one. "hub" is the hub. */
-static int wanted_peer(const struct model *model, const json_t *params, bool *any, uint32_t *number,
-                       struct model_error *error)
-{
-	const char *name = json_string_value(json_object_get(params, "peer"));
-	const struct peer *peer;
-
-	*any = name == NULL;
-	*number = ABI_PEER_HUB;
-	if (!name || strcmp(name, "hub") == 0)
-		return 0;
-	peer = peer_find(model->setup.peers, name);
-	if (!peer)
-		return model__refuse(error, -ENOENT, "not_found", "peer",
-		                     "peer: no peer is called \"%s\"; must be a peer or hub", name);
-	*number = peer->row.id;
-	return 0;
-}
-
 /* ---- samples ------------------------------------------------------------------------------------- */
 
 static json_t *ip_json(const struct base_ip *ip)
@@ -179,7 +158,7 @@ int model__drops(struct model *model, const json_t *params, json_t **result,
 	struct counts counts = {.n = 0};
 	json_t *samples;
 	uint64_t next;
-	int err = wanted_peer(model, params, &counts.any, &counts.number, error);
+	int err = model__peer_or_hub(model, params, &counts.any, &counts.number, error);
 
 	if (err < 0)
 		return err;

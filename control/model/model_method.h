@@ -136,6 +136,11 @@ json_t *model__endpoint(const struct base_endpoint *endpoint); /* or null for po
 #define MODEL_ENDPOINT_LEN 300
 bool model__hub_endpoint(const struct config *config, char out[static MODEL_ENDPOINT_LEN]);
 
+/* The peer that params name, by number, ABI_PEER_HUB for "hub"; *any without one. Returns 0, or -ENOENT with
+ * error. */
+int model__peer_or_hub(const struct model *model, const json_t *params, bool *any, uint32_t *number,
+                       struct model_error *error);
+
 /* model_killswitch.c: the kill switch's lines for the [Interface] section, "" for none. Returns 0, or
  * -EINVAL with error when the hub's addresses are not known. */
 enum model_kill_switch {

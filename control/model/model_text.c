@@ -3,7 +3,9 @@
 #include "base_text.h"
 #include "model_method.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 json_t *model__time(uint64_t wall_ns)
 {
@@ -46,4 +48,22 @@ bool model__hub_endpoint(const struct config *config, char out[static MODEL_ENDP
 		return true;
 	}
 	return false;
+}
+
+int model__peer_or_hub(const struct model *model, const json_t *params, bool *any, uint32_t *number,
+                       struct model_error *error)
+{
+	const char *name = json_string_value(json_object_get(params, "peer"));
+	const struct peer *peer;
+
+	*any = name == NULL;
+	*number = ABI_PEER_HUB;
+	if (!name || strcmp(name, "hub") == 0)
+		return 0;
+	peer = peer_find(model->setup.peers, name);
+	if (!peer)
+		return model__refuse(error, -ENOENT, "not_found", "peer",
+		                     "peer: no peer is called \"%s\"; must be a peer or hub", name);
+	*number = peer->row.id;
+	return 0;
 }

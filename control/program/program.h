@@ -53,6 +53,9 @@ struct program_events {
 	void (*neighbour_wanted)(void *arg, uint32_t port, const struct base_ip *ip);
 	/* A packet that was dropped; from within program_reports_take(). */
 	void (*drop)(void *arg, uint32_t worker, const struct abi_report_drop *drop);
+	/* Answers to program_flows_ask(), likewise: a flow; and a worker has told all of them. */
+	void (*flow)(void *arg, uint32_t worker, const struct abi_report_flow *flow);
+	void (*flows_end)(void *arg, uint32_t worker, const struct abi_report_flows_end *end);
 	/* A dataplane runs on the region. resumed: its session table holds earlier sessions, which
 	 * the callee reads with program_session_each(). Called before any other event of it. */
 	void (*attached)(void *arg, bool resumed);
@@ -152,6 +155,12 @@ bool program_session_arrives_at(const struct program *program, uint32_t index, u
 /* Reports wait in the workers' rings until they are taken, at most budget of each worker: events.drop is
  * called for each. What finds no room there is lost. Returns how many there were. */
 uint32_t program_reports_take(struct program *program, uint32_t budget);
+
+/* Ask every worker for its flows: events.flow for at most limit of each and then events.flows_end, as long
+ * as reports are taken. token: not 0, names the answers; peer: or ABI_PEER_HUB, ABI_PEER_NONE = all.
+ * Returns 0, -ENOTCONN, -EAGAIN, -ENOMEM. */
+int program_flows_ask(struct program *program, uint64_t token, uint32_t peer, uint32_t limit)
+	__attribute__((warn_unused_result));
 
 /* Packets of one peer (or ABI_PEER_NONE, ABI_PEER_HUB) that one worker dropped for one reason; place is
  * what their samples name, below program_n_drop_pairs(). */

@@ -3,6 +3,7 @@
 #include "base_time.h"
 #include "program_private.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,6 +42,28 @@ static bool deliver_drop(struct program *program, uint32_t worker, const uint8_t
 	return true;
 }
 
+static bool deliver_flow(struct program *program, uint32_t worker, const uint8_t *payload)
+{
+	struct abi_report_flow flow;
+
+	memcpy(&flow, payload, sizeof(flow));
+	if (!is_peer(program, flow.peer) || !is_peer(program, flow.to_peer)
+	    || base_ip_len(flow.source.family) == 0 || base_ip_len(flow.destination.family) == 0)
+		return false;
+	if (program->events.flow != NULL)
+		program->events.flow(program->events.arg, worker, &flow);
+	return true;
+}
+
+static void deliver_flows_end(struct program *program, uint32_t worker, const uint8_t *payload)
+{
+	struct abi_report_flows_end end;
+
+	memcpy(&end, payload, sizeof(end));
+	if (program->events.flows_end != NULL)
+		program->events.flows_end(program->events.arg, worker, &end);
+}
+
 /* Returns false when the report is malformed. */
 static bool deliver(struct program *program, uint32_t worker, const struct abi_record *record)
 {
@@ -50,6 +73,14 @@ static bool deliver(struct program *program, uint32_t worker, const struct abi_r
 	case ABI_REPORT_DROP:
 		return record->len == sizeof(struct abi_report_drop)
 		       && deliver_drop(program, worker, record->payload);
+	case ABI_REPORT_FLOW:
+		return record->len == sizeof(struct abi_report_flow)
+		       && deliver_flow(program, worker, record->payload);
+	case ABI_REPORT_FLOWS_END:
+		if (record->len != sizeof(struct abi_report_flows_end))
+			return false;
+		deliver_flows_end(program, worker, record->payload);
+		return true;
 	case ABI_N_REPORT_TYPES:
 		break;
 	}
@@ -90,6 +121,22 @@ uint32_t program_reports_take(struct program *program, uint32_t budget)
 		n_all += (uint32_t)n;
 	}
 	return n_all;
+}
+
+int program_flows_ask(struct program *program, uint64_t token, uint32_t peer, uint32_t limit)
+{
+	const struct abi_cmd_flows cmd = {.token = token, .peer = peer, .limit = limit};
+
+	if (!program->is_attached)
+		return -ENOTCONN;
+	for (uint32_t i = 0; i < program->region.n_workers; i++) {
+		int err = program_pipe_send(&program->pipes[i], ABI_CMD_FLOWS, &cmd, sizeof(cmd));
+
+		if (err != 0)
+			return err;
+	}
+	program__flush_later(program);
+	return 0;
 }
 
 /* ---- drops by peer and reason ------------------------------------------------------------------- */

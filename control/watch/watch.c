@@ -60,6 +60,7 @@ void watch_destroy(struct watch *watch)
 	if (!watch)
 		return;
 	watch__capture_end(watch, "control ends");
+	watch__flows_end(watch);
 	if (watch->timer)
 		event_free(watch->timer);
 	if (watch->flush)

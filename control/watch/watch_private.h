@@ -29,10 +29,13 @@ struct watch_open {
 };
 
 struct watch_capture;
+struct watch_snapshot;
 
 struct watch {
 	struct watch_setup setup;
-	struct watch_capture *capture; /* NULL = none */
+	struct watch_capture *capture;   /* NULL = none */
+	struct watch_snapshot *snapshot; /* of flows; NULL = none */
+	uint64_t last_snapshot;
 	struct event *timer;
 	struct event *flush;
 	bool knows_counts; /* the pairs' counts of before were read */
@@ -56,5 +59,8 @@ uint64_t watch__wall_of(uint64_t monotonic_ns, uint64_t now_ns);
 
 /* watch_capture.c: it is over, if there is one. */
 void watch__capture_end(struct watch *watch, const char *why);
+
+/* watch_flow.c: it is over, if there is one. */
+void watch__flows_end(struct watch *watch);
 
 #endif

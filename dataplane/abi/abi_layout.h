@@ -188,6 +188,7 @@ enum abi_cmd_type {
 	ABI_CMD_SYNC_END = 18,
 	ABI_CMD_CHECK = 19,
 	ABI_CMD_PEER_LIMIT = 20,
+	ABI_CMD_FLOWS = 21,
 	ABI_N_CMD_TYPES
 };
 
@@ -342,6 +343,16 @@ struct abi_cmd_check {
 };
 ABI_ASSERT_SIZE(struct abi_cmd_check, 32 + 17 * 8);
 
+/* Show the flows that you know, or of one peer, at either end; to every worker. Walked in slices between
+ * bursts; another one ends what is under way. Answered by ABI_REPORT_FLOW for the first limit ones, and
+ * in the end ABI_REPORT_FLOWS_END. */
+struct abi_cmd_flows {
+	uint64_t token; /* names the answers, not 0 */
+	uint32_t peer;  /* or ABI_PEER_HUB; ABI_PEER_NONE = all */
+	uint32_t limit;
+};
+ABI_ASSERT_SIZE(struct abi_cmd_flows, 16);
+
 /* Sync begin and end have no payload. Between them control repeats its whole desired state (hub,
  * addresses, peers and their limits, routes, WAN routes, neighbours; not sessions); at the end the worker
  * drops whatever it holds of these that was not repeated, and sessions of peers that are gone. What is
@@ -407,9 +418,16 @@ ABI_ASSERT_SIZE(struct abi_event_barrier, 8);
 
 /* ---- reports: worker -> control ----------------------------------------------------------------
  * What people ask a worker for: a ring of its own, so that nothing of it stands before an event. Control
- * looks at it from time to time and never sleeps on it. A full one loses drop samples, no counts. */
+ * looks at it from time to time and never sleeps on it. A full one loses drop samples, no counts and no
+ * flows. */
 
-enum abi_report_type { ABI_REPORT_NONE = 0, ABI_REPORT_DROP = 1, ABI_N_REPORT_TYPES };
+enum abi_report_type {
+	ABI_REPORT_NONE = 0,
+	ABI_REPORT_DROP = 1,
+	ABI_REPORT_FLOW = 2,
+	ABI_REPORT_FLOWS_END = 3,
+	ABI_N_REPORT_TYPES
+};
 
 #define ABI_DROP_OUTER   0x1U /* addresses are the outer ones: it had not been opened */
 #define ABI_DROP_TO_PEER 0x2U /* peer is the one it was for */
@@ -433,6 +451,31 @@ struct abi_report_drop {
 	uint8_t pad;
 };
 ABI_ASSERT_SIZE(struct abi_report_drop, 80);
+
+/* One flow, as the packet that opened it. */
+struct abi_report_flow {
+	uint64_t token;
+	uint32_t peer;    /* opened it, or ABI_PEER_HUB */
+	uint32_t to_peer; /* likewise */
+	struct base_ip source;
+	struct base_ip destination;
+	uint16_t sport; /* host order; echo: its identifier */
+	uint16_t dport;
+	uint8_t proto;
+	uint8_t state; /* enum policy_flow_state */
+	uint16_t pad;
+	uint32_t grant;    /* number of the grant that allows it */
+	uint32_t silent_s; /* since its last packet */
+};
+ABI_ASSERT_SIZE(struct abi_report_flow, 72);
+
+struct abi_report_flows_end {
+	uint64_t token;
+	uint32_t n_flows; /* that were asked for, those beyond the limit included */
+	uint32_t pad;
+};
+ABI_ASSERT_SIZE(struct abi_report_flows_end, 16);
+
 #define ABI_CHECK_SUMS_MAX 28U
 struct abi_event_check_sums {
 	uint64_t token;

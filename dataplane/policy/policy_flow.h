@@ -200,4 +200,7 @@ bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t no
 /* "no flow that it belongs to" and so on; a literal. */
 const char *policy_flow_verdict_text(enum policy_flow_verdict verdict);
 
+/* "established" and so on; a literal. */
+const char *policy_flow_state_text(enum policy_flow_state state);
+
 #endif

@@ -173,3 +173,20 @@ const char *policy_flow_verdict_text(enum policy_flow_verdict verdict)
 
 	return (unsigned int)verdict < POLICY_FLOW_N_VERDICTS ? texts[verdict] : "unknown verdict";
 }
+
+const char *policy_flow_state_text(enum policy_flow_state state)
+{
+	static const char *const texts[POLICY_FLOW_N_STATES] = {
+		[POLICY_FLOW_FREE] = "free",
+		[POLICY_FLOW_TCP_OPENING] = "opening",
+		[POLICY_FLOW_TCP_ANSWERED] = "answered",
+		[POLICY_FLOW_TCP_ESTABLISHED] = "established",
+		[POLICY_FLOW_TCP_HALF_CLOSED] = "half-closed",
+		[POLICY_FLOW_TCP_CLOSED] = "closed",
+		[POLICY_FLOW_TCP_RESET] = "reset",
+		[POLICY_FLOW_ONE_WAY] = "one-way",
+		[POLICY_FLOW_BOTH_WAYS] = "both-ways",
+	};
+
+	return (unsigned int)state < POLICY_FLOW_N_STATES ? texts[state] : "unknown";
+}

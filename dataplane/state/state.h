@@ -20,6 +20,7 @@
 #include "state_drop.h"
 #include "state_event.h"
 #include "state_flow.h"
+#include "state_flow_show.h"
 #include "state_limit.h"
 #include "state_peer.h"
 #include "state_route.h"
@@ -127,6 +128,7 @@ struct state {
 	uint32_t sync; /* number of the sync under way or last seen; marks what it repeated */
 	bool syncing;
 	struct state_check check; /* under way for control, if any */
+	struct state_flow_show flow_show;
 
 	struct aead_op ops[AEAD_BURST_MAX];
 };

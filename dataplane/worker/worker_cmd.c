@@ -211,6 +211,7 @@ static const uint16_t payload_len[ABI_N_CMD_TYPES] = {
 	[ABI_CMD_BARRIER] = sizeof(struct abi_cmd_barrier),
 	[ABI_CMD_CHECK] = sizeof(struct abi_cmd_check),
 	[ABI_CMD_PEER_LIMIT] = sizeof(struct abi_cmd_peer_limit),
+	[ABI_CMD_FLOWS] = sizeof(struct abi_cmd_flows),
 };
 
 /* A command's payload, aligned. */
@@ -228,6 +229,7 @@ union worker_cmd {
 	struct abi_cmd_barrier barrier;
 	struct abi_cmd_check check;
 	struct abi_cmd_peer_limit limit;
+	struct abi_cmd_flows flows;
 };
 
 static int apply(struct worker *w, struct path_burst *b, uint16_t type, union worker_cmd *cmd)
@@ -269,6 +271,8 @@ static int apply(struct worker *w, struct path_burst *b, uint16_t type, union wo
 		return apply_barrier(w, &cmd->barrier);
 	case ABI_CMD_CHECK:
 		return apply_check(w, &cmd->check);
+	case ABI_CMD_FLOWS:
+		return state_flow_show_begin(&w->st, &cmd->flows);
 	case ABI_CMD_SYNC_BEGIN:
 		return state_sync_begin(&w->st);
 	case ABI_CMD_SYNC_END:

@@ -350,6 +350,8 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 		wake_helpers(w);
 	out->n += n_retired;
 	out->is_checking = state_check_step(&w->st, out->n > 0);
+	if (state_flow_show_step(&w->st, out->n > 0))
+		out->is_checking = true;
 	out->n_expired = policy_flow_expire(w->st.flows, w->st.clock.now_s, EXPIRE_MAX);
 	kick_sleepers(w);
 	publish_status(w);

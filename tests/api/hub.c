@@ -13,6 +13,7 @@
 #include "serve.h"
 #include "store.h"
 #include "watch.h"
+#include "watch_flow.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -79,6 +80,52 @@ static void drops_make(struct watch *watch)
 	watch_drop_in(watch, 0, &drop);
 }
 
+/* The answer of two workers, a part with each time that somebody looks: a flow that branch (number 0) has
+ * opened to the hub, one of the hub's own, and at the other worker one more than is told. */
+static void flows_make(void *arg)
+{
+	static uint64_t told;
+	static uint64_t token;
+	struct watch *watch = arg;
+	struct abi_report_flow flow = {
+		.token = fake.flows_asked.token,
+		.to_peer = ABI_PEER_HUB,
+		.sport = 50000,
+		.dport = 443,
+		.proto = 6,
+		.state = 3,
+		.grant = 1,
+		.silent_s = 7,
+	};
+
+	if (fake.flows_asked.token == 0)
+		return;
+	told = token == fake.flows_asked.token ? told + 1 : 0;
+	token = fake.flows_asked.token;
+	if (base_ip_parse("10.77.0.2", &flow.source) < 0
+	    || base_ip_parse("10.77.0.1", &flow.destination) < 0)
+		abort();
+	if (told == 1) {
+		watch_flow_in(watch, 0, &flow);
+		flow.token--; /* an answer to an earlier question */
+		watch_flow_in(watch, 0, &flow);
+	}
+	if (told == 2) {
+		flow.peer = ABI_PEER_HUB;
+		flow.to_peer = 0;
+		flow.proto = 1;
+		flow.state = 8;
+		flow.grant = UINT32_MAX - 1;
+		flow.silent_s = 0;
+		watch_flow_in(watch, 1, &flow);
+		watch_flows_end_in(watch, 1,
+		                   &(struct abi_report_flows_end){.token = token, .n_flows = 2});
+	}
+	if (told == 3)
+		watch_flows_end_in(watch, 0,
+		                   &(struct abi_report_flows_end){.token = token, .n_flows = 1});
+}
+
 /* What a worker sees of each capture: as much as it puts in at once. */
 static void packets_make(void)
 {
@@ -135,6 +182,8 @@ int main(int argc, char **argv)
 		return fail(error);
 	drops_make(watch);
 	packets_make();
+	fake.reports_take = flows_make;
+	fake.reports_arg = watch;
 
 	struct model_setup setup = {
 		.base = base,

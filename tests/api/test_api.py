@@ -824,6 +824,35 @@ def a_new_peer_is_shown_as_a_qr_code(hub):
 
 # ---- what is watched -----------------------------------------------------------------------------
 
+def flows_are_collected_from_all_workers(hub):
+    """The hub of this test has two flows to tell, and its second worker says that it has one more."""
+    hub.ok("grant", "add", "web", "--who", "peer:branch", "--to", "hub", "--protocol", "tcp")
+    reply = hub.json("flows")
+    assert (reply["checking"], reply["total"]) == (False, 3), reply
+    assert [w["flows"] for w in reply["workers"]] == [1, 2], reply
+    newest, first = reply["flows"]
+    assert (newest["peer"], newest["to_peer"], newest["protocol"], newest["source_port"], newest["state"],
+            newest["grant"], newest["worker"]) == ("hub", "branch", "icmp", None, "both-ways", None, 1), newest
+    assert (first["peer"], first["to_peer"], first["source"], first["source_port"], first["destination"],
+            first["destination_port"], first["protocol"], first["state"], first["silent_s"],
+            first["grant"], first["worker"]) == (
+        "branch", "hub", "10.77.0.2", 50000, "10.77.0.1", 443, "tcp", "established", 7, "web", 0), first
+    assert len(hub.json("flows", "--limit", "1")["flows"]) == 1
+    text = hub.ok("flows")
+    assert "2 of 3 flows; worker 0 has 1, worker 1 has 2" in text and "10.77.0.2:50000" in text, text
+    hub.refused(1, 'no peer is called "nobody"', "flows", "--peer", "nobody")
+    with hub.connect() as client, lines(client) as reader:
+        reply = ask(client, reader, {"id": 1, "method": "flows", "params": {}})["result"]
+        assert reply["checking"], reply
+        hub.refused(1, "somebody else looks at the flows", "flows")
+        params = {"snapshot": reply["snapshot"]}
+        while reply["checking"]:
+            reply = ask(client, reader, {"id": 1, "method": "flows", "params": params})["result"]
+        assert reply["total"] == 3, reply
+        reply = ask(client, reader, {"id": 1, "method": "flows", "params": params})
+        assert reply["error"]["code"] == "not_found", reply  # it was read
+
+
 def drops_are_shown_counted_and_followed(hub):
     """The hub of this test has dropped 3 packets of peer branch (2 shown) and 7 of nobody's (1)."""
     reply = hub.json("drops")

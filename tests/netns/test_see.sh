@@ -13,6 +13,18 @@ require "the hub may be pinged" lab_cli grant add ping --who any --to hub --prot
 require "home pings the hub" pings home 10.77.0.1 3
 require "office pings the hub" pings office 10.77.0.1 3
 
+# ---- what is allowed ----
+has_flow() { # PEER: its pings of the hub, by the grant's name
+	lab_cli -o json flows --peer "$1" | python3 -c 'import json, sys
+reply = json.load(sys.stdin)
+assert [f for f in reply["flows"] if (f["peer"], f["to_peer"], f["protocol"], f["state"], f["grant"]) == (
+    sys.argv[1], "hub", "icmp", "both-ways", "ping")], reply
+assert reply["total"] >= len(reply["flows"]) > 0, reply
+assert all(sys.argv[1] in (f["peer"], f["to_peer"]) for f in reply["flows"]), reply' "$1"
+}
+check "the flows of both are shown, by the name of their grant" eval "has_flow home && has_flow office"
+check "also for people" eval "lab_cli flows | tee '$net_dir/flows' && grep -qE '^home .* icmp +both-ways +[0-9]+ s ago +ping ' '$net_dir/flows'"
+
 log_lines() { grep -c ' wg-drop: ' "$net_dir/hub.log"; }
 drops_json() { lab_cli -o json drops --peer office --limit 1000; }
 # of office's drops by policy: how many there are, and the reason

@@ -64,7 +64,11 @@ int weir_await(const struct weir_line *line, const char *socket_path, json_t **r
 
 	while (r == WEIR_DONE && json_is_true(json_object_get(*result, "checking"))) {
 		nanosleep(&interval, NULL);
-		json_object_set_new(line->params, "last", json_true());
+		if (json_object_get(*result, "snapshot"))
+			json_object_set(line->params, "snapshot",
+			                json_object_get(*result, "snapshot"));
+		else
+			json_object_set_new(line->params, "last", json_true());
 		json_decref(*result);
 		*result = NULL;
 		r = weir_ask(socket_path, line->command->method, line->params, result, error, why,

@@ -1,4 +1,4 @@
-/* Drops and traces for people. */
+/* Drops, flows and traces for people. */
 #include "base_bytes.h"
 #include "weir.h"
 #include "weir_table.h"
@@ -97,6 +97,46 @@ static void show_trace(const json_t *result)
 		printf("ALLOWED%s%s\n", grant ? ": " : "", grant ? grant : "");
 }
 
+static void show_flow(struct weir_table *table, const json_t *flow)
+{
+	char buf[64];
+
+	weir_table_cell(table, weir_text_of(flow, "peer"));
+	weir_table_cell(table, place_text(flow, "source", buf, sizeof(buf)));
+	weir_table_cell(table, place_text(flow, "destination", buf, sizeof(buf)));
+	weir_table_cell(table, weir_text_of(flow, "protocol"));
+	weir_table_cell(table, weir_text_of(flow, "state"));
+	snprintf(buf, sizeof(buf), "%lld s ago", weir_number_of(flow, "silent_s"));
+	weir_table_cell(table, buf);
+	weir_table_cell(table, weir_text_of(flow, "grant"));
+	snprintf(buf, sizeof(buf), "%lld", weir_number_of(flow, "worker"));
+	weir_table_cell(table, buf);
+}
+
+static void show_flows(const json_t *result)
+{
+	static const char *const heads[] = {"OPENED BY", "FROM", "TO",    "PROTOCOL",
+	                                    "STATE",     "SEEN", "GRANT", "WORKER"};
+	const json_t *flows = json_object_get(result, "flows");
+	const json_t *workers = json_object_get(result, "workers");
+	struct weir_table table = {.n_columns = BASE_ARRAY_LEN(heads)};
+
+	for (size_t i = 0; json_array_size(flows) > 0 && i < BASE_ARRAY_LEN(heads); i++)
+		weir_table_cell(&table, heads[i]);
+	for (size_t i = 0; i < json_array_size(flows); i++)
+		show_flow(&table, json_array_get(flows, i));
+	if (json_array_size(flows) > 0)
+		weir_table_end(&table);
+	printf("%zu of %lld flows;", json_array_size(flows), weir_number_of(result, "total"));
+	for (size_t i = 0; i < json_array_size(workers); i++) {
+		const json_t *one = json_array_get(workers, i);
+
+		printf("%s worker %lld has %lld", i ? "," : "", weir_number_of(one, "worker"),
+		       weir_number_of(one, "flows"));
+	}
+	putchar('\n');
+}
+
 static void show_drift(const json_t *result)
 {
 	static const char *const heads[] = {"WORKER", "PEER", "KIND", "WHAT", "EXPECTED", "FOUND"};
@@ -135,6 +175,8 @@ bool weir_show_watch(const char *method, const json_t *result)
 		show_drops(result);
 	else if (strcmp(method, "trace") == 0)
 		show_trace(result);
+	else if (strcmp(method, "flows") == 0)
+		show_flows(result);
 	else if (strcmp(method, "audit.drift") == 0)
 		show_drift(result);
 	else

@@ -45,6 +45,10 @@ static struct {
 	const struct abi_capture_packet *captured;
 	uint32_t n_captured;
 	bool captures;
+	/* what is called when reports are taken, and what flows were asked for last */
+	void (*reports_take)(void *arg);
+	void *reports_arg;
+	struct abi_cmd_flows flows_asked;
 	uint64_t epoch;
 	struct abi_limit limit[2][FAKE_PEERS];              /* what the two workers counted */
 	struct abi_cmd_peer_limit limit_cmd[2][FAKE_PEERS]; /* and were told */
@@ -169,6 +173,15 @@ uint32_t program_reports_take(struct program *program, uint32_t budget)
 {
 	(void)program;
 	(void)budget;
+	if (fake.reports_take)
+		fake.reports_take(fake.reports_arg);
+	return 0;
+}
+
+int program_flows_ask(struct program *program, uint64_t token, uint32_t peer, uint32_t limit)
+{
+	(void)program;
+	fake.flows_asked = (struct abi_cmd_flows){token, peer, limit};
 	return 0;
 }
 
