@@ -1,6 +1,7 @@
 /* Tables handed over whole: desired state of another kind. One a kind is under way at a time, so that of
  * many changes in a row the dataplane sees the first and the last. */
 #include "base_bytes.h"
+#include "base_time.h"
 #include "program_private.h"
 
 #include <errno.h>
@@ -53,7 +54,8 @@ static void send_due(struct program *program)
 	}
 }
 
-int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64_t generation)
+static int set(struct program *program, enum abi_blob kind, int fd, uint64_t generation,
+               uint64_t hash)
 {
 	struct program_blob *blob;
 
@@ -67,9 +69,15 @@ int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64
 		close(blob->fd);
 	blob->fd = fd;
 	blob->generation = fd >= 0 ? generation : 0;
+	blob->hash = fd >= 0 ? hash : 0;
 	blob->is_due = true;
 	send_due(program);
 	return 0;
+}
+
+int program_blob_set(struct program *program, enum abi_blob kind, int fd, uint64_t generation)
+{
+	return set(program, kind, fd, generation, 0);
 }
 
 int program_blob_write(struct program *program, enum abi_blob kind, const void *data, size_t len,
@@ -80,7 +88,7 @@ int program_blob_write(struct program *program, enum abi_blob kind, const void *
 	if ((unsigned int)kind >= ABI_N_BLOBS || generation == 0)
 		return -EINVAL;
 	fd = abi_blob_make(names[kind], data, len);
-	return fd < 0 ? fd : program_blob_set(program, kind, fd, generation);
+	return fd < 0 ? fd : set(program, kind, fd, generation, abi_blob_hash(data, len));
 }
 
 /* All of them, also those of which we have none: the dataplane may have one of the last control's. */
@@ -103,6 +111,7 @@ static void hear(struct program *program, const struct abi_blob_message *answer)
 	if (!blob->is_out || answer->generation != blob->sent_generation)
 		return;
 	blob->is_out = false;
+	blob->answered_ns = base_time_monotonic_ns();
 	if (answer->err != 0) {
 		program_count(program, ABI_COUNTER_BLOB_REFUSED, 1);
 		log_err("program",
@@ -134,4 +143,40 @@ int program__blob_receive(struct program *program)
 		return err;
 	send_due(program);
 	return 0;
+}
+
+/* ---- is it so? ----------------------------------------------------------------------------------- */
+
+bool program__blob_is_moving(const struct program *program, enum abi_blob kind, uint64_t since_ns)
+{
+	const struct program_blob *blob = &program->blobs[kind];
+
+	return blob->is_due || blob->is_out || blob->answered_ns >= since_ns;
+}
+
+bool program__blob_compare(const struct program *program, enum abi_blob kind, uint32_t worker,
+                           struct program_finding *finding)
+{
+	const struct program_blob *blob = &program->blobs[kind];
+	const struct abi_blob_status *used =
+		&abi_region_worker_status(&program->region, worker)->blobs[kind];
+	uint64_t generation = __atomic_load_n(&used->generation, __ATOMIC_ACQUIRE);
+	uint64_t hash = __atomic_load_n(&used->hash, __ATOMIC_RELAXED);
+
+	*finding = (struct program_finding){
+		.worker = worker,
+		.peer = ABI_PEER_NONE,
+		.type = PROGRAM_FINDING_BLOB,
+		.has_wanted = blob->fd >= 0,
+		.has_found = generation != 0,
+		.wanted.blob = {.kind = kind, .generation = blob->generation, .hash = blob->hash},
+		.found.blob = {.kind = kind, .generation = generation, .hash = hash},
+	};
+	return generation == blob->generation && hash == blob->hash;
+}
+
+void program__blob_repeat(struct program *program, enum abi_blob kind)
+{
+	program->blobs[kind].is_due |= !program->blobs[kind].is_out;
+	send_due(program);
 }

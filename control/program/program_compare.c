@@ -48,6 +48,7 @@ static size_t key_len(uint16_t type)
 		return 0;
 	case ABI_CMD_PEER_PUT:
 	case ABI_CMD_SESSION_RETIRE:
+	case PROGRAM_FINDING_BLOB:
 		return sizeof(uint32_t);
 	case ABI_CMD_ROUTE_PUT:
 		return sizeof(struct base_prefix);

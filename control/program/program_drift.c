@@ -43,6 +43,7 @@ struct program_drift {
 	uint32_t attempt;
 	uint64_t token;
 	uint64_t since; /* changes of what is wanted, when the sums were asked for */
+	uint64_t asked_ns;
 	uint64_t begun_ns;
 	uint32_t n_sums;
 	uint64_t sums[ABI_CHECK_N_PARTS];
@@ -91,6 +92,7 @@ static int ask(struct program_drift *drift, enum phase phase, const uint64_t *wa
 	drift->phase = phase;
 	drift->n_sums = 0;
 	drift->since = sums->n_changes;
+	drift->asked_ns = base_time_monotonic_ns();
 	wait_ms(drift, ANSWER_NS / BASE_NS_PER_MS);
 	return 0;
 }
@@ -174,6 +176,9 @@ static bool is_uncertain(const struct program_drift *drift, const struct program
 {
 	uint32_t part = abi_check_part(finding->type, finding->peer);
 
+	if (finding->type == PROGRAM_FINDING_BLOB)
+		return program__blob_is_moving(
+			drift->program, (enum abi_blob)finding->found.blob.kind, drift->begun_ns);
 	return abi_check_is_wanted(drift->uncertain[finding->worker], part);
 }
 
@@ -221,14 +226,14 @@ static void repair_one(struct program_drift *drift, const struct program_finding
 }
 
 /* Entry by entry while they are all known; a worker about which there is more gets everything again. */
-static void repair(struct program_drift *drift)
+static void repair_tables(struct program_drift *drift)
 {
 	struct program *program = drift->program;
 	const struct findings *fresh = drift->fresh;
 	bool has_more = fresh->n_more + fresh->n_more_parts > 0;
 
 	for (uint32_t i = 0; i < fresh->n; i++)
-		if (!has_more)
+		if (!has_more && fresh->list[i].type != PROGRAM_FINDING_BLOB)
 			repair_one(drift, &fresh->list[i]);
 	for (uint32_t i = 0; has_more && i < program->region.n_workers; i++)
 		program_pipe_resync(&program->pipes[i]);
@@ -236,6 +241,19 @@ static void repair(struct program_drift *drift)
 		log_warn("program", "drift is more than is told, everything is sent again more=%u",
 		         fresh->n_more + fresh->n_more_parts);
 	program__flush_later(program);
+}
+
+/* One table is for all workers, and is sent once. */
+static void repair_blobs(struct program_drift *drift, const struct findings *findings)
+{
+	bool is_wrong[ABI_N_BLOBS] = {false};
+
+	for (uint32_t i = 0; i < findings->n; i++)
+		if (findings->list[i].type == PROGRAM_FINDING_BLOB)
+			is_wrong[findings->list[i].found.blob.kind] = true;
+	for (uint32_t kind = 0; kind < ABI_N_BLOBS; kind++)
+		if (is_wrong[kind])
+			program__blob_repeat(drift->program, (enum abi_blob)kind);
 }
 
 /* ---- the end of a check ------------------------------------------------------------------------- */
@@ -276,7 +294,7 @@ static void finish(struct program_drift *drift)
 	bool is_repaired = drift->repair && fresh->n + fresh->n_more + fresh->n_more_parts > 0;
 
 	if (is_repaired)
-		repair(drift);
+		repair_tables(drift);
 	tell_cleared(drift);
 	drift->fresh = drift->last;
 	drift->last = fresh;
@@ -294,15 +312,33 @@ static void finish(struct program_drift *drift)
 	program_count(drift->program, ABI_COUNTER_DRIFT_CHECKS, 1);
 	program_count(drift->program, ABI_COUNTER_DRIFT_FOUND, n_found);
 	program_count(drift->program, ABI_COUNTER_DRIFT_REPAIRED, is_repaired ? n_found : 0);
+	if (is_repaired) /* last, for it may end the connection */
+		repair_blobs(drift, fresh);
 	/* Look again soon, so that what was put right does not stand there for a whole period. */
 	if (is_repaired && n_found > 0)
 		wait_ms(drift, AFTER_REPAIR_MS);
+}
+
+/* The worker has answered, and took its tables before it heard the question: what it says of them is of then
+ * or later. A capture is written by workers, and comes and goes. */
+static void check_blobs(struct program_drift *drift)
+{
+	static const enum abi_blob kinds[] = {ABI_BLOB_POLICY, ABI_BLOB_BLOCK};
+	struct program_finding finding;
+
+	for (uint32_t i = 0; i < BASE_ARRAY_LEN(kinds); i++) {
+		if (program__blob_is_moving(drift->program, kinds[i], drift->asked_ns))
+			drift->status.n_uncertain++;
+		else if (!program__blob_compare(drift->program, kinds[i], drift->worker, &finding))
+			keep(drift->fresh, &finding);
+	}
 }
 
 static void next_worker(struct program_drift *drift)
 {
 	int err;
 
+	check_blobs(drift);
 	if (drift->worker + 1 == drift->program->region.n_workers) {
 		finish(drift);
 		return;

@@ -9,6 +9,7 @@
 #include "base_log.h"
 #include "program.h"
 #include "program_desired.h"
+#include "program_finding.h"
 #include "program_pipe.h"
 
 #include <event2/event.h>
@@ -28,9 +29,12 @@ struct program_guest {
 struct program_blob {
 	int fd; /* owned; -1 = none */
 	uint64_t generation;
-	bool is_due; /* the attached dataplane has not been sent it */
-	bool is_out; /* sent_generation was, and its answer is awaited */
+	uint64_t
+		hash; /* abi_blob_hash() of it; 0 = none, or one whose content is not ours to know */
+	bool is_due;  /* the attached dataplane has not been sent it */
+	bool is_out;  /* sent_generation was, and its answer is awaited */
 	uint64_t sent_generation;
+	uint64_t answered_ns; /* when the last answer came */
 };
 
 struct program {
@@ -95,6 +99,15 @@ void program__blob_fini(struct program *program);
 void program__blob_attach(struct program *program);
 /* Something can be read from the connection: answers, or its end. Returns 0, or -errno: drop it. */
 int program__blob_receive(struct program *program) __attribute__((warn_unused_result));
+
+/* Is another one of this kind under way, or was it at some time after since_ns? Then what a worker uses says
+ * nothing. */
+bool program__blob_is_moving(const struct program *program, enum abi_blob kind, uint64_t since_ns);
+/* Does this worker use what is wanted? Returns true, or false and what is wrong. */
+bool program__blob_compare(const struct program *program, enum abi_blob kind, uint32_t worker,
+                           struct program_finding *finding);
+/* Send it once more. Can end in the connection's end. */
+void program__blob_repeat(struct program *program, enum abi_blob kind);
 
 /* ---- program_event.c */
 

@@ -110,13 +110,25 @@ static void describe_neighbour(const struct peer_table *peers, const union progr
 	         mac[2], mac[3], mac[4], mac[5], port);
 }
 
+static void describe_blob(const struct peer_table *peers, const union program_entry *entry,
+                          char *what, char *says)
+{
+	const struct program_finding_blob *blob = &entry->blob;
+
+	(void)peers;
+	snprintf(what, WATCH_ENTRY_LEN, "%s",
+	         blob->kind == ABI_BLOB_POLICY ? "policy" : "drop lists");
+	snprintf(says, WATCH_ENTRY_LEN, "generation %llu, hash %016llx",
+	         (unsigned long long)blob->generation, (unsigned long long)blob->hash);
+}
+
 struct kind {
 	const char *name;
 	void (*describe)(const struct peer_table *peers, const union program_entry *entry,
 	                 char *what, char *says);
 };
 
-static const struct kind kinds[ABI_N_CMD_TYPES] = {
+static const struct kind kinds[PROGRAM_FINDING_BLOB + 1] = {
 	[ABI_CMD_HUB] = {"hub", describe_hub},
 	[ABI_CMD_ADDRESS] = {"address", describe_address},
 	[ABI_CMD_PEER_PUT] = {"peer", describe_peer},
@@ -124,6 +136,7 @@ static const struct kind kinds[ABI_N_CMD_TYPES] = {
 	[ABI_CMD_SESSION_RETIRE] = {"session", describe_session},
 	[ABI_CMD_WAN_ROUTE_PUT] = {"wan-route", describe_wan_route},
 	[ABI_CMD_NEIGHBOUR_PUT] = {"neighbour", describe_neighbour},
+	[PROGRAM_FINDING_BLOB] = {"table", describe_blob},
 };
 
 void watch_drift_describe(const struct peer_table *peers, const struct program_finding *finding,

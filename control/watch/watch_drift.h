@@ -9,10 +9,10 @@
 #define WATCH_ENTRY_LEN 120U
 
 struct watch_drift {
-	const char
-		*kind; /* "peer", "route", "session", "hub", "address", "wan-route", "neighbour" */
-	char peer[WATCH_NAME_LEN];      /* whom it is about; "-" = nobody */
-	char what[WATCH_ENTRY_LEN];     /* which entry: a prefix, an address, a peer's name */
+	const char *
+		kind; /* "peer", "route", "session", "hub", "address", "wan-route", "neighbour", "table" */
+	char peer[WATCH_NAME_LEN];  /* whom it is about; "-" = nobody */
+	char what[WATCH_ENTRY_LEN]; /* which entry: a prefix, an address, a peer's name, policy */
 	char expected[WATCH_ENTRY_LEN]; /* "nothing" = it should not be there */
 	char actual[WATCH_ENTRY_LEN];   /* "nothing" = it is not there */
 };

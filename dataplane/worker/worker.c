@@ -134,6 +134,7 @@ int worker_create(const struct worker_setup *setup, struct worker **out)
 		.status = abi_region_worker_status(setup->region, setup->id),
 		.idle_cap_us = setup->region->setup.idle_cap_us,
 	};
+	worker__blob_init(w);
 	rc = aead_create(setup->aead, &aead);
 	if (rc < 0)
 		goto fail;

@@ -29,8 +29,9 @@ struct worker {
 	struct worker_setup setup;
 	struct assist assist;
 	struct abi_ring_end cmd_ring;
-	struct abi_worker_status *status;       /* in the region: this worker writes */
-	uint64_t blob_generations[ABI_N_BLOBS]; /* as published in status */
+	struct abi_worker_status *status;            /* in the region: this worker writes */
+	uint64_t blob_generations[ABI_N_BLOBS];      /* as published in status */
+	const struct state_blob *blobs[ABI_N_BLOBS]; /* of these; not to be read, it may be freed */
 
 	/* commands */
 	uint64_t barrier_token; /* to be answered as soon as the event ring has room */
@@ -74,6 +75,8 @@ static inline void worker__follow_wall(struct worker *worker, uint64_t now_ns)
 /* worker_blob.c: go over to the tables that are in force. To be called after everything in a turn that
  * says this worker is quiet: its own end, and the commands, whose barrier may say so. */
 void worker__blob_take(struct worker *worker);
+/* At the start: we use none, whatever the dataplane before us said. */
+void worker__blob_init(struct worker *worker);
 
 /* Apply waiting commands. Frames of injected handshake messages are appended to b, which is empty.
  * Returns how many were taken. */

@@ -133,6 +133,8 @@ void flow_policy(struct flow *flow, const struct policy_grant *grants, uint32_t 
 void flow_policy_open(struct flow *flow);
 /* Take it away. */
 void flow_policy_none(struct flow *flow);
+/* Hand over what there is (none, after flow_policy_none()) once more. */
+void flow_policy_repeat(struct flow *flow);
 /* For flow.c: make the dataplane's end, which gets what there is. */
 void flow_policy_start(struct flow *flow);
 /* All workers use the last, and the dataplane says so. */

@@ -18,8 +18,7 @@ void flow_policy_settle(struct flow *flow)
 	assert_false(blob_store_waits(flow->blobs));
 }
 
-/* Hand over what lies in policy_fd (-1 = none). */
-static void hand_over(struct flow *flow)
+void flow_policy_repeat(struct flow *flow)
 {
 	struct abi_blob_message message = {.kind = ABI_BLOB_POLICY,
 	                                   .generation = flow->policy_generation};
@@ -36,7 +35,7 @@ void flow_policy_start(struct flow *flow)
 	                                   worker_shared_routes(flow->shared), &flow->blobs),
 	                 0);
 	if (flow->policy_fd >= 0)
-		hand_over(flow);
+		flow_policy_repeat(flow);
 }
 
 void flow_policy_none(struct flow *flow)
@@ -44,7 +43,7 @@ void flow_policy_none(struct flow *flow)
 	if (flow->policy_fd >= 0)
 		close(flow->policy_fd);
 	flow->policy_fd = -1;
-	hand_over(flow);
+	flow_policy_repeat(flow);
 }
 
 /* Compile it with the next generation. */
@@ -60,7 +59,7 @@ static void hand_over_new(struct flow *flow, struct policy_source *source)
 	flow->policy_fd = abi_blob_make("flow", table, len);
 	assert_true(flow->policy_fd >= 0);
 	free(table);
-	hand_over(flow);
+	flow_policy_repeat(flow);
 }
 
 void flow_policy(struct flow *flow, const struct policy_grant *grants, uint32_t n)

@@ -298,6 +298,36 @@ static void workers_say_which_policy_they_use(void **state)
 	lab_destroy(&lab);
 }
 
+static void restarted_worker_says_nothing_of_the_one_before_it(void **state)
+{
+	struct lab lab = usual();
+	struct abi_blob_status *status =
+		&abi_region_worker_status(&lab.flow->region, 0)->blobs[ABI_BLOB_BLOCK];
+
+	(void)state;
+	*status = (struct abi_blob_status){.generation = 9, .hash = 9};
+	flow_restart(lab.flow);
+	assert_int_equal(status->generation, 0);
+	assert_int_equal(status->hash, 0);
+	lab_destroy(&lab);
+}
+
+/* As control does with one that a worker seems to have lost. */
+static void policy_that_is_sent_again_is_said_again(void **state)
+{
+	struct lab lab = usual();
+	struct abi_blob_status *status =
+		&abi_region_worker_status(&lab.flow->region, 0)->blobs[ABI_BLOB_POLICY];
+	struct abi_blob_status before = *status;
+
+	(void)state;
+	*status = (struct abi_blob_status){.generation = 1000, .hash = 7};
+	flow_policy_repeat(lab.flow);
+	flow_policy_settle(lab.flow);
+	assert_memory_equal(status, &before, sizeof(before));
+	lab_destroy(&lab);
+}
+
 /* The sessions are there again, the flows are not: for a while they are picked up, as the policy allows. */
 static void a_restarted_dataplane_goes_on_with_what_is_allowed(void **state)
 {
@@ -332,6 +362,8 @@ int main(void)
 		cmocka_unit_test(a_window_that_ends_ends_its_flows),
 		cmocka_unit_test(swaps_under_load_lose_nothing),
 		cmocka_unit_test(workers_say_which_policy_they_use),
+		cmocka_unit_test(policy_that_is_sent_again_is_said_again),
+		cmocka_unit_test(restarted_worker_says_nothing_of_the_one_before_it),
 		cmocka_unit_test(a_restarted_dataplane_goes_on_with_what_is_allowed),
 	};
 

@@ -222,6 +222,21 @@ static void take_blobs(struct dataplane *dp)
 	dp->n_answered = n; /* a new one sends all anew */
 }
 
+/* As each worker says which it uses. */
+static void use_blob(struct dataplane *dp, uint32_t number)
+{
+	const struct fake *fake = dp->fake;
+	uint32_t n = dp->region.n_workers - (GET(fake->loses_blobs) != 0);
+
+	for (uint32_t w = 0; w < n; w++) {
+		struct abi_blob_status *status =
+			&abi_region_worker_status(&dp->region, w)->blobs[fake->blobs[number].kind];
+
+		SET(status->hash, fake->blobs[number].hash);
+		SET(status->generation, fake->blobs[number].generation);
+	}
+}
+
 static void answer_blobs(struct dataplane *dp)
 {
 	while (dp->connection >= 0 && GET(dp->fake->keeps_blobs) == 0
@@ -229,6 +244,8 @@ static void answer_blobs(struct dataplane *dp)
 		struct abi_blob_message *answer = &dp->answers[dp->n_answered++];
 
 		answer->err = GET(dp->fake->blob_err);
+		if (answer->err == 0)
+			use_blob(dp, dp->n_answered - 1);
 		snprintf(answer->reason, sizeof(answer->reason), "%s",
 		         answer->err == 0 ? "" : "as the test wants");
 		/* Control may be gone: its end is read next. */

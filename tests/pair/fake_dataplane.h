@@ -31,6 +31,8 @@ struct fake {
 	uint32_t n_events_asked; /* ... each time this grows */
 	uint32_t keeps_blobs;    /* 1: say nothing about blobs yet */
 	uint32_t blob_err;       /* the answer to them */
+	uint32_t
+		loses_blobs; /* 1: its last worker goes on with the one before, and nobody says so */
 	/* written by the fake */
 	uint32_t pid;
 	uint32_t n_attached; /* times it got or kept a region */

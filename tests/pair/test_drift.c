@@ -276,6 +276,112 @@ static void no_command_but_those_of_tables_is_pushed(void **state)
 	assert_int_equal(program_debug_push(pair.program, 0, UINT16_MAX, &peer), -EINVAL);
 }
 
+/* ---- tables that are handed over whole ------------------------------------------------------------ */
+
+#define SET_FAKE(field, value) __atomic_store_n(&pair.fake->field, value, __ATOMIC_RELEASE)
+
+static void put_blob(enum abi_blob kind, const char *text, uint64_t generation)
+{
+	assert_int_equal(program_blob_write(pair.program, kind, text, strlen(text), generation), 0);
+}
+
+static void put_and_hear(enum abi_blob kind, const char *text, uint64_t generation)
+{
+	uint32_t n = pair.seen.n_blobs;
+
+	put_blob(kind, text, generation);
+	PAIR_RUN_UNTIL(pair.seen.n_blobs == n + 1);
+}
+
+static void expect_blob(uint32_t i, enum abi_blob kind, const char *wanted, const char *found)
+{
+	const struct program_finding *finding = program_drift_finding(pair.program, i);
+
+	assert_int_equal(finding->type, PROGRAM_FINDING_BLOB);
+	assert_int_equal(finding->worker, PAIR_N_WORKERS - 1);
+	assert_int_equal(finding->peer, ABI_PEER_NONE);
+	assert_int_equal(finding->wanted.blob.kind, kind);
+	assert_int_equal(finding->has_wanted, wanted != NULL);
+	assert_int_equal(finding->has_found, found != NULL);
+	assert_int_equal(finding->wanted.blob.hash,
+	                 wanted ? abi_blob_hash(wanted, strlen(wanted)) : 0);
+	assert_int_equal(finding->found.blob.hash, found ? abi_blob_hash(found, strlen(found)) : 0);
+}
+
+static void worker_with_another_policy_or_drop_list_is_found(void **state)
+{
+	(void)state;
+	start(false);
+	PAIR_RUN_UNTIL(pair.seen.n_without_blob == ABI_N_BLOBS);
+	put_and_hear(ABI_BLOB_POLICY, "first", 41);
+	assert_int_equal(check(), 0);
+	SET_FAKE(loses_blobs, 1);
+	put_and_hear(ABI_BLOB_POLICY, "second", 42);
+	put_and_hear(ABI_BLOB_BLOCK, "list", 7);
+	assert_int_equal(check(), 2);
+	expect_blob(0, ABI_BLOB_POLICY, "second", "first");
+	assert_int_equal(program_drift_finding(pair.program, 0)->wanted.blob.generation, 42);
+	assert_int_equal(program_drift_finding(pair.program, 0)->found.blob.generation, 41);
+	expect_blob(1, ABI_BLOB_BLOCK, "list", NULL);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_FOUND], 2);
+	/* the same generation with another content */
+	put_and_hear(ABI_BLOB_POLICY, "third", 41);
+	assert_int_equal(check(), 2);
+	expect_blob(0, ABI_BLOB_POLICY, "third", "first");
+	assert_int_equal(program_blob_set(pair.program, ABI_BLOB_POLICY, -1, 0), 0);
+	PAIR_RUN_UNTIL(pair.seen.n_without_blob == ABI_N_BLOBS + 1);
+	assert_int_equal(check(), 2);
+	expect_blob(0, ABI_BLOB_POLICY, NULL, "first");
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_FOUND], 2); /* told once */
+	assert_int_equal(status().n_peers, 0);
+	SET_FAKE(loses_blobs, 0);
+	put_and_hear(ABI_BLOB_POLICY, "fourth", 43);
+	assert_int_equal(check(), 1);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_CLEARED], 1);
+}
+
+static void policy_that_was_lost_is_sent_again(void **state)
+{
+	(void)state;
+	start(true);
+	PAIR_RUN_UNTIL(pair.seen.n_without_blob == ABI_N_BLOBS);
+	SET_FAKE(loses_blobs, 1);
+	put_and_hear(ABI_BLOB_POLICY, "lost", 5);
+	SET_FAKE(loses_blobs, 0);
+	assert_int_equal(check(), 1);
+	PAIR_RUN_UNTIL(status().n_checks == 2);
+	assert_int_equal(status().n_findings, 0);
+	assert_int_equal(fake_n_blobs(pair.fake, ABI_BLOB_POLICY), 3);
+	assert_int_equal(fake_n_blobs(pair.fake, ABI_BLOB_BLOCK), 1);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_REPAIRED], 1);
+	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_CLEARED], 1);
+}
+
+static void policy_that_was_refused_is_drift(void **state)
+{
+	(void)state;
+	start(false);
+	put_and_hear(ABI_BLOB_POLICY, "good", 5);
+	SET_FAKE(blob_err, EPROTO);
+	put_and_hear(ABI_BLOB_POLICY, "bad", 6);
+	assert_int_equal(check(), PAIR_N_WORKERS);
+}
+
+static void policy_under_way_is_no_drift(void **state)
+{
+	(void)state;
+	start(false);
+	PAIR_RUN_UNTIL(pair.seen.n_without_blob == ABI_N_BLOBS);
+	SET_FAKE(keeps_blobs, 1);
+	put_blob(ABI_BLOB_POLICY, "under way", 5);
+	assert_int_equal(check(), 0);
+	assert_int_equal(status().n_uncertain, PAIR_N_WORKERS);
+	SET_FAKE(keeps_blobs, 0);
+	PAIR_RUN_UNTIL(pair.seen.n_blobs == 1);
+	assert_int_equal(check(), 0);
+	assert_int_equal(status().n_uncertain, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +393,10 @@ int main(void)
 		PAIR_CASE(a_dataplane_that_goes_ends_the_check_and_the_next_is_checked_anew),
 		PAIR_CASE(answers_that_make_no_sense_change_nothing),
 		PAIR_CASE(no_command_but_those_of_tables_is_pushed),
+		PAIR_CASE(worker_with_another_policy_or_drop_list_is_found),
+		PAIR_CASE(policy_that_was_lost_is_sent_again),
+		PAIR_CASE(policy_that_was_refused_is_drift),
+		PAIR_CASE(policy_under_way_is_no_drift),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
