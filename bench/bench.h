@@ -40,6 +40,7 @@ struct bench_options {
 	unsigned int burst;   /* of aead; path has bursts of BENCH_BURST */
 	enum aead_backend backend;
 	bool json;
+	bool policy; /* path: what enforcement adds */
 	bool size_wanted[BENCH_N_SIZES];
 };
 
@@ -90,6 +91,7 @@ int bench_result_add_station(struct bench_result *result, const char *name, unsi
 /* Subcommands. Return 0, or 1 when something failed and was said on stderr. */
 int bench_aead(const struct bench_options *options);
 int bench_path(const struct bench_options *options);
+int bench_path_policy(const struct bench_options *options); /* path --policy */
 int bench_hub(const struct bench_options *options);
 int bench_heavy(const struct bench_options *options);
 int bench_scale(const struct bench_options *options);

@@ -53,7 +53,7 @@ static bool time_dropped(struct bench_world *world, bool counts)
 	uint64_t cycles;
 
 	bend(world, true);
-	cycles = bench_world_time(world, BENCH_HUB, &n_left);
+	cycles = bench_world_time(world, &bench_ways[BENCH_HUB], &n_left);
 	bend(world, false);
 	if (counts)
 		bench_samples_add(&samples[WHAT_DROPPED], cycles);
@@ -90,7 +90,7 @@ static bool measure_one(struct bench_world *world, enum what what, bool counts)
 		return time_dropped(world, counts);
 	if (what == WHAT_COUNTED)
 		return time_counted(world, counts);
-	cycles = bench_world_time(world, BENCH_HUB, &n_left);
+	cycles = bench_world_time(world, &bench_ways[BENCH_HUB], &n_left);
 	if (counts)
 		bench_samples_add(&samples[WHAT_PASSES], cycles);
 	return bench_world_right(world, BENCH_HUB, n_left);

@@ -96,7 +96,7 @@ static bool measure_one(struct bench_world *world, struct bench_result *result, 
 	if (what == WHAT_REFERENCE || what == WHAT_AEAD)
 		return measure_cipher(world, result, what == WHAT_REFERENCE, counts);
 	if (what == WHAT_WAY) {
-		cycles = bench_world_time(world, result->direction, &n_left);
+		cycles = bench_world_time(world, way, &n_left);
 		if (counts)
 			bench_samples_add(&result->cycles, cycles);
 		return bench_world_right(world, result->direction, n_left);
@@ -171,6 +171,8 @@ out:
 
 int bench_path(const struct bench_options *options)
 {
+	if (options->policy)
+		return bench_path_policy(options);
 	return run_ways(
 		options, BENCH_N_DIRECTIONS,
 		"weir-bench path: one packet's way through a worker's stations, IPv4 in IPv4");

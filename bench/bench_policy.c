@@ -348,7 +348,11 @@ static int report_table(const struct bench_options *options)
 	for (size_t i = 0; i < N_LINES; i++) {
 		struct bench_summary s = bench_samples_summary(&lines[i].cycles, N_PACKETS);
 
-		printf("%32s  %8.1f %8.1f %6.0f\n", lines[i].what, s.median, s.min, lines[i].bound);
+		printf("%32s  %8.1f %8.1f", lines[i].what, s.median, s.min);
+		if (lines[i].bound > 0)
+			printf(" %6.0f %s", lines[i].bound,
+			       s.min <= lines[i].bound ? "met" : "missed");
+		printf("\n");
 	}
 	printf("\n%32s  %8s %8s %10s\n", "building and checking, ms", "median", "min", "bytes");
 	for (unsigned int i = 0; i < N_WORLDS; i++) {

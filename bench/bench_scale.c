@@ -67,7 +67,7 @@ static bool measure_pass(struct bench_world *world, const struct bench_size *siz
 	unsigned int n_left;
 
 	bench_world_prepare(world, size, direction);
-	*cycles = bench_world_time(world, direction, &n_left);
+	*cycles = bench_world_time(world, &bench_ways[direction], &n_left);
 	return bench_world_right(world, direction, n_left);
 }
 

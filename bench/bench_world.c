@@ -6,6 +6,7 @@
 #include "bench_eal.h"
 #include "bench_open.h"
 #include "bench_wire.h"
+#include "path_inner.h"
 #include "path_sum.h"
 #include "wg_message.h"
 
@@ -293,24 +294,40 @@ void bench_world_destroy(struct bench_world *world, bool is_other)
 
 #define CLIENT_PORT  40000U
 #define SERVICE_PORT 2000U
+#define TCP_OFFSET   12U /* of the header's length, and of its flags */
+#define TCP_FLAGS    13U
 
-/* Behind the IP header: the ports of a UDP packet, and anything. */
+static void pick_next(struct bench_world *world, struct bench_packet *packet)
+{
+	packet->from = world->next_peer;
+	world->next_peer = (world->next_peer + world->peer_step) % world->n_peers;
+	packet->to = world->next_peer;
+	packet->proto = POLICY_PROTO_UDP;
+	packet->sport = CLIENT_PORT;
+	packet->dport = SERVICE_PORT;
+}
+
+/* Behind the ports and flags: anything. */
 static uint8_t payload_byte(uint32_t packet, uint32_t at)
 {
-	static const uint8_t ports[] = {CLIENT_PORT >> 8, CLIENT_PORT & 0xff, SERVICE_PORT >> 8,
-	                                SERVICE_PORT & 0xff};
-
-	if (at < BENCH_WIRE_IP4_LEN + sizeof(ports))
-		return ports[at - BENCH_WIRE_IP4_LEN];
 	return (uint8_t)(packet * 7 + at);
 }
 
 static void write_inner(const struct bench_packet *packet, uint8_t *ip, uint32_t i)
 {
+	uint8_t *upper = ip + BENCH_WIRE_IP4_LEN;
+
 	bench_wire_ip4(ip, packet->len, BENCH_WIRE_TUNNEL + packet->from,
 	               BENCH_WIRE_TUNNEL + packet->to);
 	for (uint32_t at = BENCH_WIRE_IP4_LEN; at < packet->len; at++)
 		ip[at] = payload_byte(i, at);
+	base_store_be16(upper, packet->sport);
+	base_store_be16(upper + 2, packet->dport);
+	if (packet->proto == POLICY_PROTO_TCP) {
+		path_inner_patch_v4(ip, 8, BENCH_WIRE_TTL << 8 | POLICY_PROTO_TCP);
+		upper[TCP_OFFSET] = 5 << 4;
+		upper[TCP_FLAGS] = packet->tcp_flags;
+	}
 }
 
 /* The worker knows the packets' flows, and both ends of each have been heard. */
@@ -406,16 +423,18 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
 		struct bench_packet *packet = &world->packet[i];
 
-		packet->from = world->next_peer;
-		world->next_peer = (world->next_peer + world->peer_step) % world->n_peers;
-		packet->to = world->next_peer;
+		if (world->pick != NULL)
+			world->pick(world, i, packet);
+		else
+			pick_next(world, packet);
 		packet->len = bench_size_len(size, i);
 		if (direction == BENCH_SEAL)
 			prepare_seal(world, i);
 		else
 			prepare_open(world, i);
 	}
-	know_flows(world, direction == BENCH_SEAL);
+	if (world->pick == NULL)
+		know_flows(world, direction == BENCH_SEAL);
 	if (direction != BENCH_SEAL) {
 		for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST)
 			aead_seal(world->aead, &world->ops[i], BENCH_BURST);
@@ -427,14 +446,15 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 static bool inner_right(const struct bench_packet *packet, uint32_t i, const uint8_t *inner,
                         uint32_t ttl)
 {
+	uint8_t sent[BENCH_LEN_MAX];
+
 	if (base_load_be16(inner + 2) != packet->len || inner[8] != ttl
 	    || path_sum_fold(path_sum_add(0, inner, BENCH_WIRE_IP4_LEN)) != 0xffff)
 		return false;
-	for (uint32_t at = BENCH_WIRE_IP4_LEN; at < packet->len; at++) {
-		if (inner[at] != payload_byte(i, at))
-			return false;
-	}
-	return true;
+	write_inner(packet, sent, i);
+	return memcmp(inner + BENCH_WIRE_IP4_LEN, sent + BENCH_WIRE_IP4_LEN,
+	              packet->len - BENCH_WIRE_IP4_LEN)
+	       == 0;
 }
 
 /* Opened, and one hop nearer to its destination. */
@@ -485,10 +505,9 @@ void bench_world_burst(struct bench_world *world, unsigned int first)
 	world->st.now_ns += BASE_NS_PER_US;
 }
 
-uint64_t bench_world_time(struct bench_world *world, enum bench_direction direction,
+uint64_t bench_world_time(struct bench_world *world, const struct bench_way *way,
                           unsigned int *n_left)
 {
-	const struct bench_way *way = &bench_ways[direction];
 	uint64_t start = bench_tsc();
 
 	*n_left = 0;

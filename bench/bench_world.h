@@ -21,8 +21,16 @@ struct bench_packet {
 	struct rte_mbuf *mbuf;
 	uint32_t from;
 	uint32_t to;
-	uint32_t len; /* inner, without padding */
+	uint32_t len;   /* inner, without padding */
+	uint16_t sport; /* of TCP or UDP */
+	uint16_t dport;
+	uint8_t proto;
+	uint8_t tcp_flags;
 };
+
+struct bench_world;
+/* Say between which peers packet number i goes, and of which flow it is: all but mbuf and len. */
+typedef void bench_pick_fn(struct bench_world *world, uint32_t i, struct bench_packet *packet);
 
 struct bench_world {
 	struct state st;
@@ -35,6 +43,9 @@ struct bench_world {
 	unsigned int n_peers;
 	unsigned int next_peer;
 	unsigned int peer_step; /* to the next packet's peer: all in turn, neighbours far apart */
+	/* NULL: peers in turn, each to the next, UDP of flows that the worker knows. Else it knows only what
+	 * the caller has seen to. */
+	bench_pick_fn *pick;
 	struct bench_packet packet[BENCH_PACKETS];
 	struct aead_op ops[BENCH_PACKETS];
 	struct aead_op out_ops[BENCH_PACKETS]; /* BENCH_HUB: the same bytes, to their receivers */
@@ -64,7 +75,7 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 /* The burst that begins with packet number first. */
 void bench_world_burst(struct bench_world *world, unsigned int first);
 /* All bursts through all stations, in TSC cycles; *n_left gets the packets that came through. */
-uint64_t bench_world_time(struct bench_world *world, enum bench_direction direction,
+uint64_t bench_world_time(struct bench_world *world, const struct bench_way *way,
                           unsigned int *n_left);
 /* All came through, as they should. */
 bool bench_world_right(struct bench_world *world, enum bench_direction direction,

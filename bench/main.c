@@ -43,6 +43,8 @@ static const char usage[] =
 	"  --limited N        peers with limits that never bind (default 0); path and hub\n"
 	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto);\n"
 	"                     aead, path, hub, heavy, scale and overload\n"
+	"  --policy           what enforcement adds to the way from peer to peer, 64 bytes; path only, with\n"
+	"                     64 peers at least\n"
 	"  --json             one JSON object on stdout instead of the table\n"
 	"  --help             this text\n"
 	"\n"
@@ -215,6 +217,10 @@ static int parse_options(const struct subcommand *subcommand, int argc, char **a
 		snprintf(name, sizeof(name), "%.*s", (int)len, argv[i]);
 		if (strcmp(argv[i], "--json") == 0) {
 			options->json = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--policy") == 0 && subcommand->run == bench_path) {
+			options->policy = true;
 			continue;
 		}
 		option = find_option(name);

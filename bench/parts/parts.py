@@ -90,6 +90,15 @@ def subcommand_steps(name, quick, full, *arguments):
     return steps
 
 
+def policy_steps(context):
+    context.need_option("--policy")
+    rounds = context.pick("121", "301")
+    return [Step("by itself", context.weir_bench("policy", "--rounds", rounds), context.pick(6, 15)),
+            *(Step(f"on the path, {peers} peers",
+                   context.weir_bench("path", "--policy", "--peers", str(peers), "--rounds", rounds),
+                   context.pick(8, 20), {"peers": peers}) for peers in (256, 10000))]
+
+
 def need_two_cpus():
     if len(os.sched_getaffinity(0)) < 2:
         raise NotRun("needs two CPUs")
@@ -135,7 +144,7 @@ STEPS = {
     "path": path_steps,
     "hub": subcommand_steps("hub", (2, []), (15, ["--rounds", "1001"])),
     "peers": peers_steps,
-    "policy": subcommand_steps("policy", (6, []), (15, ["--rounds", "301"])),
+    "policy": policy_steps,
     "block": subcommand_steps("block", (15, ["--rounds", "100"]), (30, ["--rounds", "301"])),
     "scale": subcommand_steps("scale", (10, []), (30, [])),
     "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),

@@ -22,7 +22,7 @@ WORDS = {
     "overload": "More is offered than a worker can carry. What arrives then should be what arrives at the peak.",
     "heavy": "One peer sends more than its owner's core can seal or open; idle workers run the cipher for it.",
     "policy": "The look-up of known flows in bursts, decisions about new ones and the compiling of grants, without the stations "
-              "around them.",
+              "around them; then what the way from peer to peer costs more with them than without, in the same rounds.",
     "block": "Sources are looked up in drop lists of up to a million prefixes, by bursts of 32 and without the station around it. "
              "Cold: after other memory was walked through all caches.",
     "peers": "The path with packets of more and more peers, taken in turn.",

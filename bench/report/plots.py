@@ -263,7 +263,7 @@ def hub(part):
 
 
 def policy(part):
-    found = output(part)
+    found = figures.policy_alone(part)
     if found is None:
         return []
     rows = [row for row in found["results"] if "cycles_min" in row]

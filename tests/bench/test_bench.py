@@ -235,6 +235,47 @@ try:
           heavy_problem() if os.cpu_count() > 1 else None)
 except (RuntimeError, ValueError, KeyError) as error:
     check("heavy: runs", repr(error))
+
+ENFORCED = [("known flow, of 1,000", 30), ("known flow, of 1,000,000", 80), ("known flow, of 1,000, policy swapped", None),
+            ("new flow, of 1,000 pairs", 150), ("new flow, any pair", 150)]
+
+
+def is_verdict(row, figure):
+    """met says whether the figure is within its bound; beside it, rounding may say otherwise."""
+    return row["met"] == (row[figure] <= row["bound"]) or abs(row[figure] - row["bound"]) < 0.02
+
+
+def enforcement_problem():
+    """That nothing is lost, that what is refused is, and that the refused come at their rate: else there is no
+    result. What it costs is in bench/README.md, beside its bounds."""
+    done_run = run("path", "--policy", "--rounds", "100", "--json")
+    if done_run.returncode != 0:
+        return f"exit {done_run.returncode}: {done_run.stderr}"
+    found = json.loads(done_run.stdout)
+    if [(r["what"], r.get("bound")) for r in found["results"]] != ENFORCED:
+        return f"results are {found['results']}"
+    for r in found["results"]:
+        if r["rounds"] != 100 or not 50 < r["without_min"] < 1e5 or not 50 < r["with_min"] < 1e5 \
+                or abs(r["with_min"] - r["without_min"] - r["cycles_min"]) > 0.02 \
+                or ("bound" in r and not is_verdict(r, "cycles_min")):
+            return f"figures wrong in {r}"
+    drops = found["drops"]
+    if not 98000 < drops["a_second"] < 101000 or not is_verdict(drops, "slower_percent_min"):
+        return f"drops are {drops}"
+    return None if found["swaps"] > 1000 and found["swaps_lost"] == 0 else f"swaps: {found['swaps']}"
+
+
+try:
+    check("path --policy: every packet passes or is refused as it should", enforcement_problem())
+except (RuntimeError, ValueError, KeyError) as error:
+    check("path --policy: runs", repr(error))
+table = run("path", "--policy", "--rounds", "100")
+check("path --policy: table names machine, runs, bounds and what it does not show",
+      None if table.returncode == 0
+      and all(word in table.stdout for word in ("machine", "runs", "bound", "not shown"))
+      else table)
+check("path --policy: too few peers are refused", refusal_problem(["path", "--policy", "--peers", "63"], 1, "64"))
+check("hub --policy is refused", refusal_problem(["hub", "--policy"], 2, '"--policy"'))
 check("machine: rounds are refused",
       refusal_problem(["machine", "--rounds", "100"], 2, "--rounds", "handshake"))
 check("missing subcommand is refused", refusal_problem([], 2, *SUBCOMMANDS))

@@ -1,0 +1,518 @@
+/* weir-bench path --policy: what enforcement adds to a packet's way from peer to peer. The same frames go
+ * through the worker's stations with path/policy.c in its place, and with a stand-in that lets everything
+ * pass and leaves the receiver to out_route, which looks it up as policy does; the difference of the two,
+ * in turn in the same rounds, is the figure. 10,000 grants from group to group, 1,000 groups, TCP packets
+ * of 64 bytes. */
+#include "bench_machine.h"
+#include "bench_report.h"
+#include "bench_rules.h"
+#include "bench_wire.h"
+#include "bench_world.h"
+#include "path_inner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#define N_PAIRS     1000U
+#define N_WARM_UP   16U /* passes before those that are timed: so what fits a cache is in it */
+#define HALF_OPEN_S 30U
+#define SPORT       20000U
+#define FLOWS_MIN   65536U
+#define PEERS_MIN   64U     /* fewer are in too few of the groups */
+#define DROPS       100000U /* a second */
+#define DROPS_BOUND 2.0     /* per cent */
+#define DROP_PASSES 16U     /* of a sample: about fifty refused packets */
+#define DROPS_MAX   64U     /* in a pass, when something interrupted those before */
+
+enum what {
+	STANDING = 0,
+	SWAPPED = 1, /* the policy before each pass */
+	NEW = 2,
+	NEW_PAIRS = 3,
+};
+
+static struct scene {
+	const char *name;
+	enum what what;
+	uint32_t n_flows;
+	double bound; /* cycles; 0 = none */
+	struct policy_flow *flows;
+	size_t flows_len;
+	struct policy_flow_clock clock;
+	struct bench_samples cycles[2]; /* [with policy] */
+} scenes[] = {
+	{.name = "known flow, of 1,000", .what = STANDING, .n_flows = 1000, .bound = 30},
+	{.name = "known flow, of 1,000,000", .what = STANDING, .n_flows = 1000000, .bound = 80},
+	{.name = "known flow, of 1,000, policy swapped", .what = SWAPPED, .n_flows = 1000},
+	{.name = "new flow, of 1,000 pairs", .what = NEW, .bound = 150},
+	{.name = "new flow, any pair", .what = NEW_PAIRS, .bound = 150},
+};
+#define N_SCENES BASE_ARRAY_LEN(scenes)
+
+static struct bench_rules rules[2]; /* the same but for the generation */
+static struct bench_rules_pair pairs[N_PAIRS];
+static struct bench_way ways[2]; /* [with policy] */
+static struct scene *scene;      /* under way */
+static uint32_t next_sport;      /* of new flows */
+static unsigned int n_denied;    /* of a pass, spread over it */
+static uint64_t n_swaps;
+
+/* Refused packets are offered at a rate, by the time that the passes they are in take. */
+static struct {
+	struct bench_samples cycles[2]; /* of DROP_PASSES passes; [with refused packets] */
+	uint64_t clock;
+	uint64_t n;
+	double tsc_hz;
+} drops;
+
+/* ---- packets ------------------------------------------------------------------------------------- */
+
+static void set_pair(struct bench_packet *packet, const struct bench_rules_pair *pair)
+{
+	packet->from = pair->from;
+	packet->to = pair->to;
+	packet->dport = pair->port;
+	packet->proto = POLICY_PROTO_TCP;
+}
+
+static void set_known(struct bench_packet *packet, uint32_t number)
+{
+	set_pair(packet, &pairs[number % N_PAIRS]);
+	packet->sport = (uint16_t)(SPORT + number / N_PAIRS);
+	packet->tcp_flags = POLICY_TCP_ACK;
+}
+
+static void set_new(struct bench_packet *packet, const struct bench_rules_pair *pair)
+{
+	set_pair(packet, pair);
+	packet->sport = (uint16_t)(SPORT + next_sport++ % SPORT);
+	packet->tcp_flags = POLICY_TCP_SYN;
+}
+
+static bool is_denied(uint32_t i)
+{
+	return n_denied != 0 && i % (BENCH_PACKETS / n_denied) == 0
+	       && i / (BENCH_PACKETS / n_denied) < n_denied;
+}
+
+static void pick(struct bench_world *world, uint32_t i, struct bench_packet *packet)
+{
+	struct bench_rules_pair pair;
+
+	(void)world;
+	if (scene->what == NEW) {
+		set_new(packet, &pairs[bench_rules_random(N_PAIRS)]);
+	} else if (scene->what == NEW_PAIRS) {
+		pair = bench_rules_pick(&rules[0], false);
+		set_new(packet, &pair);
+	} else {
+		set_known(packet, bench_rules_random(scene->n_flows));
+	}
+	if (is_denied(i)) {
+		packet->dport = BENCH_RULES_PORT - 1;
+		packet->tcp_flags = POLICY_TCP_SYN;
+	}
+}
+
+/* ---- the stand-in -------------------------------------------------------------------------------- */
+
+/* To the hub or to a peer: what there is to know when nothing is forbidden. */
+static void pass_all(struct state *st, struct path_burst *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct path_pkt *p = &b->pkt[i];
+
+		p->to_hub = state_address_has(&st->addresses.tunnel, path_inner_version(p),
+		                              path_inner_destination(p));
+		p->peer = ABI_PEER_NONE;
+		p->note = 0;
+	}
+}
+
+static void make_ways(void)
+{
+	ways[0] = ways[1] = bench_ways[BENCH_HUB];
+	for (unsigned int i = 0; i < ways[0].n; i++) {
+		if (ways[0].station[i].run == policy)
+			ways[0].station[i].run = pass_all;
+	}
+}
+
+/* ---- a pass -------------------------------------------------------------------------------------- */
+
+static const struct bench_size *size_64(void)
+{
+	unsigned int i = 0;
+
+	while (bench_sizes[i].len != 64)
+		i++;
+	return &bench_sizes[i];
+}
+
+/* Let the scene's flows be the worker's. Those that it opened last time, half, have ended. */
+static void enter(struct bench_world *world, struct scene *next)
+{
+	scene = next;
+	if (scene->what == NEW || scene->what == NEW_PAIRS) {
+		scene->clock.now_s += HALF_OPEN_S;
+		(void)policy_flow_expire(scene->flows, scene->clock.now_s, UINT32_MAX);
+	}
+	world->st.flows = scene->flows;
+	world->st.clock = scene->clock;
+}
+
+static void swap_table(struct bench_world *world)
+{
+	world->st.policy = rules[world->st.policy == rules[0].table].table;
+	n_swaps++;
+}
+
+/* Packets that were refused have given back their buffers. */
+static bool refill(struct bench_world *world)
+{
+	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
+		if (!is_denied(i))
+			continue;
+		world->packet[i].mbuf = rte_pktmbuf_alloc(world->pool);
+		if (world->packet[i].mbuf == NULL)
+			return false;
+	}
+	return true;
+}
+
+static bool came_through(struct bench_world *world, unsigned int n_left)
+{
+	if (n_denied == 0)
+		return bench_world_right(world, BENCH_HUB, n_left);
+	punt(&world->st);
+	return n_left == BENCH_PACKETS - n_denied && refill(world);
+}
+
+static bool run_pass(struct bench_world *world, bool with, uint64_t *cycles)
+{
+	unsigned int n_left;
+
+	bench_world_prepare(world, size_64(), BENCH_HUB);
+	if (scene->what == SWAPPED && with)
+		swap_table(world);
+	*cycles = bench_world_time(world, &ways[with], &n_left);
+	return came_through(world, n_left);
+}
+
+static bool measure_scene(struct bench_world *world, struct scene *of, bool with, bool counts)
+{
+	uint64_t cycles;
+
+	enter(world, of);
+	for (unsigned int i = 0; i < N_WARM_UP + 1; i++) {
+		if (!run_pass(world, with, &cycles))
+			return false;
+	}
+	if (counts)
+		bench_samples_add(&of->cycles[with], cycles);
+	return true;
+}
+
+/* ---- drops --------------------------------------------------------------------------------------- */
+
+/* How many are to be refused in the next pass, so that they are DROPS a second of the time so far. */
+static unsigned int drops_due(void)
+{
+	double due = (double)drops.clock * DROPS / drops.tsc_hz - (double)drops.n;
+
+	if (due < 0)
+		return 0;
+	return due < DROPS_MAX ? (unsigned int)due : DROPS_MAX;
+}
+
+static bool run_drop_pass(struct bench_world *world, bool refuses, uint64_t *cycles)
+{
+	bool is_right;
+
+	n_denied = refuses ? drops_due() : 0;
+	is_right = run_pass(world, true, cycles);
+	if (refuses) {
+		drops.clock += *cycles;
+		drops.n += n_denied;
+	}
+	return is_right;
+}
+
+/* The same known flows, without and with packets among them that are refused; cycles for each
+ * BENCH_PACKETS that came through. */
+static bool measure_drops(struct bench_world *world, bool refuses)
+{
+	uint64_t cycles;
+	uint64_t all = 0;
+	uint64_t n_through = 0;
+	bool is_right = true;
+
+	enter(world, &scenes[0]);
+	for (unsigned int i = 0; i < N_WARM_UP + DROP_PASSES && is_right; i++) {
+		is_right = run_drop_pass(world, refuses, &cycles);
+		if (i < N_WARM_UP)
+			continue;
+		all += cycles;
+		n_through += BENCH_PACKETS - n_denied;
+	}
+	n_denied = 0;
+	if (is_right)
+		bench_samples_add(&drops.cycles[refuses], all * BENCH_PACKETS / n_through);
+	return is_right;
+}
+
+static bool measure(struct bench_world *world, const struct bench_options *options)
+{
+	for (unsigned int round = 0; round < BENCH_WARM_UP + options->rounds; round++) {
+		bool counts = round >= BENCH_WARM_UP;
+
+		for (unsigned int k = 0; k < 2; k++) {
+			bool with = (round + k) % 2 != 0;
+
+			for (size_t i = 0; i < N_SCENES; i++) {
+				if (!measure_scene(world, &scenes[i], with, counts))
+					return false;
+			}
+			if (counts && !measure_drops(world, with))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* ---- set-up -------------------------------------------------------------------------------------- */
+
+static int make_samples(unsigned int rounds)
+{
+	int err = 0;
+
+	for (unsigned int with = 0; with < 2; with++) {
+		err = err != 0 ? err : bench_samples_init(&drops.cycles[with], rounds);
+		for (size_t i = 0; i < N_SCENES; i++)
+			err = err != 0 ? err : bench_samples_init(&scenes[i].cycles[with], rounds);
+	}
+	return err;
+}
+
+/* The flow of a packet stands: judged, and answered. */
+static bool establish(struct bench_world *world, const struct bench_packet *packet)
+{
+	struct policy_packet three[3];
+	struct policy_flow_result results[3];
+
+	three[0] = bench_rules_packet(&rules[0], packet->from, packet->to, packet->sport,
+	                              packet->dport);
+	three[1] = bench_rules_reply(&three[0]);
+	three[2] = three[0];
+	three[0].tcp_flags = POLICY_TCP_SYN;
+	three[1].tcp_flags = POLICY_TCP_SYN | POLICY_TCP_ACK;
+	policy_flow_judge(world->st.flows, world->st.policy, world->st.clock, three, results, 3);
+	return results[0].verdict == POLICY_FLOW_PASS && results[1].verdict == POLICY_FLOW_PASS
+	       && results[2].verdict == POLICY_FLOW_PASS;
+}
+
+/* A table of its own with the scene's flows, all of them standing. */
+static int make_flows(struct bench_world *world, struct scene *of)
+{
+	struct policy_flow *flows = world->st.flows;
+	size_t flows_len = world->st.flows_len;
+	int err = state_flow_create(&world->st, of->n_flows > FLOWS_MIN ? of->n_flows : FLOWS_MIN,
+	                            false);
+
+	if (err != 0)
+		return err;
+	for (uint32_t i = 0; i < of->n_flows && err == 0; i++) {
+		struct bench_packet packet;
+
+		set_known(&packet, i);
+		if (!establish(world, &packet))
+			err = -EINVAL;
+	}
+	of->flows = world->st.flows;
+	of->flows_len = world->st.flows_len;
+	of->clock = world->st.clock;
+	world->st.flows = flows;
+	world->st.flows_len = flows_len;
+	return err;
+}
+
+static int init(struct bench_world *world, const struct bench_options *options)
+{
+	int err;
+
+	make_ways();
+	err = make_samples(options->rounds);
+	for (unsigned int i = 0; i < 2 && err == 0; i++)
+		err = bench_rules_init(&rules[i], BENCH_RULES_GROUP_TO_GROUP, world->n_peers,
+		                       BENCH_WIRE_TUNNEL);
+	if (err == 0)
+		err = bench_rules_build(&rules[0], 2);
+	/* the same grants and groups, so that the flows of one table stand under the other */
+	rules[1].source = rules[0].source;
+	if (err == 0)
+		err = bench_rules_build(&rules[1], 3);
+	if (err != 0)
+		return err;
+	world->st.policy = rules[0].table;
+	world->pick = pick;
+	for (unsigned int i = 0; i < N_PAIRS; i++)
+		pairs[i] = bench_rules_pick(&rules[0], false);
+	for (size_t i = 0; i < N_SCENES && err == 0; i++)
+		err = make_flows(world, &scenes[i]);
+	return err;
+}
+
+static void fini(struct bench_world *world)
+{
+	for (unsigned int with = 0; with < 2; with++) {
+		bench_samples_fini(&drops.cycles[with]);
+		bench_rules_fini(&rules[with]);
+		for (size_t i = 0; i < N_SCENES; i++)
+			bench_samples_fini(&scenes[i].cycles[with]);
+	}
+	for (size_t i = 0; i < N_SCENES; i++) {
+		if (scenes[i].flows != NULL)
+			(void)munmap(scenes[i].flows, scenes[i].flows_len);
+	}
+	world->st.policy = NULL;
+	world->st.flows = NULL;
+}
+
+/* ---- report -------------------------------------------------------------------------------------- */
+
+static struct bench_summary summary(struct bench_samples *samples)
+{
+	return bench_samples_summary(samples, BENCH_PACKETS);
+}
+
+static json_t *rounded(double value)
+{
+	return json_real((double)(int64_t)(value * 100 + (value < 0 ? -0.5 : 0.5)) / 100);
+}
+
+static json_t *scene_json(struct scene *s)
+{
+	struct bench_summary with = summary(&s->cycles[1]);
+	struct bench_summary without = summary(&s->cycles[0]);
+	json_t *object = json_object();
+
+	json_object_set_new(object, "what", json_string(s->name));
+	json_object_set_new(object, "rounds", json_integer(with.n));
+	json_object_set_new(object, "cycles_min", rounded(with.min - without.min));
+	json_object_set_new(object, "cycles_median", rounded(with.median - without.median));
+	json_object_set_new(object, "with_min", rounded(with.min));
+	json_object_set_new(object, "without_min", rounded(without.min));
+	if (s->bound > 0) {
+		json_object_set_new(object, "bound", json_real(s->bound));
+		json_object_set_new(object, "met",
+		                    json_boolean(with.min - without.min <= s->bound));
+	}
+	return object;
+}
+
+/* By how many per cent packets take longer for those that are refused; of the minima, of the medians. */
+static void slower(double *of_min, double *of_median)
+{
+	struct bench_summary with = summary(&drops.cycles[1]);
+	struct bench_summary without = summary(&drops.cycles[0]);
+
+	*of_min = (with.min / without.min - 1) * 100;
+	*of_median = (with.median / without.median - 1) * 100;
+}
+
+static double offered(void)
+{
+	return (double)drops.n * drops.tsc_hz / (double)drops.clock;
+}
+
+static int report_json(void)
+{
+	json_t *root = json_object();
+	json_t *list = json_array();
+	json_t *object = json_object();
+	double of_min, of_median;
+
+	for (size_t i = 0; i < N_SCENES; i++)
+		json_array_append_new(list, scene_json(&scenes[i]));
+	slower(&of_min, &of_median);
+	json_object_set_new(object, "a_second", json_integer((json_int_t)(offered() + 0.5)));
+	json_object_set_new(object, "slower_percent_min", rounded(of_min));
+	json_object_set_new(object, "slower_percent_median", rounded(of_median));
+	json_object_set_new(object, "bound", json_real(DROPS_BOUND));
+	json_object_set_new(object, "met", json_boolean(of_min <= DROPS_BOUND));
+	json_object_set_new(root, "results", list);
+	json_object_set_new(root, "drops", object);
+	json_object_set_new(root, "swaps", json_integer((json_int_t)n_swaps));
+	json_object_set_new(root, "swaps_lost", json_integer(0)); /* else there is no report */
+	return bench_report_json(root);
+}
+
+static const char *verdict(double value, double bound)
+{
+	return value <= bound ? "met" : "missed";
+}
+
+static int report_table(const struct bench_options *options)
+{
+	struct bench_machine machine;
+	double of_min, of_median;
+
+	bench_machine_read(&machine);
+	printf("weir-bench path --policy: from peer to peer, 64 bytes, %u peers; 10,000 grants, 1,000 groups\n",
+	       options->peers);
+	printf("machine    %s, TSC %.2f GHz, core clock now %.2f x TSC, one core\n", machine.cpu,
+	       machine.tsc_ghz, machine.clock_ratio);
+	printf("runs       %u rounds of %u packets in bursts of %u\n\n", options->rounds,
+	       BENCH_PACKETS, BENCH_BURST);
+	printf("%38s  %8s %8s %8s %8s %6s\n", "TSC cycles a packet, min", "with", "without",
+	       "added", "(median)", "bound");
+	for (size_t i = 0; i < N_SCENES; i++) {
+		struct bench_summary with = summary(&scenes[i].cycles[1]);
+		struct bench_summary without = summary(&scenes[i].cycles[0]);
+
+		printf("%38s  %8.1f %8.1f %8.1f %8.1f", scenes[i].name, with.min, without.min,
+		       with.min - without.min, with.median - without.median);
+		if (scenes[i].bound > 0)
+			printf(" %6.0f %s", scenes[i].bound,
+			       verdict(with.min - without.min, scenes[i].bound));
+		printf("\n");
+	}
+	slower(&of_min, &of_median);
+	printf("\n%.0f refused a second make the others %.2f %% slower (median %.2f %%, bound %.0f %%: %s)\n",
+	       offered(), of_min, of_median, DROPS_BOUND, verdict(of_min, DROPS_BOUND));
+	printf("the policy was swapped %llu times under packets of known flows, and none was lost\n",
+	       (unsigned long long)n_swaps);
+	printf("not shown  other workers (what one expects for another), packets between hub and peers, "
+	       "IPv6\n");
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int bench_path_policy(const struct bench_options *options)
+{
+	struct bench_world *world;
+	struct bench_machine machine;
+	int ret = 1;
+	int err;
+
+	if (options->peers < PEERS_MIN) {
+		fprintf(stderr, "weir-bench: --policy wants %u --peers at least\n", PEERS_MIN);
+		return 1;
+	}
+	world = bench_world_create(options, options->peers, options->routes, NULL);
+	if (world == NULL)
+		return 1;
+	bench_machine_read(&machine);
+	drops.tsc_hz = machine.tsc_ghz * 1e9;
+	err = init(world, options);
+	if (err != 0)
+		fprintf(stderr, "weir-bench: cannot begin: %s\n", strerror(-err));
+	else if (!measure(world, options))
+		fprintf(stderr, "weir-bench: %s: a packet did not come through as it should\n",
+		        scene->name);
+	else
+		ret = options->json ? report_json() : report_table(options);
+	fini(world);
+	bench_world_destroy(world, false);
+	return ret;
+}
