@@ -30,7 +30,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PASS      2048U /* packets */
+#define NUMBER    (BENCH_WIRE_IP4_LEN + BENCH_WIRE_UDP_LEN) /* of a packet, in it */
+#define PASS      2048U                                     /* packets */
 #define RING_LEN  4096U
 #define N_MBUFS   2559U
 #define EAL_MB    32U
@@ -287,7 +288,7 @@ static int start_helper(struct heavy *heavy)
 
 /* ---- packets --------------------------------------------------------------------------------------- */
 
-/* Inner packet i; its number lies behind its header. */
+/* Inner packet i; its number lies behind its headers. */
 static void write_inner(uint8_t *inner, uint32_t i, uint32_t len, enum way way)
 {
 	uint32_t source = way == WAY_SEAL ? 0 : HEAVY;
@@ -295,7 +296,8 @@ static void write_inner(uint8_t *inner, uint32_t i, uint32_t len, enum way way)
 
 	memset(inner, (int)i, bench_wire_padded(len));
 	bench_wire_ip4(inner, len, BENCH_WIRE_TUNNEL + source, BENCH_WIRE_TUNNEL + destination);
-	base_store_le32(inner + BENCH_WIRE_IP4_LEN, i);
+	bench_wire_ports(inner);
+	base_store_le32(inner + NUMBER, i);
 }
 
 static void set_len(struct rte_mbuf *mbuf, uint32_t len)
@@ -370,7 +372,7 @@ static bool is_sealed_right(struct heavy *heavy, struct hub *hub, struct rte_mbu
 	    || mbuf->data_len != BENCH_WIRE_INNER + op.len + AEAD_TAG_LEN)
 		return false;
 	aead_open(heavy->aead, &op, 1);
-	return op.verdict == AEAD_OK && base_load_le32(op.data + BENCH_WIRE_IP4_LEN) == i;
+	return op.verdict == AEAD_OK && base_load_le32(op.data + NUMBER) == i;
 }
 
 /* Everything came out, in order, and is what it should be. Takes it out of the ring. */
@@ -387,8 +389,7 @@ static bool take_packets(struct heavy *heavy, struct hub *hub, const struct resu
 			if (!is_sealed_right(heavy, hub, mbuf, i, len))
 				return false;
 		} else if (mbuf->data_len != len
-		           || base_load_le32(rte_pktmbuf_mtod(mbuf, uint8_t *) + BENCH_WIRE_IP4_LEN)
-		                      != i) {
+		           || base_load_le32(rte_pktmbuf_mtod(mbuf, uint8_t *) + NUMBER) != i) {
 			return false;
 		}
 	}

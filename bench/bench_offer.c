@@ -287,6 +287,7 @@ static void make_data(struct bench_offer *offer, struct rte_mbuf *mbuf, uint32_t
 	base_store_le64(message + WG_DATA_COUNTER, offer->counters[from]);
 	bench_wire_ip4(frame + BENCH_WIRE_INNER, len, BENCH_WIRE_TUNNEL + from,
 	               BENCH_WIRE_TUNNEL + to);
+	bench_wire_ports(frame + BENCH_WIRE_INNER);
 	*op = (struct aead_op){.data = frame + BENCH_WIRE_INNER,
 	                       .key = offer->sessions[from].receive_key,
 	                       .counter = offer->counters[from],

@@ -22,6 +22,12 @@ void bench_wire_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destina
 	base_store_be16(ip + 10, (uint16_t)~path_sum_fold(path_sum_add(0, ip, BENCH_WIRE_IP4_LEN)));
 }
 
+void bench_wire_ports(uint8_t *ip)
+{
+	base_store_be16(ip + BENCH_WIRE_IP4_LEN, 40000);
+	base_store_be16(ip + BENCH_WIRE_IP4_LEN + 2, 2000);
+}
+
 uint32_t bench_wire_padded(uint32_t len)
 {
 	uint32_t up = (len + 15U) & ~15U;

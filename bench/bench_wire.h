@@ -28,6 +28,10 @@ struct base_ip bench_wire_ip(uint32_t address);
 /* An IPv4 header for UDP, len bytes with what follows it. */
 void bench_wire_ip4(uint8_t *ip, uint32_t len, uint32_t source, uint32_t destination);
 
+/* The ports behind it, always the same: a flow for each two addresses, which the worker knows after its first
+ * packet. The sender's is one that also the hub may open from. */
+void bench_wire_ports(uint8_t *ip);
+
 /* WireGuard pads to 16 bytes, but not beyond the tunnel's MTU (whitepaper 5.4.6). */
 uint32_t bench_wire_padded(uint32_t len);
 
