@@ -53,14 +53,11 @@ static struct world {
 	struct bench_rules rules;
 	struct bench_samples build_ns;
 } worlds[N_WORLDS] = {
-	[WORLD_GROUPS] =
-		{"1,000 groups, 10,000 peers", BENCH_RULES_GROUP_TO_GROUP, 10000, {{0}}, {0}},
-	[WORLD_MANY_PEERS] = {"1,000 groups, 100,000 peers",
-                              BENCH_RULES_GROUP_TO_GROUP,
-                              N_PEERS_MAX,
-                              {{0}},
-                              {0}},
-	[WORLD_ONE_PAIR] = {"all grants for one pair", BENCH_RULES_ONE_PAIR, 2, {{0}}, {0}},
+	[WORLD_GROUPS] = {.name = "1,000 groups, 10,000 peers", .n_peers = 10000},
+	[WORLD_MANY_PEERS] = {.name = "1,000 groups, 100,000 peers", .n_peers = N_PEERS_MAX},
+	[WORLD_ONE_PAIR] = {.name = "all grants for one pair",
+                            .kind = BENCH_RULES_ONE_PAIR,
+                            .n_peers = 2},
 };
 
 static struct policy_packet packets[N_PACKETS];
