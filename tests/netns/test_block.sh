@@ -43,7 +43,10 @@ check "the kernel saw office's browser" eval '[ "$(kernel_saw)" -gt 0 ]'
 check "nothing was dropped by a list" eval 'counter_is drop_block_all 0 && counter_is drop_block_wireguard 0'
 
 # ---- scope wireguard
-warned() { lab_cli block add $office --scope wireguard --reason "too loud" 2>&1 | grep -q 'warning: peer "office" was last seen at 198.51.100.2:'; }
+warned() {
+	lab_cli block add $office --scope wireguard --reason "too loud" >"$net_dir/warned" 2>&1
+	grep 'warning: peer "office" was last seen at 198.51.100.2:' "$net_dir/warned" || { cat "$net_dir/warned"; return 1; }
+}
 check "who lists a peer's endpoint is told which peer" warned
 require "the list is in force" net_wait 3 in_force
 check "a session that stands is cut" no_echo office 10.77.0.1
