@@ -84,8 +84,8 @@ static const char *const steps[] = {
 	" tx_seen INTEGER NOT NULL"
 	") STRICT;",
 	/* 7: since when a peer has its key */
-	"ALTER TABLE peers ADD COLUMN key_set INTEGER NOT NULL DEFAULT 0;"
-	"UPDATE peers SET key_set = created;",
+	("ALTER TABLE peers ADD COLUMN key_set INTEGER NOT NULL DEFAULT 0;"
+         "UPDATE peers SET key_set = created;"),
 };
 
 /* The one number that a PRAGMA or SELECT gives. */
