@@ -447,18 +447,6 @@ json_t *model__limits_json(const struct model *model, const struct peer *peer)
 
 /* ---- methods ------------------------------------------------------------------------------------ */
 
-static const struct peer *find(const struct model *model, const json_t *params,
-                               struct model_error *error)
-{
-	const char *name = json_string_value(json_object_get(params, "name"));
-	const struct peer *peer = peer_find(model->setup.peers, name);
-
-	if (!peer)
-		model__refuse(error, -ENOENT, "not_found", "name", "name: no peer is called \"%s\"",
-		              name);
-	return peer;
-}
-
 /* One argument into spec, when it is there. */
 static int read_field(const json_t *params, const struct limit_field *field,
                       struct limit_spec *spec, struct model_error *error)
@@ -524,7 +512,7 @@ static int read_change(const json_t *params, struct limit_spec *spec, bool *has_
 int model__peer_limit(struct model *model, const json_t *params, json_t **result,
                       struct model_error *error)
 {
-	const struct peer *peer = find(model, params, error);
+	const struct peer *peer = model__peer_find(model, params, error);
 	struct model_limit_peer *entry;
 	struct limit_spec spec;
 	char text[LIMIT_TEXT_LEN];
@@ -559,7 +547,7 @@ int model__peer_limit(struct model *model, const json_t *params, json_t **result
 int model__quota_reset(struct model *model, const json_t *params, json_t **result,
                        struct model_error *error)
 {
-	const struct peer *peer = find(model, params, error);
+	const struct peer *peer = model__peer_find(model, params, error);
 	struct model_limit_peer *entry;
 
 	if (!peer)

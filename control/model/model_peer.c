@@ -84,8 +84,8 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 		model__limits_json(model, peer));
 }
 
-static const struct peer *find(const struct model *model, const json_t *params,
-                               struct model_error *error)
+const struct peer *model__peer_find(const struct model *model, const json_t *params,
+                                    struct model_error *error)
 {
 	const char *name = json_string_value(json_object_get(params, "name"));
 	const struct peer *peer = peer_find(model->setup.peers, name);
@@ -233,7 +233,7 @@ int model__peer_list(struct model *model, const json_t *params, json_t **result,
 int model__peer_show(struct model *model, const json_t *params, json_t **result,
                      struct model_error *error)
 {
-	const struct peer *peer = find(model, params, error);
+	const struct peer *peer = model__peer_find(model, params, error);
 
 	if (!peer)
 		return -ENOENT;
@@ -266,7 +266,7 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 	struct peer_error why = {0};
 	int err;
 
-	if (!find(model, params, error))
+	if (!model__peer_find(model, params, error))
 		return -ENOENT;
 	err = model__session_keep(model, name, params, error);
 	if (err < 0)
@@ -299,7 +299,8 @@ int model__peer_config(struct model *model, const json_t *params, json_t **resul
                        struct model_error *error)
 {
 	char kill_switch[MODEL_KILL_SWITCH_LEN];
-	struct model_quick quick = {.peer = find(model, params, error), .kill_switch = kill_switch};
+	struct model_quick quick = {.peer = model__peer_find(model, params, error),
+	                            .kill_switch = kill_switch};
 	const struct peer_client client = client_read(params);
 	struct peer_error why = {0};
 	int err;

@@ -6,6 +6,9 @@
 
 /* model_peer.c: a peer as peer.show has it. */
 json_t *model__peer_json(const struct model *model, const struct peer *peer);
+/* The peer that params name, or NULL: refused. */
+const struct peer *model__peer_find(const struct model *model, const json_t *params,
+                                    struct model_error *error);
 /* Networks that model__check() has let through. out[CONFIG_ALLOWED_MAX]. Returns how many. */
 uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out);
 
