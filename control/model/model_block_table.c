@@ -145,8 +145,9 @@ int model__block_load(struct model *model, struct model_error *error)
 	struct model_block *block = &model->block;
 	int err;
 
-	/* Above that of any control before: they count changes, this counts milliseconds. */
-	block->generation = base_time_wall_ns() / BASE_NS_PER_MS;
+	/* Above that of any control before: they count changes, this counts
+	 * microseconds, and a change takes longer than one. */
+	block->generation = base_time_wall_ns() / BASE_NS_PER_US;
 	randombytes_buf(&block->seed, sizeof(block->seed));
 	block->timer = evtimer_new(model->setup.base, on_timer, model);
 	if (!block->timer)
