@@ -136,6 +136,8 @@ void policy(struct state *st, struct path_burst *b)
 	if (b->n == 0)
 		return;
 	if (unlikely(!st->policy)) {
+		for (uint32_t i = 0; i < b->n; i++)
+			b->pkt[i].session->drops++;
 		drop_all(st, b, ABI_COUNTER_DROP_POLICY_NONE);
 		return;
 	}
@@ -198,8 +200,9 @@ void policy_late(struct state *st, struct path_burst *b)
 {
 	struct policy_frame frames[PATH_BURST_MAX];
 	uint32_t verdicts[PATH_BURST_MAX];
-	uint64_t passed;
-	uint64_t rest = 0;
+	uint64_t passed = 0;
+	uint64_t hubs = 0;
+	uint64_t rest;
 	uint32_t n = 0;
 
 	if (b->n == 0)
@@ -208,14 +211,17 @@ void policy_late(struct state *st, struct path_burst *b)
 		drop_all(st, b, ABI_COUNTER_DROP_POLICY_NONE);
 		return;
 	}
-	passed = pass_hub(st, b, frames);
+	for (uint32_t i = 0; i < b->n; i++)
+		hubs |= (uint64_t)b->pkt[i].from_hub << i;
+	/* What other workers hand over is judged already. */
+	if (hubs != 0)
+		passed = pass_hub(st, b, frames);
 	for (uint32_t i = 0; i < b->n; i++) {
 		verdicts[i] = PATH_KEEP;
-		if (b->pkt[i].from_hub)
-			rest |= ~passed & UINT64_C(1) << i;
-		else if (b->pkt[i].note != 0)
+		if (!b->pkt[i].from_hub && b->pkt[i].note != 0)
 			verdicts[i] = expect(st, &b->pkt[i]);
 	}
+	rest = hubs & ~passed;
 	if (rest != 0)
 		judge_rest(st, b, frames, rest, verdicts);
 	for (uint32_t i = 0; i < b->n; i++)

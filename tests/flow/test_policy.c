@@ -48,6 +48,8 @@ static void nothing_passes_before_there_is_a_policy(void **state)
 	LAB_DROPS(&lab, POLICY_NONE, 1, 2, UDP, 0, 40000, 53);
 	LAB_DROPS(&lab, POLICY_NONE, 1, HUB, UDP, 0, 40000, 53);
 	LAB_DROPS(&lab, POLICY_NONE, HUB, 1, UDP, 0, 40000, 53);
+	flow_pass(lab.flow, 250 * FLOW_MS);
+	assert_int_equal(abi_region_peer_counters(&lab.flow->region, 0, 1)->drops, 2);
 	flow_policy_open(lab.flow);
 	flow_policy_settle(lab.flow);
 	LAB_PASSES(&lab, 1, 2, UDP, 0, 40000, 53);
