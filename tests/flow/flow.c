@@ -41,15 +41,15 @@ static struct rte_ring *make_ring(const char *name, uint32_t a, uint32_t b, uint
 	return ring;
 }
 
-static void start_port(uint32_t port)
+static void start_port(uint32_t port, uint32_t len)
 {
 	struct rte_eth_conf conf = {0};
 	char name[16];
 	int id;
 
 	for (uint32_t i = 0; i < FLOW_N_WORKERS; i++) {
-		rx_rings[port][i] = make_ring("rx", port, i, RING_LEN);
-		tx_rings[port][i] = make_ring("tx", port, i, RING_LEN);
+		rx_rings[port][i] = make_ring("rx", port, i, len);
+		tx_rings[port][i] = make_ring("tx", port, i, len);
 	}
 	snprintf(name, sizeof(name), "flow%u", port);
 	id = rte_eth_from_rings(name, rx_rings[port], FLOW_N_WORKERS, tx_rings[port],
@@ -67,6 +67,12 @@ static void start_port(uint32_t port)
 
 int flow_start(void **state)
 {
+	(void)state;
+	return flow_start_deep(RING_LEN);
+}
+
+int flow_start_deep(uint32_t queue_len)
+{
 	static char args[][16] = {"flow",     "--no-huge",      "-m",          "64",
 	                          "--no-pci", "--no-telemetry", "--no-shconf", "-l",
 	                          "0",        "--log-level",    "error"};
@@ -74,7 +80,6 @@ int flow_start(void **state)
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(args); i++)
 		argv[i] = args[i];
-	(void)state;
 	base_log_init("flow", BASE_LOG_ERR);
 	assert_true(sodium_init() >= 0);
 	assert_true(rte_eal_init(BASE_ARRAY_LEN(args), argv) >= 0);
@@ -82,7 +87,7 @@ int flow_start(void **state)
 	                               RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(pool);
 	for (uint32_t i = 0; i < N_PORTS; i++)
-		start_port(i);
+		start_port(i, queue_len);
 	return 0;
 }
 

