@@ -139,6 +139,7 @@ int program_blob_write(struct program *program, enum abi_blob kind, const void *
 int program_session_install(struct program *program, const struct abi_cmd_session_install *install);
 int program_session_retire(struct program *program, uint32_t index, uint32_t peer);
 int program_endpoint_set(struct program *program, const struct abi_cmd_endpoint *endpoint);
+int program_prefer(struct program *program, const struct abi_cmd_prefer *prefer);
 int program_keepalive(struct program *program, uint32_t index, uint32_t peer);
 int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject);
 

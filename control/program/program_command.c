@@ -252,6 +252,12 @@ int program_endpoint_set(struct program *program, const struct abi_cmd_endpoint 
 	               sizeof(*endpoint));
 }
 
+int program_prefer(struct program *program, const struct abi_cmd_prefer *prefer)
+{
+	return send_to(program, abi_index_worker(prefer->index), ABI_CMD_PREFER, prefer,
+	               sizeof(*prefer));
+}
+
 int program_keepalive(struct program *program, uint32_t index, uint32_t peer)
 {
 	struct abi_cmd_session cmd = {.index = index, .peer = peer};

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(union program_entry) >= sizeof(struct abi_cmd_wan_route), "the largest");
+_Static_assert(sizeof(union program_entry) >= sizeof(struct abi_cmd_hub), "the largest");
 
 /* ---- entries ------------------------------------------------------------------------------------ */
 

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ABI_MAGIC   UINT64_C(0x31524945572e6162) /* "ba.WEIR1" */
-#define ABI_VERSION 4U
+#define ABI_VERSION 5U
 
 #define ABI_LINE          64U
 #define ABI_WORKERS_MAX   16U
@@ -189,17 +189,19 @@ enum abi_cmd_type {
 	ABI_CMD_CHECK = 19,
 	ABI_CMD_PEER_LIMIT = 20,
 	ABI_CMD_FLOWS = 21,
+	ABI_CMD_PREFER = 22,
 	ABI_N_CMD_TYPES
 };
 
 /* To every worker. */
 struct abi_cmd_hub {
 	uint8_t mac1_key[32]; /* HASH("mac1----" || hub's public key), whitepaper 5.4.4; public */
-	uint16_t listen_port; /* host order */
+	uint8_t mac1_key_next[32]; /* the same of the key that takes its place; zero without one */
+	uint16_t listen_port;      /* host order */
 	uint16_t tunnel_mtu;
-	uint32_t pad; /* 0 */
+	uint32_t has_next; /* 1: messages to either key are let in */
 };
-ABI_ASSERT_SIZE(struct abi_cmd_hub, 40);
+ABI_ASSERT_SIZE(struct abi_cmd_hub, 72);
 
 /* An address of the hub itself; to every worker. */
 struct abi_cmd_address {
@@ -275,8 +277,10 @@ struct abi_cmd_session_install {
 	uint32_t port;               /* WAN port number */
 	uint8_t receive_key[32];
 	uint8_t send_key[32];
+	uint32_t key_serial; /* kept in abi_session for control, likewise */
+	uint32_t hub_serial;
 };
-ABI_ASSERT_SIZE(struct abi_cmd_session_install, 24 + 24 + 20 + 4 + 64);
+ABI_ASSERT_SIZE(struct abi_cmd_session_install, 24 + 24 + 20 + 4 + 64 + 8);
 
 /* Session retire and keepalive (send an empty packet now); to the owner. */
 struct abi_cmd_session {
@@ -284,6 +288,16 @@ struct abi_cmd_session {
 	uint32_t peer;
 };
 ABI_ASSERT_SIZE(struct abi_cmd_session, 8);
+
+/* A peer that is between two keys has a live session of each; what it is sent goes by the one on which it
+ * was heard last. To the owner of the session. */
+struct abi_cmd_prefer {
+	uint32_t index;
+	uint32_t peer;
+	uint32_t when_heard; /* 1: each packet on it makes it the peer's current one; 0: as usual */
+	uint32_t now;        /* 1: it is the current one from now on, if it may send */
+};
+ABI_ASSERT_SIZE(struct abi_cmd_prefer, 16);
 
 /* To the owner of the session. */
 struct abi_cmd_endpoint {
@@ -533,7 +547,11 @@ struct abi_session {
 	uint64_t last_receive_ns;
 	uint64_t last_send_ns;
 	uint32_t limits; /* ABI_LIMIT_...: those of the peer here */
-	uint8_t pad1[76];
+	/* which of the peer's keys, and which of the hub's, the handshake was made with: control's names
+	 * for them, for the control that comes after it */
+	uint32_t key_serial;
+	uint32_t hub_serial;
+	uint8_t pad1[68];
 };
 ABI_ASSERT_OFFSET(struct abi_session, send_reserved, 32);
 ABI_ASSERT_OFFSET(struct abi_session, remote, 48);

@@ -60,6 +60,13 @@ static uint32_t to_control(struct state *st, struct path_pkt *p)
 	return PATH_GONE;
 }
 
+/* While the hub changes its key, some clients know the new one already and some do not yet. */
+static bool is_for_hub(const struct state_hub *hub, const struct path_pkt *p)
+{
+	return wg_cookie_mac1_ok(hub->mac1_key, p->data, p->len)
+	       || (hub->has_next && wg_cookie_mac1_ok(hub->mac1_key_next, p->data, p->len));
+}
+
 /* A message of a handshake, well-formed. */
 static uint32_t check_handshake(struct state *st, struct path_pkt *p)
 {
@@ -72,7 +79,7 @@ static uint32_t check_handshake(struct state *st, struct path_pkt *p)
 	}
 	if (!take(&limits->mac1, MAC1_COST_NS, MAC1_BURST, st->now_ns))
 		return ABI_COUNTER_DROP_MAC1_LIMIT;
-	if (!wg_cookie_mac1_ok(st->hub.mac1_key, p->data, p->len))
+	if (!is_for_hub(&st->hub, p))
 		return ABI_COUNTER_DROP_WG_MAC1;
 	if (!take(&limits->control, CONTROL_COST_NS * st->n_workers, CONTROL_BURST, st->now_ns))
 		return ABI_COUNTER_DROP_CONTROL_LIMIT;

@@ -43,6 +43,8 @@ struct state_side {
 /* The hub as ABI_CMD_HUB described it; all zero before. */
 struct state_hub {
 	uint8_t mac1_key[32];
+	uint8_t mac1_key_next[32];
+	bool has_next;        /* of mac1_key_next */
 	uint16_t listen_port; /* host order; 0 = not known yet: everything is the kernel's */
 	uint16_t tunnel_mtu;
 };

@@ -133,9 +133,11 @@ static bool walk_hub(struct state *st)
 	struct abi_cmd_hub entry = {
 		.listen_port = hub->listen_port,
 		.tunnel_mtu = hub->tunnel_mtu,
+		.has_next = hub->has_next,
 	};
 
 	memcpy(entry.mac1_key, hub->mac1_key, sizeof(entry.mac1_key));
+	memcpy(entry.mac1_key_next, hub->mac1_key_next, sizeof(entry.mac1_key_next));
 	if (hub->listen_port != 0)
 		tell(st, ABI_CMD_HUB, 0, &entry);
 	return true;

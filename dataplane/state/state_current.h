@@ -49,6 +49,15 @@ static inline bool state_current_set(struct state_current *current, uint32_t ind
 	return true;
 }
 
+/* Make index the peer's current session, whichever was. */
+static inline void state_current_take(struct state_current *current, uint32_t index,
+                                      uint64_t birth_ns)
+{
+	if (state_current_get(current) != index)
+		atomic_store_explicit(&current->word, state_current_word(index, birth_ns),
+		                      memory_order_release);
+}
+
 /* The peer has no current session any more, if it was index. Returns true when it was. */
 static inline bool state_current_clear(struct state_current *current, uint32_t index)
 {

@@ -29,7 +29,7 @@ static void set_soft_times(struct state_session *session)
 {
 	session->send_soft_ns = soft_time(session, WG_REKEY_AFTER_TIME_NS);
 	session->receive_soft_ns = 0;
-	if (session->confirmed)
+	if (session->confirmed && !session->contends)
 		session->receive_soft_ns = soft_time(session, WG_REJECT_AFTER_TIME_NS
 		                                                      - WG_KEEPALIVE_TIMEOUT_NS
 		                                                      - WG_REKEY_TIMEOUT_NS);
@@ -108,7 +108,8 @@ static void start_session(struct state *st, struct state_session *session)
 		state_current_set(&st->current[session->peer], session->index, session->birth_ns);
 }
 
-static void write_mirror(struct state *st, const struct state_session *session)
+static void write_mirror(struct state *st, const struct state_session *session,
+                         const struct abi_cmd_session_install *cmd)
 {
 	struct abi_session *mirror = mirror_of(st, session);
 
@@ -121,6 +122,8 @@ static void write_mirror(struct state *st, const struct state_session *session)
 		.port = session->port,
 		.remote = session->remote,
 		.local = session->local,
+		.key_serial = cmd->key_serial,
+		.hub_serial = cmd->hub_serial,
 	};
 	memcpy(mirror->receive_key, session->receive_key, sizeof(mirror->receive_key));
 	memcpy(mirror->send_key, session->send_key, sizeof(mirror->send_key));
@@ -158,7 +161,7 @@ int state_session_install(struct state *st, const struct abi_cmd_session_install
 	memcpy(session->receive_key, cmd->receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, cmd->send_key, sizeof(session->send_key));
 	wg_replay_init(&session->window);
-	write_mirror(st, session);
+	write_mirror(st, session, cmd);
 	start_session(st, session);
 	return 0;
 }
@@ -318,6 +321,18 @@ int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *
 	return 0;
 }
 
+void state_session_prefer(struct state *st, const struct abi_cmd_prefer *cmd)
+{
+	struct state_session *session = state_session_find(st, cmd->index);
+
+	if (!session || session->expired)
+		return; /* retired meanwhile, or as good as that */
+	session->contends = cmd->when_heard != 0;
+	set_soft_times(session);
+	if (cmd->now != 0 && (session->role == ABI_ROLE_INITIATOR || session->confirmed))
+		state_current_take(&st->current[session->peer], session->index, session->birth_ns);
+}
+
 static void note_rekey(struct state *st, struct state_session *session)
 {
 	if (session->rekey_told_ns != 0
@@ -368,6 +383,8 @@ void state_session_after_receive(struct state *st, struct state_session *session
 {
 	if (!session->confirmed)
 		confirm(st, session);
+	if (session->contends)
+		state_current_take(&st->current[session->peer], session->index, session->birth_ns);
 	if (wg_keypair_rekey_after_receive(session->birth_ns, session->role == ABI_ROLE_INITIATOR,
 	                                   st->now_ns))
 		note_rekey(st, session);

@@ -64,7 +64,7 @@ struct state_session {
 	uint8_t role;      /* enum abi_role */
 	uint8_t confirmed; /* a packet was authenticated on it */
 	uint8_t expired;   /* 180 s old: keys are wiped */
-	uint8_t pad2;
+	uint8_t contends;  /* each packet on it makes it the peer's current one */
 	/* the rest of line 2, and line 3: the outer header, ready but for lengths, sums and counter, at
 	 * the end */
 	uint8_t header[STATE_HEADER_ROOM];
@@ -130,6 +130,9 @@ bool state_session_move(struct state *st, struct state_session *session, struct 
 int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *cmd)
 	__attribute__((warn_unused_result));
 
+/* Control says which of a peer's sessions goes first. */
+void state_session_prefer(struct state *st, const struct abi_cmd_prefer *cmd);
+
 /* Before sending with a counter at send_limit or a time past send_soft_ns: reserve the next block,
  * note a rekey. Returns 0, -EKEYEXPIRED (too old or counters used up), -EACCES (responder's session
  * that was not confirmed yet). */
@@ -137,7 +140,8 @@ int state_session_before_send(struct state *st, struct state_session *session)
 	__attribute__((warn_unused_result));
 
 /* After receiving past receive_soft_ns: for the first time (a responder's session may send from now
- * on, and becomes the peer's current one unless a newer is), or note a rekey. */
+ * on, and becomes the peer's current one unless a newer is), or note a rekey; and each time while the
+ * session contends with one that was made with another key of the peer. */
 void state_session_after_receive(struct state *st, struct state_session *session);
 
 /* Bring the region up to date: times, counters of the peer. */

@@ -50,11 +50,13 @@ static int apply_hub(struct worker *w, struct abi_cmd_hub *cmd)
 	struct state_hub *hub = &w->st.hub;
 
 	if (cmd->listen_port == 0 || cmd->tunnel_mtu < TUNNEL_MTU_MIN
-	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->pad != 0)
+	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->has_next > 1)
 		return -EINVAL;
 	if (hub->listen_port != cmd->listen_port)
 		state_wan_changed(&w->st);
 	memcpy(hub->mac1_key, cmd->mac1_key, sizeof(hub->mac1_key));
+	memcpy(hub->mac1_key_next, cmd->mac1_key_next, sizeof(hub->mac1_key_next));
+	hub->has_next = cmd->has_next != 0;
 	hub->listen_port = cmd->listen_port;
 	hub->tunnel_mtu = cmd->tunnel_mtu;
 	return 0;
@@ -122,6 +124,14 @@ static int apply_endpoint_set(struct worker *w, struct abi_cmd_endpoint *cmd)
 {
 	return is_way(&cmd->remote, &cmd->local) ? state_session_set_endpoint(&w->st, cmd)
 	                                         : -EINVAL;
+}
+
+static int apply_prefer(struct worker *w, struct abi_cmd_prefer *cmd)
+{
+	if (cmd->when_heard > 1 || cmd->now > 1)
+		return -EINVAL;
+	state_session_prefer(&w->st, cmd);
+	return 0;
 }
 
 static int apply_keepalive(struct worker *w, struct abi_cmd_session *cmd)
@@ -212,6 +222,7 @@ static const uint16_t payload_len[ABI_N_CMD_TYPES] = {
 	[ABI_CMD_CHECK] = sizeof(struct abi_cmd_check),
 	[ABI_CMD_PEER_LIMIT] = sizeof(struct abi_cmd_peer_limit),
 	[ABI_CMD_FLOWS] = sizeof(struct abi_cmd_flows),
+	[ABI_CMD_PREFER] = sizeof(struct abi_cmd_prefer),
 };
 
 /* A command's payload, aligned. */
@@ -230,6 +241,7 @@ union worker_cmd {
 	struct abi_cmd_check check;
 	struct abi_cmd_peer_limit limit;
 	struct abi_cmd_flows flows;
+	struct abi_cmd_prefer prefer;
 };
 
 static int apply(struct worker *w, struct path_burst *b, uint16_t type, union worker_cmd *cmd)
@@ -273,6 +285,8 @@ static int apply(struct worker *w, struct path_burst *b, uint16_t type, union wo
 		return apply_check(w, &cmd->check);
 	case ABI_CMD_FLOWS:
 		return state_flow_show_begin(&w->st, &cmd->flows);
+	case ABI_CMD_PREFER:
+		return apply_prefer(w, &cmd->prefer);
 	case ABI_CMD_SYNC_BEGIN:
 		return state_sync_begin(&w->st);
 	case ABI_CMD_SYNC_END:

@@ -19,8 +19,6 @@
 #define N_MBUFS  4095U
 #define RING_LEN 1024U
 
-#define FLOW_MAC1_KEY 0x77 /* every byte of it */
-
 static struct rte_mempool *pool;
 static uint16_t ethdevs[N_PORTS];
 static struct rte_ring *rx_rings[N_PORTS][FLOW_N_WORKERS];

@@ -30,6 +30,7 @@
 #define FLOW_FRAME_MAX 2048U
 #define FLOW_MTU       1500U
 #define FLOW_TUN_MTU   1420U
+#define FLOW_MAC1_KEY  0x77 /* every byte of the hub's */
 #define FLOW_PORT      51820U
 #define FLOW_CLIENT    40000U /* source and destination port of inner packets */
 #define FLOW_SERVICE   2000U

@@ -260,6 +260,44 @@ static void parse_drops_handshakes_with_a_wrong_mac1(void **state)
 	flow_destroy(flow);
 }
 
+/* The hub changes its key: for a while messages to either are let in. */
+static void parse_takes_handshakes_to_either_of_two_hub_keys(void **state)
+{
+	struct abi_cmd_hub hub = {.listen_port = FLOW_PORT, .tunnel_mtu = FLOW_TUN_MTU};
+	struct flow *flow = flow_create(NULL);
+	struct abi_event_handshake event;
+	uint8_t frame[FLOW_FRAME_MAX];
+	uint32_t len = handshake_frame(frame, BASE_IP_V4, 1, true);
+
+	(void)state;
+	memset(hub.mac1_key, FLOW_MAC1_KEY + 1, sizeof(hub.mac1_key));
+	memset(hub.mac1_key_next, FLOW_MAC1_KEY, sizeof(hub.mac1_key_next));
+	for (hub.has_next = 0; hub.has_next < 2; hub.has_next++) {
+		FLOW_CMD(flow, 0, ABI_CMD_HUB, hub);
+		flow_turn(flow);
+		flow_reset(flow);
+		flow_rx(flow, 0, 0, frame, len);
+		flow_turn(flow);
+		if (hub.has_next == 0) {
+			FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_DROP_WG_MAC1, 1});
+			continue;
+		}
+		FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_TO_CONTROL, 1});
+		flow_expect_event(flow, 0, ABI_EVENT_HANDSHAKE, &event, sizeof(event));
+	}
+	/* And the first one still, of course. */
+	memset(hub.mac1_key, FLOW_MAC1_KEY, sizeof(hub.mac1_key));
+	memset(hub.mac1_key_next, FLOW_MAC1_KEY + 1, sizeof(hub.mac1_key_next));
+	hub.has_next = 1;
+	FLOW_CMD(flow, 0, ABI_CMD_HUB, hub);
+	flow_rx(flow, 0, 0, frame, len);
+	flow_turn(flow);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_TO_CONTROL, 1});
+	flow_expect_event(flow, 0, ABI_EVENT_HANDSHAKE, &event, sizeof(event));
+	flow_expect_silence(flow);
+	flow_destroy(flow);
+}
+
 static void expect_to_kernel(struct flow *flow, const uint8_t *frame, uint32_t len)
 {
 	uint8_t out[FLOW_FRAME_MAX];
@@ -388,6 +426,7 @@ int main(void)
 		cmocka_unit_test(parse_drops_every_wrong_length),
 		cmocka_unit_test(parse_gives_handshakes_to_control_with_their_addresses),
 		cmocka_unit_test(parse_drops_handshakes_with_a_wrong_mac1),
+		cmocka_unit_test(parse_takes_handshakes_to_either_of_two_hub_keys),
 		cmocka_unit_test(parse_leaves_everything_else_to_the_kernel_unchanged),
 		cmocka_unit_test(parse_drops_ipv6_fragments_to_its_port),
 		cmocka_unit_test(parse_takes_ipv4_options_ethernet_padding_and_any_udp_checksum),

@@ -115,6 +115,7 @@ static void send_command(struct flow *flow)
 		[ABI_CMD_NEIGHBOUR_PUT] = sizeof(struct abi_cmd_neighbour),
 		[ABI_CMD_INJECT] = sizeof(struct abi_cmd_inject),
 		[ABI_CMD_SESSION_INSTALL] = sizeof(struct abi_cmd_session_install),
+		[ABI_CMD_PREFER] = sizeof(struct abi_cmd_prefer),
 		[ABI_CMD_BARRIER] = sizeof(struct abi_cmd_barrier),
 	};
 	uint8_t payload[ABI_PAYLOAD_MAX];

@@ -440,6 +440,96 @@ static void timers_are_the_current_sessions(void **state)
 	flow_destroy(flow);
 }
 
+/* ---- two keys of one peer ---- */
+
+static void prefer(struct flow *flow, const struct flow_session *session, uint32_t when_heard,
+                   uint32_t now)
+{
+	struct abi_cmd_prefer cmd = {
+		.index = session->index,
+		.peer = session->peer,
+		.when_heard = when_heard,
+		.now = now,
+	};
+
+	FLOW_CMD(flow, session->worker, ABI_CMD_PREFER, cmd);
+	flow_turn(flow);
+}
+
+static void what_is_sent_goes_by_the_session_heard_last(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct flow_session old = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	struct flow_session fresh;
+
+	(void)state;
+	flow_pass(flow, FLOW_S);
+	fresh = flow_session(flow, 0, 2, 1, BASE_IP_V4);
+	receive_from(flow, &fresh);
+	receive_from(flow, &old);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &fresh, 0); /* as usual: the newer one */
+	prefer(flow, &old, 1, 0);
+	prefer(flow, &fresh, 1, 0);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &fresh, 1); /* nothing was heard since */
+	receive_from(flow, &old);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &old, 0);
+	receive_from(flow, &old);
+	receive_from(flow, &fresh);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &fresh, 2);
+	/* No longer: what is heard changes nothing, a word of control does. */
+	prefer(flow, &old, 0, 0);
+	prefer(flow, &fresh, 0, 0);
+	receive_from(flow, &old);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &fresh, 3);
+	prefer(flow, &old, 0, 1);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &old, 1);
+	flow_destroy(flow);
+}
+
+/* The two may have different owners: the one that was heard last is where others hand packets to. */
+static void sessions_of_two_workers_contend_too(void **state)
+{
+	struct flow *flow = flow_create(&(struct flow_options){.n_workers = 2});
+	struct flow_session old = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	struct flow_session fresh = flow_session(flow, 1, 2, 1, BASE_IP_V4);
+
+	(void)state;
+	prefer(flow, &old, 1, 0);
+	prefer(flow, &fresh, 1, 0);
+	receive_from(flow, &fresh);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &fresh, 0);
+	receive_from(flow, &old);
+	send_to(flow, 1, 1);
+	expect_sent(flow, &old, 0);
+	flow_destroy(flow);
+}
+
+static void a_session_that_may_not_send_is_not_preferred(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct flow_session old = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	struct flow_session fresh = flow_session_make(0, 2, 1, BASE_IP_V4);
+
+	(void)state;
+	flow_session_install(flow, &fresh, ABI_ROLE_RESPONDER, 0);
+	flow_turn(flow);
+	prefer(flow, &fresh, 1, 1);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &old, 0);
+	receive_from(flow, &fresh);
+	expect_event_of(flow, ABI_EVENT_SESSION_CONFIRMED, &fresh);
+	send_to(flow, 0, 1);
+	expect_sent(flow, &fresh, 0);
+	flow_destroy(flow);
+}
+
 /* ---- the region ---- */
 
 static void the_region_shows_times_and_counters_within_250_ms(void **state)
@@ -591,6 +681,9 @@ int main(void)
 		cmocka_unit_test(a_responders_session_asks_for_no_rekey),
 		cmocka_unit_test(a_session_ends_after_180_s),
 		cmocka_unit_test(timers_are_the_current_sessions),
+		cmocka_unit_test(what_is_sent_goes_by_the_session_heard_last),
+		cmocka_unit_test(sessions_of_two_workers_contend_too),
+		cmocka_unit_test(a_session_that_may_not_send_is_not_preferred),
 		cmocka_unit_test(the_region_shows_times_and_counters_within_250_ms),
 		cmocka_unit_test(counters_are_reserved_before_they_are_used),
 		cmocka_unit_test(killed_and_resumed_sessions_go_on_without_a_handshake),

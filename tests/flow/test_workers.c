@@ -300,6 +300,7 @@ static void bad_commands_are_counted_and_change_nothing(void **state)
 	struct abi_cmd_neighbour neighbour = {.ip = flow_ip("192.0.2.9"), .port = 1};
 	struct abi_cmd_inject inject = {
 		.remote = good.endpoint, .port = UINT32_MAX, .len = 148, .message = {1}};
+	struct abi_cmd_prefer prefer = {.peer = 1};
 	struct abi_cmd_hub hub = {.listen_port = 1, .tunnel_mtu = 1420};
 	struct abi_cmd_endpoint endpoint = {.index = good.index, .remote = good.endpoint};
 	struct abi_cmd_peer peer = {.peer = FLOW_N_PEERS};
@@ -358,7 +359,9 @@ static void bad_commands_are_counted_and_change_nothing(void **state)
 	BAD(ABI_CMD_HUB, hub, listen_port, 0);
 	BAD(ABI_CMD_HUB, hub, tunnel_mtu, 575);
 	BAD(ABI_CMD_HUB, hub, tunnel_mtu, 65535);
-	BAD(ABI_CMD_HUB, hub, pad, 1);
+	BAD(ABI_CMD_HUB, hub, has_next, 2);
+	BAD(ABI_CMD_PREFER, prefer, when_heard, 2);
+	BAD(ABI_CMD_PREFER, prefer, now, 2);
 	BAD(ABI_CMD_ENDPOINT_SET, endpoint, port, 1);
 	BAD(ABI_CMD_ENDPOINT_SET, endpoint, remote.ip.family, 3);
 	BAD(ABI_N_CMD_TYPES, peer, peer, 1);
