@@ -1,0 +1,174 @@
+/* A model over real peers and a real store, with a session, a program and an edge that only remember; one for
+ * each test, in a directory of its own. Include once in a test file. */
+#ifndef MODEL_LAB_H
+#define MODEL_LAB_H
+
+#include "base_bytes.h"
+#include "base_time.h"
+#include "fakes.h"
+#include "model.h"
+#include "model_method.h"
+#include "store.h"
+#include "test.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEY_A "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
+
+static char dir[64];
+static char path[128];
+static char error_text[512];
+static struct config config;
+static struct event_base *base;
+static struct store *store;
+static struct peer_table *peers;
+static struct model *model;
+static int edge_dummy;
+
+/* What the workers would have. */
+static struct {
+	void *table;
+	size_t len;
+	uint32_t n_sets;
+	int err;
+} workers;
+
+static int policy_set(void *arg, const void *table, size_t len)
+{
+	(void)arg;
+	if (workers.err < 0)
+		return workers.err;
+	free(workers.table);
+	workers.table = aligned_alloc(64, (len + 63) / 64 * 64);
+	assert_non_null(workers.table);
+	memcpy(workers.table, table, len);
+	workers.len = len;
+	workers.n_sets++;
+	return 0;
+}
+
+static struct base_prefix prefix(const char *text)
+{
+	struct base_prefix out;
+
+	assert_int_equal(base_prefix_parse(text, &out), 0);
+	return out;
+}
+
+static void start(bool with_edge)
+{
+	struct peer_setup peer_setup = {.config = &config};
+	struct model_setup setup = {.config = &config};
+
+	memset(&fake, 0, sizeof(fake));
+	base = event_base_new();
+	assert_non_null(base);
+	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
+	peer_setup.base = base;
+	peer_setup.store = store;
+	if (peer_table_create(&peer_setup, &peers, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
+	setup.base = base;
+	setup.store = store;
+	setup.peers = peers;
+	setup.policy_set = policy_set;
+	setup.edge = with_edge ? (struct edge *)(void *)&edge_dummy : NULL;
+	if (model_create(&setup, &model, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
+}
+
+static void stop(void)
+{
+	model_destroy(model);
+	peer_table_destroy(peers);
+	store_close(store);
+	event_base_free(base);
+}
+
+/* Call with params as JSON text; the result, owned by the caller. */
+static json_t *call(const char *method, const char *params_text)
+{
+	json_t *params = json_loads(params_text, 0, NULL);
+	json_t *result = NULL;
+	json_t *error = NULL;
+
+	assert_non_null(params);
+	if (model_call(model, method, params, &result, &error) < 0)
+		fail_msg("%s %s: %s", method, params_text,
+		         json_string_value(json_object_get(error, "message")));
+	assert_null(error);
+	json_decref(params);
+	return result;
+}
+
+static inline void call_ok(const char *method, const char *params_text)
+{
+	json_decref(call(method, params_text));
+}
+
+static inline void call_refused(const char *method, const char *params_text, const char *code,
+                                const char *field, const char *message)
+{
+	json_t *params = json_loads(params_text, JSON_DECODE_ANY, NULL);
+	json_t *result = NULL;
+	json_t *error = NULL;
+	const char *read_field;
+
+	assert_non_null(params);
+	assert_true(model_call(model, method, params, &result, &error) < 0);
+	assert_null(result);
+	assert_string_equal(json_string_value(json_object_get(error, "message")), message);
+	assert_string_equal(json_string_value(json_object_get(error, "code")), code);
+	read_field = json_string_value(json_object_get(error, "field"));
+	assert_string_equal(read_field ? read_field : "", field);
+	json_decref(error);
+	json_decref(params);
+}
+
+static inline const char *config_of(const json_t *result)
+{
+	return json_string_value(json_object_get(result, "config"));
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/weir-test-model-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/weir.db", dir);
+	memset(&config, 0, sizeof(config));
+	strcpy(config.path, "weir.conf");
+	strcpy(config.endpoint, "vpn.example.org:51820");
+	config.listen_port = 51820;
+	config.tunnel_mtu = 1420;
+	config.max_peers = 16;
+	config.n_workers = 1;
+	config.n_tunnel = 2;
+	config.tunnel[0] = prefix("10.77.0.1/24");
+	config.tunnel[1] = prefix("fd77::1/64");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
+	char name[200];
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
+		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
+		unlink(name);
+	}
+	return rmdir(dir);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+#endif

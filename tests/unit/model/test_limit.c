@@ -1,0 +1,159 @@
+/* control/model: limits and quotas of peers. */
+#include "model_lab.h"
+
+static const char *const add_alice = "{\"name\": \"alice\", \"public_key\": \"" KEY_A "\"}";
+
+static json_int_t limits_number(const char *group, const char *name)
+{
+	json_t *result = call("peer.show", "{\"name\": \"alice\"}");
+	const json_t *limits = json_object_get(json_object_get(result, "peer"), "limits");
+	const json_t *value = json_object_get(group ? json_object_get(limits, group) : limits,
+	                                      name);
+	json_int_t number = json_is_boolean(value) ? json_is_true(value)
+	                                           : json_integer_value(value);
+
+	if (!value)
+		number = -1;
+	json_decref(result);
+	return number;
+}
+
+static void limits_reach_the_workers_and_come_back_after_a_restart(void **state)
+{
+	const struct abi_cmd_peer_limit *cmd = &fake.limit_cmd[1][0];
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", add_alice);
+	assert_false(fake.limited[0]);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"rx_bytes\": \"20Mbit\","
+	                      " \"tx_packets\": 100, \"tx_packets_burst\": \"2k\"}");
+	for (int i = 0; i < 2; i++) {
+		assert_true(fake.limited[0]);
+		assert_true(fake.stays[0]);
+		assert_int_equal(cmd->rx.bytes, 2500000);
+		assert_int_equal(cmd->rx.bytes_burst, 250000);
+		assert_int_equal(cmd->rx.packets, 0);
+		assert_int_equal(cmd->tx.packets, 100);
+		assert_int_equal(cmd->tx.packets_burst, 2000);
+		assert_true(cmd->rx_until == ABI_QUOTA_NONE);
+		assert_true(cmd->total_until == ABI_QUOTA_NONE);
+		assert_int_equal(limits_number(NULL, "rx_bytes"), 2500000);
+		stop();
+		start(true);
+	}
+	/* one field alone, the others stay */
+	call_ok("peer.limit", "{\"name\": \"alice\", \"rx_bytes\": 0}");
+	assert_int_equal(cmd->rx.bytes, 0);
+	assert_int_equal(cmd->tx.packets, 100);
+	/* a disabled peer has none at the workers, and has them again when it is back */
+	call_ok("peer.disable", "{\"name\": \"alice\"}");
+	fake.limited[0] = false;
+	call_ok("peer.enable", "{\"name\": \"alice\"}");
+	assert_true(fake.limited[0]);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"none\": true}");
+	assert_false(fake.limited[0]);
+	assert_false(fake.stays[0]);
+	call_ok("peer.remove", "{\"name\": \"alice\"}");
+	stop();
+}
+
+static void the_default_is_for_who_has_no_own(void **state)
+{
+	(void)state;
+	config.limits = (struct limit_spec){.rx.packets = 1000};
+	start(true);
+	call_ok("peer.add", add_alice);
+	assert_int_equal(fake.limit_cmd[0][0].rx.packets, 1000);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"none\": true}");
+	assert_false(fake.limited[0]);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"default\": true}");
+	assert_true(fake.limited[0]);
+	assert_int_equal(limits_number(NULL, "rx_packets"), 1000);
+	stop();
+	config.limits = (struct limit_spec){0};
+}
+
+static void a_quota_stops_each_worker_at_its_own_count(void **state)
+{
+	struct abi_cmd_peer_limit *cmds[2] = {&fake.limit_cmd[0][0], &fake.limit_cmd[1][0]};
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", add_alice);
+	fake.limit[0][0].rx_used = 5000; /* of somebody else, before */
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": \"10k\", \"quota\": 12000}");
+	assert_int_equal(cmds[0]->rx_until, 15000);
+	assert_int_equal(cmds[1]->rx_until, 10000);
+	assert_int_equal(cmds[0]->total_until, 17000);
+	assert_true(cmds[0]->tx_until == ABI_QUOTA_NONE);
+	fake.limit[0][0].rx_used = 9000;
+	fake.limit[1][0].tx_used = 500;
+	assert_int_equal(limits_number("month", "rx_used"), 4000);
+	assert_int_equal(limits_number("month", "tx_used"), 500);
+	/* A second later: what passed at one worker is less for the other. */
+	event_base_loop(base, EVLOOP_ONCE);
+	assert_int_equal(cmds[0]->rx_until, 15000);
+	assert_int_equal(cmds[1]->rx_until, 6000);
+	assert_int_equal(cmds[1]->total_until, 500 + 12000 - 4500);
+	assert_int_equal(limits_number("month", "reached"), 0);
+	/* Control and dataplane end, and what was used is known. */
+	stop();
+	start(true);
+	assert_int_equal(limits_number("month", "rx_used"), 4000);
+	assert_int_equal(cmds[0]->rx_until, 6000);
+	fake.limit[0][0].rx_used = 6000;
+	fake.limit[0][0].rx_drops = 3;
+	assert_int_equal(limits_number("month", "reached"), 1);
+	assert_int_equal(limits_number("month", "drops"), 3);
+	call_ok("quota.reset", "{\"name\": \"alice\"}");
+	assert_int_equal(cmds[0]->rx_until, 16000);
+	assert_int_equal(limits_number("month", "rx_used"), 0);
+	assert_int_equal(limits_number("month", "reached"), 0);
+	stop();
+}
+
+static void limits_that_make_no_sense_are_refused_by_field_and_range(void **state)
+{
+	(void)state;
+	start(true);
+	call_ok("peer.add", add_alice);
+	call_refused("peer.limit", "{\"name\": \"alice\", \"rx_bytes\": \"401Gbit\"}",
+	             "bad_argument", "rx_bytes",
+	             "rx_bytes is \"401Gbit\", must be 0 (no limit) or 1 to 50000000000 bytes a "
+	             "second, such as 2500000, 20Mbit or 1G");
+	call_refused("peer.limit", "{\"name\": \"alice\", \"tx_packets\": 4294967297}",
+	             "bad_argument", "tx_packets",
+	             "tx_packets is 4294967297, must be 0 (no limit) or 1 to 4294967296 packets a "
+	             "second");
+	call_refused("peer.limit", "{\"name\": \"alice\", \"tx_packets\": \"8bit\"}",
+	             "bad_argument", "tx_packets",
+	             "tx_packets is \"8bit\", must be a number such as 5000, 20k or 1M");
+	call_refused("peer.limit", "{\"name\": \"alice\", \"rx_bytes_burst\": 10000}",
+	             "bad_argument", "rx_bytes_burst",
+	             "rx_bytes_burst stands alone, must be beside the rate that it is of");
+	call_refused("peer.limit", "{\"name\": \"alice\"}", "bad_argument", "",
+	             "must be given: limits, or none, or default, and one of these alone");
+	call_refused("peer.limit", "{\"name\": \"alice\", \"none\": true, \"quota\": 5}",
+	             "bad_argument", "",
+	             "must be given: limits, or none, or default, and one of these alone");
+	call_refused("peer.limit", "{\"name\": \"bob\", \"none\": true}", "not_found", "name",
+	             "name: no peer is called \"bob\"");
+	call_refused("quota.reset", "{\"name\": \"alice\"}", "not_found", "name",
+	             "name: peer \"alice\" has no quota");
+	assert_false(fake.limited[0]);
+	stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(limits_reach_the_workers_and_come_back_after_a_restart),
+		CASE(the_default_is_for_who_has_no_own),
+		CASE(a_quota_stops_each_worker_at_its_own_count),
+		CASE(limits_that_make_no_sense_are_refused_by_field_and_range),
+	};
+
+	base_log_init("test", BASE_LOG_ERR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
