@@ -318,7 +318,7 @@ static int make_flows(struct bench_world *world, struct scene *of)
 	struct policy_flow *flows = world->st.flows;
 	size_t flows_len = world->st.flows_len;
 	int err = state_flow_create(&world->st, of->n_flows > FLOWS_MIN ? of->n_flows : FLOWS_MIN,
-	                            false);
+	                            NULL, false);
 
 	if (err != 0)
 		return err;

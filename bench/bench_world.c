@@ -200,7 +200,7 @@ static int init_state(struct bench_world *world, unsigned int n_routes, unsigned
 	if (err == 0)
 		err = state_init(&world->st, &own);
 	if (err == 0)
-		err = state_flow_create(&world->st, 8 * n_peers,
+		err = state_flow_create(&world->st, 8 * n_peers, NULL,
 		                        false); /* a flow a peer, either way */
 	if (err == 0)
 		err = fill_state(world);

@@ -88,9 +88,10 @@ struct config {
 	uint32_t n_http;
 
 	/* policy: { ... } */
-	uint32_t drift_check_s; /* 60; 0 = only on demand */
-	bool drift_repair;      /* true */
-	uint32_t key_age_days;  /* 365; 0 = a key may be of any age */
+	uint32_t drift_check_s;     /* 60; 0 = only on demand */
+	bool drift_repair;          /* true */
+	uint32_t key_age_days;      /* 365; 0 = a key may be of any age */
+	uint32_t unused_grant_days; /* 90; 0 = a grant may be unused */
 
 	/* debug: { ... } */
 	bool debug_commands; /* false */

@@ -619,6 +619,8 @@ static const struct config_key policy_keys[] = {
 	{"drift_repair", "true or false", read_bool, AT(config, drift_repair)},
 	{"key_age", "0 (any age) to 36500 days", read_u32, AT(config, key_age_days),
          RANGE(0, 36500)},
+	{"unused_grant", "0 (for ever) to 36500 days", read_u32, AT(config, unused_grant_days),
+         RANGE(0, 36500)},
 };
 
 static const struct config_key debug_keys[] = {

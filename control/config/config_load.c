@@ -326,6 +326,7 @@ static void set_defaults(struct config *config)
 	config->drift_check_s = 60;
 	config->drift_repair = true;
 	config->key_age_days = 365;
+	config->unused_grant_days = 90;
 }
 
 /* Names and kinds of the top level's settings. */

@@ -73,6 +73,8 @@ struct grant {
 	char comment[GRANT_COMMENT_LEN];
 	char author[CONFIG_NAME_LEN];
 	uint64_t created_wall_ns;
+	uint64_t
+		used_s; /* since 1970, rounded down to the hour: when a packet last passed by it; 0 = never */
 	int line; /* in the text that it was read from; 0 = none */
 };
 
@@ -140,7 +142,7 @@ int grant_member_drop(struct grant_group *group, const char *peer)
 const struct grant *grant_naming(const struct grant_policy *policy, enum grant_party_kind kind,
                                  const char *name);
 
-/* Both say the same, numbers, lines and times of making left out. */
+/* Both say the same, numbers, lines and times of making and use left out. */
 bool grant_equal(const struct grant *a, const struct grant *b);
 bool grant_group_equal(const struct grant_group *a, const struct grant_group *b);
 

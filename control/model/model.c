@@ -4,6 +4,7 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "model_block.h"
+#include "model_grant.h"
 #include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -106,6 +107,11 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
+	if (model__grants_used_begin(model) < 0) {
+		snprintf(error, error_len, "model: not enough memory");
+		model_destroy(model);
+		return -ENOMEM;
+	}
 	model__table_refresh(model);
 	*out = model;
 	return 0;
@@ -119,6 +125,7 @@ void model_destroy(struct model *model)
 		event_free(model->renewal);
 	if (model->table_timer)
 		event_free(model->table_timer);
+	model__grants_used_end(model);
 	model__limits_unload(model);
 	model__block_unload(model);
 	grant_policy_fini(&model->policy);

@@ -92,10 +92,8 @@ static void audit_disabled(struct model_audit *audit, const struct peer *peer,
 }
 
 static model_audit_fn *const of_hub[] = {
-	audit_enforced,
-	audit_refused,
-	audit_peer_to_peer,
-	model__audit_found_drift,
+	audit_enforced,           audit_refused,       audit_peer_to_peer,
+	model__audit_found_drift, model__audit_unused,
 };
 
 static model_audit_peer_fn *const of_peers[] = {
@@ -121,15 +119,17 @@ static void look(struct model_audit *audit)
 int model__audit_policy(struct model *model, const json_t *params, json_t **result,
                         struct model_error *error)
 {
+	const json_t *unused = json_object_get(params, "unused_days");
 	struct model_world world;
 	struct model_audit audit = {
 		.model = model,
 		.world = &world.world,
 		.now_wall_ns = base_time_wall_ns(),
+		.unused_days = unused ? (uint32_t)json_integer_value(unused)
+	                              : model->setup.config->unused_grant_days,
 	};
 	int err = model__world_init(model, &world, error);
 
-	(void)params;
 	if (err < 0)
 		return err;
 	audit.findings = model__findings(&model->policy, &world.world, NULL, &audit.n_errors);

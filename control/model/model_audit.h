@@ -12,7 +12,8 @@ struct model_audit {
 	struct model *model;
 	const struct grant_world *world; /* the peers there are */
 	uint64_t now_wall_ns;
-	json_t *findings; /* array */
+	uint32_t unused_days; /* a grant that nobody uses for so long is a finding; 0 = never */
+	json_t *findings;     /* array */
 	size_t n_errors;
 };
 
@@ -34,6 +35,9 @@ model_audit_peer_fn model__audit_networks;
 /* model_audit_peer.c: a key that is old; a peer that the hub may lose. */
 model_audit_peer_fn model__audit_key;
 model_audit_peer_fn model__audit_keepalive;
+
+/* model_grant_used.c: grants that nobody uses. */
+model_audit_fn model__audit_unused;
 
 /* model_drift.c: what the last check of the workers' tables found. */
 model_audit_fn model__audit_found_drift;

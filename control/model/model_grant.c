@@ -1,4 +1,6 @@
 /* grant.add, grant.remove, grant.list, grant.show, grant.explain */
+#include "model_grant.h"
+
 #include "base_bytes.h"
 #include "base_time.h"
 #include "grant_decide.h"
@@ -35,14 +37,14 @@ static json_t *grant_json(const struct grant *grant)
 	for (uint32_t i = 0; i < grant->n_windows; i++)
 		json_array_append_new(windows,
 		                      json_string(grant_window_format(&grant->windows[i], text)));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o}", "name",
-	                 grant->name, "who", grant_party_format(&grant->who, text), "to",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s, s:b, s:o, s:o}",
+	                 "name", grant->name, "who", grant_party_format(&grant->who, text), "to",
 	                 grant_party_format(&grant->to, to), "protocol",
 	                 grant_protocol_format(grant->protocol), "ports", ports, "from",
 	                 time_json(grant->from_s), "until", time_json(grant->until_s), "windows",
 	                 windows, "comment", grant->comment, "author", grant->author, "holds",
 	                 grant_holds(grant, base_time_wall_ns() / BASE_NS_PER_S), "created_at",
-	                 model__time(grant->created_wall_ns));
+	                 model__time(grant->created_wall_ns), "used_at", time_json(grant->used_s));
 }
 
 static struct grant *find(const struct grant_policy *policy, const json_t *params,
@@ -177,6 +179,8 @@ int model__grant_list(struct model *model, const json_t *params, json_t **result
 	uint32_t i = 0;
 
 	(void)error;
+	if (page.cursor[0] == '\0')
+		model__grants_used_read(model);
 	while (i < policy->n_grants && strcmp(policy->grants[i].name, page.cursor) <= 0)
 		i++;
 	for (; i < policy->n_grants && json_array_size(array) < page.limit; i++)
@@ -195,6 +199,7 @@ int model__grant_show(struct model *model, const json_t *params, json_t **result
 
 	if (!grant)
 		return -ENOENT;
+	model__grants_used_read(model);
 	*result = json_pack("{s:o}", "grant", grant_json(grant));
 	return 0;
 }

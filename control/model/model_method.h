@@ -99,6 +99,7 @@ struct model {
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
+	struct event *used_timer;  /* every minute: which grants were used */
 	struct event *table_timer; /* the workers' table is to be made again */
 	uint32_t table_generation; /* of the last table made; 0 = none yet */
 	struct {

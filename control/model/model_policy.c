@@ -95,6 +95,7 @@ static void number_all(const struct grant_policy *old, struct grant_policy *new)
 
 		new->grants[i].number = was ? was->number : new->next_number++;
 		new->grants[i].created_wall_ns = was ? was->created_wall_ns : now_ns;
+		new->grants[i].used_s = was ? was->used_s : 0;
 	}
 }
 

@@ -44,6 +44,7 @@ static int collect_numbers(void *arg, const struct store_policy_row *row)
 	if (grant) {
 		grant->number = row->number;
 		grant->created_wall_ns = row->created_wall_ns;
+		grant->used_s = row->used_s;
 	}
 	return group || grant ? 0 : -EUCLEAN;
 }

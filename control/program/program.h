@@ -163,6 +163,12 @@ uint32_t program_reports_take(struct program *program, uint32_t budget);
 int program_flows_ask(struct program *program, uint64_t token, uint32_t peer, uint32_t limit)
 	__attribute__((warn_unused_result));
 
+/* Call fn for each grant that a worker's flows have used, with the time of its last packet, second since
+ * 1970, up to a minute late; the same grant may come from several workers, in any order. Numbers are as the
+ * workers have them: whoever asks looks whether there is such a grant. */
+typedef void program_used_fn(void *arg, uint32_t grant, uint64_t wall_s);
+void program_used_each(const struct program *program, program_used_fn *fn, void *arg);
+
 /* Packets of one peer (or ABI_PEER_NONE, ABI_PEER_HUB) that one worker dropped for one reason; place is
  * what their samples name, below program_n_drop_pairs(). */
 struct program_drops {

@@ -1,5 +1,5 @@
-/* What workers show: reports taken from their rings when somebody asks, and drops by peer and reason as
- * they stand in the region. Nothing here wakes control, and nothing waits for it. */
+/* What workers show: reports taken from their rings when somebody asks, drops by peer and reason and the last
+ * use of grants as they stand in the region. Nothing here wakes control, and nothing waits for it. */
 #include "base_time.h"
 #include "program_private.h"
 
@@ -171,19 +171,18 @@ uint64_t program_drop_count(const struct program *program, uint32_t worker, uint
 	return drops.count;
 }
 
-/* Looks only at pages that exist, as program_session_each() does. */
-static int each_of_worker(const struct program *program, uint32_t worker, program_drops_fn *fn,
-                          void *arg)
+/* Looks only at pages that exist, as program_session_each() does: fn for each stretch of places of size
+ * bytes, of n that begin at first. Stops when it returns non-zero, and returns that. */
+typedef int stretch_fn(void *arg, uint32_t begin, uint32_t end);
+
+static int each_stretch(const struct abi_region *region, const void *first, off_t size, uint32_t n,
+                        stretch_fn *fn, void *arg)
 {
-	const struct abi_region *region = &program->region;
-	const struct abi_drop_pair *pairs = abi_region_drops(region, worker);
-	const off_t size = sizeof(*pairs);
-	off_t start = (const uint8_t *)pairs - region->base;
-	off_t end = start + (off_t)program_n_drop_pairs(program) * size;
+	off_t start = (const uint8_t *)first - region->base;
+	off_t end = start + (off_t)n * size;
 	int result = 0;
 
 	for (off_t at = start; at < end && result == 0;) {
-		struct program_drops drops;
 		off_t data = lseek(region->fd, at, SEEK_DATA);
 
 		if (data < 0 || data >= end)
@@ -191,23 +190,91 @@ static int each_of_worker(const struct program *program, uint32_t worker, progra
 		at = lseek(region->fd, data, SEEK_HOLE);
 		if (at < 0 || at > end)
 			at = end;
-		for (off_t i = (data - start) / size; i < (at - start) / size && result == 0; i++) {
-			if (!read_pair(program, &pairs[i], &drops) || drops.count == 0)
-				continue;
-			drops.worker = worker;
-			drops.place = (uint32_t)i;
-			result = fn(arg, &drops);
-		}
+		result = fn(arg, (uint32_t)((data - start) / size),
+		            (uint32_t)((at - start) / size));
+	}
+	return result;
+}
+
+/* A walk over one worker's drops. */
+struct drops_walk {
+	const struct program *program;
+	uint32_t worker;
+	program_drops_fn *fn;
+	void *arg;
+};
+
+static int drops_stretch(void *arg, uint32_t begin, uint32_t end)
+{
+	const struct drops_walk *walk = arg;
+	const struct abi_drop_pair *pairs = abi_region_drops(&walk->program->region, walk->worker);
+	int result = 0;
+
+	for (uint32_t i = begin; i < end && result == 0; i++) {
+		struct program_drops drops;
+
+		if (!read_pair(walk->program, &pairs[i], &drops) || drops.count == 0)
+			continue;
+		drops.worker = walk->worker;
+		drops.place = i;
+		result = walk->fn(walk->arg, &drops);
 	}
 	return result;
 }
 
 int program_drops_each(const struct program *program, program_drops_fn *fn, void *arg)
 {
+	const struct abi_region *region = &program->region;
 	int result = 0;
 
-	for (uint32_t i = 0; program->has_region && i < program->region.n_workers && result == 0;
-	     i++)
-		result = each_of_worker(program, i, fn, arg);
+	for (uint32_t i = 0; program->has_region && i < region->n_workers && result == 0; i++) {
+		struct drops_walk walk = {program, i, fn, arg};
+
+		result = each_stretch(region, abi_region_drops(region, i),
+		                      sizeof(struct abi_drop_pair), program_n_drop_pairs(program),
+		                      drops_stretch, &walk);
+	}
 	return result;
+}
+
+/* ---- grants that are used ----------------------------------------------------------------------- */
+
+struct used_walk {
+	const uint64_t *words;
+	uint64_t now_s; /* monotonic, as in the words */
+	uint64_t wall_s;
+	program_used_fn *fn;
+	void *arg;
+};
+
+static int used_stretch(void *arg, uint32_t begin, uint32_t end)
+{
+	const struct used_walk *walk = arg;
+
+	for (uint32_t i = begin; i < end; i++) {
+		uint64_t word = __atomic_load_n(&walk->words[i], __ATOMIC_RELAXED);
+		uint64_t age_s = walk->now_s - abi_used_second(word);
+
+		if (word != 0 && abi_used_second(word) <= walk->now_s && age_s < walk->wall_s)
+			walk->fn(walk->arg, abi_used_grant(word), walk->wall_s - age_s);
+	}
+	return 0;
+}
+
+void program_used_each(const struct program *program, program_used_fn *fn, void *arg)
+{
+	const struct abi_region *region = &program->region;
+
+	for (uint32_t i = 0; program->has_region && i < region->n_workers; i++) {
+		struct used_walk walk = {
+			.words = abi_region_used(region, i),
+			.now_s = base_time_monotonic_ns() / BASE_NS_PER_S,
+			.wall_s = base_time_wall_ns() / BASE_NS_PER_S,
+			.fn = fn,
+			.arg = arg,
+		};
+
+		(void)each_stretch(region, walk.words, sizeof(uint64_t),
+		                   ABI_USED_SETS * ABI_USED_WAYS, used_stretch, &walk);
+	}
 }

@@ -35,10 +35,23 @@ int store_policy_drop(struct store *store, const char *kind, const char *name)
 	return store__change(store, statement);
 }
 
+int store_policy_used_put(struct store *store, const char *name, uint64_t used_s)
+{
+	sqlite3_stmt *statement = store__prepare(
+		store,
+		"UPDATE policy SET used = ? WHERE kind = '" STORE_POLICY_GRANT "' AND name = ?");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, (int64_t)used_s);
+	sqlite3_bind_text(statement, 2, name, -1, SQLITE_STATIC);
+	return store__change(store, statement);
+}
+
 int store_policy_each(struct store *store, store_policy_fn *fn, void *arg)
 {
 	sqlite3_stmt *statement = store__prepare(
-		store, "SELECT kind, name, number, text, created FROM policy"
+		store, "SELECT kind, name, number, text, created, used FROM policy"
 		       " ORDER BY kind, name");
 	int result = SQLITE_DONE;
 	int err = 0;
@@ -53,6 +66,7 @@ int store_policy_each(struct store *store, store_policy_fn *fn, void *arg)
 			.number = (uint32_t)number,
 			.text = store__text(statement, 3),
 			.created_wall_ns = (uint64_t)sqlite3_column_int64(statement, 4),
+			.used_s = (uint64_t)sqlite3_column_int64(statement, 5),
 		};
 
 		err = number < 0 || number > UINT32_MAX ? -EUCLEAN : fn(arg, &row);

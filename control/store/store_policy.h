@@ -16,6 +16,8 @@ struct store_policy_row {
 	const char *text;
 	uint32_t number; /* of a grant */
 	uint64_t created_wall_ns;
+	uint64_t
+		used_s; /* of a grant; store_policy_used_put() writes it, store_policy_put() leaves it */
 };
 
 struct store_policy_state {
@@ -33,6 +35,10 @@ int store_policy_drop(struct store *store, const char *kind, const char *name)
  * that is not 0. Returns 0, -EUCLEAN, -errno. */
 typedef int store_policy_fn(void *arg, const struct store_policy_row *row);
 int store_policy_each(struct store *store, store_policy_fn *fn, void *arg)
+	__attribute__((warn_unused_result));
+
+/* When a grant was last used. Returns 0, -ENOENT, -errno. */
+int store_policy_used_put(struct store *store, const char *name, uint64_t used_s)
 	__attribute__((warn_unused_result));
 
 int store_policy_state_get(struct store *store, struct store_policy_state *out)

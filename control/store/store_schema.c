@@ -86,6 +86,8 @@ static const char *const steps[] = {
 	/* 7: since when a peer has its key */
 	("ALTER TABLE peers ADD COLUMN key_set INTEGER NOT NULL DEFAULT 0;"
          "UPDATE peers SET key_set = created;"),
+	/* 8: when a grant was last used */
+	"ALTER TABLE policy ADD COLUMN used INTEGER NOT NULL DEFAULT 0;", /* s since 1970; 0 = never */
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

@@ -605,6 +605,23 @@ static inline uint32_t abi_drop_place(uint64_t key)
 {
 	return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
 }
+
+/* When grants were last used, as one worker's flows tell (dataplane/policy/policy_flow.h): sets of words,
+ * of which each is a grant's number above, and below it the second (CLOCK_MONOTONIC) of the last packet
+ * of one of its flows; 0 = free. Written by the worker, up to a minute late. */
+#define ABI_USED_SETS 4096U
+#define ABI_USED_WAYS 8U
+
+static inline uint32_t abi_used_grant(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static inline uint32_t abi_used_second(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
 /* ---- blobs -------------------------------------------------------------------------------------
  * Whole tables that all workers read, each in a memfd of its own. Control hands it over the rendezvous
  * socket (abi_rendezvous.h); the dataplane checks and maps it, and every worker goes over to it between

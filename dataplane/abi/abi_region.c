@@ -3,7 +3,7 @@
  *   page 0   header, port status          page 1   counters: exception thread, control
  *   then one block a worker, page-aligned: status, counters, ring indexes | commands | events |
  *   reports | sessions | receive_next of the sessions | peer counters | drops by peer and reason |
- *   limits of peers
+ *   limits of peers | last use of grants
  *
  * so that no page is written by two workers, and no line by both processes. */
 #include "abi_region.h"
@@ -80,9 +80,14 @@ static uint64_t limits_offset(uint32_t n_peers, uint32_t n_slots)
 	                     + abi_region_drop_pairs(n_peers) * sizeof(struct abi_drop_pair));
 }
 
-static uint64_t worker_len(uint32_t n_peers, uint32_t n_slots)
+static uint64_t used_offset(uint32_t n_peers, uint32_t n_slots)
 {
 	return round_up_page(limits_offset(n_peers, n_slots) + n_peers * sizeof(struct abi_limit));
+}
+
+static uint64_t worker_len(uint32_t n_peers, uint32_t n_slots)
+{
+	return used_offset(n_peers, n_slots) + ABI_USED_SETS * ABI_USED_WAYS * sizeof(uint64_t);
 }
 
 uint32_t abi_region_drop_pairs(uint32_t n_peers)
@@ -417,6 +422,11 @@ struct abi_limit *abi_region_limit(const struct abi_region *region, uint32_t wor
 	return worker_part(region, worker,
 	                   limits_offset(region->n_peers, region->n_slots)
 	                           + peer * sizeof(struct abi_limit));
+}
+
+uint64_t *abi_region_used(const struct abi_region *region, uint32_t worker)
+{
+	return worker_part(region, worker, used_offset(region->n_peers, region->n_slots));
 }
 
 uint64_t *abi_region_worker_counters(const struct abi_region *region, uint32_t worker)

@@ -60,6 +60,9 @@ struct abi_limit *abi_region_limit(const struct abi_region *region, uint32_t wor
 /* The worker's drops by peer and reason, [abi_region_drop_pairs(n_peers)]. */
 struct abi_drop_pair *abi_region_drops(const struct abi_region *region, uint32_t worker);
 
+/* When grants were last used: [ABI_USED_SETS * ABI_USED_WAYS]. */
+uint64_t *abi_region_used(const struct abi_region *region, uint32_t worker);
+
 /* Counter arrays of ABI_COUNTERS_LEN: one a worker, one for the exception thread, one for control. */
 uint64_t *abi_region_worker_counters(const struct abi_region *region, uint32_t worker);
 uint64_t *abi_region_exception_counters(const struct abi_region *region);

@@ -56,6 +56,7 @@
 #define POLICY_FLOW_BURST_MAX 64U
 #define POLICY_FLOW_MAX       ((UINT32_C(1) << 24) - 1)
 #define POLICY_FLOW_KEY_WORDS 9U
+#define POLICY_USED_WAYS      8U
 
 struct policy_flow; /* opaque: policy_flow_private.h */
 
@@ -76,6 +77,12 @@ struct policy_flow_setup {
 	uint32_t pickup_s; /* so long flows are picked up in the middle, see above; 0 = never */
 	uint64_t key[POLICY_FLOW_KEY_WORDS]; /* random */
 	enum policy_flow_kernel kernel;
+	/* When grants were last used, for others to read: n_used_sets (a power of two) sets of
+	 * POLICY_USED_WAYS words, grant << 32 | second of its flow's last packet, 0 = free. A grant is in
+	 * one set, by its number; of nine in one the one that was used longest ago is forgotten. Told
+	 * when a flow's time is looked at, so up to a minute late. Borrowed; NULL = not told. */
+	uint64_t *used;
+	uint32_t n_used_sets;
 	bool is_zero; /* the memory is, and its pages are to stay untouched until they are used */
 };
 
@@ -155,7 +162,7 @@ enum policy_flow_verdict policy_flow_expect(struct policy_flow *flow,
 /* The peer came from another worker, which knows its flows. */
 void policy_flow_arrive(struct policy_flow *flow, uint32_t peer, uint32_t now_s);
 
-/* Free what has timed out, looking at no more than budget entries: call it each turn with a small
+/* Free what has timed out, and tell which grants were used, looking at no more than budget entries: call it each turn with a small
  * one. Timeouts are exact without it: an entry that has timed out does not let packets pass. Returns
  * how many were looked at. */
 uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t budget);

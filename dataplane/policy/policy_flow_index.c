@@ -30,7 +30,10 @@ static bool setup_is_good(const struct policy_flow_setup *setup)
 {
 	return setup->n_flows >= 1 && setup->n_flows <= POLICY_FLOW_MAX
 	       && setup->n_datagrams >= FLOW_WAYS && setup->n_datagrams <= 65536
-	       && setup->n_peers <= POLICY_HUB;
+	       && setup->n_peers <= POLICY_HUB
+	       && (setup->used == NULL
+	           || (setup->n_used_sets != 0
+	               && (setup->n_used_sets & (setup->n_used_sets - 1)) == 0));
 }
 
 size_t policy_flow_len(const struct policy_flow_setup *setup)
@@ -86,6 +89,8 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->datagram_mask = n_datagrams / FLOW_WAYS - 1;
 	flow->wheel_s = flow->start_s = now_s;
 	flow->pickup_s = setup->pickup_s;
+	flow->used = setup->used;
+	flow->used_mask = setup->n_used_sets - 1;
 	return flow;
 }
 
@@ -292,6 +297,29 @@ static bool wheel_turn(struct policy_flow *flow, uint32_t now_s)
 	return true;
 }
 
+/* Its grant was used then. Each flow comes by within FLOW_WHEEL_SLOTS seconds of its first packet and as
+ * often while it lives, so that no packet has to tell. */
+static void tell_used(struct policy_flow *flow, const struct flow_entry *e)
+{
+	uint64_t word = (uint64_t)e->grant << 32 | e->seen_s;
+	uint64_t *set, *place;
+
+	if (flow->used == NULL)
+		return;
+	set = &flow->used[(e->grant & flow->used_mask) * POLICY_USED_WAYS];
+	place = set;
+	for (uint32_t i = 0; i < POLICY_USED_WAYS; i++) {
+		if (set[i] >> 32 == e->grant || set[i] == 0) {
+			place = &set[i];
+			break;
+		}
+		if ((uint32_t)set[i] < (uint32_t)*place)
+			place = &set[i];
+	}
+	if (*place >> 32 != e->grant || (uint32_t)*place < e->seen_s)
+		__atomic_store_n(place, word, __ATOMIC_RELAXED);
+}
+
 static void free_entry(struct policy_flow *flow, struct flow_entry *e)
 {
 	if (flow_state(e) != POLICY_FLOW_FREE)
@@ -317,6 +345,7 @@ uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t b
 		n++;
 		if (flow->due != 0)
 			__builtin_prefetch(&flow->entries[flow->due], 1);
+		tell_used(flow, e);
 		if (flow_state(e) == POLICY_FLOW_FREE || flow__timed_out(e, now_s))
 			free_entry(flow, e);
 		else

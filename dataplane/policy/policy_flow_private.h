@@ -251,6 +251,8 @@ struct policy_flow {
 	uint32_t datagram_mask; /* of sets of FLOW_WAYS */
 	uint32_t start_s;
 	uint32_t pickup_s;
+	uint32_t used_mask;          /* of sets */
+	uint64_t *used;              /* as in the setup */
 	uint32_t *free;              /* [n_flows], a stack of n_touched - n_used numbers */
 	struct flow_answer *answers; /* [1 << FLOW_ANSWER_BITS] */
 	struct flow_charge *charges; /* [n_peers + 1]: the last is the hub */

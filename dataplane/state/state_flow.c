@@ -18,7 +18,9 @@ static uint32_t part_of(uint32_t n)
 	return n >= 4 ? n / 4 : 1;
 }
 
-int state_flow_create(struct state *st, uint32_t n_flows, bool resumes)
+_Static_assert(POLICY_USED_WAYS == ABI_USED_WAYS, "what the one writes the other reads");
+
+int state_flow_create(struct state *st, uint32_t n_flows, uint64_t *used, bool resumes)
 {
 	uint32_t n = n_flows != 0 ? n_flows : STATE_FLOWS_DEFAULT;
 	struct policy_flow_setup setup = {
@@ -28,6 +30,8 @@ int state_flow_create(struct state *st, uint32_t n_flows, bool resumes)
 		.peer_max = part_of(n),
 		.half_max = part_of(part_of(n)),
 		.pickup_s = resumes ? PICKUP_S : 0,
+		.used = used,
+		.n_used_sets = ABI_USED_SETS,
 		.is_zero = true,
 	};
 	size_t len = policy_flow_len(&setup);

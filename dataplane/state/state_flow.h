@@ -13,9 +13,9 @@
 struct state;
 
 /* Make it, empty, with room for n_flows (0 = STATE_FLOWS_DEFAULT). resumes: this dataplane goes on with
- * sessions of an earlier one, so their flows are picked up for a while. Pages that no flow needs are not
- * touched. Returns 0, -EINVAL (too many), -ENOMEM, -errno. */
-int state_flow_create(struct state *st, uint32_t n_flows, bool resumes)
+ * sessions of an earlier one, so their flows are picked up for a while. used: abi_region_used(), written as
+ * long as there are flows; NULL = nobody reads it. Pages that no flow needs are not touched. Returns 0, -EINVAL (too many), -ENOMEM, -errno. */
+int state_flow_create(struct state *st, uint32_t n_flows, uint64_t *used, bool resumes)
 	__attribute__((warn_unused_result));
 void state_flow_destroy(struct state *st);
 

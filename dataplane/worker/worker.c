@@ -106,7 +106,8 @@ static int init_state(struct worker *w, struct aead *aead)
 	w->st.bells[setup->id].fd = setup->wake_fd;
 	state_route_online(w->st.routes, setup->id);
 	state_resume(&w->st, setup->region);
-	rc = state_flow_create(&w->st, setup->region->setup.n_flows, w->st.n_active > 0);
+	rc = state_flow_create(&w->st, setup->region->setup.n_flows,
+	                       abi_region_used(setup->region, setup->id), w->st.n_active > 0);
 	if (rc < 0) {
 		state_route_offline(w->st.routes, setup->id);
 		state_fini(&w->st);

@@ -536,6 +536,7 @@ def grants_are_made_listed_and_removed(hub):
                    "--windows", "mon-fri 08:00-18:00 Europe/Berlin; sat,sun 10:00-12:00 UTC")
     assert "any-any" in shown and "[over]" in shown and "(not now)" in shown, shown
     assert "mon-fri 08:00-18:00 Europe/Berlin, sat,sun 10:00-12:00 UTC" in shown, shown
+    assert grant["used_at"] is None and "never" in hub.ok("grant", "list"), grant
     before = hub.json("grant", "list")
     hub.restart()
     assert hub.json("grant", "list") == before

@@ -185,10 +185,39 @@ static void another_question_ends_the_first_and_a_bad_one_is_refused(void **stat
 	lab_destroy(&lab);
 }
 
+/* The second in which the worker says that a grant was used last, or 0. */
+static uint32_t used_at(const struct flow *flow, uint32_t grant)
+{
+	const uint64_t *words = abi_region_used(&flow->region, 0);
+
+	for (uint32_t i = 0; i < ABI_USED_SETS * ABI_USED_WAYS; i++)
+		if (words[i] != 0 && abi_used_grant(words[i]) == grant)
+			return abi_used_second(words[i]);
+	return 0;
+}
+
+static void use_of_grants_is_told_without_being_asked(void **state)
+{
+	struct lab lab = some_flows();
+	uint32_t begin_s;
+
+	(void)state;
+	lab_connect(&lab, 1, 2, 40000, 443);
+	LAB_PASSES(&lab, 1, 2, UDP, 0, 40001, 53);
+	begin_s = (uint32_t)(lab.flow->now_ns / BASE_NS_PER_S);
+	for (uint32_t i = 0; i < 70; i++)
+		lab_wait(&lab, BASE_NS_PER_S);
+	assert_in_range(used_at(lab.flow, 1), begin_s - 1, begin_s);
+	assert_in_range(used_at(lab.flow, 2), begin_s - 1, begin_s);
+	assert_int_equal(used_at(lab.flow, 3), 0);
+	lab_destroy(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_say_who_whence_where_how_by_what),
+		cmocka_unit_test(use_of_grants_is_told_without_being_asked),
 		cmocka_unit_test(one_peer_is_found_at_either_end),
 		cmocka_unit_test(a_full_ring_loses_no_flow_and_holds_up_no_packet),
 		cmocka_unit_test(another_question_ends_the_first_and_a_bad_one_is_refused),

@@ -90,6 +90,14 @@ static const char *when_text(const json_t *grant, char *buf, size_t size)
 	return buf;
 }
 
+/* When it was last used, to the hour. */
+static const char *used_text(const json_t *grant)
+{
+	const char *used = json_string_value(json_object_get(grant, "used_at"));
+
+	return used ? used : "never";
+}
+
 static void show_grant(const json_t *result)
 {
 	const json_t *grant = json_object_get(result, "grant");
@@ -104,13 +112,14 @@ static void show_grant(const json_t *result)
 	printf("comment   %s\n", weir_text_of(grant, "comment"));
 	printf("author    %s\n", weir_text_of(grant, "author"));
 	printf("created   %s\n", weir_text_of(grant, "created_at"));
+	printf("used      %s\n", used_text(grant));
 	show_findings(result);
 }
 
 static void show_grant_list(const json_t *result)
 {
-	static const char *const heads[] = {"NAME", "WHO", "TO",     "PROTOCOL",
-	                                    "WHEN", "NOW", "COMMENT"};
+	static const char *const heads[] = {"NAME", "WHO", "TO",   "PROTOCOL",
+	                                    "WHEN", "NOW", "USED", "COMMENT"};
 	const json_t *grants = json_object_get(result, "grants");
 	struct weir_table table = {.n_columns = BASE_ARRAY_LEN(heads)};
 	char buf[1200];
@@ -131,6 +140,7 @@ static void show_grant_list(const json_t *result)
 		weir_table_cell(&table, when_text(grant, buf, sizeof(buf)));
 		weir_table_cell(&table,
 		                json_is_true(json_object_get(grant, "holds")) ? "yes" : "no");
+		weir_table_cell(&table, used_text(grant));
 		weir_table_cell(&table, weir_text_of(grant, "comment"));
 	}
 	weir_table_end(&table);

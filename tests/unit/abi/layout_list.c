@@ -447,6 +447,8 @@ static const struct value {
 	VALUE(ABI_DROP_OUTER),
 	VALUE(ABI_DROP_TO_PEER),
 	VALUE(ABI_DROP_PROBES),
+	VALUE(ABI_USED_SETS),
+	VALUE(ABI_USED_WAYS),
 	VALUE(ABI_BLOB_MAGIC),
 	VALUE(ABI_BLOB_SEALS),
 	VALUE(ABI_BLOB_POLICY),
@@ -541,6 +543,7 @@ static int print_parts(void)
 		print_part(&region, "drops", abi_region_drops(&region, w));
 		print_part(&region, "limit 0", abi_region_limit(&region, w, 0));
 		print_part(&region, "limit 1", abi_region_limit(&region, w, 1));
+		print_part(&region, "used", abi_region_used(&region, w));
 	}
 	abi_region_fini(&region);
 	return 0;

@@ -76,7 +76,7 @@ static void no_two_parts_overlap(void **state)
 	struct {
 		void *start;
 		size_t len;
-	} parts[2 + ABI_PORTS_MAX + N_WORKERS * 12];
+	} parts[2 + ABI_PORTS_MAX + N_WORKERS * 13];
 	size_t n = 0;
 
 	(void)state;
@@ -104,6 +104,7 @@ static void no_two_parts_overlap(void **state)
 		PART(abi_region_drops(&region, w),
 		     abi_region_drop_pairs(N_PEERS) * sizeof(struct abi_drop_pair));
 		PART(abi_region_limit(&region, w, 0), N_PEERS * sizeof(struct abi_limit));
+		PART(abi_region_used(&region, w), ABI_USED_SETS * ABI_USED_WAYS * sizeof(uint64_t));
 	}
 #undef PART
 	for (size_t i = 0; i < n; i++) {

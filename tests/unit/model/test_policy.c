@@ -142,6 +142,87 @@ static void a_peer_that_moves_and_keeps_nothing_alive_is_audited(void **state)
 	stop();
 }
 
+#define DAY_NS (24 * 3600 * BASE_NS_PER_S)
+
+static const struct grant *grant_of(const char *name)
+{
+	return grant_find(&model->policy, name);
+}
+
+/* As if it had been made so long ago. */
+static void age_grant(const char *name, uint64_t days)
+{
+	struct grant *grant = grant_find(&model->policy, name);
+
+	grant->created_wall_ns = base_time_wall_ns() - days * DAY_NS;
+}
+
+static void a_grant_that_nobody_uses_is_audited_after_its_days(void **state)
+{
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"peer:a\", \"to\": \"hub\", "
+	                     "\"protocol\": \"tcp\", \"ports\": [\"22\"]}");
+	config.unused_grant_days = 90;
+	assert_string_equal(audited("unused", "x"), "");
+	age_grant("x", 89);
+	assert_string_equal(audited("unused", "x"), "");
+	age_grant("x", 91);
+	assert_string_equal(audited("unused", "x"), "warning");
+	config.unused_grant_days = 0;
+	assert_string_equal(audited("unused", "x"), "");
+	config.unused_grant_days = 90;
+	config.peer_to_peer = true;
+	assert_string_equal(audited("unused", "x"), "");
+	config.peer_to_peer = false;
+	/* a worker tells: it was used 89 days ago; so is a number that is no grant's */
+	fake.used[0].grant = grant_of("x")->number;
+	fake.used[0].wall_s = base_time_wall_ns() / BASE_NS_PER_S - 89 * 86400;
+	fake.used[1].grant = 4711;
+	fake.used[1].wall_s = fake.used[0].wall_s;
+	fake.n_used = 2;
+	assert_string_equal(audited("unused", "x"), "");
+	/* another worker says it was earlier: the latest counts */
+	fake.used[0].wall_s -= 30 * 86400;
+	assert_string_equal(audited("unused", "x"), "");
+	stop();
+}
+
+static void last_use_of_a_grant_outlives_changes_and_restarts(void **state)
+{
+	uint64_t hour_s = base_time_wall_ns() / BASE_NS_PER_S / 3600 * 3600;
+	json_t *result;
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"peer:a\", \"to\": \"hub\", "
+	                     "\"protocol\": \"tcp\"}");
+	call_ok("grant.add", "{\"name\": \"y\", \"who\": \"peer:a\", \"to\": \"hub\", "
+	                     "\"protocol\": \"udp\"}");
+	fake.used[0].grant = grant_of("x")->number;
+	fake.used[0].wall_s = hour_s + 1;
+	fake.n_used = 1;
+	json_decref(call("grant.list", "{}"));
+	assert_int_equal(grant_of("x")->used_s, hour_s);
+	assert_int_equal(grant_of("y")->used_s, 0);
+	call_ok("grant.remove", "{\"name\": \"y\"}"); /* another policy, the same grant */
+	assert_int_equal(grant_of("x")->used_s, hour_s);
+	stop();
+	start(true); /* from the store; the workers know nothing */
+	assert_int_equal(grant_of("x")->used_s, hour_s);
+	result = call("grant.show", "{\"name\": \"x\"}");
+	assert_true(json_is_string(json_object_get(json_object_get(result, "grant"), "used_at")));
+	json_decref(result);
+	/* of the same name, but another grant */
+	call_ok("grant.remove", "{\"name\": \"x\"}");
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"peer:a\", \"to\": \"hub\", "
+	                     "\"protocol\": \"tcp\"}");
+	assert_int_equal(grant_of("x")->used_s, 0);
+	stop();
+}
+
 static void a_policy_is_in_force_when_the_workers_say_so(void **state)
 {
 	uint32_t before;
@@ -173,6 +254,8 @@ int main(void)
 		CASE(workers_that_could_not_take_a_table_get_it_soon),
 		CASE(an_old_key_is_audited_after_its_days),
 		CASE(a_peer_that_moves_and_keeps_nothing_alive_is_audited),
+		CASE(a_grant_that_nobody_uses_is_audited_after_its_days),
+		CASE(last_use_of_a_grant_outlives_changes_and_restarts),
 		CASE(a_policy_is_in_force_when_the_workers_say_so),
 	};
 

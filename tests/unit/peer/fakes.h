@@ -49,6 +49,11 @@ static struct {
 	void (*reports_take)(void *arg);
 	void *reports_arg;
 	struct abi_cmd_flows flows_asked;
+	struct {
+		uint32_t grant;
+		uint64_t wall_s;
+	} used[8];
+	uint32_t n_used;
 	uint64_t epoch;
 	struct abi_limit limit[2][FAKE_PEERS];              /* what the two workers counted */
 	struct abi_cmd_peer_limit limit_cmd[2][FAKE_PEERS]; /* and were told */
@@ -211,6 +216,13 @@ int program_drops_each(const struct program *program, program_drops_fn *fn, void
 	for (uint32_t i = 0; i < fake.n_drops && r == 0; i++)
 		r = fn(arg, &fake.drops[i]);
 	return r;
+}
+
+void program_used_each(const struct program *program, program_used_fn *fn, void *arg)
+{
+	(void)program;
+	for (uint32_t i = 0; i < fake.n_used; i++)
+		fn(arg, fake.used[i].grant, fake.used[i].wall_s);
 }
 
 /* A worker that sees a capture, once: number 1, of two. Bytes of a packet are its own numbers. */

@@ -552,6 +552,72 @@ static void expire_is_bounded_and_goes_on_where_it_was(void **state)
 	hub_fini(&hub);
 }
 
+/* Second in which a grant was last used, as the words tell; 0 = they do not know it. */
+static uint32_t used_at(const uint64_t *used, uint32_t n_words, uint32_t grant)
+{
+	uint32_t found_s = 0;
+
+	for (uint32_t i = 0; i < n_words; i++) {
+		if (used[i] >> 32 != grant || used[i] == 0)
+			continue;
+		assert_int_equal(found_s, 0); /* once */
+		found_s = (uint32_t)used[i];
+	}
+	return found_s;
+}
+
+static void use_of_a_grant_is_told_while_its_flow_lives_and_when_it_ends(void **state)
+{
+	uint64_t used[2 * POLICY_USED_WAYS] = {0};
+	struct policy_flow_setup setup = small;
+	struct hub hub;
+	uint32_t end_s;
+
+	(void)state;
+	setup.used = used;
+	setup.n_used_sets = 3;
+	assert_int_equal(policy_flow_len(&setup), 0);
+	setup.n_used_sets = 2;
+	hub_init(&hub, &setup);
+	handshake(&hub);
+	assert_int_equal(udp(&hub, A, 7000), POLICY_FLOW_PASS);
+	assert_int_equal(used_at(used, BASE_ARRAY_LEN(used), 11), 0);
+	hub.clock.now_s += 64;
+	(void)policy_flow_expire(hub.flow, hub.clock.now_s, 64);
+	assert_int_equal(used_at(used, BASE_ARRAY_LEN(used), 11), 5000);
+	assert_int_equal(used_at(used, BASE_ARRAY_LEN(used), 12), 5000);
+	assert_int_equal(used_at(used, BASE_ARRAY_LEN(used), 13), 0);
+	/* an established one is seen again and again; the UDP flow is gone */
+	for (end_s = hub.clock.now_s + 600; hub.clock.now_s < end_s; hub.clock.now_s++) {
+		assert_int_equal(tcp(&hub, A, ACK), POLICY_FLOW_PASS);
+		(void)policy_flow_expire(hub.flow, hub.clock.now_s, 64);
+	}
+	assert_in_range(used_at(used, BASE_ARRAY_LEN(used), 11), end_s - 64, end_s);
+	assert_int_equal(used_at(used, BASE_ARRAY_LEN(used), 12), 5000);
+	hub_fini(&hub);
+}
+
+static void of_many_grants_in_one_set_the_oldest_use_is_forgotten(void **state)
+{
+	uint64_t used[POLICY_USED_WAYS];
+	struct policy_flow_setup setup = small;
+	struct hub hub;
+
+	(void)state;
+	for (uint32_t i = 0; i < POLICY_USED_WAYS; i++)
+		used[i] = (uint64_t)(100 + i) << 32 | (i == 5 ? 7 : 4000 + i);
+	setup.used = used;
+	setup.n_used_sets = 1;
+	hub_init(&hub, &setup);
+	assert_int_equal(udp(&hub, A, 7000), POLICY_FLOW_PASS);
+	hub.clock.now_s += 64;
+	(void)policy_flow_expire(hub.flow, hub.clock.now_s, 64);
+	for (uint32_t i = 0; i < POLICY_USED_WAYS; i++)
+		assert_int_equal(used_at(used, POLICY_USED_WAYS, 100 + i), i == 5 ? 0 : 4000 + i);
+	assert_int_equal(used_at(used, POLICY_USED_WAYS, 12), 5000);
+	hub_fini(&hub);
+}
+
 static void full_table_refuses_new_flows_and_keeps_the_old_ones(void **state)
 {
 	struct hub hub;
@@ -857,6 +923,8 @@ int main(void)
 			what_was_allowed_once_is_asked_again_when_its_window_or_table_is_over),
 		cmocka_unit_test(timeouts_are_exact_without_expire_and_memory_comes_back_with_it),
 		cmocka_unit_test(expire_is_bounded_and_goes_on_where_it_was),
+		cmocka_unit_test(use_of_a_grant_is_told_while_its_flow_lives_and_when_it_ends),
+		cmocka_unit_test(of_many_grants_in_one_set_the_oldest_use_is_forgotten),
 		cmocka_unit_test(full_table_refuses_new_flows_and_keeps_the_old_ones),
 		cmocka_unit_test(full_is_named_when_no_peer_is_at_its_limit),
 		cmocka_unit_test(half_open_flows_have_a_limit_of_their_own),
