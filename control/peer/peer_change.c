@@ -134,10 +134,11 @@ static struct peer *find_gateway(const struct peer_table *table, const char *nam
 	return NULL;
 }
 
-/* Put row in the place of the peer's, and hold what it holds. */
-static int replace(struct peer_table *table, struct peer *peer, const struct store_peer *row,
+/* Put row in the place of the peer's, and hold what it holds. On success row has the old networks. */
+static int replace(struct peer_table *table, struct peer *peer, struct store_peer *row,
                    struct peer_error *error)
 {
+	struct store_peer old = peer->row;
 	int err;
 
 	peer__let_go(table, &peer->row);
@@ -146,6 +147,7 @@ static int replace(struct peer_table *table, struct peer *peer, const struct sto
 		err = store_peer_change(table->setup.store, row);
 		if (err == 0) {
 			peer->row = *row;
+			*row = old;
 			return 0;
 		}
 		refuse_store(table, err, error);
@@ -156,6 +158,13 @@ static int replace(struct peer_table *table, struct peer *peer, const struct sto
 	if (peer__hold(table, &peer->row) < 0)
 		log_err("peer", "addresses not held any more name=%s", peer->row.name);
 	return err;
+}
+
+static int copy_row(const struct peer *peer, struct store_peer *out, struct peer_error *error)
+{
+	int err = peer__row_copy(&peer->row, out);
+
+	return err < 0 ? peer__refuse(error, err, "failed", NULL, "not enough memory") : 0;
 }
 
 /* A route that is missing is put by the next synchronisation at the latest. */
@@ -180,7 +189,9 @@ int peer_networks_add(struct peer_table *table, const char *name, const struct b
 
 	if (!peer)
 		return peer_find(table, name) ? -EPERM : -ENOENT;
-	row = peer->row;
+	err = copy_row(peer, &row, error);
+	if (err < 0)
+		return err;
 	err = peer__refuse_addresses(table, nets, n_nets, error);
 	if (err == 0)
 		err = peer__add_ips(table, &row, nets, n_nets, error);
@@ -188,6 +199,7 @@ int peer_networks_add(struct peer_table *table, const char *name, const struct b
 		err = replace(table, peer, &row, error);
 	if (err == 0)
 		put_routes(table, peer, nets, n_nets);
+	store_peer_fini(&row);
 	return err;
 }
 
@@ -201,7 +213,6 @@ static int take_out(struct store_peer *row, const struct base_prefix *net, struc
 		row->n_allowed_ips--;
 		memmove(&row->allowed_ips[i], &row->allowed_ips[i + 1],
 		        (row->n_allowed_ips - i) * sizeof(*row->allowed_ips));
-		memset(&row->allowed_ips[row->n_allowed_ips], 0, sizeof(*row->allowed_ips));
 		return 0;
 	}
 	return peer__refuse(error, -ENOENT, "not_found", "networks",
@@ -214,17 +225,20 @@ int peer_networks_drop(struct peer_table *table, const char *name, const struct 
 {
 	struct peer *peer = find_gateway(table, name, error);
 	struct store_peer row;
-	int err = 0;
+	int err;
 
 	if (!peer)
 		return peer_find(table, name) ? -EPERM : -ENOENT;
-	row = peer->row;
+	err = copy_row(peer, &row, error);
+	if (err < 0)
+		return err;
 	for (uint32_t i = 0; i < n_nets && err == 0; i++)
 		err = take_out(&row, &nets[i], error);
 	if (err == 0)
 		err = replace(table, peer, &row, error);
 	for (uint32_t i = 0; i < n_nets && err == 0; i++)
-		(void)program_route_drop(table->setup.program, &nets[i], row.id);
+		(void)program_route_drop(table->setup.program, &nets[i], peer->row.id);
+	store_peer_fini(&row);
 	return err;
 }
 

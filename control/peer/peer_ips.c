@@ -189,10 +189,9 @@ static int add_prefix(const struct peer_table *table, struct store_peer *row,
 		row->addresses[row->n_addresses++] = prefix->ip;
 		return 0;
 	}
-	if (row->n_allowed_ips == BASE_ARRAY_LEN(row->allowed_ips))
+	if (row->n_allowed_ips == STORE_NETWORKS_MAX)
 		return peer__refuse(error, -E2BIG, "invalid", "allowed_ips",
-		                    "allowed_ips: more than %zu networks",
-		                    BASE_ARRAY_LEN(row->allowed_ips));
+		                    "allowed_ips: more than %u networks", STORE_NETWORKS_MAX);
 	row->allowed_ips[row->n_allowed_ips++] = *prefix;
 	return 0;
 }
@@ -257,8 +256,16 @@ static int give_address(const struct peer_table *table, struct store_peer *row, 
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
                   const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error)
 {
+	size_t n_most = (size_t)row->n_allowed_ips + n_ips;
+	struct base_prefix *grown;
 	int err = 0;
 
+	if (n_ips == 0)
+		return 0;
+	grown = reallocarray(row->allowed_ips, n_most, sizeof(*grown));
+	if (!grown)
+		return peer__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
+	row->allowed_ips = grown;
 	for (uint32_t i = 0; err == 0 && i < n_ips; i++)
 		err = add_prefix(table, row, &ips[i], error);
 	return err;

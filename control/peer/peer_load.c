@@ -24,6 +24,7 @@ struct rows {
 static int collect_row(void *arg, const struct store_peer *peer)
 {
 	struct rows *rows = arg;
+	int err;
 
 	if (rows->n == rows->max) {
 		uint32_t max = rows->max ? rows->max * 2 : 64;
@@ -39,14 +40,16 @@ static int collect_row(void *arg, const struct store_peer *peer)
 		rows->rows = grown;
 		rows->max = max;
 	}
-	rows->rows[rows->n++] = *peer;
-	return 0;
+	err = peer__row_copy(peer, &rows->rows[rows->n]);
+	if (err == 0)
+		rows->n++;
+	return err;
 }
 
 static void rows_fini(struct rows *rows)
 {
-	if (rows->rows)
-		base_wipe(rows->rows, rows->n * sizeof(*rows->rows));
+	for (uint32_t i = 0; i < rows->n; i++)
+		store_peer_fini(&rows->rows[i]);
 	free(rows->rows);
 }
 
@@ -217,8 +220,10 @@ static void declare(const struct declared *all, struct store_peer *row,
 	memcpy(row->preshared_key, declared->preshared_key, 32);
 	row->keepalive_s = declared->keepalive_s;
 	row->declared = true;
+	row->wg_set_wall_ns = 0;
 	row->n_allowed_ips = 0;
-	memset(row->allowed_ips, 0, sizeof(row->allowed_ips));
+	free(row->allowed_ips);
+	row->allowed_ips = NULL;
 	for (uint32_t i = 0; i < row->n_addresses; i++)
 		if (!is_named(all, &row->addresses[i])
 		    && !is_given(all->config, declared, &row->addresses[i]))
@@ -267,6 +272,7 @@ static int sort_stored(struct peer_table *table, struct rows *rows, struct decla
 				snprintf(error, len, "store: %s", store_error(table->setup.store));
 				return err;
 			}
+			store_peer_fini(row);
 			continue;
 		}
 		if (row->id >= config->max_peers) {
@@ -279,7 +285,11 @@ static int sort_stored(struct peer_table *table, struct rows *rows, struct decla
 		matched[kept] = declared;
 		if (declared)
 			all->is_claimed[declared - config->peers] = true;
-		rows->rows[kept++] = *row;
+		if (row != &rows->rows[kept]) {
+			rows->rows[kept] = *row;
+			base_wipe(row, sizeof(*row));
+		}
+		kept++;
 	}
 	rows->n = kept;
 	return 0;
@@ -368,12 +378,11 @@ static int enter(struct peer_table *table, struct store_peer *row,
 		}
 	}
 	peer = calloc(1, sizeof(*peer));
-	if (!peer || peer__hold(table, row) < 0) {
+	if (!peer || peer__row_copy(row, &peer->row) < 0 || peer__hold(table, row) < 0) {
 		snprintf(error, len, "peers: not enough memory");
-		free(peer);
+		peer__free(peer);
 		return -ENOMEM;
 	}
-	peer->row = *row;
 	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
 	if (declared) {
 		peer->configured = declared->endpoint;
@@ -391,7 +400,7 @@ static int complete(struct peer_table *table, struct store_peer *row, bool chang
 	struct peer *peer = table->by_id[row->id];
 	struct peer_error why = {0};
 	uint32_t n_before = row->n_addresses;
-	int err = peer__give_addresses(table, row, &why);
+	int err = row->wg_set_wall_ns == 0 ? peer__give_addresses(table, row, &why) : 0;
 
 	if (err < 0) {
 		snprintf(error, len, "peer \"%s\": %s", row->name, why.text);

@@ -108,6 +108,25 @@ struct base_ip peer_address(const struct peer *peer)
 	return peer->row.n_addresses > 0 ? peer->row.addresses[0] : none;
 }
 
+void peer__free(struct peer *peer)
+{
+	if (!peer)
+		return;
+	store_peer_fini(&peer->row);
+	free(peer);
+}
+
+int peer__row_copy(const struct store_peer *row, struct store_peer *out)
+{
+	*out = *row;
+	out->allowed_ips = NULL;
+	out->n_allowed_ips = 0;
+	if (store_peer_networks_set(out, row->allowed_ips, row->n_allowed_ips) == 0)
+		return 0;
+	store_peer_fini(out);
+	return -ENOMEM;
+}
+
 void peer__enter(struct peer_table *table, struct peer *peer)
 {
 	uint32_t i = lower_bound(table, peer->row.name);
@@ -146,7 +165,7 @@ void peer__leave(struct peer_table *table, struct peer *peer)
 	table->by_id[peer->row.id] = NULL;
 	table->n--;
 	peer__let_go(table, &peer->row);
-	free(peer);
+	peer__free(peer);
 }
 
 /* ---- down to session and program ---------------------------------------------------------------- */
@@ -302,8 +321,7 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 	return 0;
 out:
 	peer__let_go(table, &(struct store_peer){0}); /* what it was given is free again */
-	base_wipe(peer, sizeof(*peer));
-	free(peer);
+	peer__free(peer);
 	return err;
 }
 
@@ -418,7 +436,7 @@ static void on_session_change(void *arg, uint32_t id)
 static void table_free(struct peer_table *table)
 {
 	for (uint32_t i = 0; table->by_name && i < table->n; i++)
-		free(table->by_name[i]);
+		peer__free(table->by_name[i]);
 	if (table->flush_timer)
 		event_free(table->flush_timer);
 	wg_allowedips_destroy(table->held);

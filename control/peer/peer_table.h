@@ -33,6 +33,11 @@ void peer__enter(struct peer_table *table, struct peer *peer);
 void peer__append(struct peer_table *table, struct peer *peer);
 void peer__sort(struct peer_table *table);
 void peer__leave(struct peer_table *table, struct peer *peer);
+/* Wipes and frees a peer that is not in the table; NULL is fine. */
+void peer__free(struct peer *peer);
+/* A row with networks of its own. Returns 0 or -ENOMEM; then out is empty. Caller: store_peer_fini(). */
+int peer__row_copy(const struct store_peer *row, struct store_peer *out)
+	__attribute__((warn_unused_result));
 /* Holder of this public key, or NULL. */
 const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32]);
 /* A free id, or -ENOSPC. */
@@ -42,8 +47,8 @@ int64_t peer__free_id(const struct peer_table *table);
 int peer__hold(struct peer_table *table, const struct store_peer *row)
 	__attribute__((warn_unused_result));
 void peer__let_go(struct peer_table *table, const struct store_peer *row);
-/* Add ips to row, each to its addresses or its allowed IPs, checked against the hub and
- * all peers in the table but row's own id. */
+/* Add ips to row, whose networks are its own, each to its addresses or its allowed IPs, checked against the
+ * hub and all peers in the table but row's own id. */
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
                   const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error);
 /* Refuse those of ips that are no address in a tunnel net: only a gateway has such. */

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LIST_LEN   (CONFIG_ALLOWED_MAX * BASE_PREFIX_STRLEN)
-#define SEALED_LEN (32 + STORE_SEAL_OVERHEAD)
+#define ADDRESSES_LEN (CONFIG_TUNNEL_MAX * BASE_IP_STRLEN)
+#define SEALED_LEN    (32 + STORE_SEAL_OVERHEAD)
 
 static void label_of(uint32_t id, char label[static 40])
 {
@@ -19,52 +19,24 @@ static void label_of(uint32_t id, char label[static 40])
 
 /* ---- lists as text ------------------------------------------------------------------------------ */
 
-static void addresses_format(const struct store_peer *peer, char *buf)
+static void addresses_format(const struct store_peer *peer, char buf[static ADDRESSES_LEN])
 {
 	char one[BASE_IP_STRLEN];
 	size_t len = 0;
 
 	buf[0] = '\0';
 	for (uint32_t i = 0; i < peer->n_addresses; i++)
-		len += (size_t)snprintf(buf + len, LIST_LEN - len, "%s%s", i ? "," : "",
+		len += (size_t)snprintf(buf + len, ADDRESSES_LEN - len, "%s%s", i ? "," : "",
 		                        base_ip_format(&peer->addresses[i], one));
 }
 
-static void allowed_ips_format(const struct store_peer *peer, char *buf)
-{
-	char one[BASE_PREFIX_STRLEN];
-	size_t len = 0;
-
-	buf[0] = '\0';
-	for (uint32_t i = 0; i < peer->n_allowed_ips; i++)
-		len += (size_t)snprintf(buf + len, LIST_LEN - len, "%s%s", i ? "," : "",
-		                        base_prefix_format(&peer->allowed_ips[i], one));
-}
-
-/* Take the next element of a comma-separated list into one[BASE_PREFIX_STRLEN]. Returns the rest,
- * NULL at the end; an element that is too long comes out empty, which no parser takes. */
-static const char *list_next(const char *list, char *one)
-{
-	size_t len = strcspn(list, ",");
-
-	if (*list == '\0')
-		return NULL;
-	snprintf(one, BASE_PREFIX_STRLEN, "%.*s", len < BASE_PREFIX_STRLEN ? (int)len : 0, list);
-	return list[len] == ',' ? list + len + 1 : list + len;
-}
-
-static int lists_parse(const char *addresses, const char *allowed_ips, struct store_peer *peer)
+static int addresses_parse(const char *list, struct store_peer *peer)
 {
 	char one[BASE_PREFIX_STRLEN];
 
-	while ((addresses = list_next(addresses, one)) != NULL) {
+	while ((list = store__list_next(list, one)) != NULL) {
 		if (peer->n_addresses == CONFIG_TUNNEL_MAX
 		    || base_ip_parse(one, &peer->addresses[peer->n_addresses++]) < 0)
-			return -EUCLEAN;
-	}
-	while ((allowed_ips = list_next(allowed_ips, one)) != NULL) {
-		if (peer->n_allowed_ips == CONFIG_ALLOWED_MAX
-		    || base_prefix_parse(one, &peer->allowed_ips[peer->n_allowed_ips++]) < 0)
 			return -EUCLEAN;
 	}
 	return 0;
@@ -90,26 +62,24 @@ static int preshared_key_bind(struct store *store, sqlite3_stmt *statement, int 
 	               : -ENOMEM;
 }
 
-int store_peer_put(struct store *store, const struct store_peer *peer)
+static int row_put(struct store *store, const struct store_peer *peer)
 {
 	char key[BASE_KEY_BASE64_LEN];
-	char addresses[LIST_LEN];
-	char allowed_ips[LIST_LEN];
+	char addresses[ADDRESSES_LEN];
 	sqlite3_stmt *statement = store__prepare(
 		store,
-		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, allowed_ips,"
+		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, wg_set,"
 		" keepalive, declared, created, enabled, whole_subnet, client_keepalive,"
 		" key_set)"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
 		" ON CONFLICT (id) DO UPDATE SET name = ?2, public_key = ?3, preshared_key = ?4,"
-		" addresses = ?5, allowed_ips = ?6, keepalive = ?7, declared = ?8, created = ?9,"
+		" addresses = ?5, wg_set = ?6, keepalive = ?7, declared = ?8, created = ?9,"
 		" enabled = ?10, whole_subnet = ?11, client_keepalive = ?12, key_set = ?13");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
 	base_key_to_base64(key, peer->public_key);
 	addresses_format(peer, addresses);
-	allowed_ips_format(peer, allowed_ips);
 	sqlite3_bind_int64(statement, 1, peer->id);
 	sqlite3_bind_text(statement, 2, peer->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(statement, 3, key, -1, SQLITE_STATIC);
@@ -119,7 +89,7 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 		return -ENOMEM;
 	}
 	sqlite3_bind_text(statement, 5, addresses, -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 6, allowed_ips, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 6, (int64_t)peer->wg_set_wall_ns);
 	sqlite3_bind_int(statement, 7, peer->keepalive_s);
 	sqlite3_bind_int(statement, 8, peer->declared);
 	sqlite3_bind_int64(statement, 9, (int64_t)peer->created_wall_ns);
@@ -130,23 +100,52 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 	return store__run(store, statement);
 }
 
-int store_peer_change(struct store *store, const struct store_peer *peer)
+static int row_change(struct store *store, const struct store_peer *peer)
 {
-	char allowed_ips[LIST_LEN];
+	char addresses[ADDRESSES_LEN];
 	sqlite3_stmt *statement = store__prepare(
-		store, "UPDATE peers SET allowed_ips = ?2, enabled = ?3, whole_subnet = ?4,"
-		       " client_keepalive = ?5"
+		store, "UPDATE peers SET addresses = ?2, enabled = ?3, whole_subnet = ?4,"
+		       " client_keepalive = ?5, keepalive = ?6, wg_set = ?7"
 		       " WHERE id = ?1");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
-	allowed_ips_format(peer, allowed_ips);
+	addresses_format(peer, addresses);
 	sqlite3_bind_int64(statement, 1, peer->id);
-	sqlite3_bind_text(statement, 2, allowed_ips, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, addresses, -1, SQLITE_STATIC);
 	sqlite3_bind_int(statement, 3, !peer->disabled);
 	sqlite3_bind_int(statement, 4, peer->whole_subnet);
 	sqlite3_bind_int(statement, 5, peer->client_keepalive_s);
+	sqlite3_bind_int(statement, 6, peer->keepalive_s);
+	sqlite3_bind_int64(statement, 7, (int64_t)peer->wg_set_wall_ns);
 	return store__change(store, statement);
+}
+
+/* A peer is its row and its networks. */
+typedef int write_fn(struct store *store, const struct store_peer *peer);
+static int write_whole(struct store *store, const struct store_peer *peer, write_fn *write)
+{
+	bool alone = sqlite3_get_autocommit(store->db) != 0;
+	int err = alone ? store_begin(store) : 0;
+	int ended;
+
+	if (err < 0)
+		return err;
+	err = write(store, peer);
+	if (err == 0)
+		err = store__networks_write(store, peer);
+	ended = alone ? store_end(store, err == 0) : 0;
+	return err < 0 ? err : ended;
+}
+
+int store_peer_put(struct store *store, const struct store_peer *peer)
+{
+	return write_whole(store, peer, row_put);
+}
+
+int store_peer_change(struct store *store, const struct store_peer *peer)
+{
+	return write_whole(store, peer, row_change);
 }
 
 int store_peer_drop(struct store *store, uint32_t id)
@@ -199,7 +198,7 @@ enum column {
 	COLUMN_PUBLIC_KEY,
 	COLUMN_PRESHARED_KEY,
 	COLUMN_ADDRESSES,
-	COLUMN_ALLOWED_IPS,
+	COLUMN_WG_SET,
 	COLUMN_KEEPALIVE,
 	COLUMN_DECLARED,
 	COLUMN_CREATED,
@@ -210,11 +209,12 @@ enum column {
 	COLUMN_WHOLE_SUBNET,
 	COLUMN_CLIENT_KEEPALIVE,
 	COLUMN_KEY_SET,
+	COLUMN_NETWORKS,
 };
 #define SELECT                                                                                         \
-	"SELECT id, name, public_key, preshared_key, addresses, allowed_ips, keepalive, declared,"     \
+	"SELECT id, name, public_key, preshared_key, addresses, wg_set, keepalive, declared,"          \
 	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet, client_keepalive," \
-	" key_set FROM peers"
+	" key_set, networks FROM peers LEFT JOIN peer_networks ON peer = id"
 
 static int preshared_key_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
 {
@@ -266,10 +266,10 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	peer->whole_subnet = sqlite3_column_int(row, COLUMN_WHOLE_SUBNET) != 0;
 	peer->created_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_CREATED);
 	peer->key_set_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_KEY_SET);
+	peer->wg_set_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_WG_SET);
 	if (base_key_from_base64(peer->public_key, store__text(row, COLUMN_PUBLIC_KEY)) < 0
-	    || lists_parse(store__text(row, COLUMN_ADDRESSES), store__text(row, COLUMN_ALLOWED_IPS),
-	                   peer)
-	               < 0
+	    || addresses_parse(store__text(row, COLUMN_ADDRESSES), peer) < 0
+	    || store__networks_read(store__text(row, COLUMN_NETWORKS), peer) < 0
 	    || preshared_key_read(store, row, peer) < 0 || state_read(row, &peer->state) < 0)
 		return -EUCLEAN;
 	return 0;
@@ -292,7 +292,7 @@ static int each(struct store *store, sqlite3_stmt *statement, store_peer_fn *fn,
 			         sqlite3_column_int64(statement, COLUMN_ID));
 		else
 			err = fn(arg, &peer);
-		base_wipe(&peer, sizeof(peer));
+		store_peer_fini(&peer);
 		(*n)++;
 	}
 	if (err == 0 && result != SQLITE_DONE)

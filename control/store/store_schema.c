@@ -88,6 +88,14 @@ static const char *const steps[] = {
          "UPDATE peers SET key_set = created;"),
 	/* 8: when a grant was last used */
 	"ALTER TABLE policy ADD COLUMN used INTEGER NOT NULL DEFAULT 0;", /* s since 1970; 0 = never */
+	/* 9: networks behind a peer beside it, since they may be many; what wg(8) said of it last */
+	("CREATE TABLE peer_networks ("
+         " peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
+         " networks TEXT NOT NULL" /* comma-separated */
+         ") STRICT;"
+         "INSERT INTO peer_networks SELECT id, allowed_ips FROM peers WHERE allowed_ips != '';"
+         "ALTER TABLE peers DROP COLUMN allowed_ips;"
+         "ALTER TABLE peers ADD COLUMN wg_set INTEGER NOT NULL DEFAULT 0;"),
 };
 
 /* The one number that a PRAGMA or SELECT gives. */

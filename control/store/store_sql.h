@@ -2,7 +2,7 @@
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
 
-#include "store.h"
+#include "store_peer.h"
 
 #include <sqlite3.h>
 
@@ -42,6 +42,14 @@ int store__unseal(const struct store *store, const char *label, const void *seal
 
 /* Text of a column, "" when it is NULL; borrowed until the next step. */
 const char *store__text(sqlite3_stmt *statement, int column);
+
+/* store_network.c: take the next element of a comma-separated list into one. Returns the rest, NULL at the
+ * end; an element that is too long comes out empty, which no parser takes. */
+const char *store__list_next(const char *list, char one[static BASE_PREFIX_STRLEN]);
+/* Networks of a row that has none yet, from their text. Returns 0, -EUCLEAN, -ENOMEM. */
+int store__networks_read(const char *list, struct store_peer *peer);
+/* Write the networks of a row that is stored. Returns 0 or -errno. */
+int store__networks_write(struct store *store, const struct store_peer *peer);
 
 /* store_file.c: check and make the directory, the database file and store.key (is_new: the
  * database is made now). On error a line in error. */

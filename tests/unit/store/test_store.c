@@ -7,6 +7,8 @@
 #include "store_service.h"
 #include "test.h"
 
+#include <sqlite3.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -32,14 +34,17 @@ static struct store *open_good(void)
 
 static struct store_peer make_peer(uint32_t id)
 {
+	static struct base_prefix networks[8]; /* of the last eight made */
 	struct store_peer peer = {
 		.id = id,
 		.has_preshared_key = true,
 		.n_addresses = 2,
+		.allowed_ips = &networks[id % 8],
 		.n_allowed_ips = 1,
 		.keepalive_s = 25,
 		.created_wall_ns = 1700000000123456789,
 		.key_set_wall_ns = 1700000000000000007,
+		.wg_set_wall_ns = 1700000000000000009,
 	};
 	char text[64];
 
@@ -56,7 +61,8 @@ static struct store_peer make_peer(uint32_t id)
 }
 
 struct found {
-	struct store_peer peers[8];
+	struct store_peer peers[8]; /* without their networks: */
+	struct base_prefix networks[8];
 	uint32_t n;
 };
 
@@ -65,8 +71,21 @@ static int collect(void *arg, const struct store_peer *peer)
 	struct found *found = arg;
 
 	assert_true(found->n < 8);
-	found->peers[found->n++] = *peer;
+	found->peers[found->n] = *peer;
+	assert_true(peer->n_allowed_ips <= 1);
+	if (peer->n_allowed_ips == 1)
+		found->networks[found->n] = peer->allowed_ips[0];
+	found->peers[found->n++].allowed_ips = NULL;
 	return 0;
+}
+
+static void assert_found(const struct found *found, uint32_t i, struct store_peer expected)
+{
+	if (expected.n_allowed_ips == 1)
+		assert_memory_equal(&found->networks[i], expected.allowed_ips,
+		                    sizeof(found->networks[i]));
+	expected.allowed_ips = NULL;
+	assert_memory_equal(&found->peers[i], &expected, sizeof(expected));
 }
 
 static struct found read_peers(struct store *store)
@@ -89,7 +108,6 @@ static void peers_come_back_as_they_were_written(void **state)
 	memset(b.preshared_key, 0, 32);
 	b.declared = true;
 	b.n_allowed_ips = 0;
-	memset(b.allowed_ips, 0, sizeof(b.allowed_ips));
 	assert_int_equal(store_peer_put(store, &b), 0);
 	assert_int_equal(store_peer_put(store, &a), 0);
 	store_close(store);
@@ -97,8 +115,8 @@ static void peers_come_back_as_they_were_written(void **state)
 	store = open_good();
 	found = read_peers(store);
 	assert_int_equal(found.n, 2);
-	assert_memory_equal(&found.peers[0], &a, sizeof(a));
-	assert_memory_equal(&found.peers[1], &b, sizeof(b));
+	assert_found(&found, 0, a);
+	assert_found(&found, 1, b);
 	assert_int_equal(store_peer_drop(store, 0), 0);
 	assert_int_equal(store_peer_drop(store, 0), -ENOENT);
 	found = read_peers(store);
@@ -125,6 +143,98 @@ static void replacing_a_peer_keeps_its_state(void **state)
 	assert_int_equal(found.n, 1);
 	assert_int_equal(found.peers[0].keepalive_s, 0);
 	assert_memory_equal(&found.peers[0].state, &seen, sizeof(seen));
+	store_close(store);
+}
+
+static int keep_networks(void *arg, const struct store_peer *peer)
+{
+	return store_peer_networks_set(arg, peer->allowed_ips, peer->n_allowed_ips);
+}
+
+static void a_gateway_has_many_networks(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer peer = make_peer(3);
+	struct store_peer found = {.id = 3};
+	struct base_prefix *nets = calloc(STORE_NETWORKS_MAX, sizeof(*nets));
+	char text[64];
+
+	(void)state;
+	assert_non_null(nets);
+	for (uint32_t i = 0; i < STORE_NETWORKS_MAX; i++) {
+		snprintf(text, sizeof(text), i % 2 ? "10.%u.%u.0/24" : "2001:db8:%x:%x::/64",
+		         i >> 8 & 255, i >> 1 & 255);
+		assert_int_equal(base_prefix_parse(text, &nets[i]), 0);
+	}
+	peer.allowed_ips = nets;
+	peer.n_allowed_ips = STORE_NETWORKS_MAX;
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	store_close(store);
+
+	store = open_good();
+	assert_int_equal(store_peer_find(store, 3, keep_networks, &found), 0);
+	assert_int_equal(found.n_allowed_ips, STORE_NETWORKS_MAX);
+	assert_memory_equal(found.allowed_ips, nets, STORE_NETWORKS_MAX * sizeof(*nets));
+	peer.n_allowed_ips = 1;
+	assert_int_equal(store_peer_change(store, &peer), 0);
+	assert_int_equal(store_peer_find(store, 3, keep_networks, &found), 0);
+	assert_int_equal(found.n_allowed_ips, 1);
+	peer.n_allowed_ips = 0;
+	assert_int_equal(store_peer_change(store, &peer), 0);
+	assert_int_equal(store_peer_find(store, 3, keep_networks, &found), 0);
+	assert_int_equal(found.n_allowed_ips, 0);
+	store_peer_fini(&found);
+	free(nets);
+	store_close(store);
+}
+
+/* The tables of peers as version 8 had them, with two peers in them. */
+static const char version_8[] =
+	"DROP TABLE peer_usage; DROP TABLE peer_limits; DROP TABLE peer_networks; DROP TABLE peers;"
+	"CREATE TABLE peers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+	" public_key TEXT NOT NULL UNIQUE, preshared_key BLOB, addresses TEXT NOT NULL,"
+	" allowed_ips TEXT NOT NULL, keepalive INTEGER NOT NULL,"
+	" enabled INTEGER NOT NULL DEFAULT 1, declared INTEGER NOT NULL, created INTEGER NOT NULL,"
+	" endpoint TEXT, last_handshake INTEGER NOT NULL DEFAULT 0, last_timestamp BLOB,"
+	" whole_subnet INTEGER NOT NULL DEFAULT 0, client_keepalive INTEGER NOT NULL DEFAULT 25,"
+	" key_set INTEGER NOT NULL DEFAULT 0) STRICT;"
+	"CREATE TABLE peer_limits (peer INTEGER PRIMARY KEY REFERENCES peers (id)"
+	" ON DELETE CASCADE, text TEXT NOT NULL) STRICT;"
+	"CREATE TABLE peer_usage (peer INTEGER PRIMARY KEY REFERENCES peers (id)"
+	" ON DELETE CASCADE, period INTEGER NOT NULL, rx INTEGER NOT NULL, tx INTEGER NOT NULL,"
+	" epoch INTEGER NOT NULL, rx_seen INTEGER NOT NULL, tx_seen INTEGER NOT NULL) STRICT;"
+	"INSERT INTO peers (id, name, public_key, addresses, allowed_ips, keepalive, declared, created)"
+	" VALUES (1, 'a', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=', '10.77.0.2', '', 0, 0, 5),"
+	" (2, 'b', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAI=', '', '10.1.0.0/16', 7, 0, 6);"
+	"INSERT INTO peer_limits VALUES (2, 'x');"
+	"PRAGMA user_version = 8;";
+
+static void a_store_of_version_8_keeps_its_peers(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer b = {.id = 2};
+	struct found found;
+	sqlite3 *db;
+
+	(void)state;
+	store_close(store);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, version_8, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+
+	store = open_good();
+	found = read_peers(store);
+	assert_int_equal(found.n, 2);
+	assert_string_equal(found.peers[0].name, "a");
+	assert_int_equal(found.peers[0].n_addresses, 1);
+	assert_int_equal(found.peers[0].n_allowed_ips, 0);
+	assert_int_equal(found.peers[0].wg_set_wall_ns, 0);
+	assert_int_equal(found.peers[1].keepalive_s, 7);
+	assert_int_equal(found.peers[1].n_allowed_ips, 1);
+	assert_int_equal(base_prefix_parse("10.1.0.0/16", &found.networks[0]), 0);
+	assert_memory_equal(&found.networks[1], &found.networks[0], sizeof(found.networks[0]));
+	assert_int_equal(store_peer_find(store, 2, keep_networks, &b), 0);
+	store_peer_fini(&b);
 	store_close(store);
 }
 
@@ -474,6 +584,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(peers_come_back_as_they_were_written),
 		CASE(replacing_a_peer_keeps_its_state),
+		CASE(a_gateway_has_many_networks),
+		CASE(a_store_of_version_8_keeps_its_peers),
 		CASE(names_and_keys_are_unique),
 		CASE(an_undone_transaction_changes_nothing),
 		CASE(services_and_certificates_come_back),
