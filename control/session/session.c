@@ -21,7 +21,8 @@ static int tables_alloc(struct session_table *table, uint32_t n_peers)
 	table->bucket_mask = n_buckets - 1;
 	table->peers = calloc(n_peers, sizeof(struct session_peer *));
 	table->buckets = calloc(n_buckets, sizeof(struct session_peer *));
-	table->heap.at = calloc(n_peers, sizeof(struct session_peer *));
+	/* each may be between two keys */
+	table->heap.at = calloc((size_t)n_peers * 2, sizeof(struct session_peer *));
 	table->disowned_ns = calloc(n_peers, sizeof(*table->disowned_ns));
 	if (table->peers == NULL || table->buckets == NULL || table->heap.at == NULL
 	    || table->disowned_ns == NULL)
@@ -87,8 +88,11 @@ void session_destroy(struct session_table *table)
 	session__events_free(table);
 	session__jobs_fini(&table->jobs);
 	for (uint32_t id = 0; id < table->n_peers; id++)
-		if (table->peers[id] != NULL)
+		if (table->peers[id] != NULL) {
+			if (table->peers[id]->next != NULL)
+				session__peer_free(table->peers[id]->next);
 			session__peer_free(table->peers[id]);
+		}
 	tables_free(table);
 	base_wipe(table, sizeof(*table));
 	free(table);
@@ -143,11 +147,18 @@ int session__inject(struct session_table *table, const struct session_source *so
 	return program_inject(table->program, source->worker, &inject);
 }
 
+/* Who made the index that a message names, or NULL. */
+static struct session_peer *peer_of(const struct session_table *table, uint32_t index)
+{
+	struct session_peer *peer = session__peer(table, session__slots_peer(&table->slots, index));
+
+	return peer != NULL ? session__peer_with(peer, index) : NULL;
+}
+
 static void cookie_in(struct session_table *table, const uint8_t message[static WG_COOKIE_LEN],
                       uint64_t now_ns)
 {
-	uint32_t index = base_load_le32(message + WG_COOKIE_RECEIVER);
-	struct session_peer *peer = session__peer(table, session__slots_peer(&table->slots, index));
+	struct session_peer *peer = peer_of(table, base_load_le32(message + WG_COOKIE_RECEIVER));
 
 	program_count(table->program, ABI_COUNTER_HS_COOKIE_IN, 1);
 	if (peer == NULL)
@@ -165,7 +176,7 @@ static void response_in(struct session_table *table, const struct session_source
                         uint64_t now_ns)
 {
 	uint32_t index = base_load_le32(message + WG_RESPONSE_RECEIVER);
-	struct session_peer *peer = session__peer(table, session__slots_peer(&table->slots, index));
+	struct session_peer *peer = peer_of(table, index);
 
 	program_count(table->program, ABI_COUNTER_HS_RESPONSE_IN, 1);
 	if (peer == NULL || peer->handshake.local_index != index) {
@@ -226,7 +237,7 @@ void session_confirmed(struct session_table *table, uint32_t index, uint32_t id)
 
 	if (peer == NULL)
 		return;
-	session__keys_used(table, peer, index, session__now(table));
+	session__keys_used(table, session__peer_with(peer, index), index, session__now(table));
 	session__timer_arm(table);
 }
 
@@ -236,8 +247,13 @@ void session_endpoint_moved(struct session_table *table, const struct abi_event_
 
 	if (peer == NULL || session__slots_peer(&table->slots, event->index) != peer->id)
 		return;
+	peer = session__peer_with(peer, event->index);
 	/* It came on an authenticated packet, so it also tells that the session is in use. */
 	session__keys_used(table, peer, event->index, session__now(table));
+	if (peer->shares_key)
+		session__source_set(peer->prior,
+		                    &(struct session_source){event->remote, event->local,
+		                                             event->port, peer->source.worker});
 	session__source_set(peer, &(struct session_source){event->remote, event->local, event->port,
 	                                                   peer->source.worker});
 	if (event->index != peer->ring.current.index)
@@ -246,21 +262,27 @@ void session_endpoint_moved(struct session_table *table, const struct abi_event_
 	session__timer_arm(table);
 }
 
+/* The question may have crossed the answer: another session than the silent one, or a session where the
+ * worker had none, made since it asked. */
+static bool has_just_begun(const struct session_peer *peer, uint32_t index, uint64_t now_ns)
+{
+	const struct wg_keypair *current = &peer->ring.current;
+
+	return current->index != 0 && current->index != index
+	       && now_ns - current->birth_ns < WG_REKEY_TIMEOUT_NS;
+}
+
 void session_wanted(struct session_table *table, uint32_t id, uint32_t index)
 {
 	struct session_peer *peer = session__peer(table, id);
 	uint64_t now_ns = session__now(table);
-	const struct wg_keypair *current;
 
-	if (peer == NULL)
+	if (peer == NULL || has_just_begun(peer, index, now_ns))
 		return;
-	current = &peer->ring.current;
-	/* The question may have crossed the answer: another session than the silent one, or a
-	 * session where the worker had none, made since it asked. */
-	if (current->index != 0 && current->index != index
-	    && now_ns - current->birth_ns < WG_REKEY_TIMEOUT_NS)
+	if (peer->next != NULL && has_just_begun(peer->next, index, now_ns))
 		return;
-	session__want(table, peer, now_ns);
+	if (index != ABI_INDEX_NONE || !session__next_prefer(table, peer))
+		session__want_any(table, peer, now_ns);
 	session__timer_arm(table);
 }
 
@@ -271,10 +293,26 @@ void session_rekey_due(struct session_table *table, uint32_t id, uint32_t index)
 
 	if (peer == NULL)
 		return;
+	peer = session__peer_with(peer, index);
 	session__keys_used(table, peer, index, now_ns);
 	if (index == peer->ring.current.index)
-		session__want(table, peer, now_ns);
+		session__want(table, session__next_caller(peer), now_ns);
 	session__timer_arm(table);
+}
+
+/* Call fn for each peer, and for both of a peer between two keys. */
+typedef void peer_fn(struct session_table *table, struct session_peer *peer, uint64_t now_ns);
+static void peers_each(struct session_table *table, peer_fn *fn, uint64_t now_ns)
+{
+	for (uint32_t id = 0; id < table->n_peers; id++) {
+		struct session_peer *peer = table->peers[id];
+
+		if (peer == NULL)
+			continue;
+		fn(table, peer, now_ns);
+		if (peer->next != NULL)
+			fn(table, peer->next, now_ns);
+	}
 }
 
 /* A dataplane without our sessions: every peer whose endpoint is known is called, paced. */
@@ -283,13 +321,32 @@ static void initiate_to_all(struct session_table *table, uint64_t now_ns)
 	uint32_t n = 0;
 
 	for (uint32_t id = 0; id < table->n_peers; id++) {
-		struct session_peer *peer = table->peers[id];
-
-		if (peer == NULL || peer->source.remote.port == 0)
-			continue;
-		wg_timers_handshake_init(&peer->timers);
-		peer->wanted_ns = now_ns + n++ / SESSION_PACE_PEERS * SESSION_PACE_NS;
+		for (struct session_peer *peer = table->peers[id]; peer != NULL;
+		     peer = peer->next) {
+			if (peer->source.remote.port == 0 || peer->shares_key)
+				continue;
+			wg_timers_handshake_init(&peer->timers);
+			peer->wanted_ns = now_ns + n++ / SESSION_PACE_PEERS * SESSION_PACE_NS;
+		}
 	}
+}
+
+/* What was under way with the dataplane before is begun again. */
+static void begin_anew(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
+{
+	bool under_way = peer->creating != 0 || peer->handshake.local_index != 0
+	                 || peer->wanted_ns != 0;
+
+	session__abandon(table, peer);
+	wg_keypair_clear(&peer->ring);
+	wg_timers_handshake_init(&peer->timers);
+	peer->wanted_ns = under_way ? now_ns : 0;
+}
+
+static void contend(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
+{
+	(void)now_ns;
+	session__next_contend(table, peer);
 }
 
 void session_attached(struct session_table *table, bool resumed)
@@ -298,28 +355,16 @@ void session_attached(struct session_table *table, bool resumed)
 
 	table->attached = true;
 	table->epoch++;
-	for (uint32_t id = 0; id < table->n_peers; id++) {
-		struct session_peer *peer = table->peers[id];
-		bool under_way;
-
-		if (peer == NULL)
-			continue;
-		under_way = peer->creating != 0 || peer->handshake.local_index != 0
-		            || peer->wanted_ns != 0;
-		session__abandon(table, peer);
-		wg_keypair_clear(&peer->ring);
-		wg_timers_handshake_init(&peer->timers);
-		peer->wanted_ns = under_way ? now_ns : 0;
-	}
+	peers_each(table, begin_anew, now_ns);
 	session__slots_reset(&table->slots);
 	if (resumed)
 		session__keys_read_back(table, now_ns);
 	session__slots_refill(&table->slots);
-	if (!resumed)
+	if (resumed)
+		peers_each(table, contend, now_ns);
+	else
 		initiate_to_all(table, now_ns);
-	for (uint32_t id = 0; id < table->n_peers; id++)
-		if (table->peers[id] != NULL)
-			session__peer_turn(table, table->peers[id], now_ns);
+	peers_each(table, session__peer_turn, now_ns);
 	session__timer_arm(table);
 }
 

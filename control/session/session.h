@@ -32,6 +32,28 @@ int session_peer_put(struct session_table *table, uint32_t peer,
 /* Forget a peer: handshakes under way are cancelled, sessions retired, keys wiped. */
 void session_peer_drop(struct session_table *table, uint32_t peer);
 
+/* Names the peer's key in the sessions that lie in the region (abi_session.key_serial): those of another
+ * name are retired when a resumed dataplane attaches. 0 until it is set. */
+void session_peer_serial(struct session_table *table, uint32_t peer, uint32_t serial);
+
+/* A key, or another preshared key for the key there is, that shall take the place of the peer's. Until then
+ * handshakes with both are answered, each has sessions of its own, and what the peer is sent goes by the
+ * session on which it was heard last. */
+struct session_next {
+	const uint8_t
+		*public_key; /* 32 bytes; that of the peer: only the preshared key is another */
+	const uint8_t *preshared_key;  /* 32 bytes, or NULL = none */
+	const uint8_t *last_timestamp; /* 12 bytes, as stored, or NULL */
+	uint32_t serial;
+};
+/* put: returns 0, -ENOENT (no such peer), -EBUSY (it has one), -EINVAL (low order), -EEXIST (a peer has this
+ * key), -ENOMEM. confirm: the next key is the peer's only one; the other's sessions end, and handshakes
+ * with it get no answer. drop: the same with the roles changed. Both do nothing without a next key. */
+int session_next_put(struct session_table *table, uint32_t peer, const struct session_next *next)
+	__attribute__((warn_unused_result));
+void session_next_confirm(struct session_table *table, uint32_t peer);
+void session_next_drop(struct session_table *table, uint32_t peer);
+
 /* Until now this peer's id was another's, or its keys were others: sessions that a resumed dataplane
  * still has of that time are retired when it attaches, not taken over. */
 void session_peer_disown(struct session_table *table, uint32_t peer);
@@ -46,6 +68,9 @@ struct session_peer_info {
 	uint32_t current_index;          /* 0 = none */
 	uint8_t last_timestamp[12];
 	uint32_t n_moves; /* times that it was heard from another endpoint, since control's start */
+	bool has_next;    /* session_next_put() */
+	uint64_t next_handshake_wall_ns; /* as last_handshake_wall_ns, with the next key alone */
+	uint8_t next_timestamp[12];
 };
 /* Returns 0 or -ENOENT. */
 int session_peer_info(const struct session_table *table, uint32_t peer,

@@ -52,6 +52,13 @@ void session__want(struct session_table *table, struct session_peer *peer, uint6
 	session__peer_turn(table, peer, now_ns);
 }
 
+void session__want_any(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
+{
+	session__want(table, peer, now_ns);
+	if (peer->next != NULL && !peer->next->shares_key)
+		session__want(table, peer->next, now_ns);
+}
+
 /* A job and an index, or neither. */
 static struct session_job *initiation_begin(struct session_table *table, struct session_peer *peer)
 {
@@ -171,8 +178,6 @@ static void initiator_finish(struct session_table *table, struct session_peer *p
 {
 	/* With the worker on which it came: the first guess at the next keypair's owner. */
 	session__source_set(peer, &job->source);
-	/* The index goes from the handshake to the keypair. */
-	base_wipe(&peer->handshake, sizeof(peer->handshake));
 	if (session__keys_install(table, peer, job, ABI_ROLE_INITIATOR, now_ns) != 0) {
 		wg_timers_handshake_init(&peer->timers);
 		peer->wanted_ns = now_ns + SESSION_RETRY_SLOW_NS;
@@ -184,16 +189,40 @@ static void initiator_finish(struct session_table *table, struct session_peer *p
 	session__keys_completed(table, peer, now_ns);
 }
 
+/* The preshared key comes last, and a response that does not fit leaves the handshake as it was: while the
+ * peer is between two, the other is tried. */
+static bool try_next_preshared_key(struct session_table *table, const struct session_peer *peer,
+                                   struct session_job *job)
+{
+	if (job->is_next || peer->next == NULL || !peer->next->shares_key)
+		return false;
+	job->is_next = true;
+	job->noise = peer->next->noise;
+	session__submit(table, job);
+	return true;
+}
+
 void session__response_consumed(struct session_table *table, struct session_job *job,
                                 uint64_t now_ns)
 {
 	struct session_peer *peer = session__job_peer(table, job);
 
-	if (peer == NULL || peer->handshake.local_index != job->local_index)
+	if (peer == NULL || peer->handshake.local_index != job->local_index) {
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_NO_HANDSHAKE, 1);
-	else if (job->verdict != WG_NOISE_OK)
+	} else if (job->verdict != WG_NOISE_OK) {
+		if (try_next_preshared_key(table, peer, job))
+			return;
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_DECRYPT, 1);
-	else
+	} else if (!job->is_next || peer->next != NULL) {
+		/* The index goes from the handshake to the keypair. */
+		base_wipe(&peer->handshake, sizeof(peer->handshake));
+		if (job->is_next) {
+			session__source_set(peer, &job->source);
+			wg_timers_handshake_init(&peer->timers);
+			session__peer_turn(table, peer, now_ns);
+			peer = peer->next;
+		}
 		initiator_finish(table, peer, job, now_ns);
+	}
 	session__jobs_put(&table->jobs, job);
 }

@@ -26,6 +26,9 @@ uint32_t session__keys_owner(const struct session_table *table, const struct ses
 
 	if (peer->stays && peer->owner != 0)
 		return peer->owner - 1;
+	/* A key's first keypair: where the flows of the peer are. */
+	if (peer->prior != NULL && peer->owner == 0 && peer->prior->owner != 0)
+		return peer->prior->owner - 1;
 	if (!base_endpoint_equal(&source->remote, &peer->source.remote)
 	    || !program_session_arrives_at(table->program, peer->ring.current.index, &worker))
 		return source->worker;
@@ -49,6 +52,7 @@ int session__keys_install(struct session_table *table, struct session_peer *peer
 		.remote = job->source.remote,
 		.local = job->source.local,
 		.port = job->source.port,
+		.key_serial = peer->key_serial,
 	};
 	int r;
 
@@ -64,6 +68,7 @@ int session__keys_install(struct session_table *table, struct session_peer *peer
 	peer->owner = 1 + abi_index_worker(job->local_index);
 	session__keys_retire(table, peer, wg_keypair_add(&peer->ring, fresh));
 	wg_timers_handshake_derived(&peer->timers, fresh.initiator, now_ns);
+	session__next_contend(table, peer);
 	return 0;
 }
 
@@ -73,6 +78,7 @@ void session__keys_completed(struct session_table *table, struct session_peer *p
 	session__abandon(table, peer);
 	wg_timers_handshake_confirmed(&peer->timers);
 	peer->last_handshake_wall_ns = table->clock.wall_ns();
+	peer->completed_ns = now_ns;
 	program_count(table->program, ABI_COUNTER_HS_COMPLETED, 1);
 	session__peer_turn(table, peer, now_ns);
 	session__changed(table, peer);
@@ -84,8 +90,10 @@ void session__keys_used(struct session_table *table, struct session_peer *peer, 
 	bool switched = false;
 
 	session__keys_retire(table, peer, wg_keypair_confirm(&peer->ring, index, &switched));
-	if (switched)
-		session__keys_completed(table, peer, now_ns);
+	if (!switched)
+		return;
+	session__next_contend(table, peer);
+	session__keys_completed(table, peer, now_ns);
 }
 
 void session__keys_redirect(struct session_table *table, const struct session_peer *peer)
@@ -109,6 +117,7 @@ void session__keys_redirect(struct session_table *table, const struct session_pe
 struct found {
 	uint32_t index;
 	uint32_t peer;
+	uint32_t key_serial;
 	uint64_t birth_ns;
 	bool initiator;
 	bool confirmed;
@@ -128,6 +137,7 @@ static int found_add(void *arg, uint32_t worker, uint32_t slot, const struct abi
 	struct found one = {
 		.index = session->index,
 		.peer = session->peer,
+		.key_serial = session->key_serial,
 		.birth_ns = session->birth_ns,
 		.initiator = session->role == ABI_ROLE_INITIATOR,
 		.confirmed = session->confirmed != 0 || session->role == ABI_ROLE_INITIATOR,
@@ -174,6 +184,7 @@ static void current_read_back(struct session_table *table, struct session_peer *
 	uint64_t age_ns = now_ns - found->birth_ns;
 
 	peer->owner = 1 + abi_index_worker(found->index);
+	peer->completed_ns = found->birth_ns;
 	if (found->source.remote.port != 0)
 		peer->source = found->source;
 	if (wall_ns - age_ns > peer->last_handshake_wall_ns && wall_ns > age_ns)
@@ -208,6 +219,16 @@ static bool ring_place(struct session_table *table, struct session_peer *peer,
 	return true;
 }
 
+/* The peer with whose key a session was made, or NULL. */
+static struct session_peer *peer_found(const struct session_table *table, const struct found *found)
+{
+	struct session_peer *peer = session__peer(table, found->peer);
+
+	while (peer != NULL && peer->key_serial != found->key_serial)
+		peer = peer->next;
+	return peer;
+}
+
 void session__keys_read_back(struct session_table *table, uint64_t now_ns)
 {
 	struct found_list list = {.table = table};
@@ -219,7 +240,7 @@ void session__keys_read_back(struct session_table *table, uint64_t now_ns)
 		qsort(list.at, list.n, sizeof(*list.at), found_compare);
 	for (size_t i = 0; i < list.n; i++) {
 		const struct found *found = &list.at[i];
-		struct session_peer *peer = session__peer(table, found->peer);
+		struct session_peer *peer = peer_found(table, found);
 
 		if (peer != NULL && ring_place(table, peer, found, now_ns)) {
 			n_kept++;

@@ -37,7 +37,7 @@ struct session_peer *session__peer_by_key(const struct session_table *table,
 	return peer;
 }
 
-static void bucket_remove(struct session_table *table, struct session_peer *peer)
+void session__peer_unhash(struct session_table *table, struct session_peer *peer)
 {
 	struct session_peer **at = &table->buckets[bucket_of(table, peer->noise.public_key)];
 
@@ -46,7 +46,7 @@ static void bucket_remove(struct session_table *table, struct session_peer *peer
 	*at = peer->hash_next;
 }
 
-static void bucket_add(struct session_table *table, struct session_peer *peer)
+void session__peer_hash(struct session_table *table, struct session_peer *peer)
 {
 	struct session_peer **at = &table->buckets[bucket_of(table, peer->noise.public_key)];
 
@@ -54,12 +54,26 @@ static void bucket_add(struct session_table *table, struct session_peer *peer)
 	*at = peer;
 }
 
-static int peer_create(struct session_table *table, uint32_t id, const struct wg_noise_peer *noise)
+static bool has_index(const struct session_peer *peer, uint32_t index)
+{
+	return index != ABI_INDEX_NONE
+	       && (peer->creating == index || peer->handshake.local_index == index
+	           || peer->ring.current.index == index || peer->ring.previous.index == index
+	           || peer->ring.next.index == index);
+}
+
+struct session_peer *session__peer_with(struct session_peer *peer, uint32_t index)
+{
+	return peer->next != NULL && has_index(peer->next, index) ? peer->next : peer;
+}
+
+struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
+                                       const struct wg_noise_peer *noise)
 {
 	struct session_peer *peer = calloc(1, sizeof(*peer));
 
 	if (peer == NULL)
-		return -ENOMEM;
+		return NULL;
 	peer->id = id;
 	peer->heap_at = SESSION_HEAP_NONE;
 	peer->generation = ++table->generation;
@@ -68,9 +82,7 @@ static int peer_create(struct session_table *table, uint32_t id, const struct wg
 	wg_timers_handshake_init(&peer->timers);
 	peer->source.port = UINT32_MAX;
 	peer->source.worker = id % table->slots.n_workers;
-	table->peers[id] = peer;
-	bucket_add(table, peer);
-	return 0;
+	return peer;
 }
 
 /* The configured endpoint, when it is another one than is in use. */
@@ -110,8 +122,13 @@ int session_peer_put(struct session_table *table, uint32_t id, const uint8_t pub
 		return r;
 	if (table->peers[id] != NULL && !same_keys(table->peers[id], &noise))
 		session_peer_drop(table, id);
-	if (table->peers[id] == NULL)
-		r = peer_create(table, id, &noise);
+	if (table->peers[id] == NULL) {
+		table->peers[id] = session__peer_new(table, id, &noise);
+		if (table->peers[id] != NULL)
+			session__peer_hash(table, table->peers[id]);
+		else
+			r = -ENOMEM;
+	}
 	base_wipe(&noise, sizeof(noise));
 	if (r != 0)
 		return r;
@@ -131,10 +148,11 @@ void session_peer_drop(struct session_table *table, uint32_t id)
 	/* What retires its sessions is lost when the dataplane is not there to take it: whoever gets
 	 * the id next must not inherit them from the region. */
 	session_peer_disown(table, id);
+	session_next_drop(table, id);
 	session__keys_retire(table, peer, wg_keypair_clear(&peer->ring));
 	session__abandon(table, peer);
 	session__heap_set(&table->heap, peer, WG_TIMER_NEVER);
-	bucket_remove(table, peer);
+	session__peer_unhash(table, peer);
 	table->peers[id] = NULL;
 	session__peer_free(peer);
 	session__timer_arm(table);
@@ -144,8 +162,19 @@ void session_peer_stay(struct session_table *table, uint32_t id, bool stays)
 {
 	struct session_peer *peer = session__peer(table, id);
 
+	if (peer == NULL)
+		return;
+	peer->stays = stays;
+	if (peer->next != NULL)
+		peer->next->stays = stays;
+}
+
+void session_peer_serial(struct session_table *table, uint32_t id, uint32_t serial)
+{
+	struct session_peer *peer = session__peer(table, id);
+
 	if (peer != NULL)
-		peer->stays = stays;
+		peer->key_serial = serial;
 }
 
 void session_peer_disown(struct session_table *table, uint32_t id)
@@ -162,18 +191,33 @@ void session__source_set(struct session_peer *peer, const struct session_source 
 	peer->source = *source;
 }
 
+/* Which of a peer's keys it uses now. */
+static const struct session_peer *in_use(const struct session_peer *peer)
+{
+	return peer->next != NULL && peer->next->completed_ns > peer->completed_ns ? peer->next
+	                                                                           : peer;
+}
+
 int session_peer_info(const struct session_table *table, uint32_t id, struct session_peer_info *out)
 {
 	const struct session_peer *peer = session__peer(table, id);
+	const struct session_peer *now;
 
 	if (peer == NULL)
 		return -ENOENT;
+	now = in_use(peer);
 	*out = (struct session_peer_info){
-		.last_handshake_wall_ns = peer->last_handshake_wall_ns,
+		.last_handshake_wall_ns = now->last_handshake_wall_ns,
 		.n_moves = peer->n_moves,
-		.endpoint = peer->source.remote,
-		.current_index = peer->ring.current.index,
+		.endpoint = now->source.remote,
+		.current_index = now->ring.current.index,
 	};
 	memcpy(out->last_timestamp, peer->noise.last_timestamp, WG_TIMESTAMP_LEN);
+	if (peer->next == NULL)
+		return 0;
+	out->has_next = true;
+	out->n_moves += peer->next->n_moves;
+	out->next_handshake_wall_ns = peer->next->last_handshake_wall_ns;
+	memcpy(out->next_timestamp, peer->next->noise.last_timestamp, WG_TIMESTAMP_LEN);
 	return 0;
 }

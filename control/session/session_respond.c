@@ -42,6 +42,11 @@ static void peer_heard(struct session_table *table, struct session_peer *peer,
 	session__source_set(peer, source);
 	if (moved)
 		session__keys_redirect(table, peer);
+	if (peer->next != NULL && peer->next->shares_key) {
+		session__source_set(peer->next, source);
+		if (moved)
+			session__keys_redirect(table, peer->next);
+	}
 	session__changed(table, peer);
 }
 
@@ -61,6 +66,41 @@ static enum abi_counter counter_of(enum wg_noise_verdict verdict)
 		break;
 	}
 	return ABI_COUNTER_HS_REFUSED_DECRYPT;
+}
+
+/* An index on this worker, and to the threads; or refused. */
+static void response_begin(struct session_table *table, const struct session_peer *peer,
+                           struct session_job *job, uint32_t owner)
+{
+	job->local_index = session__slots_take(&table->slots, owner, peer->id);
+	if (job->local_index == ABI_INDEX_NONE) {
+		refuse(table, job, ABI_COUNTER_HS_REFUSED_NO_SLOT);
+		return;
+	}
+	job->kind = SESSION_JOB_RESPOND;
+	job->peer = peer->id;
+	job->generation = peer->generation;
+	job->epoch = table->epoch;
+	job->noise = peer->noise;
+	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
+	session__submit(table, job);
+}
+
+/* The initiation does not tell which preshared key the peer has, and a response is for one alone: between
+ * two it gets one for each. It takes that which fits and leaves the other; its first packet tells us
+ * which. Nobody but the peer itself, with a fresh timestamp, causes the second one. */
+static void respond_twice(struct session_table *table, const struct session_peer *next,
+                          const struct session_job *job, uint32_t owner)
+{
+	struct session_job *second = session__jobs_get(&table->jobs, false);
+
+	if (second == NULL) {
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_QUEUE_FULL, 1);
+		return;
+	}
+	second->source = job->source;
+	second->opened = job->opened;
+	response_begin(table, next, second, owner);
 }
 
 void session__initiation_opened(struct session_table *table, struct session_job *job,
@@ -86,18 +126,9 @@ void session__initiation_opened(struct session_table *table, struct session_job 
 	}
 	owner = session__keys_owner(table, peer, &job->source);
 	peer_heard(table, peer, &job->source);
-	job->local_index = session__slots_take(&table->slots, owner, peer->id);
-	if (job->local_index == ABI_INDEX_NONE) {
-		refuse(table, job, ABI_COUNTER_HS_REFUSED_NO_SLOT);
-		return;
-	}
-	job->kind = SESSION_JOB_RESPOND;
-	job->peer = peer->id;
-	job->generation = peer->generation;
-	job->epoch = table->epoch;
-	job->noise = peer->noise;
-	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
-	session__submit(table, job);
+	if (peer->next != NULL && peer->next->shares_key)
+		respond_twice(table, peer->next, job, owner);
+	response_begin(table, peer, job, owner);
 }
 
 /* Keys first, then the answer: commands of one worker keep their order, so the session is there

@@ -10,6 +10,7 @@
  *   session_respond.c    the hub as responder: open, look up, consume, respond
  *   session_load.c       what is asked for under load
  *   session_keys.c       keypair rings and slots: install, confirm, retire, read back
+ *   session_next.c       peers between two keys
  *   session_jobs.c       threads and the bounded pool of jobs
  *   session_slots.c      which session index belongs to whom
  *   session_heap.c       who has to be looked at next */
@@ -81,8 +82,9 @@ enum session_job_kind {
 struct session_job {
 	struct session_job *next;
 	enum session_job_kind kind;
-	bool own;    /* a step of a handshake that the hub itself began */
-	int verdict; /* enum wg_noise_verdict, or -errno where wg_noise gives one */
+	bool own;     /* a step of a handshake that the hub itself began */
+	bool is_next; /* FINISH: the peer's preshared key did not fit, its next one is tried */
+	int verdict;  /* enum wg_noise_verdict, or -errno where wg_noise gives one */
 	uint32_t peer;
 	uint64_t generation; /* of the peer */
 	uint64_t epoch;      /* of the dataplane */
@@ -202,8 +204,15 @@ struct session_peer {
 	struct session_source source;
 	uint32_t n_moves; /* of source.remote, by the peer's own messages */
 	uint64_t last_handshake_wall_ns;
-	uint32_t owner; /* 1 + the worker that got the last keypair; 0 = none did yet */
-	bool stays;     /* there: session_peer_stay() */
+	uint64_t completed_ns; /* the same, monotonic */
+	uint32_t owner;        /* 1 + the worker that got the last keypair; 0 = none did yet */
+	bool stays;            /* there: session_peer_stay() */
+	uint32_t key_serial;
+	/* A peer between two keys is two of these with one id: the table has the first, which has the
+	 * next. */
+	struct session_peer *next;
+	struct session_peer *prior; /* of a next one */
+	bool shares_key; /* a next one: only its preshared key is another. Prior begins handshakes. */
 };
 
 /* The peer was heard from there, on an authenticated message. */
@@ -281,6 +290,25 @@ struct session_peer *session__peer_by_key(const struct session_table *table,
                                           const uint8_t public_key[static WG_KEY_LEN]);
 /* Wipe and free. */
 void session__peer_free(struct session_peer *peer);
+/* The one of the two that made this index, in a keypair or a handshake; else the first. */
+struct session_peer *session__peer_with(struct session_peer *peer, uint32_t index);
+/* One that is in no table yet, or NULL. */
+struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
+                                       const struct wg_noise_peer *noise);
+void session__peer_hash(struct session_table *table, struct session_peer *peer);
+void session__peer_unhash(struct session_table *table, struct session_peer *peer);
+
+/* session_next.c */
+/* Tell the workers which sessions of a peer between two keys contend for what it is sent. */
+void session__next_contend(struct session_table *table, const struct session_peer *peer);
+/* A worker has no session for a peer between two keys: name the one that was heard last, if there is one
+ * that it can send by. */
+bool session__next_prefer(struct session_table *table, const struct session_peer *peer);
+/* The peer of the two that begins handshakes. */
+static inline struct session_peer *session__next_caller(struct session_peer *peer)
+{
+	return peer->shares_key ? peer->prior : peer;
+}
 
 /* session_turn.c */
 /* The events of the table on the main loop. add returns 0 or -ENOMEM; free is fine after either. */
@@ -320,6 +348,8 @@ void session__want(struct session_table *table, struct session_peer *peer, uint6
 void session__initiate(struct session_table *table, struct session_peer *peer, uint64_t now_ns);
 /* Forget the handshake under way. */
 void session__abandon(struct session_table *table, struct session_peer *peer);
+/* The same for a peer between two keys: with either of them. */
+void session__want_any(struct session_table *table, struct session_peer *peer, uint64_t now_ns);
 void session__initiation_made(struct session_table *table, struct session_job *job,
                               uint64_t now_ns);
 void session__response_in(struct session_table *table, struct session_peer *peer,

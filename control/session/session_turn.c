@@ -127,6 +127,8 @@ struct session_peer *session__job_peer(const struct session_table *table,
 {
 	struct session_peer *peer = session__peer(table, job->peer);
 
+	if (peer != NULL && peer->generation != job->generation)
+		peer = peer->next;
 	if (peer == NULL || peer->generation != job->generation || table->epoch != job->epoch)
 		return NULL;
 	return peer;

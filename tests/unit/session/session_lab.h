@@ -44,6 +44,8 @@ struct program {
 	uint32_t n_out;
 	struct abi_cmd_endpoint endpoint;
 	uint32_t n_endpoints;
+	struct abi_cmd_prefer prefer[LAB_KEYS_MAX]; /* the last */
+	uint32_t n_prefers;
 	uint32_t n_retires_unknown; /* of indexes that were never installed */
 	uint32_t retired_unknown[8];
 	int result; /* of commands */
@@ -124,6 +126,12 @@ int program_endpoint_set(struct program *program, const struct abi_cmd_endpoint 
 	return program->result;
 }
 
+int program_prefer(struct program *program, const struct abi_cmd_prefer *prefer)
+{
+	program->prefer[program->n_prefers++ % LAB_KEYS_MAX] = *prefer;
+	return program->result;
+}
+
 int program_keepalive(struct program *program, uint32_t index, uint32_t peer)
 {
 	struct lab_keys *keys = lab_keys(program, index);
@@ -194,7 +202,7 @@ static inline uint64_t lab_wall(void)
 
 struct lab {
 	struct event_base *base;
-	struct program hub[2];
+	struct program hub[3]; /* the third when a test has made it */
 };
 
 static struct lab lab;
@@ -275,14 +283,17 @@ static int lab_teardown(void **state)
 	(void)state;
 	session_destroy(lab.hub[0].table);
 	session_destroy(lab.hub[1].table);
+	session_destroy(lab.hub[2].table);
+	lab.hub[2].table = NULL;
 	event_base_free(lab.base);
 	return 0;
 }
 
 static inline void lab_settle(void)
 {
-	while (lab.hub[0].table->jobs.n_used + lab.hub[1].table->jobs.n_used > 0)
-		event_base_loop(lab.base, EVLOOP_ONCE);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(lab.hub); i++)
+		while (lab.hub[i].table != NULL && lab.hub[i].table->jobs.n_used > 0)
+			event_base_loop(lab.base, EVLOOP_ONCE);
 }
 
 /* What hub has injected as number i, as an event at whoever it was sent to. */
@@ -350,8 +361,9 @@ static inline void lab_pass(uint64_t ns)
 
 		lab_now_ns += step_ns;
 		lab_wall_ns += step_ns;
-		session__tick(lab.hub[0].table, lab_now_ns);
-		session__tick(lab.hub[1].table, lab_now_ns);
+		for (size_t i = 0; i < BASE_ARRAY_LEN(lab.hub); i++)
+			if (lab.hub[i].table != NULL)
+				session__tick(lab.hub[i].table, lab_now_ns);
 		lab_settle();
 	}
 }
