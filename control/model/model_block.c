@@ -320,6 +320,23 @@ int model__block_list(struct model *model, const json_t *params, json_t **result
 	return 0;
 }
 
+const struct blocklist_entry *model__block_holding(const struct model *model,
+                                                   const struct base_ip *source, uint8_t scopes)
+{
+	const struct base_prefix whole = {.ip = *source, .len = base_ip_len(source->family) * 8};
+	const struct block_prefix address = block_prefix_make(&whole, BLOCK_ALL);
+	const struct blocklist *list = model->block.list;
+
+	for (size_t i = 0; i < blocklist_n(list); i++) {
+		const struct blocklist_entry *entry = blocklist_at(list, i);
+
+		for (size_t j = 0; (entry->scopes & scopes) && j < entry->n; j++)
+			if (block_prefix_contains(&entry->prefixes[j], &address))
+				return entry;
+	}
+	return NULL;
+}
+
 int model__block_check(struct model *model, const json_t *params, json_t **result,
                        struct model_error *error)
 {

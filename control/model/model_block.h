@@ -12,6 +12,11 @@ void model__block_unload(struct model *model);
 /* Entries have changed: the workers' table is made and handed over, soon. */
 void model__block_changed(struct model *model);
 
+/* An entry that drops what comes from here in one of these scopes, borrowed until the next change; NULL =
+ * none does. */
+const struct blocklist_entry *model__block_holding(const struct model *model,
+                                                   const struct base_ip *source, uint8_t scopes);
+
 /* model_block_guard.c. Refuse prefixes[n] that would cut off whoever administers the hub: everything,
  * addresses of the hub, the session that asks (params: session), unless params.force is set. */
 int model__block_guard(const struct model *model, const json_t *params,

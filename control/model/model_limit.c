@@ -405,14 +405,38 @@ static json_t *from_json(const struct model *model, const struct peer *peer, enu
 	return json_string(origin == ORIGIN_OWN ? "peer" : "default");
 }
 
+static struct limit_meter meter_now(const struct model *model, const struct model_limit_peer *entry,
+                                    const struct counts *now)
+{
+	struct limit_meter meter = entry->meter;
+
+	limit_meter_look(&meter, program_epoch(model->setup.program), now->rx, now->tx,
+	                 period_now(model));
+	return meter;
+}
+
+bool model__limit_state(const struct model *model, uint32_t peer, struct model_limit_state *out)
+{
+	const struct model_limit_peer *entry = entry_of(model, peer);
+	struct counts now;
+
+	if (!entry || !entry->is_live)
+		return false;
+	now = count(model, peer);
+	*out = (struct model_limit_state){
+		.spec = entry->spec,
+		.meter = meter_now(model, entry, &now),
+		.drops = now.limit_drops,
+	};
+	return true;
+}
+
 /* The month so far, up to the moment. */
 static json_t *quota_json(const struct model *model, const struct model_limit_peer *entry,
                           const struct counts *now)
 {
-	struct limit_meter meter = entry->meter;
-	int64_t period_s = period_now(model);
+	struct limit_meter meter = meter_now(model, entry, now);
 
-	limit_meter_look(&meter, program_epoch(model->setup.program), now->rx, now->tx, period_s);
 	return json_pack("{s:o, s:o, s:I, s:I, s:b, s:I}", "since",
 	                 model__time((uint64_t)meter.period_s * BASE_NS_PER_S), "until",
 	                 model__time((uint64_t)limit_period_end(meter.period_s) * BASE_NS_PER_S),

@@ -14,6 +14,14 @@ void model__limits_unload(struct model *model);
 /* Peers have come, gone or changed: whoever is to have limits has them. */
 void model__limits_refresh(struct model *model);
 
+/* What holds for a peer now. False when it has no limits. */
+struct model_limit_state {
+	struct limit_spec spec;
+	struct limit_meter meter; /* of the month, up to the moment */
+	uint64_t drops;           /* packets that found no tokens */
+};
+bool model__limit_state(const struct model *model, uint32_t peer, struct model_limit_state *out);
+
 /* A peer's limits as peer.show tells them, or null. */
 json_t *model__limits_json(const struct model *model, const struct peer *peer);
 

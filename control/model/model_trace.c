@@ -1,9 +1,10 @@
-/* trace: what the workers would do with a packet that opens a connection, step by step in their order, from
- * what control knows. Nothing is sent. */
+/* trace: what the workers would do with a packet, step by step in their order, from what control knows and
+ * the flows that the workers have. Nothing is sent. */
+#include "model_trace.h"
+
 #include "base_time.h"
 #include "grant_part.h"
 #include "grant_when.h"
-#include "model_explain.h"
 #include "program.h"
 #include "session.h"
 
@@ -11,30 +12,14 @@
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SESSION_LIVES_NS (180 * BASE_NS_PER_S) /* whitepaper 6.1: reject after time */
 #define TEXT_LEN         320
 
-struct trace {
-	struct model *model;
-	const struct grant_world *world;
-	struct grant_packet packet;
-	bool to_hub;
-	const struct grant *grant; /* that allows it, or NULL */
-	const char *dropped; /* reason of the first step that drops it, a literal; NULL = none */
-	json_t *steps;
-};
-
-enum verdict {
-	PASSES = 0,
-	DROPS = 1,
-	NOTE = 2, /* changes nothing */
-};
-
-__attribute__((format(printf, 5, 6))) static void step(struct trace *trace, const char *name,
-                                                       enum verdict verdict, const char *reason,
-                                                       const char *format, ...)
+void model__trace_step(struct trace *trace, const char *name, enum trace_verdict verdict,
+                       const char *reason, const char *format, ...)
 {
 	static const char *const verdicts[] = {"passes", "drops", "note"};
 	char text[TEXT_LEN];
@@ -43,7 +28,7 @@ __attribute__((format(printf, 5, 6))) static void step(struct trace *trace, cons
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (verdict == DROPS && !trace->dropped)
+	if (verdict == TRACE_DROPS && !trace->dropped)
 		trace->dropped = reason;
 	json_array_append_new(trace->steps,
 	                      json_pack("{s:s, s:s, s:s?, s:s}", "step", name, "verdict",
@@ -206,21 +191,22 @@ static void step_sender(struct trace *trace)
 	const struct peer *sender;
 
 	if (!peer) {
-		step(trace, "sender", PASSES, NULL, "the hub's own packet");
+		model__trace_step(trace, "sender", TRACE_PASSES, NULL, "the hub's own packet");
 		return;
 	}
 	sender = known(trace, peer);
 	if (sender && sender->row.disabled)
-		step(trace, "sender", DROPS, "unknown_index",
-		     "peer \"%s\" is disabled: it has no session, and its handshakes are not answered",
-		     peer->name);
+		model__trace_step(
+			trace, "sender", TRACE_DROPS, "unknown_index",
+			"peer \"%s\" is disabled: it has no session, and its handshakes are not answered",
+			peer->name);
 	else if (session_text(trace->model, peer->number, text, sizeof(text)))
-		step(trace, "sender", PASSES, NULL, "peer \"%s\" has a session; %s", peer->name,
-		     text);
+		model__trace_step(trace, "sender", TRACE_PASSES, NULL,
+		                  "peer \"%s\" has a session; %s", peer->name, text);
 	else
-		step(trace, "sender", NOTE, NULL,
-		     "peer \"%s\" has no session now (%s): it begins with a handshake", peer->name,
-		     text);
+		model__trace_step(trace, "sender", TRACE_NOTE, NULL,
+		                  "peer \"%s\" has no session now (%s): it begins with a handshake",
+		                  peer->name, text);
 }
 
 /* H1: the source must be the sender's. */
@@ -234,16 +220,19 @@ static void step_source(struct trace *trace)
 	base_ip_format(&from->ip, text);
 	holder = grant_world_holder(trace->world, &from->ip, &is_hub);
 	if (!from->peer)
-		step(trace, "source", PASSES, NULL, "%s: nothing is checked of the hub's own",
-		     text);
+		model__trace_step(trace, "source", TRACE_PASSES, NULL,
+		                  "%s: nothing is checked of the hub's own", text);
 	else if (holder == from->peer)
-		step(trace, "source", PASSES, NULL, "%s is of peer \"%s\"", text, from->peer->name);
+		model__trace_step(trace, "source", TRACE_PASSES, NULL, "%s is of peer \"%s\"", text,
+		                  from->peer->name);
 	else if (holder || is_hub)
-		step(trace, "source", DROPS, "inner_source", "%s is of %s%s%s, not of the sender",
-		     text, is_hub ? "the hub" : "peer \"", is_hub ? "" : holder->name,
-		     is_hub ? "" : "\"");
+		model__trace_step(trace, "source", TRACE_DROPS, "inner_source",
+		                  "%s is of %s%s%s, not of the sender", text,
+		                  is_hub ? "the hub" : "peer \"", is_hub ? "" : holder->name,
+		                  is_hub ? "" : "\"");
 	else
-		step(trace, "source", DROPS, "inner_source", "%s is nobody's", text);
+		model__trace_step(trace, "source", TRACE_DROPS, "inner_source", "%s is nobody's",
+		                  text);
 }
 
 static void step_route(struct trace *trace)
@@ -256,14 +245,15 @@ static void step_route(struct trace *trace)
 	to->peer = grant_world_holder(trace->world, &to->ip, &trace->to_hub);
 	receiver = to->peer ? known(trace, to->peer) : NULL;
 	if (trace->to_hub)
-		step(trace, "route", PASSES, NULL, "%s is the hub's own", text);
+		model__trace_step(trace, "route", TRACE_PASSES, NULL, "%s is the hub's own", text);
 	else if (!to->peer || (receiver && receiver->row.disabled))
-		step(trace, "route", DROPS, "no_route", "%s is %s", text,
-		     to->peer ? "of a peer that is disabled" : "nobody's");
+		model__trace_step(trace, "route", TRACE_DROPS, "no_route", "%s is %s", text,
+		                  to->peer ? "of a peer that is disabled" : "nobody's");
 	else
-		step(trace, "route", PASSES, NULL, "%s leads to peer \"%s\"%s", text,
-		     to->peer->name,
-		     grant_peer_is_at(to->peer, &to->ip) ? "" : ", as a network behind it");
+		model__trace_step(trace, "route", TRACE_PASSES, NULL, "%s leads to peer \"%s\"%s",
+		                  text, to->peer->name,
+		                  grant_peer_is_at(to->peer, &to->ip) ? ""
+		                                                      : ", as a network behind it");
 }
 
 /* What the workers' table would say of a packet that no grant allows. */
@@ -285,28 +275,45 @@ static const char *refusal(const struct trace *trace)
 	return !who ? "policy_no_source" : !to ? "policy_no_destination" : "policy_no_grant";
 }
 
+/* Of a flow whose grant is gone, the next packet is refused. */
+static void step_policy_refused(struct trace *trace)
+{
+	const struct grant_policy *policy = &trace->model->policy;
+
+	if (trace->flow)
+		model__trace_step(trace, "policy", TRACE_DROPS, "policy_revoked",
+		                  "no grant allows this flow any more (generation %llu)",
+		                  (unsigned long long)policy->generation);
+	else
+		model__trace_step(trace, "policy", TRACE_DROPS, refusal(trace),
+		                  "none of %u grants allows it (generation %llu)", policy->n_grants,
+		                  (unsigned long long)policy->generation);
+}
+
 static void step_policy(struct trace *trace)
 {
 	const struct grant_policy *policy = &trace->model->policy;
+	struct grant_packet opener = model__trace_opener(trace);
 	bool allowed = false;
 
 	if (trace->dropped)
 		return;
-	trace->grant = grant_decide(policy, trace->world, &trace->packet, &allowed);
+	trace->grant = grant_decide(policy, trace->world, &opener, &allowed);
 	if (trace->grant)
-		step(trace, "policy", PASSES, NULL,
-		     "grant \"%s\" allows it (generation %llu); replies pass while the flow lives",
-		     trace->grant->name, (unsigned long long)policy->generation);
-	else if (allowed && trace->packet.from.peer)
-		step(trace, "policy", PASSES, NULL,
-		     "no grant allows it, hub.peer_to_peer does, as everything else");
+		model__trace_step(
+			trace, "policy", TRACE_PASSES, NULL,
+			"grant \"%s\" allows it (generation %llu); replies pass while the "
+			"flow lives",
+			trace->grant->name, (unsigned long long)policy->generation);
+	else if (allowed && opener.from.peer)
+		model__trace_step(trace, "policy", TRACE_PASSES, NULL,
+		                  "no grant allows it, hub.peer_to_peer does, as everything else");
 	else if (allowed)
-		step(trace, "policy", PASSES, NULL,
-		     "the hub may open connections to its peers; replies pass while the flow lives");
+		model__trace_step(trace, "policy", TRACE_PASSES, NULL,
+		                  "the hub may open connections to its peers; replies pass while "
+		                  "the flow lives");
 	else
-		step(trace, "policy", DROPS, refusal(trace),
-		     "none of %u grants allows it (generation %llu)", policy->n_grants,
-		     (unsigned long long)policy->generation);
+		step_policy_refused(trace);
 }
 
 static void step_receiver(struct trace *trace)
@@ -317,20 +324,47 @@ static void step_receiver(struct trace *trace)
 	if (trace->dropped)
 		return;
 	if (trace->to_hub)
-		step(trace, "receiver", PASSES, NULL, "to the hub's kernel, by its TUN");
+		model__trace_step(trace, "receiver", TRACE_PASSES, NULL,
+		                  "to the hub's kernel, by its TUN");
 	else if (session_text(trace->model, peer->number, text, sizeof(text)))
-		step(trace, "receiver", PASSES, NULL, "peer \"%s\" has a session; %s", peer->name,
-		     text);
+		model__trace_step(trace, "receiver", TRACE_PASSES, NULL,
+		                  "peer \"%s\" has a session; %s", peer->name, text);
 	else
-		step(trace, "receiver", DROPS, "no_session",
-		     "peer \"%s\" has no session (%s): one is asked for, and until it is there "
-		     "packets are dropped",
-		     peer->name, text);
+		model__trace_step(
+			trace, "receiver", TRACE_DROPS, "no_session",
+			"peer \"%s\" has no session (%s): one is asked for, and until it is there "
+			"packets are dropped",
+			peer->name, text);
+}
+
+static void walk(struct trace *trace)
+{
+	model__trace_block(trace);
+	step_sender(trace);
+	step_source(trace);
+	model__trace_limit_in(trace);
+	step_route(trace);
+	model__trace_flow(trace);
+	step_policy(trace);
+	model__trace_limit_out(trace);
+	step_receiver(trace);
+	model__trace_back(trace);
+}
+
+static json_t *answer(struct trace *trace)
+{
+	return json_pack("{s:b, s:b, s:s?, s:s?, s:o, s:o, s:o, s:o}", "checking", false, "allowed",
+	                 !trace->dropped, "reason", trace->dropped, "grant",
+	                 trace->grant ? trace->grant->name : NULL, "from",
+	                 model__side_json(&trace->packet.from), "to",
+	                 model__side_json(&trace->packet.to), "steps", trace->steps, "grants",
+	                 model__grant_steps(&trace->model->policy, trace->world, &trace->packet));
 }
 
 int model__trace(struct model *model, const json_t *params, json_t **result,
                  struct model_error *error)
 {
+	uint64_t id = (uint64_t)json_integer_value(json_object_get(params, "snapshot"));
 	struct trace trace = {.model = model};
 	struct model_world world;
 	int err = model__world_init(model, &world, error);
@@ -338,23 +372,18 @@ int model__trace(struct model *model, const json_t *params, json_t **result,
 	if (err < 0)
 		return err;
 	trace.world = &world.world;
+	trace.from_port = (uint16_t)json_integer_value(json_object_get(params, "from_port"));
 	err = read_packet(trace.world, params, &trace.packet, error);
-	if (err < 0) {
-		model__world_fini(&world);
-		return err;
+	if (err == 0)
+		err = read_address(params, "from_wan", &trace.from_wan, error);
+	if (err == 0 && model__trace_flows(&trace, &id) == -EINPROGRESS) {
+		*result = json_pack("{s:b, s:I}", "checking", true, "snapshot", (json_int_t)id);
+	} else if (err == 0) {
+		trace.steps = json_array();
+		walk(&trace);
+		*result = answer(&trace);
+		free(trace.flows.list);
 	}
-	trace.steps = json_array();
-	step_sender(&trace);
-	step_source(&trace);
-	step_route(&trace);
-	step_policy(&trace);
-	step_receiver(&trace);
-	*result = json_pack("{s:b, s:s?, s:s?, s:o, s:o, s:o, s:o}", "allowed", !trace.dropped,
-	                    "reason", trace.dropped, "grant",
-	                    trace.grant ? trace.grant->name : NULL, "from",
-	                    model__side_json(&trace.packet.from), "to",
-	                    model__side_json(&trace.packet.to), "steps", trace.steps, "grants",
-	                    model__grant_steps(&model->policy, trace.world, &trace.packet));
 	model__world_fini(&world);
-	return 0;
+	return err;
 }

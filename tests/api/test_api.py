@@ -880,6 +880,9 @@ def drops_are_shown_counted_and_followed(hub):
         follow.send_signal(signal.SIGINT)
         assert follow.wait(10) == -signal.SIGINT
 
+def step_of(reply, name):
+    return next(s for s in reply["steps"] if s["step"] == name)
+
 def a_trace_explains_every_step(hub):
     def trace(*words):
         reply = hub.json("trace", *words)
@@ -895,7 +898,7 @@ def a_trace_explains_every_step(hub):
     for address, text in ((b[0], 'of peer "branch"'), ("10.77.0.200", "nobody's"), ("10.77.0.1", "of the hub")):
         reply, steps = trace("--peer", "alice", "--from-address", address, "--to", "branch", *tcp)
         assert reply["reason"] == "inner_source" and not reply["allowed"], reply
-        assert text in reply["steps"][1]["text"], reply
+        assert text in step_of(reply, "source")["text"], reply
     # where nobody is
     reply, steps = trace("--peer", "alice", "--to", "10.77.0.200", *tcp)
     assert reply["reason"] == "no_route" and steps["route"] == "drops", reply
@@ -926,6 +929,53 @@ def a_trace_explains_every_step(hub):
     assert trace("--peer", "hub", "--to", "branch", *tcp)[1]["policy"] == "passes"
     hub.ok("grant", "add", "all", "--who", "peer:alice", "--to", "hub", "--protocol", "icmp")
     assert "ALLOWED: all" in hub.ok("trace", "--peer", "alice", "--to", "hub", "--proto", "icmp")
+
+def a_trace_knows_lists_limits_and_flows(hub):
+    """The hub of this test has one flow of TCP, from port 50000 of branch to its own 443."""
+    def trace(*words):
+        reply = hub.json("trace", *words, "--proto", "tcp")
+        return reply, [s["step"] for s in reply["steps"]]
+
+    forth = ("--peer", "branch", "--to", "hub", "--port", "443")
+    back = ("--peer", "hub", "--to", "branch", "--port", "50000", "--from-port", "443")
+    # a flow whose grant is gone ends with its next packet
+    reply, steps = trace(*forth, "--from-port", "50000")
+    assert reply["reason"] == "policy_revoked" and step_of(reply, "flow")["verdict"] == "passes", reply
+    hub.ok("grant", "add", "web", "--who", "peer:branch", "--to", "hub", "--protocol", "tcp", "--ports", "443")
+    reply, steps = trace(*forth, "--from-port", "50000")
+    assert reply["allowed"] and reply["grant"] == "web", reply
+    assert steps == ["lists", "sender", "source", "route", "flow", "policy", "receiver", "back"], steps
+    text = step_of(reply, "flow")["text"]
+    assert "port 50000 to 443, established, last packet 7 s ago" in text and 'grant "web"' in text, text
+    assert "port 50000 to 443" in step_of(trace(*forth)[0], "flow")["text"]
+    reply, _ = trace(*forth, "--from-port", "50001")
+    assert "of no flow that stands" in step_of(reply, "flow")["text"] and reply["allowed"], reply
+    # a reply in it
+    reply, _ = trace(*back)
+    assert "opened by the other side" in step_of(reply, "flow")["text"] and reply["grant"] == "web", reply
+    # the other way
+    assert "opening the same to the sender on port 443: allowed without a grant" in step_of(
+        trace(*forth)[0], "back")["text"]
+    hub.ok("peer", "add", "alice", "--public-key", KEY)
+    reply, _ = trace("--peer", "branch", "--to", "alice", "--port", "22")
+    assert 'peer "alice" opening the same to the sender on port 22: no grant' in step_of(reply, "back")["text"]
+    # drop lists
+    assert "not known" in step_of(trace(*forth)[0], "lists")["text"]
+    wan = ("--from-wan", "192.0.2.66")
+    assert step_of(trace(*forth, *wan)[0], "lists")["verdict"] == "passes"
+    for scope, reason in (("published", None), ("wireguard", "block_wireguard"), ("all", "block_all")):
+        hub.ok("block", "add", "192.0.2.64/29", "--scope", scope, "--reason", "test")
+        reply, _ = trace(*forth, *wan)
+        assert reply["reason"] == reason, reply
+    assert 'drop list of "manual": test' in step_of(reply, "lists")["text"], reply
+    hub.ok("block", "remove", "192.0.2.64/29")
+    hub.refused(1, "must be an IP address", "trace", *forth, "--proto", "tcp", "--from-wan", "x")
+    # limits
+    hub.ok("peer", "limit", "branch", "--rx-packets", "100", "--quota", "1000")
+    reply, _ = trace(*forth)
+    assert "used 0 of 1000 bytes of the month; 100 packets/s" in step_of(reply, "limit-in")["text"], reply
+    assert "limit-out" not in steps and reply["allowed"], reply
+    assert "no rate" in step_of(trace(*back)[0], "limit-out")["text"]
 
 
 def a_capture_is_a_pcapng_file(hub):

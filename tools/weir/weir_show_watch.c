@@ -80,7 +80,7 @@ static void show_trace(const json_t *result)
 	for (size_t i = 0; i < json_array_size(steps); i++) {
 		const json_t *one = json_array_get(steps, i);
 
-		printf("  %-8s  %-6s  %s\n", weir_text_of(one, "step"),
+		printf("  %-9s  %-6s  %s\n", weir_text_of(one, "step"),
 		       weir_text_of(one, "verdict"), weir_text_of(one, "text"));
 	}
 	for (size_t i = 0; i < json_array_size(grants); i++) {

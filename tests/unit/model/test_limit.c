@@ -145,6 +145,34 @@ static void limits_that_make_no_sense_are_refused_by_field_and_range(void **stat
 	stop();
 }
 
+static void a_trace_tells_that_a_quota_is_used_up(void **state)
+{
+	json_t *result;
+	char *text;
+
+	(void)state;
+	start(true);
+	fake.epoch = 1;
+	call_ok("peer.add", add_alice);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 1000}");
+	fake.limit[0][0].rx_used = 600;
+	result = call("trace", "{\"peer\": \"alice\", \"to\": \"hub\", \"proto\": \"icmp\"}");
+	text = json_dumps(result, 0);
+	assert_non_null(strstr(text, "has used 600 of 1000 bytes of the month"));
+	assert_null(strstr(text, "\"reason\": \"quota\""));
+	free(text);
+	json_decref(result);
+	fake.limit[1][0].rx_used = 400;
+	result = call("trace", "{\"peer\": \"alice\", \"to\": \"hub\", \"proto\": \"icmp\"}");
+	assert_string_equal(json_string_value(json_object_get(result, "reason")), "quota");
+	json_decref(result);
+	/* what is sent to it is not what it used up */
+	result = call("trace", "{\"peer\": \"hub\", \"to\": \"alice\", \"proto\": \"icmp\"}");
+	assert_string_equal(json_string_value(json_object_get(result, "reason")), "no_session");
+	json_decref(result);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +180,7 @@ int main(void)
 		CASE(the_default_is_for_who_has_no_own),
 		CASE(a_quota_stops_each_worker_at_its_own_count),
 		CASE(limits_that_make_no_sense_are_refused_by_field_and_range),
+		CASE(a_trace_tells_that_a_quota_is_used_up),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
