@@ -141,6 +141,8 @@ int program_session_retire(struct program *program, uint32_t index, uint32_t pee
 int program_endpoint_set(struct program *program, const struct abi_cmd_endpoint *endpoint);
 int program_prefer(struct program *program, const struct abi_cmd_prefer *prefer);
 int program_keepalive(struct program *program, uint32_t index, uint32_t peer);
+/* To every worker: what waits for a session with the peer waits in vain. */
+int program_handshake_over(struct program *program, uint32_t peer);
 int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject);
 
 /* Call fn for every session in the region (index != 0), each a copy that is wiped afterwards;

@@ -265,6 +265,20 @@ int program_keepalive(struct program *program, uint32_t index, uint32_t peer)
 	return send_to(program, abi_index_worker(index), ABI_CMD_KEEPALIVE, &cmd, sizeof(cmd));
 }
 
+int program_handshake_over(struct program *program, uint32_t peer)
+{
+	struct abi_cmd_peer cmd = {.peer = peer};
+	int first = 0;
+
+	for (uint32_t i = 0; i < program->setup.dataplane.n_workers; i++) {
+		int r = send_to(program, i, ABI_CMD_HANDSHAKE_OVER, &cmd, sizeof(cmd));
+
+		if (first == 0)
+			first = r;
+	}
+	return first;
+}
+
 int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject)
 {
 	return send_to(program, worker, ABI_CMD_INJECT, inject, sizeof(*inject));

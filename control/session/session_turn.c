@@ -71,6 +71,8 @@ static uint64_t ring_expiry_ns(const struct wg_keypair_ring *ring)
 static void give_up(struct session_table *table, struct session_peer *peer)
 {
 	session__abandon(table, peer);
+	/* Not told, the workers find out after as long a time by themselves. */
+	(void)program_handshake_over(table->program, peer->id);
 	program_count(table->program, ABI_COUNTER_HS_GAVE_UP, 1);
 	log_info("session", "peer does not answer handshakes, given up after 90 s peer=%u",
 	         peer->id);

@@ -3,8 +3,8 @@
  * exception thread, control); readers add them up. Counters only grow while the region lives.
  *
  * A drop is counted exactly once, where it happens, so that for every worker
- *   rx_wan + rx_tun + rx_tap + rx_handoff + rx_inject
- *     = tx_wan + to_tun + to_tap + to_control + to_handoff + keepalive_in + sum of the drop_...
+ *   rx_wan + rx_tun + rx_tap + rx_handoff + rx_inject + rx_wait
+ *     = tx_wan + to_tun + to_tap + to_control + to_handoff + to_wait + keepalive_in + sum of the drop_...
  * (tests/flow asserts it to the packet; the counter's second word says on which side it stands). */
 #ifndef ABI_COUNTER_H
 #define ABI_COUNTER_H
@@ -84,7 +84,8 @@
 	X(DROP_HOP_LIMIT, DROP, "drop_hop_limit", "hop limit reached zero at the hub")             \
 	/* out_parse, out_route, out_seal, out_wrap */                                             \
 	X(DROP_NO_ROUTE, DROP, "drop_no_route", "no peer has the inner destination")               \
-	X(DROP_NO_SESSION, DROP, "drop_no_session", "peer has no session yet; one was asked for")  \
+	X(DROP_NO_SESSION, DROP, "drop_no_session",                                                \
+	  "peer has no session, and the packet cannot wait")                                       \
 	X(DROP_NO_ENDPOINT, DROP, "drop_no_endpoint", "peer's endpoint is not known")              \
 	X(DROP_NO_WAN_ROUTE, DROP, "drop_no_wan_route", "no kernel route to the endpoint")         \
 	X(DROP_NO_NEIGHBOUR, DROP, "drop_no_neighbour",                                            \
@@ -188,7 +189,14 @@
 	/* outside the balance: control, what workers hold against what is wanted */               \
 	X(DRIFT_CHECKS, INFO, "drift_checks", "times that all workers' live tables were checked")  \
 	X(DRIFT_FOUND, INFO, "drift_found", "entries of live tables that were not as wanted")      \
-	X(DRIFT_REPAIRED, INFO, "drift_repaired", "of these, put right")
+	X(DRIFT_REPAIRED, INFO, "drift_repaired", "of these, put right")                           \
+	/* wait */                                                                                 \
+	X(TO_WAIT, OUT, "to_wait", "packets put aside until their peer's handshake is done")       \
+	X(RX_WAIT, IN, "rx_wait", "packets that waited so, taken up again")                        \
+	X(DROP_WAIT_FULL, DROP, "drop_wait_full",                                                  \
+	  "oldest that waited for a handshake: more than 128 of its peer, or too many in all")     \
+	X(DROP_WAIT_OVER, DROP, "drop_wait_over",                                                  \
+	  "waited for a handshake that was given up, or for a peer that was removed")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

@@ -190,6 +190,7 @@ enum abi_cmd_type {
 	ABI_CMD_PEER_LIMIT = 20,
 	ABI_CMD_FLOWS = 21,
 	ABI_CMD_PREFER = 22,
+	ABI_CMD_HANDSHAKE_OVER = 23,
 	ABI_N_CMD_TYPES
 };
 
@@ -211,7 +212,7 @@ struct abi_cmd_address {
 };
 ABI_ASSERT_SIZE(struct abi_cmd_address, 28);
 
-/* To every worker. */
+/* To every worker. HANDSHAKE_OVER: the attempts to reach it were given up, and nothing shall wait for them. */
 struct abi_cmd_peer {
 	uint32_t peer;
 	uint16_t keepalive_s; /* persistent keepalive, 0 = off */

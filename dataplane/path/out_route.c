@@ -31,8 +31,10 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 
 	if (unlikely(index == ABI_INDEX_NONE)) {
 		state_event_wanted(st, p->peer);
-		return ABI_COUNTER_DROP_NO_SESSION;
+		return wait_put(st, p);
 	}
+	if (unlikely(st->wait.n != 0) && !p->waited && state_wait_find(&st->wait, p->peer))
+		return wait_put(st, p);
 	if (abi_index_worker(index) != st->id) {
 		path_hand_to(st, abi_index_worker(index), p, PATH_AT_OUT_ROUTE);
 		return PATH_GONE;

@@ -18,7 +18,13 @@ static uint32_t may_send(struct state *st, struct path_pkt *p)
 	if (rc == 0)
 		return PATH_KEEP;
 	state_event_wanted(st, p->session->peer);
-	return rc == -EKEYEXPIRED ? ABI_COUNTER_DROP_SESSION_EXPIRED : ABI_COUNTER_DROP_NO_SESSION;
+	if (rc != -EKEYEXPIRED)
+		return ABI_COUNTER_DROP_NO_SESSION;
+	/* Before the timer scan saw it. Its keys stay until then: the burst may use them. */
+	state_current_clear(&st->current[p->session->peer], p->session->index);
+	if (p->waited || p->len == 0)
+		return ABI_COUNTER_DROP_SESSION_EXPIRED;
+	return wait_put(st, p);
 }
 
 /* Length with padding: to 16 bytes, but not beyond the tunnel's MTU, as the kernel does; what is

@@ -47,6 +47,10 @@ void out_parse(struct state *st, struct path_burst *b);
 /* Find the peer, unless policy has, and its current session; another worker's go there. */
 void out_route(struct state *st, struct path_burst *b);
 
+/* A packet whose peer has no session, or behind which others wait for one: keep it until there is
+ * one. p->peer is known. Returns PATH_GONE or the counter to drop it under. */
+uint32_t wait_put(struct state *st, struct path_pkt *p);
+
 /* Behind out_route, for what the hub sends and what other workers let pass: may it pass here? */
 void policy_late(struct state *st, struct path_burst *b);
 
@@ -78,6 +82,15 @@ void inject_held(struct state *st, struct path_burst *b);
 
 /* Turn st->keepalives into empty packets for out_seal, appended to b. */
 void inject_keepalives(struct state *st, struct path_burst *b);
+
+/* Packets that waited for a session and can go now: append them to b, for out_route. Those that wait in
+ * vain are dropped. A few peers a call; returns how many packets were taken. */
+uint32_t wait_release(struct state *st, struct path_burst *b);
+/* The worker ends: drop all that waits. */
+void wait_stop(struct state *st);
+
+/* For what waited: may it still pass? in_peer sent it to p->peer. PATH_KEEP or a drop counter. */
+uint32_t policy_again(struct state *st, struct path_pkt *p, uint32_t in_peer);
 
 /* Empty to_kernel into the exception thread's ring, to_control and the events into control's. */
 void punt(struct state *st);

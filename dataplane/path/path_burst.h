@@ -26,10 +26,11 @@ struct path_pkt {
 	uint32_t peer; /* policy: the receiver; ABI_PEER_NONE = out_route finds it by address */
 	uint8_t to_hub : 1;   /* policy: the inner destination is the hub itself */
 	uint8_t from_hub : 1; /* out_parse: its kernel sends it */
+	uint8_t waited : 1;   /* wait.c: for a session */
 	uint8_t ecn;          /* out_seal: ECN bits for the outer header */
 	uint8_t handed_by;    /* 1 + the worker at which it arrived; 0 = here */
 	uint8_t note;         /* policy: for the receiver's owner, if that is another worker */
-	uint32_t index;       /* of session, when it was found */
+	uint32_t index; /* of session, when it was found; of what waited, until then, its sender */
 };
 _Static_assert(sizeof(struct path_pkt) == 48, "");
 
@@ -53,6 +54,7 @@ struct path_label {
 	uint16_t from; /* worker */
 	uint8_t note;  /* as in struct path_pkt */
 	uint8_t from_hub;
+	uint32_t sender; /* of what waits */
 };
 _Static_assert(sizeof(struct path_label) <= PORT_LINK_PRIV_LEN, "label fits the private area");
 
@@ -145,6 +147,7 @@ static inline struct path_pkt *path_append(struct path_burst *b, struct rte_mbuf
 	p->handed_by = 0;
 	p->note = 0;
 	p->from_hub = 0;
+	p->waited = 0;
 	return p;
 }
 

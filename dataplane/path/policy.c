@@ -181,6 +181,22 @@ static uint32_t expect(struct state *st, struct path_pkt *p)
 	                                           note)];
 }
 
+uint32_t policy_again(struct state *st, struct path_pkt *p, uint32_t in_peer)
+{
+	struct policy_packet packet = {.in_peer = in_peer, .out_peer = p->peer};
+	struct policy_flow_result result;
+	uint32_t verdict;
+
+	if (!st->policy)
+		return ABI_COUNTER_DROP_POLICY_NONE;
+	verdict = parse_counters[policy_packet_parse(p->data, p->len, &packet)];
+	if (verdict != PATH_KEEP)
+		return verdict;
+	policy_flow_judge(st->flows, st->policy, st->clock, &packet, &result, 1);
+	p->note = result.note;
+	return verdict_counters[result.verdict];
+}
+
 /* Of the hub's own, which pass at once? The others are judged one by one. */
 static uint64_t pass_hub(struct state *st, const struct path_burst *b, struct policy_frame *frames)
 {

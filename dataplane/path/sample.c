@@ -95,6 +95,8 @@ static uint32_t sender(const struct path_pkt *p)
 {
 	if (p->session)
 		return p->session->peer;
+	if (p->waited)
+		return p->index;
 	return p->from_hub || p->handed_by == 0 ? ABI_PEER_HUB : ABI_PEER_NONE;
 }
 

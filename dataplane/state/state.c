@@ -26,6 +26,12 @@ static void unmap_table(void *table, size_t n, size_t entry_len)
 		(void)munmap(table, n * entry_len);
 }
 
+/* An eighth of the packet buffers, for all workers. */
+static uint32_t wait_room(const struct state *st)
+{
+	return st->pool ? st->pool->size / (8 * st->n_workers) : 0;
+}
+
 int state_init(struct state *st, const struct state_setup *setup)
 {
 	const struct abi_region *region = setup->region;
@@ -54,6 +60,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 		.drops = {.pairs = abi_region_drops(region, setup->id),
 	                  .mask = abi_region_drop_pairs(region->n_peers) - 1},
 	};
+	state_wait_init(&st->wait, wait_room(st));
 	if (state_wan_init(&st->wan) < 0)
 		goto fail;
 	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));

@@ -25,6 +25,7 @@
 #include "state_peer.h"
 #include "state_route.h"
 #include "state_session.h"
+#include "state_wait.h"
 #include "state_wan.h"
 
 #include <rte_mbuf.h>
@@ -133,6 +134,7 @@ struct state {
 	struct state_flow_show flow_show;
 
 	struct aead_op ops[AEAD_BURST_MAX];
+	struct state_wait wait;
 };
 
 struct state_setup {

@@ -29,6 +29,7 @@ static void forget_peer(struct state *st, uint32_t number)
 	while (peer->first_slot != STATE_SLOT_NONE)
 		state_session_retire(st, &st->sessions[peer->first_slot]);
 	state_limit_forget(st, number);
+	state_wait_end(&st->wait, number);
 	state_route_remove_peer(st, number);
 	/* Control gives the number to another peer, which must not inherit traffic and times. */
 	st->peer_counters[number] = (struct abi_peer_counters){0};

@@ -95,6 +95,24 @@ static bool geometry_ok(const struct state *st, uint32_t index, uint32_t peer, u
 	       && (port < st->wan.n_ports || port == UINT32_MAX);
 }
 
+/* Where packets wait for the peer's first session, its worker may sleep. */
+static void wake_waiting(struct state *st)
+{
+	for (uint32_t i = 0; i < st->n_workers; i++)
+		if (i != st->id && port_bell_is_due(&st->bells[i].sleeps))
+			st->wake_workers |= 1U << i;
+}
+
+/* The peer is sent to on it from now on, unless a newer one is there. */
+static void become_current(struct state *st, const struct state_session *session)
+{
+	struct state_current *current = &st->current[session->peer];
+	bool was_away = state_current_get(current) == ABI_INDEX_NONE;
+
+	if (state_current_set(current, session->index, session->birth_ns) && was_away)
+		wake_waiting(st);
+}
+
 /* Common to install and resume: everything that follows from the fields already set. */
 static void start_session(struct state *st, struct state_session *session)
 {
@@ -105,7 +123,7 @@ static void start_session(struct state *st, struct state_session *session)
 	state_limit_apply(st, session);
 	if ((session->role == ABI_ROLE_INITIATOR || session->confirmed)
 	    && wg_keypair_may_send(session->birth_ns, session->send_counter, st->now_ns))
-		state_current_set(&st->current[session->peer], session->index, session->birth_ns);
+		become_current(st, session);
 }
 
 static void write_mirror(struct state *st, const struct state_session *session,
@@ -375,7 +393,7 @@ static void confirm(struct state *st, struct state_session *session)
 	mirror_of(st, session)->confirmed = 1;
 	if (session->role != ABI_ROLE_RESPONDER)
 		return;
-	state_current_set(&st->current[session->peer], session->index, session->birth_ns);
+	become_current(st, session);
 	state_event_session(st, session, STATE_EVENT_CONFIRMED);
 }
 

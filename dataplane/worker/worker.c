@@ -175,6 +175,7 @@ void worker_destroy(struct worker *w)
 	aead = w->st.aead;
 	assist_fini(&w->assist, &w->st);
 	state_route_offline(w->st.routes, w->setup.id);
+	wait_stop(&w->st);
 	free_side(&w->st.to_kernel);
 	free_side(&w->st.to_control);
 	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)

@@ -82,6 +82,14 @@ static int apply_peer_drop(struct worker *w, struct abi_cmd_peer *cmd)
 	return state_peer_drop(&w->st, cmd->peer);
 }
 
+static int apply_handshake_over(struct worker *w, const struct abi_cmd_peer *cmd)
+{
+	if (cmd->peer >= w->st.n_peers || cmd->flags != 0)
+		return -EINVAL;
+	state_wait_end(&w->st.wait, cmd->peer);
+	return 0;
+}
+
 static int apply_route_put(struct worker *w, struct abi_cmd_route *cmd)
 {
 	return take_prefix(&cmd->prefix) ? state_route_put(&w->st, cmd) : -EINVAL;
@@ -223,6 +231,7 @@ static const uint16_t payload_len[ABI_N_CMD_TYPES] = {
 	[ABI_CMD_PEER_LIMIT] = sizeof(struct abi_cmd_peer_limit),
 	[ABI_CMD_FLOWS] = sizeof(struct abi_cmd_flows),
 	[ABI_CMD_PREFER] = sizeof(struct abi_cmd_prefer),
+	[ABI_CMD_HANDSHAKE_OVER] = sizeof(struct abi_cmd_peer),
 };
 
 /* A command's payload, aligned. */
@@ -287,6 +296,8 @@ static int apply(struct worker *w, struct path_burst *b, uint16_t type, union wo
 		return state_flow_show_begin(&w->st, &cmd->flows);
 	case ABI_CMD_PREFER:
 		return apply_prefer(w, &cmd->prefer);
+	case ABI_CMD_HANDSHAKE_OVER:
+		return apply_handshake_over(w, &cmd->peer);
 	case ABI_CMD_SYNC_BEGIN:
 		return state_sync_begin(&w->st);
 	case ABI_CMD_SYNC_END:

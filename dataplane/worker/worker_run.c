@@ -180,6 +180,19 @@ static uint32_t turn_mesh(struct worker *w, struct rte_ring *ring)
 	return n;
 }
 
+/* From before: what waited for a session that is there now. */
+static uint32_t turn_wait(struct worker *w)
+{
+	uint32_t n;
+
+	w->out.n = 0;
+	n = wait_release(&w->st, &w->out);
+	if (w->out.n > 0)
+		go_out_late(w, &w->out);
+	finish(w, &w->out);
+	return n;
+}
+
 /* From control: commands, of which some send handshake messages. */
 static uint32_t turn_commands(struct worker *w)
 {
@@ -285,6 +298,8 @@ static void add_source(struct turn *turn, uint32_t n)
 
 static void turn_sources(struct worker *w, struct turn *turn)
 {
+	if (unlikely(w->st.wait.n > 0)) /* before what comes after it */
+		turn->n += turn_wait(w);
 	for (uint32_t i = 0; i < w->setup.n_ports; i++)
 		add_source(turn, turn_wan(w, i));
 	add_source(turn, turn_kernel(w));
@@ -295,10 +310,11 @@ static void turn_sources(struct worker *w, struct turn *turn)
 }
 
 /* Batches that the sources of one turn may make: one a port, one for the kernel's packets, two for
- * each other worker's, one for keepalives; and one for what is opened and sealed meanwhile. */
+ * each other worker's, one for keepalives, one for what waited; and one for what is opened and sealed
+ * meanwhile. */
 static uint32_t batches_a_turn(const struct worker *w)
 {
-	return w->setup.n_ports + 2 * (w->st.n_workers - 1) + 3;
+	return w->setup.n_ports + 2 * (w->st.n_workers - 1) + 4;
 }
 
 /* They may sleep; while they are wanted they will not again. */

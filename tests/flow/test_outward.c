@@ -115,7 +115,7 @@ static void no_session_asks_for_one_once_a_second(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 3; i++) {
 		send_to(flow, 3, 64);
-		FLOW_EXPECT(flow, {ABI_COUNTER_RX_TUN, 1}, {ABI_COUNTER_DROP_NO_SESSION, 1});
+		FLOW_EXPECT(flow, {ABI_COUNTER_RX_TUN, 1}, {ABI_COUNTER_TO_WAIT, 1});
 	}
 	flow_expect_event(flow, 0, ABI_EVENT_SESSION_WANTED, &event, sizeof(event));
 	assert_int_equal(event.peer, 3);

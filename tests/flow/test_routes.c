@@ -25,8 +25,8 @@ static void turn_of(struct flow *flow, uint32_t worker)
 /* A packet of the kernel's to this address comes to worker 1. Returns how it was counted. */
 static enum abi_counter fate(struct flow *flow, const char *address)
 {
-	static const enum abi_counter fates[] = {ABI_COUNTER_DROP_NO_ROUTE,
-	                                         ABI_COUNTER_DROP_NO_SESSION, ABI_COUNTER_TX_WAN};
+	static const enum abi_counter fates[] = {ABI_COUNTER_DROP_NO_ROUTE, ABI_COUNTER_TO_WAIT,
+	                                         ABI_COUNTER_TX_WAN};
 	struct base_ip source = flow_ip("10.0.0.1");
 	struct base_ip destination = flow_ip(address);
 	uint8_t inner[FLOW_FRAME_MAX];
@@ -59,7 +59,7 @@ static void what_worker_0_writes_all_workers_read(void **state)
 	assert_int_equal(fate(flow, "10.50.1.1"), ABI_COUNTER_TX_WAN);
 	cmd_route(flow, 0, ABI_CMD_ROUTE_PUT, "10.50.1.0/24", 4); /* has no session */
 	turn_of(flow, 0);
-	assert_int_equal(fate(flow, "10.50.1.1"), ABI_COUNTER_DROP_NO_SESSION);
+	assert_int_equal(fate(flow, "10.50.1.1"), ABI_COUNTER_TO_WAIT);
 	assert_int_equal(fate(flow, "10.50.2.1"), ABI_COUNTER_TX_WAN);
 	FLOW_CMD(flow, 0, ABI_CMD_PEER_DROP, (struct abi_cmd_peer){.peer = 4});
 	turn_of(flow, 0);
@@ -108,12 +108,12 @@ static void the_writers_barrier_waits_for_all_workers(void **state)
 	for (int i = 0; i < 10; i++)
 		turn_of(flow, 0);
 	flow_expect_no_event(flow);
-	assert_int_equal(fate(flow, "10.50.0.1"), ABI_COUNTER_DROP_NO_SESSION); /* worker 1 turns */
+	assert_int_equal(fate(flow, "10.50.0.1"), ABI_COUNTER_TO_WAIT); /* worker 1 turns */
 	turn_of(flow, 0);
 	flow_expect_event(flow, 0, ABI_EVENT_BARRIER, &event, sizeof(event));
 	assert_int_equal(event.token, barrier.token);
 	flow_turn(flow);
-	assert_int_equal(fate(flow, "10.60.0.1"), ABI_COUNTER_DROP_NO_SESSION);
+	assert_int_equal(fate(flow, "10.60.0.1"), ABI_COUNTER_TO_WAIT);
 	/* Another worker's is only its own. */
 	while (flow_event(flow, 1, &(uint16_t){0}, &(struct abi_record){0}, 240))
 		continue;
@@ -140,7 +140,7 @@ static void a_worker_that_stands_still_holds_up_syncs_and_nothing_else(void **st
 	}
 	n_refused = (uint32_t)flow_counter(flow, ABI_COUNTER_CMD_BAD);
 	assert_int_equal(n_refused, 2);
-	assert_int_equal(fate(flow, "10.50.0.1"), ABI_COUNTER_DROP_NO_SESSION);
+	assert_int_equal(fate(flow, "10.50.0.1"), ABI_COUNTER_TO_WAIT);
 	flow_turn(flow);
 	flow_cmd(flow, 0, ABI_CMD_SYNC_BEGIN, NULL, 0);
 	turn_of(flow, 0);

@@ -437,7 +437,7 @@ static void an_allowed_ip_moves_to_its_new_holder(void **state)
 	rx_at(flow, 0, &two_, 3, 0, inner);
 	flow_turn(flow);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
-	            {ABI_COUNTER_FORWARDED, 1}, {ABI_COUNTER_DROP_NO_SESSION, 1});
+	            {ABI_COUNTER_FORWARDED, 1}, {ABI_COUNTER_TO_WAIT, 1});
 	flow_destroy(flow);
 }
 

@@ -101,6 +101,7 @@ void fuzz_seeds(void)
 	SEED(ABI_CMD_BARRIER, (struct abi_cmd_barrier){.token = 7});
 	SEED(ABI_CMD_CHECK, (struct abi_cmd_check){.token = 7, .key = {1, 2}});
 	SEED(ABI_CMD_CHECK, (struct abi_cmd_check){.token = 7, .dump = 1, .wanted = {0xff}});
+	SEED(ABI_CMD_HANDSHAKE_OVER, (struct abi_cmd_peer){.peer = 3});
 	SEED(ABI_CMD_FLOWS, (struct abi_cmd_flows){.token = 7, .peer = ABI_PEER_NONE, .limit = 9});
 	SEED(ABI_CMD_PEER_LIMIT,
 	     (struct abi_cmd_peer_limit){.peer = 1,
