@@ -552,12 +552,12 @@ struct abi_session {
 	 * for them, for the control that comes after it */
 	uint32_t key_serial;
 	uint32_t hub_serial;
-	uint8_t pad1[68];
+	uint8_t pad1[4];
 };
 ABI_ASSERT_OFFSET(struct abi_session, send_reserved, 32);
 ABI_ASSERT_OFFSET(struct abi_session, remote, 48);
 ABI_ASSERT_OFFSET(struct abi_session, receive_key, 96);
-ABI_ASSERT_SIZE(struct abi_session, 256);
+ABI_ASSERT_SIZE(struct abi_session, 3 * ABI_LINE);
 
 /* What one worker did for one peer; written by that worker, added up by readers. Refreshed at
  * least every 250 ms. */

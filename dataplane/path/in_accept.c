@@ -33,7 +33,8 @@ static void follow_endpoint(struct state *st, const struct path_pkt *p)
 		ip += 12;
 	} else {
 		if (likely(memcmp(&heard, &session->heard, sizeof(heard)) == 0
-		           && memcmp(ip + 8, session->heard_v6, STATE_HEARD_V6) == 0))
+		           && memcmp(ip + 8, session->remote.ip.bytes, 16) == 0
+		           && memcmp(ip + 24, session->local.bytes, 16) == 0))
 			return;
 		ip += 8;
 	}
