@@ -200,7 +200,10 @@ struct abi_cmd_hub {
 	uint8_t mac1_key_next[32]; /* the same of the key that takes its place; zero without one */
 	uint16_t listen_port;      /* host order */
 	uint16_t tunnel_mtu;
-	uint32_t has_next; /* 1: messages to either key are let in */
+	uint8_t has_next;  /* 1: messages to either key are let in */
+	uint8_t copy_dscp; /* 1: outer packets bear the DSCP of inner ones; 0: dscp */
+	uint8_t dscp;      /* 0 to 63 */
+	uint8_t clamp_mss; /* 1: TCP's MSS is lowered to what fits tunnel_mtu */
 };
 ABI_ASSERT_SIZE(struct abi_cmd_hub, 72);
 

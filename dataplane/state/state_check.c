@@ -135,6 +135,9 @@ static bool walk_hub(struct state *st)
 		.listen_port = hub->listen_port,
 		.tunnel_mtu = hub->tunnel_mtu,
 		.has_next = hub->has_next,
+		.copy_dscp = hub->copies_dscp,
+		.dscp = hub->dscp,
+		.clamp_mss = hub->clamps_mss,
 	};
 
 	memcpy(entry.mac1_key, hub->mac1_key, sizeof(entry.mac1_key));
