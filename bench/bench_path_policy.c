@@ -150,10 +150,13 @@ static const struct bench_size *size_64(void)
 	return &bench_sizes[i];
 }
 
-/* Let the scene's flows be the worker's. Those that it opened last time, half, have ended. */
+/* Let the scene's flows be the worker's, under the table that allowed them: another scene may have swapped
+ * it. Those that the scene opened last time, half, have ended. */
 static void enter(struct bench_world *world, struct scene *next)
 {
 	scene = next;
+	if (scene->what != SWAPPED)
+		world->st.policy = rules[0].table;
 	if (scene->what == NEW || scene->what == NEW_PAIRS) {
 		scene->clock.now_s += HALF_OPEN_S;
 		(void)policy_flow_expire(scene->flows, scene->clock.now_s, UINT32_MAX);
