@@ -103,28 +103,61 @@ static inline uint32_t find_receiver(struct state *st, struct path_pkt *p)
 	return p->peer;
 }
 
-/* Some are not plain, or are for nobody. */
-static void sort_out(struct state *st, struct path_burst *b, const struct policy_frame *frames,
-                     uint64_t rest)
+static inline uint32_t first_of(uint64_t bits)
 {
-	uint32_t verdicts[PATH_BURST_MAX];
-	uint64_t lost = 0;
-	uint32_t n = 0;
+	return (uint32_t)__builtin_ctzll(bits);
+}
 
-	for (uint64_t bits = rest; bits != 0; bits &= bits - 1)
-		if (frames[__builtin_ctzll(bits)].out_peer == ABI_PEER_NONE)
-			lost |= bits & -bits;
-	judge_rest(st, b, frames, rest & ~lost, verdicts);
-	for (uint32_t i = 0; i < b->n; i++) {
-		uint32_t verdict = (rest >> i & 1) == 0   ? PATH_KEEP
-		                   : (lost >> i & 1) != 0 ? ABI_COUNTER_DROP_NO_ROUTE
-		                                          : verdicts[i];
+/* Drop those, each for its reason, and close up the ranks. */
+static void drop_some(struct state *st, struct path_burst *b, uint64_t dropped,
+                      const uint32_t *verdicts)
+{
+	uint32_t n = first_of(dropped);
 
-		if (unlikely(verdict != PATH_KEEP))
-			b->pkt[i].session->drops++;
-		path_judge(st, b, i, verdict, &n);
+	while (dropped != 0) {
+		uint32_t i = first_of(dropped);
+		uint32_t next;
+
+		dropped &= dropped - 1;
+		next = dropped != 0 ? first_of(dropped) : b->n;
+		b->pkt[i].session->drops++;
+		path_sample(st, &b->pkt[i], verdicts[i]);
+		path_drop(st, b->pkt[i].mbuf, verdicts[i]);
+		memmove(&b->pkt[n], &b->pkt[i + 1], (next - i - 1) * sizeof(b->pkt[0]));
+		n += next - i - 1;
 	}
 	b->n = n;
+}
+
+/* Some are not plain, or are for nobody. */
+static void sort_out(struct state *st, struct path_burst *b, const struct policy_frame *frames,
+                     struct policy_flow_result *results, uint64_t rest)
+{
+	uint32_t verdicts[PATH_BURST_MAX];
+	uint64_t dropped = 0;
+	uint64_t opened;
+
+	for (uint64_t bits = rest; bits != 0; bits &= bits - 1) {
+		uint32_t i = first_of(bits);
+
+		verdicts[i] = ABI_COUNTER_DROP_NO_ROUTE;
+		if (frames[i].out_peer == ABI_PEER_NONE)
+			dropped |= bits & -bits;
+	}
+	opened = policy_flow_open(st->flows, st->policy, st->clock, results, rest & ~dropped);
+	for (uint64_t bits = opened; bits != 0; bits &= bits - 1) {
+		uint32_t i = first_of(bits);
+
+		verdicts[i] = verdict_counters[results[i].verdict];
+		b->pkt[i].note = results[i].note;
+	}
+	if ((rest & ~dropped & ~opened) != 0)
+		judge_rest(st, b, frames, rest & ~dropped & ~opened, verdicts);
+	for (uint64_t bits = rest; bits != 0; bits &= bits - 1)
+		if (verdicts[first_of(bits)] != PATH_KEEP)
+			dropped |= bits & -bits;
+	if (dropped != 0)
+		drop_some(st, b, dropped, verdicts);
 }
 
 void policy(struct state *st, struct path_burst *b)
@@ -157,7 +190,7 @@ void policy(struct state *st, struct path_burst *b)
 	for (uint32_t i = 0; i < b->n; i++)
 		b->pkt[i].note = results[i].note;
 	if (rest != 0)
-		sort_out(st, b, frames, rest);
+		sort_out(st, b, frames, results, rest);
 }
 
 /* ---- what is judged by the receiver's owner ------------------------------------------------------ */

@@ -30,9 +30,8 @@ static inline bool opener_is_high(const struct flow_entry *e)
 	return (e->high & FLOW_OPENER_HIGH) != 0;
 }
 
-/* The tuple as it would be sent by the high or the low side. Field by field: a copy of what was just
- * written in parts would wait for it. */
-static void turn_to(const struct flow_key *key, bool from_high, struct policy_packet *out)
+/* Field by field: a copy of what was just written in parts would wait for it. */
+void flow__turn_to(const struct flow_key *key, bool from_high, struct policy_packet *out)
 {
 	uint16_t low_port = (uint16_t)(key->ports >> 16);
 	uint16_t high_port = (uint16_t)key->ports;
@@ -55,7 +54,7 @@ void flow__opener(const struct flow_entry *e, struct policy_packet *out)
 {
 	struct flow_key key = flow_key_of(e);
 
-	turn_to(&key, opener_is_high(e), out);
+	flow__turn_to(&key, opener_is_high(e), out);
 }
 
 static void arrive(struct arrival *arrival, const struct policy_flow *flow,
@@ -73,7 +72,7 @@ static void arrive(struct arrival *arrival, const struct policy_flow *flow,
 
 /* ---- decisions ----------------------------------------------------------------------------------- */
 
-static enum policy_flow_verdict verdict_of(uint32_t reason)
+enum policy_flow_verdict flow__verdict_of(uint32_t reason)
 {
 	static const uint8_t verdicts[POLICY_N_REASONS] = {
 		[POLICY_ALLOWED] = POLICY_FLOW_PASS,
@@ -86,17 +85,12 @@ static enum policy_flow_verdict verdict_of(uint32_t reason)
 	return (enum policy_flow_verdict)verdicts[reason];
 }
 
-static uint32_t recheck_of(const struct policy_decision *decision)
-{
-	return decision->until_s < UINT32_MAX ? (uint32_t)decision->until_s : UINT32_MAX;
-}
-
 static void remember(const struct judge *j, struct flow_entry *e,
                      const struct policy_decision *decision)
 {
 	e->grant = decision->grant;
 	e->generation = j->now.generation;
-	e->recheck_s = recheck_of(decision);
+	e->recheck_s = flow_recheck_of(decision);
 }
 
 /* May this side open the flow? */
@@ -107,7 +101,7 @@ static struct policy_decision decide(const struct judge *j, const struct arrival
 
 	if (arrival->is_decided && arrival->is_decided_high == is_high)
 		return arrival->decision;
-	turn_to(&arrival->key, is_high, &opener);
+	flow__turn_to(&arrival->key, is_high, &opener);
 	return policy_decide(j->table, &opener, j->now.wall_s);
 }
 
@@ -157,7 +151,7 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct ar
 	if (!can_open(&arrival->key, is_high))
 		return POLICY_FLOW_NO_FLOW;
 	decision = decide(j, arrival, is_high);
-	verdict = verdict_of(decision.reason);
+	verdict = flow__verdict_of(decision.reason);
 	if (verdict == POLICY_FLOW_PASS)
 		verdict = flow__charge_check(j->flow, opener);
 	if (verdict != POLICY_FLOW_PASS)
@@ -174,12 +168,11 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct ar
 	return POLICY_FLOW_PASS;
 }
 
-/* Did this table begin a while ago only, or one of the two come to this worker? */
-static bool is_picking_up(const struct judge *j, const struct policy_packet *packet)
+bool flow__is_picking_up(const struct policy_flow *flow, uint32_t now_s, uint32_t in_peer,
+                         uint32_t out_peer)
 {
-	return j->now.now_s - j->flow->start_s < j->flow->pickup_s
-	       || flow__has_arrived(j->flow, packet->in_peer, j->now.now_s)
-	       || flow__has_arrived(j->flow, packet->out_peer, j->now.now_s);
+	return now_s - flow->start_s < flow->pickup_s || flow__has_arrived(flow, in_peer, now_s)
+	       || flow__has_arrived(flow, out_peer, now_s);
 }
 
 /* A packet in the middle of a flow that began before this table did, or elsewhere: its sender's or its
@@ -192,8 +185,8 @@ static enum policy_flow_verdict pick_up(const struct judge *j, const struct arri
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_ESTABLISHED : POLICY_FLOW_BOTH_WAYS;
 	bool high = flow_sender_is_high(packet);
 
-	if (!is_picking_up(j, packet) || packet->kind == POLICY_KIND_ERROR
-	    || packet->kind == POLICY_KIND_FRAGMENT
+	if (!flow__is_picking_up(j->flow, j->now.now_s, packet->in_peer, packet->out_peer)
+	    || packet->kind == POLICY_KIND_ERROR || packet->kind == POLICY_KIND_FRAGMENT
 	    || (is_tcp && (packet->tcp_flags & (POLICY_TCP_SYN | POLICY_TCP_RST)) != 0))
 		return POLICY_FLOW_NO_FLOW;
 	if (packet->kind != POLICY_KIND_ECHO_REPLY
@@ -329,9 +322,7 @@ static void ask(const struct judge *j, struct asked *asked, struct arrival *arri
 	arrival->is_decided_high = is_high;
 	if (flow_answer_fits(answer, packet, &j->now)) {
 		arrival->is_decided = true;
-		arrival->decision = (struct policy_decision){.reason = POLICY_ALLOWED,
-		                                             .grant = answer->grant,
-		                                             .until_s = answer->recheck_s};
+		arrival->decision = flow_answer_read(answer);
 		return;
 	}
 	asked->packets[asked->n] = packet;
@@ -375,19 +366,6 @@ static void foresee(const struct judge *j, struct asked *asked, struct arrival *
 	}
 }
 
-static void keep_answer(const struct judge *j, const struct policy_packet *packet,
-                        const struct policy_decision *decision)
-{
-	struct flow_answer *answer = flow_answer_of(j->flow, packet);
-
-	answer->src = packet->src;
-	answer->dst = packet->dst;
-	answer->who = flow_answer_who(packet);
-	answer->generation = j->now.generation;
-	answer->grant = decision->grant;
-	answer->recheck_s = recheck_of(decision);
-}
-
 static void decide_asked(const struct judge *j, struct asked *asked)
 {
 	struct policy_decision decisions[POLICY_FLOW_BURST_MAX];
@@ -396,8 +374,7 @@ static void decide_asked(const struct judge *j, struct asked *asked)
 	for (uint32_t i = 0; i < asked->n; i++) {
 		asked->arrivals[i]->decision = decisions[i];
 		asked->arrivals[i]->is_decided = true;
-		if (decisions[i].reason == POLICY_ALLOWED)
-			keep_answer(j, asked->packets[i], &decisions[i]);
+		flow_answer_keep(j->flow, &j->now, asked->packets[i], &decisions[i]);
 	}
 }
 

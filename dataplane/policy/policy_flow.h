@@ -138,12 +138,19 @@ struct policy_frame {
 /* The quick way for most packets: pass those of frames[n], n <= POLICY_FLOW_BURST_MAX, that are TCP data
  * or UDP of a flow that stands, whole, with plain headers. Returns a bit for each frame: 1 = it passes, as
  * policy_flow_judge() would have said, and results[i] is its; 0 = nothing has been done, let
- * policy_packet_parse() read and policy_flow_judge() judge it. So packets of a burst that are not plain
- * are judged behind those that are. Nothing is read behind a frame's end. All are of this worker's
+ * policy_flow_open() take it, or policy_packet_parse() read and policy_flow_judge() judge it. So packets of a
+ * burst that are not plain are judged behind those that are. Nothing is read behind a frame's end. All are of this worker's
  * peers. Cost: see bench/README.md; two cache lines of the table a frame. */
 uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *table,
                           struct policy_flow_clock clock, const struct policy_frame *frames,
                           struct policy_flow_result *results, uint32_t n);
+
+/* Right behind policy_flow_pass(): judges, of the frames left that it has not passed, those that open a flow
+ * with a whole TCP SYN or UDP packet of plain headers. Returns a bit for each that it has judged, whose
+ * results[i] is as policy_flow_judge() would have said; with those that remain nothing has been done. */
+uint64_t policy_flow_open(struct policy_flow *flow, const struct policy_table *table,
+                          struct policy_flow_clock clock, struct policy_flow_result *results,
+                          uint64_t left);
 
 /* Judge packets[n], n <= POLICY_FLOW_BURST_MAX, in order: results[n]. A packet that opens a flow is
  * decided by the table. All packets are of this worker's peers. */

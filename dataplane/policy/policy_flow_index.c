@@ -46,6 +46,7 @@ size_t policy_flow_len(const struct policy_flow_setup *setup)
 	       + round_up_line((size_t)setup->n_flows * sizeof(uint32_t))
 	       + (sizeof(struct flow_answer) << FLOW_ANSWER_BITS)
 	       + (size_t)round_up_power(setup->n_datagrams) * sizeof(struct flow_datagram)
+	       + round_up_line(sizeof(struct flow_ahead))
 	       + round_up_line(((size_t)setup->n_peers + 1) * sizeof(struct flow_charge));
 }
 
@@ -77,6 +78,7 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->free = take(&at, (size_t)setup->n_flows * sizeof(*flow->free));
 	flow->answers = take(&at, sizeof(*flow->answers) << FLOW_ANSWER_BITS);
 	flow->datagrams = take(&at, (size_t)n_datagrams * sizeof(*flow->datagrams));
+	flow->ahead = take(&at, sizeof(*flow->ahead));
 	flow->charges = take(&at, ((size_t)setup->n_peers + 1) * sizeof(*flow->charges));
 	flow->pass = pass;
 	memcpy(flow->secret, setup->key, sizeof(flow->secret));
@@ -125,6 +127,13 @@ uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash)
 	uint32_t found = match_tag(flow, bucket, flow_tag_of(flow, hash));
 
 	return found != 0 ? bucket->place[__builtin_ctz(found)] & flow->number_mask : 0;
+}
+
+bool flow__has_none(const struct policy_flow *flow, uint32_t hash)
+{
+	const struct flow_bucket *bucket = &flow->buckets[flow_bucket_of(flow, hash)];
+
+	return bucket->n_next_door == 0 && match_tag(flow, bucket, flow_tag_of(flow, hash)) == 0;
 }
 
 static struct flow_entry *find_in(const struct policy_flow *flow, const struct flow_bucket *bucket,

@@ -2,6 +2,7 @@
  *
  *   policy_flow.c           judging packets
  *   policy_pass...          passing those that need no judgement
+ *   policy_open.c           plain ones that open a flow
  *   policy_flow_index.c     memory; finding, making, freeing entries; the wheel
  *   policy_flow_state.c     what a packet does to a flow
  *   policy_flow_fragment.c  datagrams in fragments
@@ -193,8 +194,10 @@ struct flow_charge {
 	uint32_t arrived_s; /* when the peer last came from another worker; 0 = never */
 };
 
-/* Who was allowed to open a flow to what, so that the next one of the same costs a look and no decision:
- * a browser opens many. Its place is taken by whatever falls on it. */
+/* Who was allowed, or refused, to open a flow to what, so that the next one of the same costs a look and no
+ * decision: a browser opens many, and who is refused tries again. It says so for as long as the table that
+ * said it is the one in use, and no window of a grant begins or ends. Its place is taken by whatever falls on
+ * it, but a refusal does not take the place of what is allowed: who scans makes nobody else slower. */
 #define FLOW_ANSWER_BITS 10U
 struct flow_answer {
 	struct policy_address src;
@@ -203,7 +206,8 @@ struct flow_answer {
 	uint32_t generation; /* of the table that said so; 0 = none */
 	uint32_t grant;
 	uint32_t recheck_s; /* as in an entry */
-	uint32_t pad[3];
+	uint32_t reason;    /* enum policy_reason */
+	uint32_t pad[2];
 };
 _Static_assert(sizeof(struct flow_answer) == 64, "one cache line");
 
@@ -221,6 +225,16 @@ struct flow_datagram {
 	uint8_t pad[11];
 };
 _Static_assert(sizeof(struct flow_datagram) == 64, "one cache line");
+
+/* What policy_flow_pass() has found out of frames that it did not pass, for policy_flow_open(): they are
+ * plain, may open a flow, and there was none that they could be of. */
+struct flow_ahead {
+	uint64_t openers; /* frames, as bits */
+	uint64_t highs;   /* of them, those whose sender is the high side */
+	uint32_t hashes[POLICY_FLOW_BURST_MAX];
+	/* of an entry: addresses, peers, protocol, ports */
+	_Alignas(POLICY_ALIGN) struct flow_entry keys[POLICY_FLOW_BURST_MAX];
+};
 
 /* Now, and the table that is valid. */
 struct flow_moment {
@@ -257,6 +271,7 @@ struct policy_flow {
 	struct flow_answer *answers; /* [1 << FLOW_ANSWER_BITS] */
 	struct flow_charge *charges; /* [n_peers + 1]: the last is the hub */
 	struct flow_datagram *datagrams;
+	struct flow_ahead *ahead;
 	uint32_t wheel[FLOW_WHEEL_SLOTS]; /* numbers of first entries */
 };
 
@@ -301,6 +316,39 @@ static inline bool flow_answer_fits(const struct flow_answer *a, const struct po
 	       && policy_address_equal(a->dst, p->dst);
 }
 
+static inline uint32_t flow_recheck_of(const struct policy_decision *decision)
+{
+	return decision->until_s < UINT32_MAX ? (uint32_t)decision->until_s : UINT32_MAX;
+}
+
+static inline struct policy_decision flow_answer_read(const struct flow_answer *a)
+{
+	return (struct policy_decision){
+		.reason = a->reason, .grant = a->grant, .until_s = a->recheck_s};
+}
+
+static inline void flow_answer_keep(const struct policy_flow *flow, const struct flow_moment *now,
+                                    const struct policy_packet *packet,
+                                    const struct policy_decision *decision)
+{
+	struct flow_answer *a = flow_answer_of(flow, packet);
+
+	if (decision->reason == POLICY_NOT_NOW) /* and then again, if somebody sets the clock back */
+		return;
+	if (decision->reason != POLICY_ALLOWED && a->reason == POLICY_ALLOWED
+	    && a->generation == now->generation && now->wall_s < a->recheck_s)
+		return;
+	*a = (struct flow_answer){
+		.src = packet->src,
+		.dst = packet->dst,
+		.who = flow_answer_who(packet),
+		.generation = now->generation,
+		.grant = decision->grant,
+		.recheck_s = flow_recheck_of(decision),
+		.reason = decision->reason,
+	};
+}
+
 /* ---- plain packets -------------------------------------------------------------------------------- */
 
 #define FLOW_TCP_FLAGS (POLICY_TCP_SYN | POLICY_TCP_ACK | POLICY_TCP_FIN | POLICY_TCP_RST)
@@ -320,6 +368,13 @@ static inline bool flow_entry_is_current(const struct flow_entry *e, const struc
 	return e->generation == now->generation && now->wall_s < e->recheck_s;
 }
 
+/* May a packet of a frame that opens a flow go the quick way? Not those of the hub, which has rules of its
+ * own. */
+static inline bool flow_peers_are_plain(const struct policy_frame *frame)
+{
+	return frame->in_peer < POLICY_HUB && frame->out_peer <= POLICY_HUB;
+}
+
 /* A packet that, if its flow stands, changes nothing but when it was seen. */
 static inline bool flow_packet_is_plain(const struct policy_packet *packet)
 {
@@ -328,6 +383,23 @@ static inline bool flow_packet_is_plain(const struct policy_packet *packet)
 	if (packet->kind == POLICY_KIND_TCP)
 		return (packet->tcp_flags & FLOW_TCP_FLAGS) == POLICY_TCP_ACK;
 	return packet->kind == POLICY_KIND_UDP;
+}
+
+/* A whole packet that opens a flow if it is of none, and of which there is nothing to read but its headers. */
+static inline bool flow_packet_is_opener(const struct policy_packet *packet)
+{
+	if (packet->is_fragment != 0 || policy_address_equal(packet->src, packet->dst))
+		return false;
+	if (packet->kind == POLICY_KIND_TCP)
+		return (packet->tcp_flags & FLOW_TCP_FLAGS) == POLICY_TCP_SYN;
+	return packet->kind == POLICY_KIND_UDP;
+}
+
+static inline void flow_ahead_put(struct flow_ahead *ahead, uint32_t i, uint32_t hash, bool is_high)
+{
+	ahead->openers |= UINT64_C(1) << i;
+	ahead->highs |= (uint64_t)is_high << i;
+	ahead->hashes[i] = hash;
 }
 
 /* Does the entry's flow stand, for a plain packet from this side? kind: POLICY_KIND_TCP or _UDP. Of UDP
@@ -387,6 +459,9 @@ struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_
 /* The number of an entry that is probably the key's, or 0: what a burst fetches ahead. */
 uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash);
 
+/* Is there surely no entry with this hash? */
+bool flow__has_none(const struct policy_flow *flow, uint32_t hash);
+
 /* Fetch what flow__make() of an opener will write, when it has been called ahead times before. */
 void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead);
 
@@ -408,7 +483,17 @@ void flow__end(struct policy_flow *flow, struct flow_entry *e);
 void flow__set_state(struct policy_flow *flow, struct flow_entry *e, enum policy_flow_state state);
 bool flow__timed_out(const struct flow_entry *e, uint32_t now_s);
 
-/* policy_flow.c. The tuple as its opener sent it. */
+/* policy_flow.c. What a decision means for who asked. */
+enum policy_flow_verdict flow__verdict_of(uint32_t reason);
+
+/* Did this table begin a while ago only, or one of the two come to this worker? */
+bool flow__is_picking_up(const struct policy_flow *flow, uint32_t now_s, uint32_t in_peer,
+                         uint32_t out_peer);
+
+/* The tuple as it would be sent by the high or the low side. */
+void flow__turn_to(const struct flow_key *key, bool from_high, struct policy_packet *out);
+
+/* The tuple as its opener sent it. */
 void flow__opener(const struct flow_entry *e, struct policy_packet *out);
 
 /* policy_flow_state.c. What a packet does to a flow in e's state. */

@@ -7,20 +7,23 @@ struct probe {
 	struct policy_packet packet;
 	struct flow_key key;
 	uint32_t number;
+	bool is_plain;
+	bool is_opener;
 };
 
-/* May it be plain? Then its key. */
+/* Is there anything to find for it here? Then its key. */
 static bool read_frame(const struct policy_frame *frame, struct probe *probe)
 {
 	struct policy_packet *packet = &probe->packet;
 
 	packet->in_peer = frame->in_peer;
 	packet->out_peer = frame->out_peer;
-	if (policy_packet_parse(frame->data, frame->len, packet) != POLICY_PARSE_OK
-	    || !flow_packet_is_plain(packet))
+	if (policy_packet_parse(frame->data, frame->len, packet) != POLICY_PARSE_OK)
 		return false;
+	probe->is_plain = flow_packet_is_plain(packet);
+	probe->is_opener = flow_packet_is_opener(packet) && flow_peers_are_plain(frame);
 	flow_key_make(&probe->key, packet);
-	return true;
+	return probe->is_plain || probe->is_opener;
 }
 
 static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now,
@@ -29,13 +32,28 @@ static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now,
 	struct flow_entry *e = &flow->entries[probe->number];
 	bool from_opener;
 
-	if (probe->number == 0 || !flow_key_equal(e, &probe->key))
+	if (!probe->is_plain || probe->number == 0 || !flow_key_equal(e, &probe->key))
 		return false;
 	from_opener = flow_sender_is_high(&probe->packet) == ((e->high & FLOW_OPENER_HIGH) != 0);
 	if (!flow_entry_is_plain(e, now, probe->packet.kind, from_opener))
 		return false;
 	flow_touch(e, now, from_opener, result);
 	return true;
+}
+
+/* Frame number i has not passed. */
+static void leave_ahead(struct policy_flow *flow, const struct probe *probe, uint32_t i,
+                        uint32_t hash)
+{
+	if (!probe->is_opener || !flow__has_none(flow, hash))
+		return;
+	flow_ahead_put(flow->ahead, i, hash, flow_sender_is_high(&probe->packet));
+	flow->ahead->keys[i] = (struct flow_entry){
+		.address = {probe->key.address[0], probe->key.address[1]},
+		.low = probe->key.low,
+		.high = probe->key.high,
+		.ports = probe->key.ports,
+	};
 }
 
 static uint64_t pass_plainly(struct policy_flow *flow, const struct flow_moment *now,
@@ -65,6 +83,8 @@ static uint64_t pass_plainly(struct policy_flow *flow, const struct flow_moment 
 
 		if (pass_frame(flow, now, &probes[i], &results[i]))
 			passed |= UINT64_C(1) << i;
+		else
+			leave_ahead(flow, &probes[i], i, hashes[i]);
 	}
 	return passed;
 }
@@ -92,5 +112,7 @@ uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *t
 {
 	struct flow_moment now = flow_moment(table, clock);
 
+	flow->ahead->openers = 0;
+	flow->ahead->highs = 0;
 	return flow->pass(flow, &now, frames, results, n);
 }

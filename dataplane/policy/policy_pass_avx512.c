@@ -19,7 +19,8 @@
 #define QWORD_PEERS     (1U << offsetof(struct flow_entry, low) / 8)
 _Static_assert(offsetof(struct flow_entry, low) == 32, "the peers are one word of 64 bits");
 
-enum { V4_UDP = 0, V4_TCP = 1, V6_UDP = 2, V6_TCP = 3, N_SHAPES = 4 };
+/* The last two open flows and are not plain: their keys are like no entry. */
+enum { V4_UDP = 0, V4_TCP = 1, V6_UDP = 2, V6_TCP = 3, V4_SYN = 4, V6_SYN = 5, N_SHAPES = 6 };
 
 #define NO2 0, 0
 #define NO4 NO2, NO2
@@ -81,6 +82,14 @@ static const struct shape {
                     .low = POLICY_PROTO_TCP << 24,
                     .high = POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT,
                     .above_v4 = POLICY_V4_LOW >> 32},
+	[V4_SYN] = {.wanted = {0x45, [9] = POLICY_PROTO_TCP,
+                               [V4_LEN + TCP_AT_FLAGS] = POLICY_TCP_SYN},
+                    .mask = {V4_MASK, [V4_LEN + TCP_AT_FLAGS] = FLOW_TCP_FLAGS},
+                    .shuffle = V4_SHUFFLE,
+                    .filled = V4_FILLED,
+                    .len_min = V4_LEN + TCP_LEN,
+                    .low = POLICY_PROTO_TCP << 24,
+                    .above_v4 = POLICY_V4_LOW >> 32},
 	[V6_UDP] = {.wanted = {0x60, [6] = POLICY_PROTO_UDP},
                     .mask = {V6_MASK},
                     .shuffle = V6_SHUFFLE,
@@ -96,6 +105,13 @@ static const struct shape {
                     .len_min = V6_LEN + TCP_LEN,
                     .low = POLICY_PROTO_TCP << 24,
                     .high = POLICY_FLOW_TCP_ESTABLISHED << FLOW_STATE_SHIFT},
+	[V6_SYN] = {.wanted = {0x60, [6] = POLICY_PROTO_TCP,
+                               [V6_LEN + TCP_AT_FLAGS] = POLICY_TCP_SYN},
+                    .mask = {V6_MASK, [V6_LEN + TCP_AT_FLAGS] = FLOW_TCP_FLAGS},
+                    .shuffle = V6_SHUFFLE,
+                    .filled = V6_FILLED,
+                    .len_min = V6_LEN + TCP_LEN,
+                    .low = POLICY_PROTO_TCP << 24},
 };
 
 /* A burst on its way. */
@@ -117,7 +133,9 @@ static void prepare(struct burst *b, const struct flow_moment *now)
 	for (unsigned int i = 0; i < N_SHAPES; i++) {
 		const struct shape *shape = &shapes[i];
 
-		b->bases[i] = _mm512_set_epi32(0, 0, (int)now->now_s, (int)now->generation, 0, 0,
+		uint32_t generation = i < V4_SYN ? now->generation : 0; /* 0: no entry's */
+
+		b->bases[i] = _mm512_set_epi32(0, 0, (int)now->now_s, (int)generation, 0, 0,
 		                               (int)shape->high, (int)shape->low,
 		                               (int)shape->above_v4, 0, 0, 0, (int)shape->above_v4,
 		                               0, 0, 0);
@@ -155,23 +173,36 @@ static inline int classify(const struct policy_frame *frame)
 	       + ((uint32_t)(addresses >> 32) > (uint32_t)addresses);
 }
 
+/* Nothing but the shape's wanted bytes, where its mask looks? */
+static inline bool has_shape(__m512i data, const struct shape *shape)
+{
+	__m512i differ = _mm512_ternarylogic_epi64(data, _mm512_load_si512(shape->wanted),
+	                                           _mm512_load_si512(shape->mask),
+	                                           0x28); /* (a ^ b) & c */
+
+	return _mm512_test_epi64_mask(differ, differ) == 0;
+}
+
 static inline __m512i make_key(const struct burst *b, const struct policy_frame *frame)
 {
 	__mmask64 has = _bzhi_u64(UINT64_MAX, frame->len < 64 ? frame->len : 64);
 	int class = classify(frame);
-	const struct shape *shape;
-	__m512i data, differ, peers, key;
+	unsigned int shape = (unsigned int)class >> 1;
+	__m512i data, peers, key;
 
-	if (class < 0)
+	if (class < 0 || frame->len < shapes[shape].len_min)
 		return _mm512_setzero_si512();
-	shape = &shapes[class >> 1];
 	data = _mm512_maskz_loadu_epi8(has, frame->data);
-	differ = _mm512_ternarylogic_epi64(data, _mm512_load_si512(shape->wanted),
-	                                   _mm512_load_si512(shape->mask), 0x28); /* (a ^ b) & c */
-	if (frame->len < shape->len_min || _mm512_test_epi64_mask(differ, differ) != 0)
-		return _mm512_setzero_si512();
-	key = _mm512_mask_permutexvar_epi8(b->bases[class >> 1], shape->filled,
-	                                   _mm512_load_si512(shape->shuffle[class & 1]), data);
+	if (!has_shape(data, &shapes[shape])) {
+		if (shape != V4_TCP && shape != V6_TCP)
+			return _mm512_setzero_si512();
+		shape = shape == V4_TCP ? V4_SYN : V6_SYN;
+		if (!has_shape(data, &shapes[shape]))
+			return _mm512_setzero_si512();
+	}
+	key = _mm512_mask_permutexvar_epi8(b->bases[shape], shapes[shape].filled,
+	                                   _mm512_load_si512(shapes[shape].shuffle[class & 1]),
+	                                   data);
 	peers = _mm512_set1_epi64((long long)base_load_le64(&frame->in_peer));
 	peers = _mm512_maskz_rolv_epi64(QWORD_PEERS, peers, _mm512_set1_epi64((class & 1) * 32));
 	return _mm512_or_si512(key, peers);
@@ -285,6 +316,22 @@ static inline bool pass_frame(struct flow_entry *e, __m512i key, const struct fl
 	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0 && touch(e, now, frame, result);
 }
 
+/* What is known of a frame that has not passed, if it may open a flow. */
+static void leave_ahead(struct policy_flow *flow, const struct burst *b,
+                        const struct policy_frame *frames, uint32_t i)
+{
+	struct flow_entry *key = &flow->ahead->keys[i];
+
+	_mm512_store_si512(key, b->keys[i]);
+	if (flow_proto(key) == 0 || (flow_proto(key) == POLICY_PROTO_TCP && key->generation != 0)
+	    || policy_address_equal(key->address[0], key->address[1])
+	    || !flow_peers_are_plain(&frames[i]) || b->numbers[i] != 0
+	    || flow->buckets[b->buckets[i]].n_next_door != 0)
+		return;
+	key->high &= FLOW_PEER_MASK;
+	flow_ahead_put(flow->ahead, i, b->buckets[i] | b->tags[i], (classify(&frames[i]) & 1) != 0);
+}
+
 uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *now,
                            const struct policy_frame *frames, struct policy_flow_result *results,
                            uint32_t n)
@@ -308,5 +355,7 @@ uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *n
 		passed |= (uint64_t)pass_frame(&flow->entries[b.numbers[i]], b.keys[i], now,
 		                               &frames[i], &results[i])
 		          << i;
+	for (uint64_t left = ~passed & _bzhi_u64(UINT64_MAX, n); left != 0; left &= left - 1)
+		leave_ahead(flow, &b, frames, (uint32_t)__builtin_ctzll(left));
 	return passed;
 }

@@ -1,5 +1,6 @@
 /* policy_flow_pass() against policy_packet_parse() and policy_flow_judge() on a table of its own: what it
- * passes they pass, with the same result; what it leaves it has not touched. With each kernel that this
+ * passes they pass, with the same result, and what policy_flow_open() judges they judge the same; what both leave they
+ * have not touched. With each kernel that this
  * CPU can, over frames that end where the memory ends. */
 #include "policy_build.h"
 #include "policy_flow.h"
@@ -318,6 +319,97 @@ static void ipv6_packets_do_not_pass_as_ipv4_ones(void **state)
 	with_each_kernel(leave_mapped_addresses);
 }
 
+/* The frame as a worker takes it: the quick ways, of which one must be enough. */
+static enum policy_flow_verdict take(struct hub *hub, const struct sketch *s)
+{
+	struct policy_frame frame = whole(0, s);
+	struct policy_flow_result result = {.verdict = POLICY_FLOW_N_VERDICTS};
+
+	if (pass(hub, &frame, &result, 1) == 0
+	    && policy_flow_open(hub->flow, hub->table, hub->clock, &result, 1) == 0)
+		return POLICY_FLOW_N_VERDICTS;
+	return (enum policy_flow_verdict)result.verdict;
+}
+
+/* The same packet again and again, each time of another flow: what is remembered of the first must not be
+ * said when the table that said it has gone, in either direction. */
+static void forget_with_the_table(struct hub *hub)
+{
+	struct sketch all[] = {tcp4, tcp6, udp4, udp6};
+
+	for (size_t i = 0; i < BASE_ARRAY_LEN(all); i++) {
+		struct sketch *s = &all[i];
+		uint32_t generation = 10 * ((uint32_t)i + 1);
+
+		s->flags = s->flags != 0 ? POLICY_TCP_SYN : 0;
+		for (unsigned int turn = 0; turn < 3; turn++) {
+			load(hub, ++generation, 0);
+			for (unsigned int again = 0; again < 3; again++, s->sport++)
+				assert_int_equal(take(hub, s), POLICY_FLOW_NO_GRANT);
+			load(hub, ++generation, 1);
+			for (unsigned int again = 0; again < 3; again++, s->sport++)
+				assert_int_equal(take(hub, s), POLICY_FLOW_PASS);
+		}
+	}
+}
+
+static void what_was_said_is_forgotten_with_its_table(void **state)
+{
+	(void)state;
+	with_each_kernel(forget_with_the_table);
+}
+
+/* The grant's window is over at 700 and comes again at 900, and the wall clock may be set back. */
+static void forget_with_the_window(struct hub *hub)
+{
+	static const struct {
+		uint64_t wall_s;
+		enum policy_flow_verdict verdict;
+	} hours[] = {
+		{500, POLICY_FLOW_PASS}, {699, POLICY_FLOW_PASS},     {700, POLICY_FLOW_NOT_NOW},
+		{600, POLICY_FLOW_PASS}, {899, POLICY_FLOW_NOT_NOW},  {900, POLICY_FLOW_PASS},
+		{999, POLICY_FLOW_PASS}, {1000, POLICY_FLOW_NOT_NOW}, {950, POLICY_FLOW_PASS},
+	};
+	struct sketch s = {B, G, false, POLICY_PROTO_TCP, POLICY_TCP_SYN, 1, 80};
+
+	for (size_t i = 0; i < BASE_ARRAY_LEN(hours); i++) {
+		hub->clock.wall_s = hours[i].wall_s;
+		for (unsigned int again = 0; again < 2; again++, s.sport++)
+			assert_int_equal(take(hub, &s), hours[i].verdict);
+	}
+}
+
+static void what_was_said_is_forgotten_with_its_window(void **state)
+{
+	(void)state;
+	with_each_kernel(forget_with_the_window);
+}
+
+/* What is refused one way may be an answer the other way, in the same burst too. */
+static void answer_in_the_same_burst(struct hub *hub)
+{
+	struct sketch back = turned(udp4);
+	struct policy_frame frames[] = {whole(0, &back), whole(1, &udp4), whole(2, &back),
+	                                whole(3, &udp4)};
+	struct policy_flow_result results[4];
+
+	assert_int_equal(pass(hub, frames, results, 4), 0);
+	/* the third and the fourth find the second's flow, so they are judged */
+	assert_int_equal(policy_flow_open(hub->flow, hub->table, hub->clock, results, 15), 3);
+	assert_int_equal(results[0].verdict, POLICY_FLOW_NO_GRANT);
+	assert_int_equal(results[1].verdict, POLICY_FLOW_PASS);
+	assert_int_equal(judge(hub, &frames[2]).verdict, POLICY_FLOW_PASS);
+	assert_int_equal(policy_flow_count(hub->flow), 1);
+	/* and now that it is known, the refusal that was kept does not count */
+	assert_int_equal(pass(hub, frames, results, 1), 1);
+}
+
+static void answers_pass_though_they_could_not_open(void **state)
+{
+	(void)state;
+	with_each_kernel(answer_in_the_same_burst);
+}
+
 /* ---- against the judge --------------------------------------------------------------------------- */
 
 static const uint8_t protos[] = {POLICY_PROTO_TCP, POLICY_PROTO_TCP, POLICY_PROTO_TCP,
@@ -375,22 +467,29 @@ static void assert_same_flows(const struct hub *one, const struct hub *other)
 	}
 }
 
-/* A burst through the table of a kernel, and in the same order through one that only judges. Returns what
- * passed. */
+/* A burst through the table of a kernel, of which those in quickly may be opened the quick way, and in the
+ * same order through one that only judges. Returns what passed, and what was judged the quick way. */
 static uint64_t run_burst(struct hub *passing, struct hub *judging,
-                          const struct policy_frame *frames, uint32_t n)
+                          const struct policy_frame *frames, uint32_t n, uint64_t quickly,
+                          uint64_t *judged)
 {
 	struct policy_flow_result results[POLICY_FLOW_BURST_MAX];
 	uint64_t passed = pass(passing, frames, results, n);
+	uint64_t opened = policy_flow_open(passing->flow, passing->table, passing->clock, results,
+	                                   ~passed & quickly);
 
-	for (unsigned int turn = 0; turn < 2; turn++) {
+	assert_true((opened & (passed | ~quickly)) == 0);
+	for (unsigned int turn = 0; turn < 3; turn++) {
 		for (uint32_t i = 0; i < n; i++) {
 			struct policy_flow_result expected;
 
-			if ((passed >> i & 1) != (turn == 0))
+			if (turn
+			    != ((passed >> i & 1) != 0   ? 0U
+			        : (opened >> i & 1) != 0 ? 1U
+			                                 : 2U))
 				continue;
 			expected = judge(judging, &frames[i]);
-			if (turn == 1)
+			if (turn == 2)
 				results[i] = judge(passing, &frames[i]);
 			assert_int_equal(results[i].verdict, expected.verdict);
 			assert_int_equal(results[i].grant, expected.grant);
@@ -399,6 +498,7 @@ static uint64_t run_burst(struct hub *passing, struct hub *judging,
 	}
 	assert_true(n == 64 || passed >> n == 0);
 	assert_same_flows(passing, judging);
+	*judged = opened;
 	return passed;
 }
 
@@ -418,7 +518,7 @@ static void random_bursts_pass_as_they_would_be_judged(void **state)
 	static const uint32_t steps_s[] = {0, 0, 0, 0, 0, 0, 0,  0,   0,
 	                                   0, 1, 1, 1, 1, 9, 31, 181, 7441};
 	struct test_random random = test_random_start();
-	uint32_t n_frames = 0, n_passed = 0, generation = 1;
+	uint32_t n_frames = 0, n_passed = 0, n_opened = 0, generation = 1;
 	struct hub hubs[N_HUBS];
 	bool has_avx512;
 
@@ -431,7 +531,8 @@ static void random_bursts_pass_as_they_would_be_judged(void **state)
 	for (uint32_t round = 0; round < 20000; round++) {
 		uint32_t n = (uint32_t)test_random_below(&random, POLICY_FLOW_BURST_MAX + 1);
 		struct policy_frame frames[POLICY_FLOW_BURST_MAX];
-		uint64_t passed;
+		uint64_t passed, opened, again;
+		uint64_t quickly = test_random_below(&random, 4) == 0 ? 0x5a : UINT64_MAX;
 
 		if (test_random_below(&random, 256) == 0) {
 			uint32_t n_grants = test_random_below(&random, 8) == 0 ? 1 : 2;
@@ -444,14 +545,17 @@ static void random_bursts_pass_as_they_would_be_judged(void **state)
 		     test_random_below(&random, 16) == 0 ? 800 : 600);
 		for (uint32_t i = 0; i < n; i++)
 			frames[i] = random_frame(&random, i);
-		passed = run_burst(&hubs[0], &hubs[1], frames, n);
-		assert_int_equal(run_burst(&hubs[2], &hubs[3], frames, n), passed);
+		passed = run_burst(&hubs[0], &hubs[1], frames, n, quickly, &opened);
+		assert_int_equal(run_burst(&hubs[2], &hubs[3], frames, n, quickly, &again), passed);
+		assert_int_equal(again, opened);
+		n_opened += (uint32_t)__builtin_popcountll(opened);
 		n_frames += n;
 		n_passed += (uint32_t)__builtin_popcountll(passed);
 	}
-	printf("# %u of %u frames passed%s\n", n_passed, n_frames,
-	       has_avx512 ? "" : "; this CPU has no AVX-512");
+	printf("# %u of %u frames passed, %u were asked for the quick way%s\n", n_passed, n_frames,
+	       n_opened, has_avx512 ? "" : "; this CPU has no AVX-512");
 	assert_in_range(n_passed, n_frames / 50, n_frames / 2);
+	assert_in_range(n_opened, n_frames / 50, n_frames / 2);
 	for (uint32_t i = 0; i < N_HUBS; i++)
 		hub_fini(&hubs[i]);
 }
@@ -462,6 +566,9 @@ int main(void)
 		cmocka_unit_test(plain_packets_of_flows_that_stand_pass),
 		cmocka_unit_test(what_is_not_plain_is_left),
 		cmocka_unit_test(ipv6_packets_do_not_pass_as_ipv4_ones),
+		cmocka_unit_test(what_was_said_is_forgotten_with_its_table),
+		cmocka_unit_test(what_was_said_is_forgotten_with_its_window),
+		cmocka_unit_test(answers_pass_though_they_could_not_open),
 		cmocka_unit_test(random_bursts_pass_as_they_would_be_judged),
 	};
 
