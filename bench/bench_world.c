@@ -17,9 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WAN_MTU 1500U
-#define EAL_MB  8U
-#define N_MBUFS 511U /* 2^n - 1 fits a pool best */
+#define WAN_MTU     1500U
+#define EAL_MB      8U
+#define N_MBUFS     511U /* 2^n - 1 fits a pool best */
+#define CACHE_MBUFS 128U /* of the thread, as in service */
 
 #define ADDRESS_TUNNEL 0x0a3f0001U /* 10.63.0.1: the hub's */
 #define ADDRESS_ROUTES 0x20000000U /* 32.0.0.0/3: prefixes that no packet is for */
@@ -222,7 +223,7 @@ static int start(struct bench_world *world, const struct bench_options *options)
 		return fail("reference (ipsec-mb) cannot be used", err);
 	if (bench_eal_start(EAL_MB) != 0)
 		return -1;
-	world->pool = rte_pktmbuf_pool_create("bench", N_MBUFS, 0, PORT_LINK_PRIV_LEN,
+	world->pool = rte_pktmbuf_pool_create("bench", N_MBUFS, CACHE_MBUFS, PORT_LINK_PRIV_LEN,
 	                                      RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (world->pool == NULL)
 		return fail("packet buffers", rte_errno);

@@ -18,6 +18,8 @@
 #include "path_inner.h"
 #include "policy_flow.h"
 
+#include <rte_prefetch.h>
+
 /* How often a verdict is given says what is wrong where, so each has its name. */
 static const uint16_t verdict_counters[POLICY_FLOW_N_VERDICTS] = {
 	[POLICY_FLOW_PASS] = PATH_KEEP,
@@ -141,6 +143,9 @@ static void sort_out(struct state *st, struct path_burst *b, const struct policy
 		uint32_t i = first_of(bits);
 
 		verdicts[i] = ABI_COUNTER_DROP_NO_ROUTE;
+		state_drop_prefetch(&st->drops, frames[i].in_peer,
+		                    ABI_COUNTER_DROP_POLICY_NO_GRANT);
+		rte_prefetch0(&b->pkt[i].session->drops);
 		if (frames[i].out_peer == ABI_PEER_NONE)
 			dropped |= bits & -bits;
 	}

@@ -127,22 +127,12 @@ static uint8_t flags_of(bool outer, bool leaves)
 	return leaves ? ABI_DROP_TO_PEER : 0;
 }
 
-void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter)
+/* Somebody looks at it: control, or who captures. */
+static __attribute__((noinline)) void show(struct state *st, const struct path_pkt *p, bool outer,
+                                           struct abi_report_drop sample, bool is_due)
 {
-	bool leaves = is_on_its_way_out(p);
-	bool outer = is_outer[counter] || (counter == ABI_COUNTER_DROP_SESSION_EXPIRED && !leaves);
-	struct abi_report_drop sample = {
-		.time_ns = st->now_ns,
-		.peer = outer ? ABI_PEER_NONE : sender(p),
-		.reason = counter,
-		.flags = flags_of(outer, leaves),
-	};
-	bool is_due = state_drop_note(st, sample.peer, counter, &sample);
-	struct shown shown;
+	struct shown shown = shown_of(p, outer);
 
-	if (likely(!is_due && !(st->capture.head.what & ABI_CAPTURE_DROPS)))
-		return;
-	shown = shown_of(p, outer);
 	if (st->capture.head.what & ABI_CAPTURE_DROPS)
 		capture_drop(st, &sample, shown.data, shown.len);
 	if (!is_due)
@@ -151,4 +141,24 @@ void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter)
 	read_ip(&sample, shown.data, shown.len);
 	/* Full: a sample the less, and the next one bears the count. */
 	(void)!abi_ring_push(&st->report_ring, ABI_REPORT_DROP, &sample, sizeof(sample), NULL);
+}
+
+void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter)
+{
+	bool leaves = is_on_its_way_out(p);
+	bool outer = is_outer[counter] || (counter == ABI_COUNTER_DROP_SESSION_EXPIRED && !leaves);
+	uint32_t peer = outer ? ABI_PEER_NONE : sender(p);
+	struct state_drop_noted noted;
+	bool is_due = state_drop_note(st, peer, counter, &noted);
+
+	if (likely(!is_due && !(st->capture.head.what & ABI_CAPTURE_DROPS)))
+		return;
+	show(st, p, outer,
+	     (struct abi_report_drop){.time_ns = st->now_ns,
+	                              .count = noted.count,
+	                              .peer = peer,
+	                              .place = noted.place,
+	                              .reason = counter,
+	                              .flags = flags_of(outer, leaves)},
+	     is_due);
 }

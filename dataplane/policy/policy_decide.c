@@ -179,6 +179,20 @@ static inline bool walk_find(struct walk *walk, const struct policy_table *table
 	return false;
 }
 
+/* Is there no grant for this protocol and port, for anybody? */
+static inline bool is_for_nobody(const struct policy_table *table,
+                                 const struct policy_packet *packet)
+{
+	const uint64_t *any_sums = policy__any(table, POLICY_DIM_PORT);
+	uint64_t any = 0;
+
+	if (*policy__port_slot(table, packet->proto, packet->dport) != 0)
+		return false;
+	for (uint32_t i = 0; i < table->n_sums; i++)
+		any |= any_sums[i];
+	return any == 0;
+}
+
 static inline void walk_begin(struct walk *walk, const struct policy_table *table,
                               const struct policy_packet *packet)
 {
@@ -254,7 +268,7 @@ struct policy_decision policy_decide(const struct policy_table *table,
 	struct policy_decision decision;
 	struct walk walk;
 
-	if (!walk_find(&walk, table, packet, &decision))
+	if (!walk_find(&walk, table, packet, &decision) || is_for_nobody(table, packet))
 		return decision;
 	walk_begin(&walk, table, packet);
 	if (walk_sums(&walk, table) && walk_words(&walk, table))
@@ -264,7 +278,7 @@ struct policy_decision policy_decide(const struct policy_table *table,
 
 /* ---- many ---------------------------------------------------------------------------------------- */
 
-static void fetch_places(const struct policy_table *table, const struct policy_packet *packet)
+void policy__decide_prefetch(const struct policy_table *table, const struct policy_packet *packet)
 {
 	const struct policy_place *peers = policy__peers(table);
 
@@ -309,9 +323,10 @@ void policy_decide_many(const struct policy_table *table,
 	uint32_t n_found = 0, n_summed = 0, n_left = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		fetch_places(table, packets[i]);
+		policy__decide_prefetch(table, packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		if (!walk_find(&walks[i], table, packets[i], &decisions[i]))
+		if (!walk_find(&walks[i], table, packets[i], &decisions[i])
+		    || is_for_nobody(table, packets[i]))
 			continue;
 		walk_begin(&walks[i], table, packets[i]);
 		fetch_sums(&walks[i]);

@@ -4,7 +4,6 @@
 /* What one call works with. */
 struct judge {
 	struct policy_flow *flow;
-	const struct policy_table *table;
 	struct flow_moment now;
 };
 
@@ -22,7 +21,7 @@ struct arrival {
 static struct judge judge_begin(struct policy_flow *flow, const struct policy_table *table,
                                 struct policy_flow_clock clock)
 {
-	return (struct judge){.flow = flow, .table = table, .now = flow_moment(table, clock)};
+	return (struct judge){.flow = flow, .now = flow_moment(table, clock)};
 }
 
 static inline bool opener_is_high(const struct flow_entry *e)
@@ -30,31 +29,11 @@ static inline bool opener_is_high(const struct flow_entry *e)
 	return (e->high & FLOW_OPENER_HIGH) != 0;
 }
 
-/* Field by field: a copy of what was just written in parts would wait for it. */
-void flow__turn_to(const struct flow_key *key, bool from_high, struct policy_packet *out)
-{
-	uint16_t low_port = (uint16_t)(key->ports >> 16);
-	uint16_t high_port = (uint16_t)key->ports;
-
-	out->src = key->address[from_high];
-	out->dst = key->address[!from_high];
-	out->in_peer = (from_high ? key->high : key->low) & FLOW_PEER_MASK;
-	out->out_peer = (from_high ? key->low : key->high) & FLOW_PEER_MASK;
-	out->sport = from_high ? high_port : low_port;
-	out->dport = from_high ? low_port : high_port;
-	out->proto = (uint8_t)(key->low >> 24);
-	out->kind = POLICY_KIND_OTHER;
-	out->tcp_flags = 0;
-	out->is_fragment = 0;
-	out->datagram = 0;
-	out->pad = 0;
-}
-
 void flow__opener(const struct flow_entry *e, struct policy_packet *out)
 {
 	struct flow_key key = flow_key_of(e);
 
-	flow__turn_to(&key, opener_is_high(e), out);
+	flow_turn_to(&key, opener_is_high(e), out);
 }
 
 static void arrive(struct arrival *arrival, const struct policy_flow *flow,
@@ -101,8 +80,8 @@ static struct policy_decision decide(const struct judge *j, const struct arrival
 
 	if (arrival->is_decided && arrival->is_decided_high == is_high)
 		return arrival->decision;
-	flow__turn_to(&arrival->key, is_high, &opener);
-	return policy_decide(j->table, &opener, j->now.wall_s);
+	flow_turn_to(&arrival->key, is_high, &opener);
+	return policy_decide(j->now.table, &opener, j->now.wall_s);
 }
 
 /* Is what once was allowed still? Ends the flow if not. */
@@ -370,7 +349,7 @@ static void decide_asked(const struct judge *j, struct asked *asked)
 {
 	struct policy_decision decisions[POLICY_FLOW_BURST_MAX];
 
-	policy_decide_many(j->table, asked->packets, asked->n, j->now.wall_s, decisions);
+	policy_decide_many(j->now.table, asked->packets, asked->n, j->now.wall_s, decisions);
 	for (uint32_t i = 0; i < asked->n; i++) {
 		asked->arrivals[i]->decision = decisions[i];
 		asked->arrivals[i]->is_decided = true;

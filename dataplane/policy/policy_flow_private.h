@@ -232,12 +232,15 @@ struct flow_ahead {
 	uint64_t openers; /* frames, as bits */
 	uint64_t highs;   /* of them, those whose sender is the high side */
 	uint32_t hashes[POLICY_FLOW_BURST_MAX];
+	struct policy_packet
+		packets[POLICY_FLOW_BURST_MAX]; /* of a SYN also before it is an opener */
 	/* of an entry: addresses, peers, protocol, ports */
 	_Alignas(POLICY_ALIGN) struct flow_entry keys[POLICY_FLOW_BURST_MAX];
 };
 
 /* Now, and the table that is valid. */
 struct flow_moment {
+	const struct policy_table *table;
 	uint32_t generation;
 	uint32_t now_s;
 	uint32_t wall_s; /* below UINT32_MAX */
@@ -333,7 +336,8 @@ static inline void flow_answer_keep(const struct policy_flow *flow, const struct
 {
 	struct flow_answer *a = flow_answer_of(flow, packet);
 
-	if (decision->reason == POLICY_NOT_NOW) /* and then again, if somebody sets the clock back */
+	if (decision->reason
+	    == POLICY_NOT_NOW) /* and then again, if somebody sets the clock back */
 		return;
 	if (decision->reason != POLICY_ALLOWED && a->reason == POLICY_ALLOWED
 	    && a->generation == now->generation && now->wall_s < a->recheck_s)
@@ -357,6 +361,7 @@ static inline struct flow_moment flow_moment(const struct policy_table *table,
                                              struct policy_flow_clock clock)
 {
 	return (struct flow_moment){
+		.table = table,
 		.generation = table->generation,
 		.now_s = clock.now_s,
 		.wall_s = clock.wall_s < UINT32_MAX ? (uint32_t)clock.wall_s : UINT32_MAX - 1,
@@ -395,6 +400,7 @@ static inline bool flow_packet_is_opener(const struct policy_packet *packet)
 	return packet->kind == POLICY_KIND_UDP;
 }
 
+/* It is an opener; keys[i] and packets[i] are written. */
 static inline void flow_ahead_put(struct flow_ahead *ahead, uint32_t i, uint32_t hash, bool is_high)
 {
 	ahead->openers |= UINT64_C(1) << i;
@@ -490,8 +496,27 @@ enum policy_flow_verdict flow__verdict_of(uint32_t reason);
 bool flow__is_picking_up(const struct policy_flow *flow, uint32_t now_s, uint32_t in_peer,
                          uint32_t out_peer);
 
-/* The tuple as it would be sent by the high or the low side. */
-void flow__turn_to(const struct flow_key *key, bool from_high, struct policy_packet *out);
+/* The tuple as it would be sent by the high or the low side. Field by field: a copy of what was just
+ * written in parts would wait for it. */
+static inline void flow_turn_to(const struct flow_key *key, bool from_high,
+                                struct policy_packet *out)
+{
+	uint16_t low_port = (uint16_t)(key->ports >> 16);
+	uint16_t high_port = (uint16_t)key->ports;
+
+	out->src = key->address[from_high];
+	out->dst = key->address[!from_high];
+	out->in_peer = (from_high ? key->high : key->low) & FLOW_PEER_MASK;
+	out->out_peer = (from_high ? key->low : key->high) & FLOW_PEER_MASK;
+	out->sport = from_high ? high_port : low_port;
+	out->dport = from_high ? low_port : high_port;
+	out->proto = (uint8_t)(key->low >> 24);
+	out->kind = POLICY_KIND_OTHER;
+	out->tcp_flags = 0;
+	out->is_fragment = 0;
+	out->datagram = 0;
+	out->pad = 0;
+}
 
 /* The tuple as its opener sent it. */
 void flow__opener(const struct flow_entry *e, struct policy_packet *out);

@@ -48,6 +48,7 @@ static void leave_ahead(struct policy_flow *flow, const struct probe *probe, uin
 	if (!probe->is_opener || !flow__has_none(flow, hash))
 		return;
 	flow_ahead_put(flow->ahead, i, hash, flow_sender_is_high(&probe->packet));
+	flow->ahead->packets[i] = probe->packet;
 	flow->ahead->keys[i] = (struct flow_entry){
 		.address = {probe->key.address[0], probe->key.address[1]},
 		.low = probe->key.low,

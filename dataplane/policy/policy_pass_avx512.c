@@ -117,6 +117,7 @@ static const struct shape {
 /* A burst on its way. */
 struct burst {
 	__m512i keys[POLICY_FLOW_BURST_MAX]; /* zero: not a plain packet */
+	uint64_t syns;                       /* those that open a flow, if anything */
 	uint32_t buckets[POLICY_FLOW_BURST_MAX];
 	uint32_t tags[POLICY_FLOW_BURST_MAX];
 	uint32_t numbers[POLICY_FLOW_BURST_MAX]; /* of the entry that may be its */
@@ -130,6 +131,7 @@ static inline __m512i entry_vector(const struct flow_entry *e)
 
 static void prepare(struct burst *b, const struct flow_moment *now)
 {
+	b->syns = 0;
 	for (unsigned int i = 0; i < N_SHAPES; i++) {
 		const struct shape *shape = &shapes[i];
 
@@ -183,7 +185,8 @@ static inline bool has_shape(__m512i data, const struct shape *shape)
 	return _mm512_test_epi64_mask(differ, differ) == 0;
 }
 
-static inline __m512i make_key(const struct burst *b, const struct policy_frame *frame)
+/* *syn: it opens a flow, if anything. */
+static inline __m512i make_key(const struct burst *b, const struct policy_frame *frame, bool *syn)
 {
 	__mmask64 has = _bzhi_u64(UINT64_MAX, frame->len < 64 ? frame->len : 64);
 	int class = classify(frame);
@@ -199,6 +202,7 @@ static inline __m512i make_key(const struct burst *b, const struct policy_frame 
 		shape = shape == V4_TCP ? V4_SYN : V6_SYN;
 		if (!has_shape(data, &shapes[shape]))
 			return _mm512_setzero_si512();
+		*syn = true;
 	}
 	key = _mm512_mask_permutexvar_epi8(b->bases[shape], shapes[shape].filled,
 	                                   _mm512_load_si512(shapes[shape].shuffle[class & 1]),
@@ -316,19 +320,41 @@ static inline bool pass_frame(struct flow_entry *e, __m512i key, const struct fl
 	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0 && touch(e, now, frame, result);
 }
 
-/* What is known of a frame that has not passed, if it may open a flow. */
-static void leave_ahead(struct policy_flow *flow, const struct burst *b,
-                        const struct policy_frame *frames, uint32_t i)
+/* ---- what has not passed ------------------------------------------------------------------------- */
+
+/* The frame may open a flow: what is known of it, and what a decision will read comes nearer. */
+static void foresee(struct policy_flow *flow, const struct flow_moment *now, const struct burst *b,
+                    const struct policy_frame *frames, uint32_t i)
+{
+	struct flow_entry *entry = &flow->ahead->keys[i];
+	struct policy_packet *packet = &flow->ahead->packets[i];
+	struct flow_key key;
+
+	_mm512_store_si512(entry, b->keys[i]);
+	if (!flow_peers_are_plain(&frames[i]))
+		return;
+	key = flow_key_of(entry);
+	flow_turn_to(&key, (classify(&frames[i]) & 1) != 0, packet);
+	__builtin_prefetch(flow_answer_of(flow, packet));
+	policy__decide_prefetch(now->table, packet);
+}
+
+/* Is it an opener? */
+static void leave_ahead(struct policy_flow *flow, const struct flow_moment *now,
+                        const struct burst *b, const struct policy_frame *frames, uint32_t i)
 {
 	struct flow_entry *key = &flow->ahead->keys[i];
 
-	_mm512_store_si512(key, b->keys[i]);
-	if (flow_proto(key) == 0 || (flow_proto(key) == POLICY_PROTO_TCP && key->generation != 0)
-	    || policy_address_equal(key->address[0], key->address[1])
-	    || !flow_peers_are_plain(&frames[i]) || b->numbers[i] != 0
-	    || flow->buckets[b->buckets[i]].n_next_door != 0)
+	if (b->numbers[i] != 0 || flow->buckets[b->buckets[i]].n_next_door != 0
+	    || !flow_peers_are_plain(&frames[i]))
 		return;
-	key->high &= FLOW_PEER_MASK;
+	if ((b->syns >> i & 1) == 0) {
+		foresee(flow, now, b, frames, i);
+		if (flow_proto(key) != POLICY_PROTO_UDP)
+			return;
+	}
+	if (policy_address_equal(key->address[0], key->address[1]))
+		return;
 	flow_ahead_put(flow->ahead, i, b->buckets[i] | b->tags[i], (classify(&frames[i]) & 1) != 0);
 }
 
@@ -343,12 +369,18 @@ uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *n
 	for (uint32_t first = 0; first < n; first += EIGHT) {
 		uint32_t end = n - first < EIGHT ? n : first + EIGHT;
 
-		for (uint32_t i = first; i < end; i++)
-			b.keys[i] = make_key(&b, &frames[i]);
+		for (uint32_t i = first; i < end; i++) {
+			bool syn = false;
+
+			b.keys[i] = make_key(&b, &frames[i], &syn);
+			b.syns |= (uint64_t)syn << i;
+		}
 		for (uint32_t i = end; i < first + EIGHT; i++)
 			b.keys[i] = _mm512_setzero_si512();
 		place_eight(flow, &b, first);
 	}
+	for (uint64_t left = b.syns; left != 0; left &= left - 1)
+		foresee(flow, now, &b, frames, (uint32_t)__builtin_ctzll(left));
 	for (uint32_t i = 0; i < n; i++)
 		b.numbers[i] = find(flow, b.buckets[i], b.tags[i]);
 	for (uint32_t i = 0; i < n; i++)
@@ -356,6 +388,6 @@ uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *n
 		                               &frames[i], &results[i])
 		          << i;
 	for (uint64_t left = ~passed & _bzhi_u64(UINT64_MAX, n); left != 0; left &= left - 1)
-		leave_ahead(flow, &b, frames, (uint32_t)__builtin_ctzll(left));
+		leave_ahead(flow, now, &b, frames, (uint32_t)__builtin_ctzll(left));
 	return passed;
 }

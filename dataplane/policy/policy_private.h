@@ -173,6 +173,9 @@ struct policy_found {
 bool policy__find(const struct policy_table *table, uint32_t peer, struct policy_address address,
                   struct policy_found *found);
 
+/* Fetch what a decision about this packet begins with. */
+void policy__decide_prefetch(const struct policy_table *table, const struct policy_packet *packet);
+
 /* Is the rule valid at now_s? *until_s: when that may change, UINT64_MAX = never. */
 bool policy__rule_is_open(const struct policy_table *table, const struct policy_rule *rule,
                           uint64_t now_s, uint64_t *until_s);

@@ -37,7 +37,7 @@ static struct abi_drop_pair *find(const struct state_drops *drops, uint64_t key,
 }
 
 bool state_drop_note(struct state *st, uint32_t peer, uint32_t reason,
-                     struct abi_report_drop *sample)
+                     struct state_drop_noted *noted)
 {
 	struct state_drops *drops = &st->drops;
 	struct abi_drop_pair *pair = find(drops, abi_drop_key(peer, reason), true);
@@ -45,18 +45,17 @@ bool state_drop_note(struct state *st, uint32_t peer, uint32_t reason,
 
 	if (!pair) {
 		state_count(st, ABI_COUNTER_DROPS_UNLISTED, 1);
-		sample->count = 0;
-		sample->place = UINT32_MAX;
+		*noted = (struct state_drop_noted){.place = UINT32_MAX};
 		return base_bucket_take(&drops->samples, &all_rate, 1, st->now_ns);
 	}
-	sample->count = pair->count + 1;
-	__atomic_store_n(&pair->count, sample->count, __ATOMIC_RELAXED);
+	*noted = (struct state_drop_noted){.count = pair->count + 1,
+	                                   .place = (uint32_t)(pair - drops->pairs)};
+	__atomic_store_n(&pair->count, noted->count, __ATOMIC_RELAXED);
 	bucket.full_ns = pair->full_ns;
 	if (!base_bucket_take(&bucket, &pair_rate, 1, st->now_ns)
 	    || !base_bucket_take(&drops->samples, &all_rate, 1, st->now_ns))
 		return false;
 	pair->full_ns = bucket.full_ns;
-	sample->place = (uint32_t)(pair - drops->pairs);
 	return true;
 }
 

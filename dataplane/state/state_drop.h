@@ -24,11 +24,24 @@ struct state_drops {
 	struct base_bucket samples;
 };
 
+/* What is counted under a packet's peer and reason, as in struct abi_report_drop. */
+struct state_drop_noted {
+	uint64_t count;
+	uint32_t place;
+};
+
 /* A packet of this peer (or ABI_PEER_NONE, ABI_PEER_HUB) was dropped for this reason, an abi_counter:
- * count it. True when a sample of it is due; then count and place of *sample are filled in.
- * Cost: one line of the table. */
+ * count it. True when a sample of it is due. Cost: one line of the table. */
 bool state_drop_note(struct state *st, uint32_t peer, uint32_t reason,
-                     struct abi_report_drop *sample);
+                     struct state_drop_noted *noted);
+
+/* It may be about to be: reach for that line. */
+static inline void state_drop_prefetch(const struct state_drops *drops, uint32_t peer,
+                                       uint32_t reason)
+{
+	__builtin_prefetch(&drops->pairs[abi_drop_place(abi_drop_key(peer, reason)) & drops->mask],
+	                   1);
+}
 
 /* The peer is gone, and its number may be given to another: its counts begin anew. */
 void state_drop_forget(struct state *st, uint32_t peer);
