@@ -272,6 +272,12 @@ static bool has_just_begun(const struct session_peer *peer, uint32_t index, uint
 	       && now_ns - current->birth_ns < WG_REKEY_TIMEOUT_NS;
 }
 
+static bool may_be_called(const struct session_peer *peer)
+{
+	return peer->source.remote.port != 0
+	       || (peer->next != NULL && peer->next->source.remote.port != 0);
+}
+
 void session_wanted(struct session_table *table, uint32_t id, uint32_t index)
 {
 	struct session_peer *peer = session__peer(table, id);
@@ -279,6 +285,11 @@ void session_wanted(struct session_table *table, uint32_t id, uint32_t index)
 
 	if (peer == NULL || has_just_begun(peer, index, now_ns))
 		return;
+	/* It was never heard of: what waits for it may wait for ever. */
+	if (index == ABI_INDEX_NONE && !may_be_called(peer)) {
+		(void)program_handshake_over(table->program, id);
+		return;
+	}
 	if (peer->next != NULL && has_just_begun(peer->next, index, now_ns))
 		return;
 	if (index != ABI_INDEX_NONE || !session__next_prefer(table, peer))

@@ -53,7 +53,7 @@ uint32_t wait_put(struct state *st, struct path_pkt *p)
 	struct state_wait *wait = &st->wait;
 	struct state_wait_queue *queue = state_wait_find(wait, p->peer);
 
-	if (wait->room == 0 || p->waited || p->len == 0)
+	if (wait->room == 0 || p->waited || p->len == 0 || st->peers[p->peer].is_given_up)
 		return ABI_COUNTER_DROP_NO_SESSION;
 	if (queue && queue->n >= STATE_WAIT_PEER_MAX)
 		drop_first(st, queue, ABI_COUNTER_DROP_WAIT_FULL);

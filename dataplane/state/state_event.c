@@ -30,6 +30,7 @@ void state_event_wanted(struct state *st, uint32_t peer)
 	if (entry->wanted_ns != 0 && st->now_ns < entry->wanted_ns + STATE_EVENT_AGAIN_NS)
 		return;
 	entry->wanted_ns = st->now_ns;
+	entry->is_given_up = 0;
 	add_note(st, &(struct state_note){.type = ABI_EVENT_SESSION_WANTED,
 	                                  .session = {.index = ABI_INDEX_NONE, .peer = peer}});
 }

@@ -15,9 +15,10 @@ struct state_peer {
 	uint32_t sync;       /* sync that repeated it last */
 	uint64_t wanted_ns;  /* when control was last told that a session is wanted */
 	uint16_t keepalive_s;
-	uint8_t present;
-	uint8_t limits;      /* ABI_LIMIT_... */
-	uint32_t limit_sync; /* sync that repeated them last */
+	uint8_t present : 1;
+	uint8_t is_given_up : 1; /* control will not get a session, and was not asked since */
+	uint8_t limits;          /* ABI_LIMIT_... */
+	uint32_t limit_sync;     /* sync that repeated them last */
 };
 _Static_assert(sizeof(struct state_peer) == 24, "");
 

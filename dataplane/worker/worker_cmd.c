@@ -92,6 +92,7 @@ static int apply_handshake_over(struct worker *w, const struct abi_cmd_peer *cmd
 	if (cmd->peer >= w->st.n_peers || cmd->flags != 0)
 		return -EINVAL;
 	state_wait_end(&w->st.wait, cmd->peer);
+	w->st.peers[cmd->peer].is_given_up = 1;
 	return 0;
 }
 

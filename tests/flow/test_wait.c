@@ -220,7 +220,12 @@ static void given_up_or_removed_it_is_dropped_at_once(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		flow_turn(flow);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAIT, 80}, {ABI_COUNTER_DROP_WAIT_OVER, 80});
-	/* What comes now waits for the next attempt. */
+	/* Nobody is asked for another attempt within a second, so nothing waits for one. */
+	(void)hub_sends(flow, 0, 1, 0, inner);
+	flow_turn(flow);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_TUN, 1}, {ABI_COUNTER_DROP_NO_SESSION, 1});
+	flow_pass(flow, FLOW_S);
+	flow_reset(flow);
 	(void)hub_sends(flow, 0, 1, 0, inner);
 	flow_turn(flow);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_TUN, 1}, {ABI_COUNTER_TO_WAIT, 1});

@@ -12,11 +12,13 @@ send_probes() {
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	net_exec office bash -c 'for ((i = 0; i < '"$N"'; i++)); do echo x >"/dev/udp/$1/9"; done' - "$nobody"
 }
-arrived() { [ "$(lab_counter drop_no_session)" -ge "$1" ]; }
+# The hub never heard of it, so they are dropped at once: with none under way, for no session.
+dropped() { echo $(($(lab_counter drop_no_session) + $(lab_counter drop_wait_over) + $(lab_counter drop_wait_full))); }
+arrived() { [ "$(dropped)" -ge "$1" ]; }
 handed() {
 	local before dropped
 	before=$(lab_counter to_handoff)
-	dropped=$(lab_counter drop_no_session)
+	dropped=$(dropped)
 	send_probes && net_wait 5 arrived $((dropped + N)) || return 1
 	echo $(($(lab_counter to_handoff) - before))
 }

@@ -46,6 +46,7 @@ struct program {
 	uint32_t n_endpoints;
 	struct abi_cmd_prefer prefer[LAB_KEYS_MAX]; /* the last */
 	uint32_t n_prefers;
+	uint32_t n_over;            /* handshakes given up, of LAB_PEER */
 	uint32_t n_retires_unknown; /* of indexes that were never installed */
 	uint32_t retired_unknown[8];
 	int result; /* of commands */
@@ -143,9 +144,8 @@ int program_keepalive(struct program *program, uint32_t index, uint32_t peer)
 
 int program_handshake_over(struct program *program, uint32_t peer)
 {
-	(void)program;
-	(void)peer;
-	return 0;
+	program->n_over += peer == LAB_PEER;
+	return program->result;
 }
 
 int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject)

@@ -210,6 +210,21 @@ static struct abi_event_handshake called(void)
 	return event;
 }
 
+static void peer_that_was_never_heard_of_cannot_be_called(void **state)
+{
+	(void)state;
+	assert_int_equal(session_peer_put(hub->table, LAB_PEER, client.identity.public_key, NULL,
+	                                  NULL, NULL),
+	                 0);
+	session_wanted(hub->table, LAB_PEER, 0);
+	assert_int_equal(hub->n_over, 1);
+	lab_settle();
+	assert_int_equal(hub->n_out, 0);
+	/* With an endpoint what waits for it may go on waiting. */
+	called();
+	assert_int_equal(hub->n_over, 1);
+}
+
 static void forged_response_does_not_end_the_handshake(void **state)
 {
 	struct abi_event_handshake forged = called();
@@ -531,6 +546,7 @@ int main(void)
 		hub_test(initiations_in_quick_succession),
 		hub_test(same_initiation_twice_at_once_is_answered_once),
 		hub_test(response_to_no_handshake),
+		hub_test(peer_that_was_never_heard_of_cannot_be_called),
 		hub_test(forged_response_does_not_end_the_handshake),
 		hub_test(cookie_replies_that_are_not_ours),
 		hub_test(cookie_reply_makes_the_next_initiation_carry_mac2),
