@@ -320,7 +320,7 @@ static void uapi_socket_make(struct control *control)
 {
 	char error[MAIN_ERROR_LEN];
 
-	if (!control->config->wg_socket)
+	if (control->config->wg_socket == CONFIG_WG_OFF)
 		return;
 	control->uapi_fd = uapi_listen(UAPI_DIRECTORY, control->config->tunnel_device, error,
 	                               sizeof(error));
@@ -423,9 +423,6 @@ static int hub_set(const struct control *control)
 	struct abi_cmd_hub hub = {
 		.listen_port = control->config->listen_port,
 		.tunnel_mtu = control->config->tunnel_mtu,
-		.copy_dscp = control->config->dscp == CONFIG_DSCP_COPY,
-		.dscp = (uint8_t)(control->config->dscp % CONFIG_DSCP_COPY),
-		.clamp_mss = control->config->clamp_mss,
 	};
 
 	wg_cookie_mac1_key(hub.mac1_key, session_public_key(control->sessions));
@@ -479,12 +476,18 @@ static int serve_make(struct control *control)
 
 static int uapi_make(struct control *control)
 {
+	const struct uapi_setup setup = {
+		.config = control->config,
+		.model = control->model,
+		.peers = control->peers,
+		.program = control->program,
+		.session = control->sessions,
+	};
 	int r;
 
 	if (control->uapi_fd < 0)
 		return 0;
-	r = uapi_create(control->base, control->uapi_fd, control->config, control->peers,
-	                control->program, &control->uapi);
+	r = uapi_create(control->base, control->uapi_fd, &setup, &control->uapi);
 	if (r != 0)
 		return main_fail(r, "wg socket: out of memory");
 	control->uapi_fd = -1;

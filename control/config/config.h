@@ -19,6 +19,12 @@
 #define CONFIG_LISTEN_MAX    8
 #define CONFIG_ALLOWED_MAX   32
 
+enum config_wg_socket { /* what wg(8) may */
+	                CONFIG_WG_OFF = 0,
+	                CONFIG_WG_READ_ONLY = 1,
+	                CONFIG_WG_READ_WRITE = 2,
+};
+
 struct config_port { /* ports: ( { ... }, ... ) */
 	char name[16];
 	uint32_t driver;  /* enum abi_driver: "af_packet", "pci", "vdev" */
@@ -46,9 +52,6 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	int line;
 };
 
-#define CONFIG_DSCP_MAX  63U
-#define CONFIG_DSCP_COPY 64U /* as inside */
-
 struct config {
 	char path[256]; /* file it came from */
 
@@ -62,8 +65,6 @@ struct config {
 	uint16_t tunnel_mtu;    /* 1420 */
 	char endpoint[256];     /* "host:port" that clients are told; "" = first port address */
 	bool peer_to_peer;      /* false */
-	uint16_t dscp;          /* of outer packets, 0 to 63 (0), or CONFIG_DSCP_COPY */
-	bool clamp_mss;         /* false */
 
 	/* dataplane: { ... } */
 	uint32_t n_workers;             /* 1 */
@@ -83,7 +84,7 @@ struct config {
 	char store[256];            /* "/var/lib/weir/weir.db" */
 	char user[32];              /* whom control becomes after start: "nobody" */
 	uint32_t handshake_threads; /* 1 */
-	bool wg_socket;             /* true */
+	uint32_t wg_socket;         /* enum config_wg_socket: read-write */
 	enum base_log_level log_level;
 
 	/* edge: { ... } */

@@ -118,27 +118,6 @@ static int read_bool(const struct config_key *key, config_setting_t *setting, vo
 	return 0;
 }
 
-/* A number, or a name for what depends on the packet. */
-static int read_dscp(const struct config_key *key, config_setting_t *setting, void *object,
-                     config_setting_t **bad)
-{
-	uint16_t *dscp = field(key, object);
-	const char *text = text_of(setting);
-	int64_t value;
-
-	(void)bad;
-	if (text && strcmp(text, "copy") == 0) {
-		*dscp = CONFIG_DSCP_COPY;
-	} else if (text && strcmp(text, "zero") == 0) {
-		*dscp = 0;
-	} else {
-		if (read_integer(key, setting, &value) < 0)
-			return -EINVAL;
-		*dscp = (uint16_t)value;
-	}
-	return 0;
-}
-
 static int store_text(const struct config_key *key, const char *text, void *object)
 {
 	size_t len = strlen(text);
@@ -335,6 +314,25 @@ static int read_driver(const struct config_key *key, config_setting_t *setting, 
 
 	(void)bad;
 	return read_choice(setting, names, BASE_ARRAY_LEN(names), field(key, object));
+}
+
+/* It was a boolean once, when there was only reading. */
+static int read_wg_socket(const struct config_key *key, config_setting_t *setting, void *object,
+                          config_setting_t **bad)
+{
+	static const char *const names[] = {
+		[CONFIG_WG_OFF] = "off",
+		[CONFIG_WG_READ_ONLY] = "read-only",
+		[CONFIG_WG_READ_WRITE] = "read-write",
+	};
+	uint32_t *out = field(key, object);
+
+	(void)bad;
+	if (config_setting_type(setting) == CONFIG_TYPE_BOOL) {
+		*out = config_setting_get_bool(setting) ? CONFIG_WG_READ_ONLY : CONFIG_WG_OFF;
+		return 0;
+	}
+	return read_choice(setting, names, BASE_ARRAY_LEN(names), out);
 }
 
 static int read_log_level(const struct config_key *key, config_setting_t *setting, void *object,
@@ -581,9 +579,6 @@ static const struct config_key hub_keys[] = {
 	{"endpoint", "\"host:port\", as clients reach the hub", read_host_port,
          TEXT(config, endpoint)},
 	{"peer_to_peer", "true or false", read_bool, AT(config, peer_to_peer)},
-	{"dscp", "\"zero\", \"copy\" (as inside) or 0 to 63", read_dscp, AT(config, dscp),
-         RANGE(0, CONFIG_DSCP_MAX)},
-	{"clamp_mss", "true or false", read_bool, AT(config, clamp_mss)},
 };
 
 static const struct config_key dataplane_keys[] = {
@@ -625,7 +620,8 @@ static const struct config_key control_keys[] = {
 	{"store", "an absolute path shorter than 256 bytes", read_path, TEXT(config, store)},
 	{"user", "the name of a user, as in /etc/passwd", read_user, TEXT(config, user)},
 	{"handshake_threads", "1 to 64", read_u32, AT(config, handshake_threads), RANGE(1, 64)},
-	{"wg_socket", "true or false", read_bool, AT(config, wg_socket)},
+	{"wg_socket", "\"off\", \"read-only\" or \"read-write\"", read_wg_socket,
+         AT(config, wg_socket)},
 	{"log_level", "\"err\", \"warn\", \"info\" or \"debug\"", read_log_level,
          AT(config, log_level)},
 };

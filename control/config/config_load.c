@@ -321,7 +321,7 @@ static void set_defaults(struct config *config)
 	snprintf(config->user, sizeof(config->user), "nobody");
 	config->handshake_threads = 1;
 	config->quota_day = 1;
-	config->wg_socket = true;
+	config->wg_socket = CONFIG_WG_READ_WRITE;
 	config->log_level = BASE_LOG_INFO;
 	config->drift_check_s = 60;
 	config->drift_repair = true;

@@ -69,7 +69,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 
 	return json_pack(
 		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
-		" s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+		" s:I, s:I, s:I, s:I, s:I, s:o}",
 		"name", row->name, "enabled", !row->disabled, "public_key",
 		model__key(row->public_key), "preshared_key", row->has_preshared_key, "addresses",
 		addresses_json(row), "allowed_ips", allowed_ips_json(row), "whole_subnet",
@@ -81,7 +81,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 		(json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
 		"rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
 		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops, "limits",
-		model__limits_json(model, peer), "rotation", model__rotation_json(peer));
+		model__limits_json(model, peer));
 }
 
 const struct peer *model__peer_find(const struct model *model, const json_t *params,
@@ -135,7 +135,7 @@ uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out)
 }
 
 /* A service that was stored before its peer finds it now. The peer is there either way. */
-static void publish_again(struct model *model)
+void model__services_again(struct model *model)
 {
 	struct model_error why = {0};
 
@@ -197,7 +197,7 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 			model__refuse_peer(error, err, &why);
 	}
 	if (err == 0) {
-		publish_again(model);
+		model__services_again(model);
 		model__table_refresh(model);
 		quick.private_key = keys.has_private ? keys.private_key : NULL;
 		quick.preshared_key = request.preshared_key;
@@ -241,20 +241,31 @@ int model__peer_show(struct model *model, const json_t *params, json_t **result,
 	return 0;
 }
 
-/* A peer that is gone is in no group: another one of its name must not come into its grants. */
-static void leave_groups(struct model *model, const char *name)
+static int leave(struct grant_policy *policy, const char *name)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < policy->n_groups; i++)
+		if (grant_group_has(&policy->groups[i], name))
+			err = grant_member_drop(&policy->groups[i], name);
+	return err;
+}
+
+void model__groups_leave(struct model *model, char (*names)[CONFIG_NAME_LEN], uint32_t n)
 {
 	struct model_error why = {0};
 	struct grant_policy next;
-	int err = model__policy_begin(model, &next, &why);
+	int err = n > 0 ? model__policy_begin(model, &next, &why) : 0;
 
-	for (uint32_t i = 0; err == 0 && i < next.n_groups; i++)
-		if (grant_group_has(&next.groups[i], name))
-			err = grant_member_drop(&next.groups[i], name);
+	if (n == 0)
+		return;
+	for (uint32_t i = 0; err == 0 && i < n; i++)
+		err = leave(&next, names[i]);
 	if (err == 0)
 		err = model__policy_change(model, &next, NULL, NULL, &why);
 	if (err < 0)
-		log_err("model", "groups keep a peer that is gone peer=%s: %s", name, why.text);
+		log_err("model", "groups keep peers that are gone peer=%s peers=%u: %s", names[0],
+		        n, why.text);
 }
 
 int model__peer_remove(struct model *model, const json_t *params, json_t **result,
@@ -262,6 +273,7 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 {
 	const char *name = json_string_value(json_object_get(params, "name"));
 	char service[CONFIG_NAME_LEN];
+	char gone[1][CONFIG_NAME_LEN];
 	const struct grant *grant;
 	struct peer_error why = {0};
 	int err;
@@ -289,7 +301,8 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 	err = peer_remove(model->setup.peers, name, &why);
 	if (err < 0)
 		return model__refuse_peer(error, err, &why);
-	leave_groups(model, name);
+	snprintf(gone[0], sizeof(gone[0]), "%s", name);
+	model__groups_leave(model, gone, 1);
 	model__table_refresh(model);
 	*result = json_pack("{s:s}", "name", name);
 	return 0;

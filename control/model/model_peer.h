@@ -6,12 +6,15 @@
 
 /* model_peer.c: a peer as peer.show has it. */
 json_t *model__peer_json(const struct model *model, const struct peer *peer);
-/* model_rotate.c: how far it is between two keys, or null. */
-json_t *model__rotation_json(const struct peer *peer);
 /* The peer that params name, or NULL: refused. */
 const struct peer *model__peer_find(const struct model *model, const json_t *params,
                                     struct model_error *error);
 /* Networks that model__check() has let through. out[CONFIG_ALLOWED_MAX]. Returns how many. */
 uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out);
+
+/* Peers that are gone are in no group: others of their names must not come into their grants. */
+void model__groups_leave(struct model *model, char (*names)[CONFIG_NAME_LEN], uint32_t n);
+/* A service that was stored before its peer finds it now; one whose peer is gone is left out. */
+void model__services_again(struct model *model);
 
 #endif

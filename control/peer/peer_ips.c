@@ -133,14 +133,14 @@ static int check_hub(const struct config *config, const struct base_prefix *pref
 }
 
 /* A network behind a peer, against the hub and all other peers. */
-static int check_network(const struct peer_table *table, const struct store_peer *row,
+static int check_network(const struct peer_table *table, uint32_t id,
                          const struct base_prefix *prefix, struct peer_error *error)
 {
 	char text[BASE_PREFIX_STRLEN];
 	char other[BASE_PREFIX_STRLEN];
 	struct base_prefix theirs;
 	int err = check_hub(table->setup.config, prefix, error);
-	const struct peer *peer = overlapping(table, row->id, prefix, &theirs);
+	const struct peer *peer = overlapping(table, id, prefix, &theirs);
 
 	if (err < 0 || !peer)
 		return err;
@@ -148,6 +148,37 @@ static int check_network(const struct peer_table *table, const struct store_peer
 	                    "allowed_ips: %s overlaps %s, which belongs to peer \"%s\"",
 	                    base_prefix_format(prefix, text), base_prefix_format(&theirs, other),
 	                    peer->row.name);
+}
+
+/* net: the tunnel net in which it is an address, or NULL. */
+static int check_place(const struct peer_table *table, uint32_t id,
+                       const struct base_prefix *prefix, const struct base_prefix *net,
+                       struct peer_error *error)
+{
+	char text[BASE_PREFIX_STRLEN];
+
+	if (!net)
+		return check_network(table, id, prefix, error);
+	base_prefix_format(prefix, text);
+	if (base_ip_equal(&net->ip, &prefix->ip))
+		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
+		                    "allowed_ips: %s is the hub's own address", text);
+	if (!peer_pool_allows(net, &prefix->ip))
+		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
+		                    "allowed_ips: %s is the first or last address of its net",
+		                    text);
+	return 0;
+}
+
+int peer__check_ip(const struct peer_table *table, uint32_t id, const struct base_prefix *prefix,
+                   struct peer_error *error)
+{
+	return check_place(table, id, prefix, net_of(table->setup.config, prefix), error);
+}
+
+bool peer__is_address(const struct peer_table *table, const struct base_prefix *prefix)
+{
+	return net_of(table->setup.config, prefix) != NULL;
 }
 
 static int check_free(const struct peer_table *table, const struct store_peer *row,
@@ -165,16 +196,7 @@ static int check_free(const struct peer_table *table, const struct store_peer *r
 	if (has(row, prefix))
 		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
 		                    "allowed_ips: %s is there twice", text);
-	if (!net)
-		return check_network(table, row, prefix, error);
-	if (base_ip_equal(&net->ip, &prefix->ip))
-		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
-		                    "allowed_ips: %s is the hub's own address", text);
-	if (!peer_pool_allows(net, &prefix->ip))
-		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
-		                    "allowed_ips: %s is the first or last address of its net",
-		                    text);
-	return 0;
+	return check_place(table, row->id, prefix, net, error);
 }
 
 static int add_prefix(const struct peer_table *table, struct store_peer *row,

@@ -20,9 +20,6 @@ struct peer_table {
 	bool *is_dirty;   /* [max_peers] */
 	uint32_t n_dirty;
 	struct event *flush_timer;
-	struct event *rotation_timer; /* a window ends */
-	peer_rotation_fn *on_rotation;
-	void *on_rotation_arg;
 };
 
 /* Fill error and return err, for return peer__refuse(...). */
@@ -41,7 +38,7 @@ void peer__free(struct peer *peer);
 /* A row with networks of its own. Returns 0 or -ENOMEM; then out is empty. Caller: store_peer_fini(). */
 int peer__row_copy(const struct store_peer *row, struct store_peer *out)
 	__attribute__((warn_unused_result));
-/* Whose key this is, or will be; or NULL. */
+/* Holder of this public key, or NULL. */
 const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32]);
 /* A free id, or -ENOSPC. */
 int64_t peer__free_id(const struct peer_table *table);
@@ -54,6 +51,11 @@ void peer__let_go(struct peer_table *table, const struct store_peer *row);
  * hub and all peers in the table but row's own id. */
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
                   const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error);
+/* What the peer of this number holds already, or shall: against the hub and all others, as
+ * peer__add_ips() does; and is it an address in a tunnel net? */
+int peer__check_ip(const struct peer_table *table, uint32_t id, const struct base_prefix *prefix,
+                   struct peer_error *error);
+bool peer__is_address(const struct peer_table *table, const struct base_prefix *prefix);
 /* Refuse those of ips that are no address in a tunnel net: only a gateway has such. */
 int peer__refuse_networks(const struct peer_table *table, const struct base_prefix *ips,
                           uint32_t n_ips, struct peer_error *error);
@@ -68,17 +70,6 @@ int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
  * it. */
 int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
                 struct peer_error *error);
-
-/* peer_rotate.c: what session has to know beside the peer's key. */
-void peer__rotation_apply(const struct peer_table *table, const struct peer *peer);
-/* Rotations from the store, when all peers are entered. Returns 0 or -errno. */
-int peer__rotations_load(struct peer_table *table) __attribute__((warn_unused_result));
-/* When session knows all peers: windows go on, or have ended meanwhile. */
-void peer__rotations_begin(struct peer_table *table, uint64_t now_ns, uint64_t now_wall_ns);
-/* End what is to end by now. */
-void peer__rotations_turn(struct peer_table *table, uint64_t now_ns);
-/* Session has news of the peer: perhaps its next key came. */
-void peer__rotation_heard(struct peer_table *table, struct peer *peer);
 
 /* peer_load.c */
 int peer__load(struct peer_table *table, char *error, size_t error_len);

@@ -29,6 +29,10 @@ int session_peer_put(struct session_table *table, uint32_t peer,
                      const uint8_t public_key[static 32], const uint8_t *preshared_key,
                      const struct base_endpoint *endpoint, const uint8_t *last_timestamp)
 	__attribute__((warn_unused_result));
+/* The hub speaks to the peer there from now on, with the sessions it has; until it is heard from
+ * elsewhere. */
+void session_peer_redirect(struct session_table *table, uint32_t peer,
+                           const struct base_endpoint *endpoint);
 /* Forget a peer: handshakes under way are cancelled, sessions retired, keys wiped. */
 void session_peer_drop(struct session_table *table, uint32_t peer);
 

@@ -98,6 +98,15 @@ static void peer_set_endpoint(struct session_table *table, struct session_peer *
 	session__keys_redirect(table, peer);
 }
 
+void session_peer_redirect(struct session_table *table, uint32_t id,
+                           const struct base_endpoint *endpoint)
+{
+	struct session_peer *peer = session__peer(table, id);
+
+	if (peer != NULL)
+		peer_set_endpoint(table, peer, endpoint);
+}
+
 static bool same_keys(const struct session_peer *peer, const struct wg_noise_peer *noise)
 {
 	return base_equal_ct(peer->noise.public_key, noise->public_key, WG_KEY_LEN)

@@ -1,5 +1,5 @@
-/* Requests are lines up to an empty one. A reply is written in slices as the client reads, a slice some
- * peers, so that a hundred thousand of them neither fill memory nor hold up the main loop. */
+/* Requests are lines up to an empty one. A reply is written in slices as the client reads, some peers and
+ * allowed IPs each, so that a hundred thousand of them neither fill memory nor hold up the main loop. */
 #include "uapi.h"
 
 #include "base_bytes.h"
@@ -7,9 +7,14 @@
 #include "base_text.h"
 #include "base_time.h"
 #include "config.h"
+#include "model.h"
+#include "model_wg.h"
 #include "peer.h"
 #include "program.h"
 #include "serve.h"
+#include "session.h"
+#include "uapi_text.h"
+#include "wg_key.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -24,32 +29,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_LEN_MAX    4096U
 #define CONNECTIONS_MAX 16U
-#define SLICE_PEERS     64U /* written at a time: about 30 KB */
+#define SLICE_LINES     1024U         /* written at a time: about 30 KB */
+#define READ_LEN_MAX    (1024 * 1024) /* at a time */
 
 static const struct timeval timeout = {30, 0};
-
-enum want {
-	WANT_NOTHING = 0, /* no request yet */
-	WANT_GET = 1,
-	WANT_SET = 2,
-	WANT_REFUSAL = 3, /* neither of them */
-};
 
 struct connection {
 	struct uapi *uapi;
 	struct bufferevent *bev;
-	enum want want;
+	struct ucred client;
+	struct uapi_request request;
 	bool is_answering;          /* a get that has not written all peers */
-	char last[CONFIG_NAME_LEN]; /* the last of them; "" = none yet */
+	char name[CONFIG_NAME_LEN]; /* the peer it is at; "" = none yet */
+	uint32_t n_ips;             /* of its allowed IPs, told already; none = not begun */
+	bool is_begun;              /* the peer's lines before them are told */
 	LIST_ENTRY(connection) link;
 };
 
 struct uapi {
-	const struct config *config;
-	const struct peer_table *peers;
-	const struct program *program;
+	struct uapi_setup setup;
 	struct evconnlistener *listener;
 	LIST_HEAD(, connection) connections;
 	uint32_t n_connections;
@@ -58,31 +57,21 @@ struct uapi {
 
 /* ---- what is told -------------------------------------------------------------------------------- */
 
-static void add_prefix(struct evbuffer *out, const struct base_prefix *prefix)
+static struct base_prefix ip_at(const struct store_peer *row, uint32_t i)
 {
-	char text[BASE_PREFIX_STRLEN];
-
-	evbuffer_add_printf(out, "allowed_ip=%s\n", base_prefix_format(prefix, text));
-}
-
-static void add_allowed_ips(struct evbuffer *out, const struct store_peer *row)
-{
-	for (uint32_t i = 0; i < row->n_addresses; i++) {
-		struct base_prefix own = {
-			.ip = row->addresses[i],
-			.len = (uint8_t)(base_ip_len(row->addresses[i].family) * 8),
-		};
-
-		add_prefix(out, &own);
-	}
-	for (uint32_t i = 0; i < row->n_allowed_ips; i++)
-		add_prefix(out, &row->allowed_ips[i]);
+	if (i >= row->n_addresses)
+		return row->allowed_ips[i - row->n_addresses];
+	return (struct base_prefix){
+		.ip = row->addresses[i],
+		.len = (uint8_t)(base_ip_len(row->addresses[i].family) * 8),
+	};
 }
 
 static void add_peer(const struct uapi *uapi, struct evbuffer *out, const struct peer *peer)
 {
-	struct store_peer_state state = peer_state(uapi->peers, peer);
-	struct abi_peer_counters counters = program_peer_counters(uapi->program, peer->row.id);
+	struct store_peer_state state = peer_state(uapi->setup.peers, peer);
+	struct abi_peer_counters counters = program_peer_counters(uapi->setup.program,
+	                                                          peer->row.id);
 	char key[2 * sizeof(peer->row.public_key) + 1];
 	char endpoint[BASE_ENDPOINT_STRLEN];
 
@@ -98,28 +87,152 @@ static void add_peer(const struct uapi *uapi, struct evbuffer *out, const struct
 	                    (unsigned long long)(state.last_handshake_wall_ns % BASE_NS_PER_S),
 	                    (unsigned long long)counters.tx_bytes,
 	                    (unsigned long long)counters.rx_bytes, peer->row.keepalive_s);
-	add_allowed_ips(out, &peer->row);
-	evbuffer_add_printf(out, "protocol_version=1\n");
 }
 
-/* The next slice; behind the last peer the end of the reply. A peer that is disabled is not there: it
- * has neither handshakes nor routes. */
+/* The peer's lines from where the connection is, at most so many. Returns how many; fewer: it is done. */
+static uint32_t add_lines(struct connection *connection, struct evbuffer *out,
+                          const struct peer *peer, uint32_t budget)
+{
+	const struct store_peer *row = &peer->row;
+	uint32_t n = 0;
+
+	if (row->disabled) /* is not there: it has neither handshakes nor routes */
+		return 0;
+	if (!connection->is_begun) {
+		add_peer(connection->uapi, out, peer);
+		connection->is_begun = true;
+		n++;
+	}
+	for (; n < budget && connection->n_ips < row->n_addresses + row->n_allowed_ips; n++) {
+		struct base_prefix prefix = ip_at(row, connection->n_ips++);
+		char text[BASE_PREFIX_STRLEN];
+
+		base_prefix_format(&prefix, text);
+		evbuffer_add(out, "allowed_ip=", strlen("allowed_ip="));
+		evbuffer_add(out, text, strlen(text));
+		evbuffer_add(out, "\n", 1);
+	}
+	if (n < budget)
+		evbuffer_add_printf(out, "protocol_version=1\n");
+	return n;
+}
+
+/* Where the connection is, or goes on. NULL = behind the last. */
+static const struct peer *peer_at(const struct connection *connection)
+{
+	const struct peer_table *peers = connection->uapi->setup.peers;
+	const struct peer *peer = connection->is_begun ? peer_find(peers, connection->name) : NULL;
+
+	return peer ? peer : peer_after(peers, connection->name);
+}
+
+/* The next slice; behind the last peer the end of the reply. */
 static void add_slice(struct connection *connection)
 {
-	const struct uapi *uapi = connection->uapi;
 	struct evbuffer *out = bufferevent_get_output(connection->bev);
-	const struct peer *peer = peer_after(uapi->peers, connection->last);
+	uint32_t left = SLICE_LINES;
+	const struct peer *peer;
 
-	for (uint32_t i = 0; peer != NULL && i < SLICE_PEERS; i++) {
-		if (!peer->row.disabled)
-			add_peer(uapi, out, peer);
-		memcpy(connection->last, peer->row.name, sizeof(connection->last));
-		peer = peer_after(uapi->peers, connection->last);
+	while (left > 0 && (peer = peer_at(connection)) != NULL) {
+		uint32_t n;
+
+		if (strcmp(connection->name, peer->row.name) != 0)
+			connection->is_begun = false; /* that one went meanwhile */
+		if (!connection->is_begun)
+			connection->n_ips = 0;
+		memcpy(connection->name, peer->row.name, sizeof(connection->name));
+		n = add_lines(connection, out, peer, left);
+		if (n == left)
+			return; /* the same one goes on */
+		connection->is_begun = false;
+		left -= n > 0 ? n : 1;
 	}
-	if (peer == NULL) {
+	if (left > 0) {
 		evbuffer_add_printf(out, "errno=0\n\n");
 		connection->is_answering = false;
 	}
+}
+
+/* ---- what is changed ----------------------------------------------------------------------------- */
+
+static void refuse(const struct connection *connection, enum abi_counter counter, const char *why)
+{
+	program_count(connection->uapi->setup.program, counter, 1);
+	log_warn("uapi", "wg refused uid=%u pid=%d counter=%s: %s",
+	         (unsigned int)connection->client.uid, (int)connection->client.pid,
+	         abi_counter_texts[counter].name, why);
+}
+
+static bool is_own_key(const struct uapi *uapi, const uint8_t private_key[static 32])
+{
+	uint8_t public_key[32];
+
+	wg_key_public(public_key, private_key);
+	return memcmp(public_key, session_public_key(uapi->setup.session), 32) == 0;
+}
+
+/* What the request says of the hub may only be what is so. Zeros say nothing: wg writes them for what a file
+ * leaves out. Returns 0 or -EPERM with why. */
+static int check_hub(const struct uapi *uapi, const struct uapi_request *request, char *why,
+                     size_t len)
+{
+	uint16_t port = uapi->setup.config->listen_port;
+
+	if (request->has_private_key
+	    && !base_is_zero_ct(request->private_key, sizeof(request->private_key))
+	    && !is_own_key(uapi, request->private_key)) {
+		snprintf(why, len,
+		         "private_key is another than the hub's, which is configuration "
+		         "(hub.private_key_file)");
+		return -EPERM;
+	}
+	if (request->listen_port != 0 && request->listen_port != port) {
+		snprintf(why, len, "listen_port is %u, the hub's is %u (hub.listen_port)",
+		         request->listen_port, port);
+		return -EPERM;
+	}
+	if (request->fwmark != 0) {
+		snprintf(why, len, "fwmark is %u: the hub's packets have none", request->fwmark);
+		return -EPERM;
+	}
+	return 0;
+}
+
+static enum abi_counter counter_of(const struct peer_error *error)
+{
+	if (strcmp(error->code, "failed") == 0)
+		return ABI_COUNTER_WG_REFUSED_FAILED;
+	return error->field && strcmp(error->field, "allowed_ips") == 0
+	               ? ABI_COUNTER_WG_REFUSED_NETWORK
+	               : ABI_COUNTER_WG_REFUSED_PEER;
+}
+
+/* Returns the errno of the answer. */
+static int set(struct connection *connection)
+{
+	const struct uapi *uapi = connection->uapi;
+	const struct uapi_request *request = &connection->request;
+	struct peer_error error = {.code = ""};
+	char why[160];
+	int err;
+
+	if (uapi->setup.config->wg_socket != CONFIG_WG_READ_WRITE) {
+		refuse(connection, ABI_COUNTER_WG_REFUSED_MODE,
+		       "control.wg_socket is read-only: use weir peer");
+		return -EPERM;
+	}
+	err = check_hub(uapi, request, why, sizeof(why));
+	if (err < 0) {
+		refuse(connection, ABI_COUNTER_WG_REFUSED_HUB, why);
+		return err;
+	}
+	model_caller_set(uapi->setup.model, connection->client.uid, connection->client.pid);
+	err = model_wg_set(uapi->setup.model, &request->set, &error);
+	if (err < 0)
+		refuse(connection, counter_of(&error), error.text);
+	else
+		program_count(uapi->setup.program, ABI_COUNTER_WG_SET, 1);
+	return err;
 }
 
 /* ---- a connection -------------------------------------------------------------------------------- */
@@ -129,6 +242,7 @@ static void connection_free(struct connection *connection)
 	LIST_REMOVE(connection, link);
 	connection->uapi->n_connections--;
 	bufferevent_free(connection->bev); /* closes the socket */
+	uapi_request_fini(&connection->request);
 	free(connection);
 }
 
@@ -140,44 +254,28 @@ static void log_limited(struct uapi *uapi, const char *message)
 		log_warn("uapi", "%s left_out=%u", message, n_left_out);
 }
 
+/* The request is complete. */
 static void answer(struct connection *connection)
 {
 	struct evbuffer *out = bufferevent_get_output(connection->bev);
-	enum want want = connection->want;
+	struct uapi_request *request = &connection->request;
+	int err = request->err;
 
-	connection->want = WANT_NOTHING;
-	switch (want) {
-	case WANT_GET:
-		evbuffer_add_printf(out, "listen_port=%u\n", connection->uapi->config->listen_port);
-		connection->last[0] = '\0';
+	if (request->want == UAPI_GET) {
+		evbuffer_add_printf(out, "listen_port=%u\n",
+		                    connection->uapi->setup.config->listen_port);
+		connection->name[0] = '\0';
+		connection->is_begun = false;
 		connection->is_answering = true;
 		add_slice(connection);
-		return;
-	case WANT_SET:
-		log_limited(connection->uapi,
-		            "wg(8) may read here and not change: use `weir peer`");
-		evbuffer_add_printf(out, "errno=%d\n\n", -EPERM);
-		return;
-	case WANT_REFUSAL:
-		evbuffer_add_printf(out, "errno=%d\n\n", -EPROTO);
-		return;
-	case WANT_NOTHING:
-		return; /* an empty line between requests */
+	} else {
+		if (err < 0)
+			refuse(connection, ABI_COUNTER_WG_REFUSED_TEXT, request->why);
+		else
+			err = set(connection);
+		evbuffer_add_printf(out, "errno=%d\n\n", err);
 	}
-}
-
-static void take_line(struct connection *connection, const char *line)
-{
-	if (line[0] == '\0')
-		answer(connection);
-	else if (connection->want != WANT_NOTHING)
-		return; /* what it would set */
-	else if (strcmp(line, "get=1") == 0)
-		connection->want = WANT_GET;
-	else if (strcmp(line, "set=1") == 0)
-		connection->want = WANT_SET;
-	else
-		connection->want = WANT_REFUSAL;
+	uapi_request_fini(request);
 }
 
 /* Requests that came, one after the other: the next one only when the last is answered whole. What wg
@@ -191,11 +289,14 @@ static void on_read(struct bufferevent *bev, void *arg)
 
 	while (!connection->is_answering
 	       && (line = evbuffer_readln(input, &len, EVBUFFER_EOL_LF)) != NULL) {
-		take_line(connection, line);
+		bool is_whole = uapi_request_line(&connection->request, line);
+
 		base_wipe(line, len);
 		free(line);
+		if (is_whole)
+			answer(connection);
 	}
-	if (!connection->is_answering && evbuffer_get_length(input) > LINE_LEN_MAX) {
+	if (!connection->is_answering && evbuffer_get_length(input) > UAPI_LINE_LEN_MAX) {
 		log_limited(connection->uapi, "a request with a line that never ends");
 		connection_free(connection);
 	}
@@ -236,12 +337,11 @@ int uapi_listen(const char *directory, const char *interface, char *error, size_
 	return serve_listen(path, error, error_len);
 }
 
-static bool is_allowed(int fd)
+static bool is_allowed(int fd, struct ucred *client)
 {
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(*client);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, client, &len) == 0 && client->uid == 0;
 }
 
 static struct connection *connection_new(struct uapi *uapi, struct event_base *base, int fd)
@@ -266,32 +366,32 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 {
 	struct connection *connection = NULL;
 	struct uapi *uapi = arg;
+	struct ucred client;
 
 	(void)address;
 	(void)len;
-	if (is_allowed(fd) && uapi->n_connections < CONNECTIONS_MAX)
+	if (is_allowed(fd, &client) && uapi->n_connections < CONNECTIONS_MAX)
 		connection = connection_new(uapi, evconnlistener_get_base(listener), fd);
 	if (connection == NULL) {
 		log_limited(uapi, "client of the wg socket refused: not root, or too many");
 		close(fd);
 		return;
 	}
+	connection->client = client;
 	bufferevent_setcb(connection->bev, on_read, on_write, on_event, connection);
-	bufferevent_setwatermark(connection->bev, EV_READ, 0, LINE_LEN_MAX + 1);
+	bufferevent_setwatermark(connection->bev, EV_READ, 0, READ_LEN_MAX);
+	bufferevent_set_max_single_read(connection->bev, READ_LEN_MAX);
 	bufferevent_set_timeouts(connection->bev, &timeout, &timeout);
 	bufferevent_enable(connection->bev, EV_READ | EV_WRITE);
 }
 
-int uapi_create(struct event_base *base, int fd, const struct config *config,
-                const struct peer_table *peers, const struct program *program, struct uapi **out)
+int uapi_create(struct event_base *base, int fd, const struct uapi_setup *setup, struct uapi **out)
 {
 	struct uapi *uapi = calloc(1, sizeof(*uapi));
 
 	if (uapi == NULL)
 		return -ENOMEM;
-	uapi->config = config;
-	uapi->peers = peers;
-	uapi->program = program;
+	uapi->setup = *setup;
 	LIST_INIT(&uapi->connections);
 	/* backlog 0: uapi_listen() has called listen() */
 	uapi->listener = evconnlistener_new(base, on_accept, uapi,

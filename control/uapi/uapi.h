@@ -1,12 +1,15 @@
 /* The socket on which wg(8) finds the hub: the cross-platform configuration protocol of WireGuard
- * (wireguard.com/xplatform), so that `wg show weir0`, `wg show all dump` and exporters that read them
- * work as with any other WireGuard interface.
+ * (wireguard.com/xplatform), so that `wg show weir0`, `wg syncconf weir0 FILE` and what is built on them work as
+ * with any other WireGuard interface.
  *
- * It is for reading. What wg would change (`wg set`, `wg syncconf`) is refused with EPERM, because peers
- * here have names, addresses, grants and a history, which `weir peer` asks for. Nor are there keys in
- * it that are nobody's business: the hub's private key and preshared keys never leave control
- * (zero-trust.md H11, H20), so wg shows no public key for the interface (it reckons that from the private
- * one), and `wg showconf` writes peers without preshared keys.
+ * A change is a transaction: read whole, checked whole, done whole or not at all, and answered by one errno; the
+ * reason of a refusal is logged and counted (wg_refused_...). Peers are those of the store, under its rules
+ * (peer_set.h, model_wg.h). What is the hub's own (private key, port) is configuration and stays: it may be
+ * said again, and not be changed.
+ *
+ * There are no keys in it that are nobody's business: the hub's private key and preshared keys never leave
+ * control (zero-trust.md H11, H20), so wg shows no public key for the interface (it reckons that from the
+ * private one), and `wg showconf` writes peers without preshared keys; what a file leaves out stays.
  *
  * Thread: control's main loop. */
 #ifndef UAPI_H
@@ -16,9 +19,20 @@
 
 struct config;
 struct event_base;
+struct model;
 struct peer_table;
 struct program;
+struct session_table;
 struct uapi;
+
+/* All borrowed until uapi_destroy(). */
+struct uapi_setup {
+	const struct config *config;
+	struct model *model;
+	const struct peer_table *peers;
+	struct program *program;
+	const struct session_table *session;
+};
 
 #define UAPI_DIRECTORY "/var/run/wireguard" /* where wg(8) looks */
 
@@ -28,10 +42,8 @@ struct uapi;
 int uapi_listen(const char *directory, const char *interface, char *error, size_t error_len)
 	__attribute__((warn_unused_result));
 
-/* Serve on it. fd is taken over on success; the others are borrowed until uapi_destroy(). Returns 0 or
- * -ENOMEM. */
-int uapi_create(struct event_base *base, int fd, const struct config *config,
-                const struct peer_table *peers, const struct program *program, struct uapi **out)
+/* Serve on it. fd is taken over on success. Returns 0 or -ENOMEM. */
+int uapi_create(struct event_base *base, int fd, const struct uapi_setup *setup, struct uapi **out)
 	__attribute__((warn_unused_result));
 void uapi_destroy(struct uapi *uapi); /* closes all connections; NULL is fine */
 

@@ -6,7 +6,7 @@
 #include "program_drift.h"
 #include "watch.h"
 
-#define WATCH_ENTRY_LEN 200U
+#define WATCH_ENTRY_LEN 120U
 
 struct watch_drift {
 	const char *

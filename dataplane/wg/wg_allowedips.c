@@ -278,6 +278,20 @@ int wg_allowedips_insert(struct wg_allowedips *table, const struct base_prefix *
 	return 0;
 }
 
+uint32_t wg_allowedips_holder(struct wg_allowedips *table, const struct base_prefix *prefix)
+{
+	uint32_t *path[DEPTH_MAX];
+	struct wg_item item;
+	unsigned int n_path;
+	unsigned int root;
+	const uint32_t *slot;
+
+	if (wg__item_of(prefix, 0, &item, &root) < 0)
+		return WG_ALLOWEDIPS_NONE;
+	slot = find_slot(table, &table->root[root], item.key, item.len, path, &n_path);
+	return slot && *slot != WG_REF_NONE ? *slot & WG_ALLOWEDIPS_VALUE_MAX : WG_ALLOWEDIPS_NONE;
+}
+
 /* ---- removing ------------------------------------------------------------------------------------ */
 
 struct survey {

@@ -106,6 +106,9 @@ int wg_allowedips_walk(const struct wg_allowedips *table, struct wg_allowedips_c
                        uint32_t budget, wg_allowedips_fn *fn, void *arg)
 	__attribute__((warn_unused_result));
 
+/* The holder of exactly this prefix, or NONE. Only for a table made by wg_allowedips_create_ordered(). */
+uint32_t wg_allowedips_holder(struct wg_allowedips *table, const struct base_prefix *prefix);
+
 /* As wg_allowedips_each() for every prefix that contains this one, is this one, or lies in it. Cost: as these are
  * many, and little more. Only for a table made by wg_allowedips_create_ordered(). */
 int wg_allowedips_each_overlapping(const struct wg_allowedips *table,

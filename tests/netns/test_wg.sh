@@ -8,7 +8,7 @@ device=wg$$ # wg's sockets share a folder with those of other tests
 hub_wg() { net_exec hub wg show "$device" "$@"; }
 
 require "laboratory comes up" lab_up
-LAB_WG_SOCKET=true LAB_HUB="tunnel_device = \"$device\";" lab_hub_conf
+LAB_WG_SOCKET=read-only LAB_HUB="tunnel_device = \"$device\";" lab_hub_conf
 require "hub becomes ready" lab_hub_start
 check "wg finds the interface" eval 'wg show interfaces | tr " " "\n" | grep -qx "$device"'
 check "a hub without peers is shown" eval 'is "$(hub_wg peers)" "" && is "$(hub_wg listen-port)" 51820'
@@ -131,7 +131,7 @@ check "another hub name is another socket" second
 switched_off() {
 	net_end "$lab_hub_pid"
 	rm -f "/var/run/wireguard/x$device.sock"
-	sed -i 's/wg_socket = true/wg_socket = false/' "$lab_conf"
+	sed -i 's/wg_socket = "read-only"/wg_socket = "off"/' "$lab_conf"
 	lab_hub_start && [ ! -e "/var/run/wireguard/x$device.sock" ]
 }
 check "it can be turned off" switched_off

@@ -83,7 +83,7 @@ control: {
 	run_dir = "$lab_run";
 	store = "$net_dir/store/weir.db";
 	log_level = "${LAB_LOG_LEVEL:-info}";
-	wg_socket = ${LAB_WG_SOCKET:-false}; # its name is the machine's, not the namespace's
+	wg_socket = "${LAB_WG_SOCKET:-off}"; # its name is the machine's, not the namespace's
 };
 edge: {
 	https = [ "203.0.113.2:443" ];

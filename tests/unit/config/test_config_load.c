@@ -53,8 +53,6 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(config->private_key_file, "/var/lib/weir/hub.key");
 	assert_string_equal(config->tunnel_device, "weir0");
 	assert_int_equal(config->tunnel_mtu, 1420);
-	assert_int_equal(config->dscp, 0);
-	assert_false(config->clamp_mss);
 	assert_false(config->peer_to_peer);
 	assert_int_equal(config->n_workers, 1);
 	assert_int_equal(config->cores[0], -1);
@@ -66,7 +64,7 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(config->store, "/var/lib/weir/weir.db");
 	assert_string_equal(config->user, "nobody");
 	assert_int_equal(config->handshake_threads, 1);
-	assert_true(config->wg_socket);
+	assert_int_equal(config->wg_socket, CONFIG_WG_READ_WRITE);
 	assert_int_equal(config->log_level, BASE_LOG_INFO);
 	assert_int_equal(config->n_ports, 1);
 	assert_string_equal(config->ports[0].tap, "weir-wan0");
@@ -112,14 +110,14 @@ static void every_key_arrives_in_its_field(void **state)
 		text, sizeof(text),
 		"hub: { listen_port = 443; private_key_file = \"/k\"; " TUNNEL
 		"tunnel_device = \"wt\"; tunnel_mtu = 1380; endpoint = \"vpn.example.org:443\"; "
-		"peer_to_peer = true; dscp = \"copy\"; clamp_mss = true; };\n"
+		"peer_to_peer = true; };\n"
 		"dataplane: { workers = 2; cores = [ 2, 5 ]; idle = \"busy\"; aead = \"sodium\"; "
 		"mbufs = 4096; hugepages = false; max_peers = 7; };\n"
 		"ports: ( { " PORT "tap = \"\"; mtu = 9000; },\n"
 		"{ name = \"b\"; driver = \"pci\"; device = \"0000:3b:00.0\"; tap = \"wanb\"; "
 		"addresses = [ \"192.0.2.9/24\" ]; gateways = [ \"192.0.2.1\", \"fe80::1\" ]; } );\n"
 		"control: { run_dir = \"/r\"; store = \"/s\"; user = \"weir\"; "
-		"handshake_threads = 3; wg_socket = false; log_level = \"debug\"; };\n"
+		"handshake_threads = 3; wg_socket = \"read-only\"; log_level = \"debug\"; };\n"
 		"edge: { https = ( \"[::]:443\" ); http = ( \"0.0.0.0:80\" ); };\n"
 		"peers: ( " PEER("alice", KEY_A) "preshared_key_file = \"%s/psk\"; allowed_ips = "
 						 "[ \"10.1.0.0/16\" ]; keepalive = 25; endpoint = "
@@ -138,8 +136,6 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_int_equal(config->tunnel_mtu, 1380);
 	assert_string_equal(config->endpoint, "vpn.example.org:443");
 	assert_true(config->peer_to_peer);
-	assert_int_equal(config->dscp, CONFIG_DSCP_COPY);
-	assert_true(config->clamp_mss);
 	assert_int_equal(config->n_workers, 2);
 	assert_int_equal(config->cores[0], 2);
 	assert_int_equal(config->cores[1], 5);
@@ -160,7 +156,7 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_string_equal(config->store, "/s");
 	assert_string_equal(config->user, "weir");
 	assert_int_equal(config->handshake_threads, 3);
-	assert_false(config->wg_socket);
+	assert_int_equal(config->wg_socket, CONFIG_WG_READ_ONLY);
 	assert_int_equal(config->log_level, BASE_LOG_DEBUG);
 	assert_int_equal(base_endpoint_parse("[::]:443", &endpoint), 0);
 	assert_true(base_endpoint_equal(&config->https[0], &endpoint));
@@ -238,11 +234,6 @@ static const struct {
 	{HUB("tunnel_device = \"a-name-far-too-long\";"),
          "1: hub: tunnel_device is \"a-name-far-too-long\", must be the name of an interface, 1 to "
          "15 characters"},
-	{HUB("dscp = 64;"),
-         "1: hub: dscp is 64, must be \"zero\", \"copy\" (as inside) or 0 to 63"},
-	{HUB("dscp = \"af41\";"),
-         "1: hub: dscp is \"af41\", must be \"zero\", \"copy\" (as inside) or 0 to 63"},
-	{HUB("clamp_mss = 1;"), "1: hub: clamp_mss is 1, must be true or false"},
 	{HUB("tunnel_mtu = 576;"), "1: hub: tunnel_mtu is 576, must be 1280 to 9000 bytes"},
 	{HUB("endpoint = \"vpn.example.org\";"),
          "1: hub: endpoint is \"vpn.example.org\", must be \"host:port\", as clients reach the hub"},
@@ -363,6 +354,8 @@ static const struct {
               "  { name = \"alice\";\n    public_key = \"" KEY_A
               "\";\n    keepalive = 70000; } );\n",
          "35: peer \"alice\": keepalive is 70000, must be 0 to 65535 seconds (0 turns it off)"},
+	{GOOD "control: { wg_socket = \"write\"; };\n",
+         "3: control: wg_socket is \"write\", must be \"off\", \"read-only\" or \"read-write\""},
 	{GOOD "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.0.0.5/24\" ]; } );\n",
          "3: peer \"a\": allowed_ips has \"10.0.0.5/24\", must be up to 32 networks without host "
          "bits, such as \"10.1.0.0/16\" or \"fd01::/64\""},

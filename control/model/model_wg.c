@@ -1,0 +1,209 @@
+/* Changes of peers that come from wg(8) instead of an operation. */
+#include "model_wg.h"
+
+#include "base_log.h"
+#include "model_audit.h"
+#include "model_peer.h"
+#include "model_policy.h"
+#include "model_table.h"
+#include "peer_set.h"
+#include "wg_allowedips.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINES_MAX 100U /* logged of one change; what is left out is counted */
+
+struct asking {
+	struct model *model;
+	struct wg_allowedips *named;   /* networks that grants name -> number of the grant */
+	char (*gone)[CONFIG_NAME_LEN]; /* names that may not stay in groups */
+	uint32_t n_gone;
+	uint32_t max_gone;
+	uint32_t n_changed;
+	bool has_come_or_gone;
+};
+
+/* A name that was made of the key comes back with this key only: what names it may wait for it. */
+static bool is_of_key(const struct peer *peer)
+{
+	char name[CONFIG_NAME_LEN];
+
+	peer_set_name(peer->row.public_key, name);
+	return strcmp(name, peer->row.name) == 0;
+}
+
+static int refuse(struct peer_error *error, int err, const char *code, const char *text)
+{
+	error->code = code;
+	error->field = NULL;
+	snprintf(error->text, sizeof(error->text), "%s", text);
+	return err;
+}
+
+static int refuse_use(struct peer_error *error, const char *what, const char *by, const char *name)
+{
+	char text[sizeof(error->text)];
+
+	snprintf(text, sizeof(text), "%s \"%s\" needs %s; remove that first, or weir peer disable",
+	         what, by, name);
+	return refuse(error, -EBUSY, "in_use", text);
+}
+
+/* ---- what is asked before ------------------------------------------------------------------------ */
+
+static int may_remove(void *arg, const struct peer *peer, struct peer_error *error)
+{
+	struct asking *asking = arg;
+	char service[CONFIG_NAME_LEN];
+	const struct grant *grant;
+	int found;
+
+	if (is_of_key(peer))
+		return 0;
+	found = model__services_of_peer(asking->model, peer->row.name, service);
+	if (found < 0)
+		return refuse(error, found, "failed", "services cannot be read");
+	if (found == 1)
+		return refuse_use(error, "service", service, peer->row.name);
+	grant = grant_naming(&asking->model->policy, GRANT_PEER, peer->row.name);
+	return grant ? refuse_use(error, "grant", grant->name, peer->row.name) : 0;
+}
+
+static int is_named(void *arg, const struct base_prefix *prefix, uint32_t value)
+{
+	(void)prefix;
+	*(uint32_t *)arg = value;
+	return 1;
+}
+
+static int may_withdraw(void *arg, const struct base_prefix *net, struct peer_error *error)
+{
+	struct asking *asking = arg;
+	char text[BASE_PREFIX_STRLEN];
+	uint32_t number;
+
+	if (wg_allowedips_each_overlapping(asking->named, net, is_named, &number) == 0)
+		return 0;
+	return refuse_use(error, "grant", asking->model->policy.grants[number].name,
+	                  base_prefix_format(net, text));
+}
+
+static int name_subnets(struct asking *asking)
+{
+	const struct grant_policy *policy = &asking->model->policy;
+	int err = 0;
+
+	asking->named = wg_allowedips_create_ordered();
+	if (!asking->named)
+		return -ENOMEM;
+	for (uint32_t i = 0; err == 0 && i < policy->n_grants; i++) {
+		const struct grant *grant = &policy->grants[i];
+
+		if (grant->who.kind == GRANT_SUBNET)
+			err = wg_allowedips_insert(asking->named, &grant->who.subnet, i, NULL);
+		if (err == 0 && grant->to.kind == GRANT_SUBNET)
+			err = wg_allowedips_insert(asking->named, &grant->to.subnet, i, NULL);
+	}
+	return err;
+}
+
+/* ---- what is told behind ------------------------------------------------------------------------- */
+
+/* Of a change: "added", or what of the peer is another now. */
+static void describe(const struct peer_set_news *news, char *buf, size_t len)
+{
+	if (news->was_removed)
+		snprintf(buf, len, "removed");
+	else
+		snprintf(buf, len, "%s%s%s%s gained=%u lost=%u",
+		         news->was_added ? "added" : "changed",
+		         news->has_new_key ? ",preshared-key" : "",
+		         news->has_new_endpoint ? ",endpoint" : "",
+		         news->has_new_keepalive ? ",keepalive" : "", news->n_gained, news->n_lost);
+}
+
+static void note_gone(struct asking *asking, const char *name)
+{
+	if (asking->n_gone == asking->max_gone) {
+		uint32_t max = asking->max_gone == 0 ? 8 : 2 * asking->max_gone;
+		void *grown = reallocarray(asking->gone, max, sizeof(*asking->gone));
+
+		if (!grown) {
+			log_err("model", "groups keep a peer that is gone peer=%s", name);
+			return;
+		}
+		asking->gone = grown;
+		asking->max_gone = max;
+	}
+	memcpy(asking->gone[asking->n_gone++], name, CONFIG_NAME_LEN);
+}
+
+static void changed(void *arg, const struct peer_set_news *news)
+{
+	struct asking *asking = arg;
+	const struct model *model = asking->model;
+	char what[120];
+
+	asking->has_come_or_gone |= news->was_added || news->was_removed;
+	if (news->was_removed && !is_of_key(news->peer))
+		note_gone(asking, news->peer->row.name);
+	if (asking->n_changed++ >= LINES_MAX)
+		return;
+	describe(news, what, sizeof(what));
+	log_info("model", "changed by wg uid=%u pid=%d peer=%s what=%s",
+	         (unsigned int)model->caller.uid, (int)model->caller.pid, news->peer->row.name,
+	         what);
+}
+
+static void publish(struct asking *asking)
+{
+	struct model *model = asking->model;
+
+	if (asking->n_changed == 0)
+		return;
+	if (asking->n_changed > LINES_MAX)
+		log_info("model", "changed by wg uid=%u pid=%d peers=%u more",
+		         (unsigned int)model->caller.uid, (int)model->caller.pid,
+		         asking->n_changed - LINES_MAX);
+	model__groups_leave(model, asking->gone, asking->n_gone);
+	if (asking->has_come_or_gone)
+		model__services_again(model);
+	model__table_refresh(model);
+}
+
+int model_wg_set(struct model *model, const struct peer_set *set, struct peer_error *error)
+{
+	struct asking asking = {.model = model};
+	const struct peer_set_hooks hooks = {may_remove, may_withdraw, changed, &asking};
+	int err = name_subnets(&asking);
+
+	if (err < 0)
+		refuse(error, err, "failed", "not enough memory");
+	else
+		err = peer_set_apply(model->setup.peers, set, &hooks, error);
+	if (err == 0)
+		publish(&asking);
+	wg_allowedips_destroy(asking.named);
+	free(asking.gone);
+	return err;
+}
+
+/* ---- findings ------------------------------------------------------------------------------------ */
+
+void model__audit_by_wg(struct model_audit *audit, const struct peer *peer,
+                        const struct grant_peer *world)
+{
+	json_t *when;
+
+	(void)world;
+	if (peer->row.wg_set_wall_ns == 0)
+		return;
+	when = model__time(peer->row.wg_set_wall_ns);
+	model__audit_report(audit, GRANT_INFO, "by-wg", "peer", peer->row.name,
+	                    "has the addresses and networks that wg(8) gave it, last at %s",
+	                    json_string_value(when));
+	json_decref(when);
+}

@@ -1,0 +1,399 @@
+/* What a set says, one after the other, on the sketch. */
+#include "peer_set.h"
+
+#include "base_bytes.h"
+#include "base_text.h"
+#include "base_time.h"
+#include "peer_set_private.h"
+#include "session.h"
+#include "wg_key.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_KEY_LEN 10U /* bytes of the key in a name */
+
+/* ---- making a set -------------------------------------------------------------------------------- */
+
+struct peer_set_one *peer_set_add(struct peer_set *set, const uint8_t public_key[static 32])
+{
+	struct peer_set_one *one;
+
+	if (set->n_ones == set->max_ones) {
+		uint32_t max = set->max_ones == 0 ? 4 : 2 * set->max_ones;
+		struct peer_set_one *grown = calloc(max, sizeof(*grown));
+
+		if (!grown)
+			return NULL;
+		if (set->n_ones != 0) {
+			memcpy(grown, set->ones, set->n_ones * sizeof(*grown));
+			base_wipe(set->ones, set->n_ones * sizeof(*grown));
+		}
+		free(set->ones);
+		set->ones = grown;
+		set->max_ones = max;
+	}
+	one = &set->ones[set->n_ones++];
+	memcpy(one->public_key, public_key, 32);
+	one->first_ip = set->n_ips;
+	return one;
+}
+
+int peer_set_add_ip(struct peer_set *set, const struct base_prefix *prefix, bool drop)
+{
+	if (set->n_ips == set->max_ips) {
+		uint32_t max = set->max_ips == 0 ? 16 : 2 * set->max_ips;
+		struct peer_set_ip *grown = reallocarray(set->ips, max, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		set->ips = grown;
+		set->max_ips = max;
+	}
+	set->ips[set->n_ips] = (struct peer_set_ip){.prefix = *prefix, .drop = drop};
+	base_prefix_mask(&set->ips[set->n_ips++].prefix);
+	set->ones[set->n_ones - 1].n_ips++;
+	return 0;
+}
+
+void peer_set_fini(struct peer_set *set)
+{
+	if (set->ones)
+		base_wipe(set->ones, set->n_ones * sizeof(*set->ones));
+	free(set->ones);
+	free(set->ips);
+	memset(set, 0, sizeof(*set));
+}
+
+void peer_set_name(const uint8_t public_key[static 32], char out[static CONFIG_NAME_LEN])
+{
+	char hex[2 * NAME_KEY_LEN + 1];
+
+	base_hex_encode(hex, public_key, NAME_KEY_LEN);
+	snprintf(out, CONFIG_NAME_LEN, "wg-%s", hex);
+}
+
+/* ---- the sketch ---------------------------------------------------------------------------------- */
+
+int peer__set_refuse_memory(const struct peer_work *work)
+{
+	return peer__refuse(work->error, -ENOMEM, "failed", NULL, "not enough memory");
+}
+
+static const uint8_t *key_of(const struct peer_work *work, uint32_t id)
+{
+	return work->draft_of[id] != 0 ? work->drafts[work->draft_of[id] - 1].row.public_key
+	                               : work->table->by_id[id]->row.public_key;
+}
+
+/* The bucket of a key, or the empty one where it would go. Who may ask for a set may do anything: the hash
+ * need not withstand him. */
+static uint32_t *bucket_of(const struct peer_work *work, const uint8_t key[static 32])
+{
+	uint32_t i = base_load_le32(key) & (work->n_buckets - 1);
+
+	while (work->by_key[i] != 0 && memcmp(key_of(work, work->by_key[i] - 1), key, 32) != 0)
+		i = (i + 1) & (work->n_buckets - 1);
+	return &work->by_key[i];
+}
+
+static int work_begin(struct peer_work *work)
+{
+	const struct peer_table *table = work->table;
+	size_t max_peers = table->setup.config->max_peers;
+
+	/* Everybody in the table, and who is new; no draft is made twice. */
+	work->max_drafts = table->n + work->set->n_ones;
+	work->n_buckets = 16;
+	while (work->n_buckets < 2 * work->max_drafts)
+		work->n_buckets *= 2;
+	work->draft_of = calloc(max_peers, sizeof(*work->draft_of));
+	work->by_key = calloc(work->n_buckets, sizeof(*work->by_key));
+	if (!work->draft_of || !work->by_key)
+		return peer__set_refuse_memory(work);
+	for (uint32_t i = 0; i < table->n; i++)
+		*bucket_of(work, table->by_name[i]->row.public_key) = table->by_name[i]->row.id + 1;
+	return 0;
+}
+
+static void work_end(struct peer_work *work)
+{
+	for (uint32_t i = 0; i < work->n_drafts; i++) {
+		struct peer_draft *draft = &work->drafts[i];
+
+		if (draft->has_new_ips)
+			free(draft->row.allowed_ips);
+		free(draft->ips.at);
+		free(draft->before.at);
+		base_wipe(draft, sizeof(*draft));
+	}
+	free(work->drafts);
+	free(work->draft_of);
+	free(work->by_key);
+	free(work->moves);
+}
+
+static struct peer_draft *draft_new(struct peer_work *work, uint32_t id)
+{
+	struct peer_draft *draft;
+
+	/* calloc() of many pages costs nothing until they are used */
+	if (!work->drafts)
+		work->drafts = calloc(work->max_drafts, sizeof(*work->drafts));
+	if (!work->drafts) {
+		peer__set_refuse_memory(work);
+		return NULL;
+	}
+	draft = &work->drafts[work->n_drafts++];
+	work->draft_of[id] = work->n_drafts;
+	return draft;
+}
+
+struct peer_draft *peer__set_touch(struct peer_work *work, uint32_t id)
+{
+	struct peer *old = work->table->by_id[id];
+	struct peer_draft *draft;
+
+	if (work->draft_of[id] != 0)
+		return &work->drafts[work->draft_of[id] - 1];
+	draft = draft_new(work, id);
+	if (!draft)
+		return NULL;
+	draft->old = old;
+	draft->row = old->row;
+	return draft;
+}
+
+/* A free number, ids not being used again soon. */
+static int64_t free_id(const struct peer_work *work)
+{
+	const struct peer_table *table = work->table;
+	uint32_t max = table->setup.config->max_peers;
+
+	for (uint32_t i = 0; i < max; i++) {
+		uint32_t id = (table->next_id + work->n_drafts + i) % max;
+
+		if (!table->by_id[id] && work->draft_of[id] == 0)
+			return id;
+	}
+	return -ENOSPC;
+}
+
+/* ---- one after the other ------------------------------------------------------------------------- */
+
+static int add_new(struct peer_work *work, const struct peer_set_one *one, struct peer_draft **out)
+{
+	const struct peer_table *table = work->table;
+	int64_t id = free_id(work);
+	struct store_peer row = {.client_keepalive_s = PEER_CLIENT_KEEPALIVE_S};
+	const struct peer *other;
+
+	if (wg_key_check_public(one->public_key) < 0)
+		return peer__refuse(work->error, -EINVAL, "invalid", "public_key",
+		                    "public_key: cannot be used (all zero or of low order)");
+	if (id < 0)
+		return peer__refuse(work->error, -ENOSPC, "full", NULL,
+		                    "all %u peers are taken (dataplane.max_peers)",
+		                    table->setup.config->max_peers);
+	peer_set_name(one->public_key, row.name);
+	other = peer_find(table, row.name);
+	if (other)
+		return peer__refuse(work->error, -EEXIST, "exists", "name",
+		                    "peer \"%s\" exists already, with another key", row.name);
+	row.id = (uint32_t)id;
+	memcpy(row.public_key, one->public_key, 32);
+	row.created_wall_ns = base_time_wall_ns();
+	row.key_set_wall_ns = row.created_wall_ns;
+	row.wg_set_wall_ns = row.created_wall_ns;
+	*out = draft_new(work, row.id);
+	if (!*out)
+		return -ENOMEM;
+	(*out)->row = row;
+	(*out)->has_touched_ips = true;
+	*bucket_of(work, one->public_key) = row.id + 1;
+	return 0;
+}
+
+/* Its allowed IPs go, and it with them unless the set names it again. */
+static int remove_one(struct peer_work *work, uint32_t id)
+{
+	struct peer_draft *draft = peer__set_touch(work, id);
+
+	if (!draft)
+		return -ENOMEM;
+	draft->is_removed = true;
+	draft->is_wiped = true;
+	return peer__set_clear(work, draft);
+}
+
+static int remove_all(struct peer_work *work)
+{
+	const struct peer_table *table = work->table;
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < table->n; i++)
+		if (!table->by_name[i]->row.disabled)
+			err = remove_one(work, table->by_name[i]->row.id);
+	return err;
+}
+
+static int change_ips(struct peer_work *work, struct peer_draft *draft,
+                      const struct peer_set_one *one)
+{
+	const struct peer_set_ip *ips = &work->set->ips[one->first_ip];
+	int err = one->replaces_ips ? peer__set_clear(work, draft) : 0;
+
+	for (uint32_t i = 0; err == 0 && i < one->n_ips; i++)
+		err = ips[i].drop ? peer__set_drop(work, draft, &ips[i].prefix)
+		                  : peer__set_hold(work, draft, &ips[i].prefix);
+	return err;
+}
+
+static int change(struct peer_work *work, struct peer_draft *draft, const struct peer_set_one *one)
+{
+	if (one->has_keepalive || draft->is_wiped)
+		draft->row.keepalive_s = one->has_keepalive ? one->keepalive_s : 0;
+	draft->is_wiped = false;
+	if (one->has_preshared_key) {
+		draft->has_new_key = true;
+		draft->row.has_preshared_key = !base_is_zero_ct(one->preshared_key, 32);
+		memcpy(draft->row.preshared_key, one->preshared_key, 32);
+	}
+	if (one->has_endpoint) {
+		draft->has_new_endpoint = true;
+		draft->endpoint = one->endpoint;
+	}
+	return change_ips(work, draft, one);
+}
+
+static int one_apply(struct peer_work *work, const struct peer_set_one *one)
+{
+	uint32_t at = *bucket_of(work, one->public_key);
+	uint32_t id = at - 1;
+	struct peer_draft *draft = NULL;
+	bool is_there;
+	int err;
+
+	/* A list of keys that several hubs share may have this one's: as the kernel does, pass over it. */
+	if (memcmp(one->public_key, session_public_key(work->table->setup.session), 32) == 0)
+		return 0;
+	if (at != 0 && work->draft_of[id] != 0)
+		draft = &work->drafts[work->draft_of[id] - 1];
+	is_there = at != 0 && (draft ? !draft->is_removed : !work->table->by_id[id]->row.disabled);
+	if (one->is_removed)
+		return is_there ? remove_one(work, id) : 0;
+	if (!is_there && one->update_only)
+		return 0;
+	if (at != 0 && !draft && !is_there)
+		return peer__refuse(work->error, -EPERM, "disabled", "public_key",
+		                    "peer \"%s\" is disabled: weir peer enable lets it come again",
+		                    work->table->by_id[id]->row.name);
+	err = at == 0 ? add_new(work, one, &draft) : 0;
+	if (err == 0 && !draft)
+		draft = peer__set_touch(work, id);
+	if (!draft)
+		return err < 0 ? err : -ENOMEM;
+	draft->is_removed = false;
+	return change(work, draft, one);
+}
+
+/* ---- what may not be ----------------------------------------------------------------------------- */
+
+struct stored_key {
+	const struct peer_draft *draft;
+	bool is_same;
+};
+
+static int compare_key(void *arg, const struct store_peer *row)
+{
+	struct stored_key *stored = arg;
+	const struct store_peer *wanted = &stored->draft->row;
+
+	stored->is_same = row->has_preshared_key == wanted->has_preshared_key
+	                  && (!row->has_preshared_key
+	                      || base_equal_ct(row->preshared_key, wanted->preshared_key, 32));
+	return 0;
+}
+
+/* What was said again is no change. */
+static int see_changes(struct peer_work *work, struct peer_draft *draft)
+{
+	struct store_peer_state state = peer_state(work->table, draft->old);
+	struct stored_key stored = {.draft = draft};
+	int err;
+
+	draft->has_new_keepalive = draft->row.keepalive_s != draft->old->row.keepalive_s;
+	if (draft->has_new_endpoint && base_endpoint_equal(&draft->endpoint, &state.endpoint))
+		draft->has_new_endpoint = false;
+	if (!draft->has_new_key)
+		return 0;
+	err = store_peer_find(work->table->setup.store, draft->row.id, compare_key, &stored);
+	if (err < 0)
+		return peer__refuse(work->error, err, "failed", NULL, "store: %s",
+		                    store_error(work->table->setup.store));
+	draft->has_new_key = !stored.is_same;
+	return 0;
+}
+
+static bool is_changed(const struct peer_draft *draft)
+{
+	return draft->is_removed || draft->has_new_key || draft->has_new_endpoint
+	       || draft->has_new_keepalive || draft->has_new_ips;
+}
+
+static int check_draft(struct peer_work *work, struct peer_draft *draft)
+{
+	const struct peer_set_hooks *hooks = work->hooks;
+	int err = 0;
+
+	if (!draft->old)
+		return 0;
+	if (!draft->is_removed)
+		err = see_changes(work, draft);
+	if (err < 0 || !is_changed(draft))
+		return err;
+	if (draft->old->row.declared)
+		return peer__refuse(work->error, -EPERM, "declared", NULL,
+		                    "peer \"%s\" is declared in %s:%d; change it there and restart "
+		                    "weir",
+		                    draft->row.name, work->table->setup.config->path,
+		                    draft->old->line);
+	if (draft->old->row.disabled) /* only the holder of a prefix comes here */
+		return peer__refuse(work->error, -EEXIST, "exists", "allowed_ips",
+		                    "allowed_ips: one belongs to peer \"%s\", which is disabled",
+		                    draft->row.name);
+	if (draft->is_removed && hooks->may_remove)
+		err = hooks->may_remove(hooks->arg, draft->old, work->error);
+	return err;
+}
+
+static int try(struct peer_work *work)
+{
+	int err = work_begin(work);
+
+	if (err == 0 && work->set->replaces_peers)
+		err = remove_all(work);
+	for (uint32_t i = 0; err == 0 && i < work->set->n_ones; i++)
+		err = one_apply(work, &work->set->ones[i]);
+	if (err == 0)
+		err = peer__set_settle(work);
+	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++)
+		err = check_draft(work, &work->drafts[i]);
+	return err;
+}
+
+int peer_set_apply(struct peer_table *table, const struct peer_set *set,
+                   const struct peer_set_hooks *hooks, struct peer_error *error)
+{
+	struct peer_work work = {.table = table, .set = set, .hooks = hooks, .error = error};
+	int err = try(&work);
+
+	if (err == 0)
+		err = peer__set_commit(&work);
+	if (err < 0)
+		peer__set_undo(&work);
+	work_end(&work);
+	return err;
+}

@@ -1,0 +1,284 @@
+/* What was tried becomes so: in the store, and then, which nobody may refuse, in the table, session and
+ * program. */
+#include "base_bytes.h"
+#include "base_log.h"
+#include "base_time.h"
+#include "peer_set_private.h"
+#include "program.h"
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FEW 8U /* new peers that are put to their places among the names one by one */
+
+static bool is_new(const struct peer_draft *draft)
+{
+	return !draft->old && !draft->is_removed;
+}
+
+static bool is_gone(const struct peer_draft *draft)
+{
+	return draft->old && draft->is_removed;
+}
+
+static bool is_kept(const struct peer_draft *draft)
+{
+	return draft->old && !draft->is_removed
+	       && (draft->has_new_key || draft->has_new_endpoint || draft->has_new_keepalive
+	           || draft->has_new_ips);
+}
+
+/* ---- the store ----------------------------------------------------------------------------------- */
+
+/* Of a peer that stays: its row, with the preshared key only if that is another, and its endpoint. */
+static int store_kept(struct store *store, const struct peer_draft *draft)
+{
+	int err = draft->has_new_key ? store_peer_put(store, &draft->row)
+	                             : store_peer_change(store, &draft->row);
+
+	if (err == 0 && (draft->has_new_endpoint || draft->has_new_key))
+		err = store_peer_state_put(store, draft->row.id, &draft->row.state);
+	return err;
+}
+
+static int store_new(struct store *store, const struct peer_draft *draft)
+{
+	int err = store_peer_put(store, &draft->row);
+
+	return err == 0 ? store_peer_state_put(store, draft->row.id, &draft->row.state) : err;
+}
+
+static int store_all(struct peer_work *work)
+{
+	struct store *store = work->table->setup.store;
+	int err = store_begin(store);
+	int ended;
+
+	if (err < 0)
+		return err;
+	/* Those that go first: a name or a key of theirs may come again. */
+	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++)
+		if (is_gone(&work->drafts[i]))
+			err = store_peer_drop(store, work->drafts[i].row.id);
+	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++) {
+		if (is_kept(&work->drafts[i]))
+			err = store_kept(store, &work->drafts[i]);
+		else if (is_new(&work->drafts[i]))
+			err = store_new(store, &work->drafts[i]);
+	}
+	ended = store_end(store, err == 0);
+	return err < 0 ? err : ended;
+}
+
+/* ---- the table ----------------------------------------------------------------------------------- */
+
+static void tell_news(const struct peer_work *work, const struct peer_draft *draft,
+                      const struct peer *peer)
+{
+	const struct peer_set_news news = {
+		.peer = peer,
+		.was_added = !draft->old,
+		.was_removed = draft->is_removed,
+		.has_new_key = draft->has_new_key,
+		.has_new_endpoint = draft->has_new_endpoint,
+		.has_new_keepalive = draft->has_new_keepalive,
+		.n_gained = draft->n_gained,
+		.n_lost = draft->n_lost,
+	};
+
+	if (work->hooks->changed)
+		work->hooks->changed(work->hooks->arg, &news);
+}
+
+/* What is short of memory here is told by the next synchronisation with the dataplane. */
+static void complain(const char *what, const struct peer_draft *draft, int err)
+{
+	if (err < 0)
+		log_err("peer", "%s name=%s peer=%u err=%s", what, draft->row.name, draft->row.id,
+		        strerror(-err));
+}
+
+static void enter(struct peer_work *work, struct peer_draft *draft, struct peer *peer, bool few)
+{
+	struct peer_table *table = work->table;
+	struct peer_error error = {0};
+
+	peer->row = draft->row;
+	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
+	draft->row.allowed_ips = NULL; /* the peer's now */
+	draft->old = NULL;
+	if (few)
+		peer__enter(table, peer);
+	else
+		peer__append(table, peer);
+	complain("not told", draft,
+	         peer__apply(table, peer,
+	                     draft->row.has_preshared_key ? draft->row.preshared_key : NULL,
+	                     &error));
+	tell_news(work, draft, peer);
+}
+
+struct telling {
+	struct peer_work *work;
+	struct peer_draft *draft;
+};
+
+static int put_route(void *arg, const struct base_prefix *prefix)
+{
+	struct telling *telling = arg;
+
+	complain("route not put", telling->draft,
+	         program_route_put(telling->work->table->setup.program, prefix,
+	                           telling->draft->row.id));
+	return 0;
+}
+
+/* One that somebody else has got is not this peer's any more. */
+static int drop_route(void *arg, const struct base_prefix *prefix)
+{
+	struct telling *telling = arg;
+
+	(void)program_route_drop(telling->work->table->setup.program, prefix,
+	                         telling->draft->row.id);
+	return 0;
+}
+
+static void tell_kept(struct peer_work *work, struct peer_draft *draft)
+{
+	const struct peer_setup *setup = &work->table->setup;
+	const struct store_peer *row = &draft->row;
+
+	if (draft->has_new_keepalive)
+		complain("keepalive not told", draft,
+		         program_peer_put(setup->program, row->id, row->keepalive_s));
+	if (draft->has_new_key)
+		complain("preshared key not told", draft,
+		         session_peer_put(setup->session, row->id, row->public_key,
+		                          row->has_preshared_key ? row->preshared_key : NULL,
+		                          row->state.endpoint.port != 0 ? &row->state.endpoint
+		                                                        : NULL,
+		                          row->state.last_timestamp));
+	else if (draft->has_new_endpoint)
+		session_peer_redirect(setup->session, row->id, &row->state.endpoint);
+}
+
+static void change(struct peer_work *work, struct peer_draft *draft)
+{
+	struct peer *peer = draft->old;
+	struct base_prefix *networks = peer->row.allowed_ips;
+
+	tell_kept(work, draft);
+	peer->row = draft->row;
+	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
+	if (draft->has_new_ips)
+		draft->row.allowed_ips = networks; /* freed with the draft */
+	tell_news(work, draft, peer);
+}
+
+static void leave(struct peer_work *work, struct peer_draft *draft)
+{
+	const struct peer_setup *setup = &work->table->setup;
+	uint32_t id = draft->row.id;
+
+	session_peer_drop(setup->session, id);
+	complain("not dropped at once", draft, program_peer_drop(setup->program, id));
+	tell_news(work, draft, draft->old);
+	if (!draft->has_new_ips)
+		draft->row.allowed_ips = NULL; /* was borrowed */
+	peer__leave(work->table, draft->old);
+	draft->old = NULL;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------- */
+
+/* Times, and the endpoint that the state begins with. */
+static void complete_rows(struct peer_work *work)
+{
+	for (uint32_t i = 0; i < work->n_drafts; i++) {
+		struct peer_draft *draft = &work->drafts[i];
+
+		if (is_kept(draft))
+			draft->row.state = peer_state(work->table, draft->old);
+		if (is_kept(draft) && draft->has_new_ips)
+			draft->row.wg_set_wall_ns = base_time_wall_ns();
+		if (draft->has_new_endpoint)
+			draft->row.state.endpoint = draft->endpoint;
+	}
+}
+
+/* Memory for those that are new, before anything is stored. */
+static struct peer **peers_make(const struct peer_work *work, uint32_t *n)
+{
+	struct peer **peers = calloc(work->n_drafts + 1U, sizeof(struct peer *));
+	bool ok = peers != NULL;
+
+	*n = 0;
+	for (uint32_t i = 0; ok && i < work->n_drafts; i++) {
+		if (!is_new(&work->drafts[i]))
+			continue;
+		peers[*n] = calloc(1, sizeof(struct peer));
+		ok = peers[(*n)++] != NULL;
+	}
+	if (ok)
+		return peers;
+	for (uint32_t i = 0; i < *n; i++)
+		free(peers[i]);
+	free(peers);
+	return NULL;
+}
+
+/* Those that get a prefix first, then those that lose it: a route that moves is never nobody's. */
+static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t n_new)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < work->n_drafts; i++)
+		if (is_new(&work->drafts[i]))
+			enter(work, &work->drafts[i], peers[n++], n_new <= FEW);
+	if (n_new > FEW)
+		peer__sort(work->table);
+	for (uint32_t i = 0; i < work->n_drafts; i++) {
+		struct telling telling = {work, &work->drafts[i]};
+
+		if (is_kept(&work->drafts[i]))
+			(void)peer__set_differ(&work->drafts[i].before, &work->drafts[i].ips, NULL,
+			                       put_route, &telling);
+	}
+	for (uint32_t i = 0; i < work->n_drafts; i++) {
+		struct telling telling = {work, &work->drafts[i]};
+
+		if (!is_kept(&work->drafts[i]))
+			continue;
+		(void)peer__set_differ(&work->drafts[i].before, &work->drafts[i].ips, drop_route,
+		                       NULL, &telling);
+		change(work, &work->drafts[i]);
+	}
+	for (uint32_t i = 0; i < work->n_drafts; i++)
+		if (is_gone(&work->drafts[i]))
+			leave(work, &work->drafts[i]);
+	memset(work->table->pool_from, 0, CONFIG_TUNNEL_MAX * sizeof(*work->table->pool_from));
+}
+
+int peer__set_commit(struct peer_work *work)
+{
+	uint32_t n_new;
+	struct peer **peers = peers_make(work, &n_new);
+	int err;
+
+	if (!peers)
+		return peer__set_refuse_memory(work);
+	complete_rows(work);
+	err = store_all(work);
+	if (err == 0) {
+		tell_all(work, peers, n_new);
+	} else {
+		peer__refuse(work->error, err, "failed", NULL, "store: %s",
+		             store_error(work->table->setup.store));
+		for (uint32_t i = 0; i < n_new; i++)
+			free(peers[i]);
+	}
+	free(peers);
+	return err;
+}
