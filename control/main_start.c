@@ -34,6 +34,7 @@
 
 #define N_DESCRIPTORS_OWN 256  /* not for the edge's connections */
 #define ADOPT_TIMEOUT_MS  1500 /* a living dataplane tries to connect every 100 ms */
+#define ADOPT_LOOK_MS     20   /* so often: is the TUN still there? */
 
 /* ---- events of the dataplane -------------------------------------------------------------------- */
 
@@ -226,14 +227,25 @@ static int program_make(struct control *control)
 	return program_create(control->base, &setup, &events, &control->program);
 }
 
-/* A TUN that is there is held by a dataplane that outlived the last control. */
+/* A TUN that is there is held by a dataplane that outlived the last control, or goes just now with one that
+ * was killed too: then there is nothing to wait for. Returns as program_adopt(). */
+static int adopt(const struct control *control)
+{
+	int r = 0;
+
+	for (int ms = 0; r == 0 && ms < ADOPT_TIMEOUT_MS; ms += ADOPT_LOOK_MS) {
+		if (if_nametoindex(control->config->tunnel_device) == 0)
+			return 0;
+		r = program_adopt(control->program, ADOPT_LOOK_MS);
+	}
+	return r;
+}
+
 static int devices_make(struct control *control)
 {
 	char error[MAIN_ERROR_LEN];
-	int r = 0;
+	int r = adopt(control);
 
-	if (if_nametoindex(control->config->tunnel_device) != 0)
-		r = program_adopt(control->program, ADOPT_TIMEOUT_MS);
 	if (r < 0)
 		return r;
 	if (r == 1) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define HELLO_TIMEOUT_S 2
+#define AWAY_NS         (1500 * BASE_NS_PER_MS) /* for one that was refused, to go */
 
 /* ---- region ----------------------------------------------------------------------------------- */
 
@@ -416,17 +417,17 @@ static int poll_until(int fd, uint64_t until_ns)
 
 /* Refuse a dataplane that outlived a control of another set-up, and wait for its end, so that its
  * TUN and TAPs are gone when we make ours. */
-static void send_away(struct program_guest *guest, const char *why, uint64_t until_ns)
+static void send_away(struct program_guest *guest, const char *why)
 {
 	guest_tell_no(guest, why);
-	if (poll_until(guest->fd, until_ns) <= 0)
+	if (poll_until(guest->fd, base_time_monotonic_ns() + AWAY_NS) <= 0)
 		log_warn("program", "dataplane that was refused has not gone yet");
 	guest_free(guest);
 }
 
 /* Hear what a guest has. Returns 1 adopted, 0 it has no region or was sent away, -EAGAIN it said
  * nothing sensible. */
-static int try_adopt(struct program *program, struct program_guest *guest, uint64_t until_ns)
+static int try_adopt(struct program *program, struct program_guest *guest)
 {
 	struct abi_hello hello;
 	struct abi_fds fds;
@@ -438,7 +439,7 @@ static int try_adopt(struct program *program, struct program_guest *guest, uint6
 	guest->pid = hello.pid;
 	if (err != 0) {
 		if (err == -EPROTO)
-			send_away(guest, why, until_ns);
+			send_away(guest, why);
 		else
 			guest_free(guest);
 		return err == -EPROTO ? 0 : -EAGAIN;
@@ -446,7 +447,7 @@ static int try_adopt(struct program *program, struct program_guest *guest, uint6
 	if (hello.epoch == 0) {
 		guest->greeted = true;
 	} else if (adopt(program, &fds, why, sizeof(why)) != 0) {
-		send_away(guest, why, until_ns);
+		send_away(guest, why);
 	} else {
 		log_info("program", "adopted the region of a running dataplane pid=%u", guest->pid);
 		welcome(program, guest, false);
@@ -470,7 +471,7 @@ int program_adopt(struct program *program, int timeout_ms)
 
 		if (guest == NULL)
 			continue;
-		n = try_adopt(program, guest, until_ns);
+		n = try_adopt(program, guest);
 		if (n != -EAGAIN)
 			return n;
 	}

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #define BACKOFF_MIN_NS (10 * BASE_NS_PER_MS)
-#define BACKOFF_MAX_NS (5 * BASE_NS_PER_S)
-#define LIVED_NS       (10 * BASE_NS_PER_S)
+#define BACKOFF_MAX_NS (1 * BASE_NS_PER_S) /* whoever waits for the tunnels waits no longer than that */
+#define LIVED_NS       (1 * BASE_NS_PER_S)
 
 void run_child_init(struct run_child *child, const char *program)
 {

@@ -33,7 +33,7 @@ int run_child_start(struct run_child *child, char *const argv[], uint64_t now_ns
 int run_child_adopt(struct run_child *child, pid_t pid, uint64_t start_ticks);
 
 /* After its pidfd said that it ended: collect it, and set when it is started again (10 ms, doubled
- * each time up to 5 s; 10 ms again after 10 s alive). how[size] gets "ended with exit code 1".
+ * each time up to 1 s; 10 ms again after 1 s alive). how[size] gets "ended with exit code 1".
  * Returns true when it ended by itself with an exit code that is a refusal (1 or 2). */
 bool run_child_reap(struct run_child *child, uint64_t now_ns, char *how, size_t size);
 
