@@ -5,20 +5,16 @@
 #include "base_log.h"
 #include "base_time.h"
 #include "config.h"
-#include "edge.h"
 #include "kernel.h"
+#include "main_end.h"
+#include "main_notify.h"
 #include "main_start.h"
-#include "model.h"
-#include "peer.h"
-#include "program.h"
-#include "serve.h"
-#include "session.h"
 #include "store.h"
-#include "uapi.h"
-#include "watch.h"
+#include "takeover.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <net/if.h>
 #include <signal.h>
@@ -58,35 +54,20 @@ static int loop_make(struct control *control)
 	return 0;
 }
 
-/* Reverse order of making. A dataplane that runs goes on, and with it the guard on its interfaces. */
-static void control_end(struct control *control, bool started)
+/* systemd, and who waits for --background. */
+static void report_ready(struct control *control)
 {
-	uapi_destroy(control->uapi);
-	if (control->uapi_fd >= 0)
-		close(control->uapi_fd);
-	serve_destroy(control->serve);
-	model_destroy(control->model);
-	if (control->serve_fd >= 0)
-		close(control->serve_fd);
-	if (control->edge != NULL)
-		edge_destroy(control->edge);
-	kernel_mirror_destroy(control->kernel);
-	watch_destroy(control->watch);
-	if (control->peers != NULL)
-		peer_table_destroy(control->peers);
-	session_destroy(control->sessions);
-	store_close(control->store);
-	if (control->devices_made && (!started || !program_is_attached(control->program)))
-		kernel_devices_destroy(control->config);
-	abi_fds_close(&control->devices);
-	program_destroy(control->program);
-	for (size_t i = 0; i < BASE_ARRAY_LEN(control->signals); i++)
-		if (control->signals[i] != NULL)
-			event_free(control->signals[i]);
-	if (control->base != NULL)
-		event_base_free(control->base);
-	base_wipe(control->private_key, sizeof(control->private_key));
-	config_unload(control->config);
+	static const char done = 1;
+	int r = main_notify_ready();
+
+	if (r != 0)
+		log_warn("control", "service manager not told err=%s", strerror(-r));
+	if (control->parent_fd < 0)
+		return;
+	if (write(control->parent_fd, &done, 1) != 1)
+		log_warn("control", "who waits for the start is gone err=%s", strerror(errno));
+	close(control->parent_fd);
+	control->parent_fd = -1;
 }
 
 static int control_run(struct control *control, uint64_t begin_ns)
@@ -99,14 +80,15 @@ static int control_run(struct control *control, uint64_t begin_ns)
 	if (r == 0)
 		r = main_start_as_user(control);
 	if (r != 0) {
-		control_end(control, false);
+		main_end(control, false);
 		return EXIT_FAILURE;
 	}
+	report_ready(control);
 	log_info("control", "ready ms=%llu",
 	         (unsigned long long)((base_time_monotonic_ns() - begin_ns) / BASE_NS_PER_MS));
 	r = event_base_dispatch(control->base);
-	control_end(control, true);
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	main_end(control, true);
+	return r < 0 || control->has_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* Each connection of the edge takes two descriptors; the usual limit of 1024 is soon reached. */
@@ -147,20 +129,26 @@ struct arguments {
 	const char *config_path;
 	bool check;
 	bool cleanup;
+	bool take_over;
+	bool background;
 	bool has_log_level;
 	enum base_log_level log_level;
 };
 
 static void usage(FILE *out)
 {
-	fputs("usage: weir-control -c FILE [--check | --cleanup] [--log-level LEVEL]\n"
+	fputs("usage: weir-control -c FILE [--check | --cleanup | --take-over] [--log-level LEVEL]\n"
 	      "  -c, --config FILE   configuration (weir.conf(5))\n"
 	      "      --check         read the configuration, say whether it is good, and end\n"
 	      "      --cleanup       remove what an ended hub left in the kernel (the guard on its\n"
 	      "                      interfaces, which needs root), and end\n"
+	      "      --take-over     take sockets and dataplane over from the weir-control that runs,\n"
+	      "                      which ends when it has served its clients (weir upgrade)\n"
+	      "      --background    with --take-over: go on as a process of its own once all is up\n"
 	      "      --log-level L   err, warn, info or debug, instead of the configuration's\n"
 	      "  -h, --help          this text\n"
 	      "  -V, --version       version\n"
+	      "      --versions      and those of the ABI and of the store's schema\n"
 	      "exit: 0 ended as asked, 1 refused with a reason, 2 usage\n",
 	      out);
 }
@@ -169,13 +157,11 @@ static void usage(FILE *out)
 static int arguments_read(int argc, char **argv, struct arguments *out)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, 'k'},
-		{"cleanup", no_argument, NULL, 'u'},
-		{"log-level", required_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},    {"check", no_argument, NULL, 'k'},
+		{"cleanup", no_argument, NULL, 'u'},         {"take-over", no_argument, NULL, 't'},
+		{"background", no_argument, NULL, 'b'},      {"versions", no_argument, NULL, 'W'},
+		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -190,6 +176,16 @@ static int arguments_read(int argc, char **argv, struct arguments *out)
 		case 'u':
 			out->cleanup = true;
 			break;
+		case 't':
+			out->take_over = true;
+			break;
+		case 'b':
+			out->background = true;
+			break;
+		case 'W':
+			printf("weir-control %s abi %u store %u\n", WEIR_VERSION, ABI_VERSION,
+			       store_schema_version());
+			return EXIT_SUCCESS;
 		case 'l':
 			if (base_log_level_parse(optarg, &out->log_level) != 0) {
 				fprintf(stderr,
@@ -220,6 +216,28 @@ static int arguments_read(int argc, char **argv, struct arguments *out)
 	return 2;
 }
 
+/* Go on as a child (systemctl reload waits for this process, and the service's process is another). Returns 0 in the
+ * child; the parent ends here, with 0 once the child is up. */
+static int into_background(struct control *control)
+{
+	int ends[2];
+	pid_t pid;
+	char done;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return -errno;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		close(ends[0]);
+		control->parent_fd = ends[1];
+		return 0;
+	}
+	close(ends[1]);
+	_exit(read(ends[0], &done, 1) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
 /* Takes config. */
 static int cleanup(struct config *config)
 {
@@ -238,12 +256,13 @@ int main(int argc, char **argv)
 {
 	uint64_t begin_ns = base_time_monotonic_ns();
 	struct arguments arguments = {0};
-	struct control control = {.serve_fd = -1, .uapi_fd = -1};
+	struct control control = {.serve_fd = -1, .uapi_fd = -1, .parent_fd = -1};
 	char error[MAIN_ERROR_LEN];
 	int r;
 
 	base_log_init("weir-control", BASE_LOG_INFO);
 	abi_fds_init(&control.devices);
+	takeover_gift_init(&control.gift);
 	r = arguments_read(argc, argv, &arguments);
 	if (r >= 0)
 		return r;
@@ -262,5 +281,10 @@ int main(int argc, char **argv)
 	if (arguments.cleanup)
 		return cleanup(control.config);
 	process_prepare();
+	control.takes_over = arguments.take_over;
+	if (arguments.background && into_background(&control) != 0) {
+		log_err("control", "no process in the background err=%s", strerror(errno));
+		return EXIT_FAILURE;
+	}
 	return control_run(&control, begin_ns);
 }

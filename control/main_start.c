@@ -10,6 +10,7 @@
 #include "edge.h"
 #include "kernel.h"
 #include "main_file.h"
+#include "main_handover.h"
 #include "model.h"
 #include "peer.h"
 #include "policy_table.h"
@@ -177,7 +178,7 @@ static void setup_port(struct abi_port_setup *out, const struct config_port *por
 	out->has_tap = port->tap[0] != '\0' ? 1 : 0;
 }
 
-static void setup_dataplane(struct abi_setup *out, const struct config *config)
+void main_setup_dataplane(struct abi_setup *out, const struct config *config)
 {
 	out->n_workers = config->n_workers;
 	out->n_ports = config->n_ports;
@@ -223,7 +224,7 @@ static int program_make(struct control *control)
 	};
 
 	snprintf(path, sizeof(path), "%s/dataplane.sock", control->config->run_dir);
-	setup_dataplane(&setup.dataplane, control->config);
+	main_setup_dataplane(&setup.dataplane, control->config);
 	return program_create(control->base, &setup, &events, &control->program);
 }
 
@@ -292,6 +293,8 @@ static int edge_make(struct control *control)
 {
 	const struct config *config = control->config;
 	const struct edge_setup setup = {
+		.inherited = control->gift.edge,
+		.n_inherited = control->gift.n_edge,
 		.https = config->https,
 		.n_https = config->n_https,
 		.http = config->http,
@@ -322,6 +325,10 @@ static int serve_socket_make(struct control *control)
 {
 	char path[CONFIG_PATH_LEN], error[MAIN_ERROR_LEN];
 
+	control->serve_fd = control->gift.serve;
+	control->gift.serve = -1;
+	if (control->serve_fd >= 0)
+		return 0;
 	snprintf(path, sizeof(path), "%s/control.sock", control->config->run_dir);
 	control->serve_fd = serve_listen(path, error, sizeof(error));
 	return control->serve_fd >= 0 ? 0 : main_fail(control->serve_fd, error);
@@ -333,6 +340,10 @@ static void uapi_socket_make(struct control *control)
 	char error[MAIN_ERROR_LEN];
 
 	if (control->config->wg_socket == CONFIG_WG_OFF)
+		return;
+	control->uapi_fd = control->gift.uapi;
+	control->gift.uapi = -1;
+	if (control->uapi_fd >= 0)
 		return;
 	control->uapi_fd = uapi_listen(UAPI_DIRECTORY, control->config->tunnel_device, error,
 	                               sizeof(error));
@@ -354,7 +365,12 @@ int main_start_as_root(struct control *control)
 	                  sizeof(error));
 	if (r != 0)
 		return main_fail(r, error);
-	r = serve_socket_make(control);
+	if (control->takes_over) /* from here on there is no way back: the other has let go */
+		r = main_handover_ask(control);
+	if (r == 0)
+		r = serve_socket_make(control);
+	if (r == 0)
+		r = main_handover_listen(control);
 	if (r == 0)
 		uapi_socket_make(control);
 	if (r == 0)
@@ -502,6 +518,7 @@ static int uapi_make(struct control *control)
 	r = uapi_create(control->base, control->uapi_fd, &setup, &control->uapi);
 	if (r != 0)
 		return main_fail(r, "wg socket: out of memory");
+	control->uapi_listener = control->uapi_fd;
 	control->uapi_fd = -1;
 	return 0;
 }
@@ -534,5 +551,7 @@ int main_start_as_user(struct control *control)
 		r = serve_make(control);
 	if (r == 0)
 		r = uapi_make(control);
+	if (r == 0 && control->takes_over)
+		r = main_handover_ready(control);
 	return r;
 }

@@ -4,11 +4,13 @@
 
 #include "abi_rendezvous.h"
 #include "base_log.h"
+#include "takeover.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+struct abi_setup;
 struct config;
 struct edge;
 struct event;
@@ -48,10 +50,24 @@ struct control {
 	struct base_log_limit drift_limit;
 	int uapi_fd; /* the same of wg(8)'s */
 	struct uapi *uapi;
+	int uapi_listener; /* as long as there is uapi; borrowed */
+
+	/* handing over to another control (main_handover.c) */
+	bool takes_over; /* this is the other one */
+	struct takeover_gift gift;
+	struct takeover *takeover;
+	struct event *handover_timer;
+	uint32_t handover_state;
+	uint64_t handover_until_ns;
+	int parent_fd;   /* who waits for the start (--background); -1 = nobody */
+	bool has_failed; /* the exit code says so */
 };
 
 /* Log one line, and return r. */
 int main_fail(int r, const char *error);
+
+/* What the dataplane is told to be, by the configuration. */
+void main_setup_dataplane(struct abi_setup *out, const struct config *config);
 
 /* The two halves of the start, in this order; what was made meanwhile stays in control, also on error.
  * Return 0 or -errno, with one line logged. */

@@ -105,6 +105,7 @@ static void usage(FILE *out)
 	      "  -u, --control-user NAME  user as whom weir-control may run, besides root and one's own\n"
 	      "  -h, --help               this text\n"
 	      "  -V, --version            version\n"
+	      "      --versions           and that of the ABI\n"
 	      "\n"
 	      "Needs CAP_NET_RAW and CAP_NET_ADMIN for af_packet ports and gives up all others.\n"
 	      "Exit: 0 ended by SIGTERM or SIGINT; 1 could not start, the last lines say why;\n"
@@ -140,6 +141,9 @@ static int read_option(int option, struct arguments *out)
 	case 'h':
 		usage(stdout);
 		return EXIT_SUCCESS;
+	case 'W':
+		printf("weir-dataplane %s abi %u\n", WEIR_VERSION, ABI_VERSION);
+		return EXIT_SUCCESS;
 	case 'V':
 		puts("weir-dataplane " WEIR_VERSION);
 		return EXIT_SUCCESS;
@@ -158,6 +162,7 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
 		{"control-user", required_argument, NULL, 'u'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
+		{"versions", no_argument, NULL, 'W'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;

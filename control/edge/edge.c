@@ -83,29 +83,65 @@ static int address_is_free(const struct base_endpoint *at)
 	return 0;
 }
 
-static int endpoint_listen(struct edge *edge, const struct base_endpoint *at, bool is_tls)
+static bool is_bound_to(int fd, const struct base_endpoint *at)
 {
-	int err = address_is_free(at);
+	struct sockaddr_storage address;
+	struct sockaddr_storage bound = {0};
+	socklen_t len = edge_address_fill(at, &address);
+	socklen_t bound_len = sizeof(bound);
 
-	for (uint32_t i = 0; i < edge->n_threads && err == 0; i++) {
-		struct edge_thread *thread = &edge->threads[i];
+	if (getsockname(fd, (struct sockaddr *)&bound, &bound_len) != 0)
+		return false;
+	return bound_len == len && memcmp(&bound, &address, len) == 0;
+}
+
+static void listener_add(struct edge_thread *thread, int fd, bool is_tls)
+{
+	thread->listeners[thread->n_listeners++] = (struct edge_listener){.fd = fd,
+	                                                                  .is_tls = is_tls};
+}
+
+/* All of them, for each has a queue of its own, and who waits in one that is closed is lost. Returns how many
+ * there were. */
+static uint32_t inherit(struct edge *edge, const struct edge_setup *setup,
+                        const struct base_endpoint *at, bool is_tls)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < setup->n_inherited; i++) {
+		if (setup->inherited[i] < 0 || !is_bound_to(setup->inherited[i], at))
+			continue;
+		listener_add(&edge->threads[n++ % edge->n_threads], setup->inherited[i], is_tls);
+		setup->inherited[i] = -1;
+	}
+	return n;
+}
+
+static int endpoint_listen(struct edge *edge, const struct edge_setup *setup,
+                           const struct base_endpoint *at, bool is_tls)
+{
+	uint32_t n = inherit(edge, setup, at, is_tls);
+	int err = n == 0 ? address_is_free(at) : 0;
+
+	for (uint32_t i = n; i < edge->n_threads && err == 0; i++) {
 		int fd = listener_open(at, true);
 
 		if (fd < 0)
 			return fd;
-		thread->listeners[thread->n_listeners++] = (struct edge_listener){.fd = fd,
-		                                                                  .is_tls = is_tls};
+		listener_add(&edge->threads[i], fd, is_tls);
 	}
 	return err;
 }
 
-static int endpoints_listen(struct edge *edge, const struct base_endpoint *list, size_t n,
-                            bool is_tls, char *error, size_t error_len)
+static int endpoints_listen(struct edge *edge, const struct edge_setup *setup, bool is_tls,
+                            char *error, size_t error_len)
 {
+	const struct base_endpoint *list = is_tls ? setup->https : setup->http;
+	size_t n = is_tls ? setup->n_https : setup->n_http;
 	char at[BASE_ENDPOINT_STRLEN];
 
 	for (size_t i = 0; i < n; i++) {
-		int err = endpoint_listen(edge, &list[i], is_tls);
+		int err = endpoint_listen(edge, setup, &list[i], is_tls);
 
 		if (err == 0)
 			continue;
@@ -131,7 +167,8 @@ static int threads_init(struct edge *edge, const struct edge_setup *setup)
 		thread->https_port = setup->n_https > 0 ? setup->https[0].port : 443;
 	}
 	for (uint32_t i = 0; i < edge->n_threads && err == 0; i++)
-		err = edge_thread_init(&edge->threads[i], setup->n_https + setup->n_http);
+		err = edge_thread_init(&edge->threads[i],
+		                       setup->n_https + setup->n_http + setup->n_inherited);
 	return err;
 }
 
@@ -159,9 +196,9 @@ static int edge_set_up(struct edge *edge, const struct edge_setup *setup, char *
 		snprintf(error, error_len, "setting up the edge's threads: %s", strerror(-err));
 		return err;
 	}
-	err = endpoints_listen(edge, setup->https, setup->n_https, true, error, error_len);
+	err = endpoints_listen(edge, setup, true, error, error_len);
 	if (err == 0)
-		err = endpoints_listen(edge, setup->http, setup->n_http, false, error, error_len);
+		err = endpoints_listen(edge, setup, false, error, error_len);
 	if (err != 0)
 		return err;
 	err = threads_start(edge);
@@ -222,6 +259,33 @@ int edge_services_set(struct edge *edge, const struct edge_service *services,
 	for (uint32_t i = 0; i < edge->n_threads; i++)
 		edge_thread_table_set(&edge->threads[i], table);
 	return 0;
+}
+
+size_t edge_listeners(const struct edge *edge, int *fds, size_t max)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < edge->n_threads; i++) {
+		for (size_t k = 0; k < edge->threads[i].n_listeners; k++, n++)
+			if (n < max)
+				fds[n] = edge->threads[i].listeners[k].fd;
+	}
+	return n;
+}
+
+void edge_drain(struct edge *edge)
+{
+	for (uint32_t i = 0; i < edge->n_threads; i++)
+		edge_thread_drain(&edge->threads[i]);
+}
+
+uint32_t edge_open_connections(const struct edge *edge)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < edge->n_threads; i++)
+		n += atomic_load_explicit(&edge->threads[i].n_conns, memory_order_relaxed);
+	return n;
 }
 
 struct edge_counters edge_counters(const struct edge *edge)

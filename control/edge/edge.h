@@ -39,9 +39,14 @@ struct edge_setup {
 	size_t n_http;
 	uint32_t n_threads; /* 1 to EDGE_THREADS_MAX */
 	struct edge_limits limits;
+	/* Listeners of the edge of a process before this one (edge_listeners()): those that are bound to
+	 * an address above are used, and -1 here afterwards. */
+	int *inherited;
+	size_t n_inherited;
 };
 
-/* Bind every listener (call before privileges are dropped) and start the threads. error[error_len]
+/* Bind every listener (call before privileges are dropped) and start the threads. Connections are accepted
+ * from the first edge_services_set() on; until then they wait. error[error_len]
  * gets one line that names the address on failure. Returns 0 or -errno. */
 int edge_create(const struct edge_setup *setup, struct edge **out, char *error, size_t error_len)
 	__attribute__((warn_unused_result));
@@ -54,6 +59,15 @@ void edge_destroy(struct edge *edge); /* ends connections, joins the threads */
 int edge_services_set(struct edge *edge, const struct edge_service *services,
                       const char *const *certificate_pems, size_t n)
 	__attribute__((warn_unused_result));
+
+/* For a process that takes over: the listeners, borrowed, up to fds[max]; returns how many there are. Both
+ * processes may accept on them meanwhile. */
+size_t edge_listeners(const struct edge *edge, int *fds, size_t max);
+
+/* Accept no more. Requests under way are served to their end, and the next one on a connection that is kept
+ * open is answered with "Connection: close"; so in the end edge_open_connections() is 0. */
+void edge_drain(struct edge *edge);
+uint32_t edge_open_connections(const struct edge *edge);
 
 /* Totals for `weir counters`. */
 struct edge_counters {

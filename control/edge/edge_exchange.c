@@ -153,7 +153,7 @@ static int response_begin(struct edge_conn *conn, const struct edge_head *head)
 
 	/* Where an answer comes before the request has ended, the rest of the request will not be
 	 * read to its end: no second request can follow. */
-	if (to == EDGE_FRAMING_UNTIL_CLOSE || !conn->up_done)
+	if (to == EDGE_FRAMING_UNTIL_CLOSE || !conn->up_done || conn->thread->is_draining)
 		conn->keep_alive = false;
 	err = edge_rewrite_response(head, to, !conn->keep_alive, conn->client.out);
 	if (err == 0)

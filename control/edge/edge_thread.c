@@ -96,7 +96,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		next = conn->next;
 		edge_conn_expire(conn, now_ns);
 	}
-	if (thread->is_accept_paused)
+	if (thread->is_accept_paused && thread->table != NULL && !thread->is_draining)
 		listeners_pause(thread, false);
 }
 
@@ -130,10 +130,17 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(thread->base);
 		return;
 	}
+	if (atomic_load_explicit(&thread->drain, memory_order_acquire) && !thread->is_draining) {
+		thread->is_draining = true;
+		listeners_pause(thread, true);
+	}
 	table = atomic_exchange_explicit(&thread->next, NULL, memory_order_acq_rel);
 	if (table == NULL)
 		return;
 	edge_table_put(thread->table);
+	/* Whoever connects before the services are known waits in the listener's queue. */
+	if (thread->table == NULL && !thread->is_draining)
+		listeners_pause(thread, false);
 	thread->table = table;
 	conns_cut(thread);
 }
@@ -173,13 +180,13 @@ static int events_add(struct edge_thread *thread)
 	event_assign(&thread->tick, thread->base, -1, EV_PERSIST, on_tick, thread);
 	err |= event_add(&thread->woken, NULL);
 	err |= event_add(&thread->tick, &tick);
+	thread->is_accept_paused = true;
 	for (size_t i = 0; i < thread->n_listeners; i++) {
 		struct edge_listener *listener = &thread->listeners[i];
 
 		listener->thread = thread;
 		event_assign(&listener->readable, thread->base, listener->fd, EV_READ | EV_PERSIST,
 		             on_accept, listener);
-		err |= event_add(&listener->readable, NULL);
 	}
 	return err == 0 ? 0 : -ENOMEM;
 }
@@ -240,6 +247,12 @@ void edge_thread_join(struct edge_thread *thread)
 	atomic_store_explicit(&thread->stop, true, memory_order_release);
 	thread_wake(thread);
 	pthread_join(thread->id, NULL);
+}
+
+void edge_thread_drain(struct edge_thread *thread)
+{
+	atomic_store_explicit(&thread->drain, true, memory_order_release);
+	thread_wake(thread);
 }
 
 void edge_thread_table_set(struct edge_thread *thread, struct edge_table *table)

@@ -51,15 +51,17 @@ struct edge_thread {
 	 * table has one holder. */
 	_Atomic(struct edge_table *) next;
 	_Atomic bool stop;
+	_Atomic bool drain;
 
 	/* Writer: the thread. Readers: any. */
 	_Atomic uint64_t counters[EDGE_N_COUNTERS];
 
 	/* The thread's own. */
 	struct edge_table *table;
-	struct edge_conn *conns; /* list */
-	uint32_t n_conns;
-	bool is_accept_paused; /* no descriptor was left */
+	struct edge_conn *conns;  /* list */
+	_Atomic uint32_t n_conns; /* others may read it */
+	bool is_accept_paused;    /* no table yet, no descriptor was left, or draining */
+	bool is_draining;         /* another process accepts; responses end their connections */
 	struct event woken;
 	struct event tick;
 	struct base_log_limit log_limit;
@@ -78,6 +80,10 @@ void edge_thread_join(struct edge_thread *thread); /* ends its connections */
 
 /* Hand over a table, with one reference. Thread: control's main. */
 void edge_thread_table_set(struct edge_thread *thread, struct edge_table *table);
+
+/* Accept no more, and end each connection with the response that is under way or the next one. Thread:
+ * control's main. */
+void edge_thread_drain(struct edge_thread *thread);
 
 /* One writer, so a load and a store do; no other thread needs the order. */
 static inline void edge_count(struct edge_thread *thread, enum edge_counter counter)

@@ -210,7 +210,7 @@ def completion(methods, _version):
     for method in methods:
         words = method["name"].split(".")
         groups.setdefault(words[0], []).extend(words[1:])
-    top = " ".join(sorted(groups) + ["help", "run"])
+    top = " ".join(sorted(groups) + ["help", "run", "upgrade"])
     out = ["# bash completion of weir. Generated from methods.json by generate.py; do not edit.\n\n",
            "# Names of what is there, from the hub itself; nothing when it does not answer.\n",
            "_weir_names() {\n",
@@ -274,6 +274,7 @@ def man(methods, version):
            ".Sh NAME\n.Nm weir\n.Nd command line of a weir hub, and its supervisor\n",
            ".Sh SYNOPSIS\n.Nm\n.Op Fl s Ar socket\n.Op Fl o Cm text | json\n.Ar command\n.Op Ar argument ...\n",
            ".Nm\n.Cm run\n.Fl c Ar file\n.Op Fl \\-check\n",
+           ".Nm\n.Cm upgrade\n.Op Fl \\-binary\\-dir Ar dir\n.Op Fl \\-only Cm control | dataplane\n",
            ".Sh DESCRIPTION\n",
            "Each command is one operation of the hub, asked over its control socket.\n",
            "Options may stand anywhere on the line:\n",
@@ -314,6 +315,8 @@ def man(methods, version):
         out.append(f"Reply: {sentence(method['reply'])}\n")
     out.append(".It Cm run Fl c Ar file Op Fl \\-check\n")
     out.append(RUN_TEXT)
+    out.append(".It Cm upgrade Oo Fl \\-binary\\-dir Ar dir Oc Oo Fl \\-only Cm control | dataplane Oc\n")
+    out.append(UPGRADE_TEXT)
     out.append(".It Cm help Op Ar command\nHelp on a command.\n.El\n")
     out.append(TAIL_TEXT)
     return "".join(out)
@@ -323,7 +326,7 @@ RUN_TEXT = """\
 Run the hub that the file describes
 .Pq see Xr weir.conf 5 :
 start weir\\-control and weir\\-dataplane, and start one again that ends, after 10 ms, doubling to at
-most 5 s, and 10 ms again once it lived for 10 s.
+most 1 s, and 10 ms again once it lived for 1 s.
 .Ql weir: ready
 is printed when both are up.
 .Dv SIGTERM
@@ -341,6 +344,22 @@ takes them over.
 reads the file, says whether it is good, and starts nothing.
 """
 
+UPGRADE_TEXT = """\
+Ask the supervisor
+.Pq Nm Cm run
+to replace the programs that it runs by those in
+.Ar dir ,
+by default where it found the ones that it started.
+The new weir\\-control takes the control socket, its connections, those of the published services and the dataplane
+over from the old one, which answers what it has begun and then ends, after ten minutes at the latest: no request and
+no packet is lost.
+Then weir\\-dataplane is ended and the new one started, which resumes the sessions: clients see a gap of well below a
+second.
+Programs whose ABI or store schema is another than that of the running ones are refused, with both versions
+named, before anything is touched; of one that does not come up the one before goes on, or is started again.
+The way back is the same command with the directory of the old programs.
+"""
+
 TAIL_TEXT = """\
 .Sh ENVIRONMENT
 .Bl -tag -width Ds
@@ -351,6 +370,8 @@ The hub's control socket.
 .Bl -tag -width Ds
 .It Pa /run/weir/control.sock
 The control socket; only root may use it.
+.It Pa /run/weir/run.sock
+Where the supervisor is asked for an upgrade.
 .It Pa /etc/weir.conf
 The configuration that the systemd units name.
 .El

@@ -46,6 +46,7 @@ struct serve {
 	struct evconnlistener *listener;
 	LIST_HEAD(, connection) connections;
 	unsigned int n_connections;
+	bool is_paused;
 	struct base_log_limit limit;
 };
 
@@ -247,6 +248,13 @@ static char *read_line(struct connection *connection, struct evbuffer *input, si
 	return evbuffer_readln(input, len, EVBUFFER_EOL_LF);
 }
 
+/* While paused, nothing is read of who has not begun a request: it waits where another process can read it. */
+static void rest(struct connection *connection)
+{
+	if (evbuffer_get_length(bufferevent_get_input(connection->bev)) == 0)
+		bufferevent_disable(connection->bev, EV_READ);
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct connection *connection = arg;
@@ -270,6 +278,8 @@ static void on_read(struct bufferevent *bev, void *arg)
 		take_line(connection, line, len);
 		free(line);
 	}
+	if (connection->serve->is_paused && !connection->is_closing && !connection->is_at_end)
+		rest(connection);
 	if (!connection->is_closing && evbuffer_get_length(input) > LINE_LEN_MAX)
 		send_last(connection, "bad_request", "line is longer than 67108864 bytes");
 	if (!connection->is_at_end)
@@ -292,6 +302,8 @@ static void on_write(struct bufferevent *bev, void *arg)
 		bufferevent_enable(bev, EV_READ);
 		bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
 	}
+	if (connection->serve->is_paused)
+		rest(connection);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
@@ -325,27 +337,22 @@ static void log_limited(struct serve *serve, const char *message)
 		log_warn("serve", "%s suppressed=%u", message, suppressed);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-                      int len, void *arg)
+int serve_client_add(struct serve *serve, int fd)
 {
-	struct serve *serve = arg;
 	struct connection *connection = NULL;
 	struct bufferevent *bev = NULL;
 
-	(void)address;
-	(void)len;
 	if (serve->n_connections < CONNECTIONS_MAX)
 		connection = calloc(1, sizeof(*connection));
 	if (connection)
-		bev = bufferevent_socket_new(evconnlistener_get_base(listener), fd,
+		bev = bufferevent_socket_new(evconnlistener_get_base(serve->listener), fd,
 		                             BEV_OPT_CLOSE_ON_FREE);
 	if (!bev) {
 		log_limited(serve, serve->n_connections < CONNECTIONS_MAX
 		                           ? "no memory for a client"
 		                           : "too many clients at once");
 		free(connection);
-		close(fd);
-		return;
+		return -ENOMEM;
 	}
 	connection->serve = serve;
 	connection->bev = bev;
@@ -360,6 +367,17 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 		log_limited(serve, "client refused: neither root nor the user of weir");
 		send_last(connection, "not_allowed", "only root and the user of weir may do this");
 	}
+	return 0;
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int len, void *arg)
+{
+	(void)listener;
+	(void)address;
+	(void)len;
+	if (serve_client_add(arg, fd) != 0)
+		close(fd);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
@@ -389,6 +407,58 @@ int serve_create(struct event_base *base, int fd, struct model *model, struct se
 	evconnlistener_set_error_cb(serve->listener, on_accept_error);
 	*out = serve;
 	return 0;
+}
+
+/* ---- handing over ------------------------------------------------------------------------------- */
+
+void serve_pause(struct serve *serve, bool pause)
+{
+	struct connection *connection;
+
+	serve->is_paused = pause;
+	if (pause)
+		evconnlistener_disable(serve->listener);
+	else
+		evconnlistener_enable(serve->listener);
+	LIST_FOREACH(connection, &serve->connections, link) {
+		if (pause)
+			rest(connection);
+		else if (!connection->is_closing)
+			bufferevent_enable(connection->bev, EV_READ);
+	}
+}
+
+static bool is_quiet(const struct connection *connection)
+{
+	return !connection->is_closing && !connection->is_at_end
+	       && evbuffer_get_length(bufferevent_get_input(connection->bev)) == 0
+	       && evbuffer_get_length(bufferevent_get_output(connection->bev)) == 0;
+}
+
+bool serve_is_quiet(const struct serve *serve)
+{
+	const struct connection *connection;
+
+	LIST_FOREACH(connection, &serve->connections, link)
+		if (!is_quiet(connection))
+			return false;
+	return true;
+}
+
+size_t serve_clients(const struct serve *serve, int *fds, size_t max)
+{
+	const struct connection *connection;
+	size_t n = 0;
+
+	LIST_FOREACH(connection, &serve->connections, link)
+		if (is_quiet(connection) && n < max)
+			fds[n++] = bufferevent_getfd(connection->bev);
+	return n;
+}
+
+int serve_listener(const struct serve *serve)
+{
+	return evconnlistener_get_fd(serve->listener);
 }
 
 void serve_destroy(struct serve *serve)

@@ -8,6 +8,7 @@
 #ifndef SERVE_H
 #define SERVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
@@ -24,5 +25,15 @@ int serve_listen(const char *path, char *error, size_t error_len)
 int serve_create(struct event_base *base, int fd, struct model *model, struct serve **out)
 	__attribute__((warn_unused_result));
 void serve_destroy(struct serve *serve); /* closes all connections; NULL is fine */
+
+/* To hand the socket over to another process: accept nobody, and of the connections there are, read only
+ * requests that have begun. When it is quiet, nothing of any client is in this process, and listener and
+ * connections (borrowed, fds[max]; those that are not quiet are left out) can be used by the other. */
+void serve_pause(struct serve *serve, bool pause);
+bool serve_is_quiet(const struct serve *serve);
+int serve_listener(const struct serve *serve);
+size_t serve_clients(const struct serve *serve, int *fds, size_t max);
+/* The other process's side: go on with a connection. fd is taken over on success. Returns 0 or -ENOMEM. */
+int serve_client_add(struct serve *serve, int fd);
 
 #endif

@@ -383,3 +383,8 @@ void session_detached(struct session_table *table)
 {
 	table->attached = false;
 }
+
+bool session_is_quiet(const struct session_table *table)
+{
+	return table->jobs.n_used == 0;
+}

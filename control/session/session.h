@@ -103,4 +103,7 @@ void session_rekey_due(struct session_table *table, uint32_t peer, uint32_t inde
 void session_attached(struct session_table *table, bool resumed);
 void session_detached(struct session_table *table);
 
+/* Is no handshake message being worked on? */
+bool session_is_quiet(const struct session_table *table);
+
 #endif

@@ -16,6 +16,9 @@
 
 struct store;
 
+/* Version of the tables that this program makes and needs. */
+unsigned int store_schema_version(void);
+
 /* Open or make the store.
  * path      of the database; its directory is made 0700 when missing, and refused when others
  *           may write to it. Files are 0600.

@@ -98,6 +98,11 @@ static const char *const steps[] = {
          "ALTER TABLE peers ADD COLUMN wg_set INTEGER NOT NULL DEFAULT 0;"),
 };
 
+unsigned int store_schema_version(void)
+{
+	return (unsigned int)BASE_ARRAY_LEN(steps);
+}
+
 /* The one number that a PRAGMA or SELECT gives. */
 static int read_number(struct store *store, const char *sql, int64_t *out)
 {

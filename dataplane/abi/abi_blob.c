@@ -13,7 +13,7 @@
 int abi_blob_send(int connection, struct abi_blob_message *message, int fd)
 {
 	message->magic = ABI_BLOB_MAGIC;
-	return abi__message_send(connection, message, sizeof(*message), &fd, fd >= 0 ? 1 : 0);
+	return abi_message_send(connection, message, sizeof(*message), &fd, fd >= 0 ? 1 : 0);
 }
 
 int abi_blob_receive(int connection, struct abi_blob_message *message, int *fd)
@@ -23,13 +23,13 @@ int abi_blob_receive(int connection, struct abi_blob_message *message, int *fd)
 
 	*fd = -1;
 	*message = (struct abi_blob_message){0};
-	len = abi__message_receive(connection, message, sizeof(*message), &beside);
+	len = abi_message_receive(connection, message, sizeof(*message), &beside);
 	if (len < 0)
 		return (int)len;
 	if (len != (ssize_t)sizeof(*message) || (beside.flags & (MSG_TRUNC | MSG_CTRUNC)) != 0
 	    || message->magic != ABI_BLOB_MAGIC || message->kind >= ABI_N_BLOBS
 	    || beside.n_fds > 1) {
-		abi__message_close(&beside);
+		abi_message_close(&beside);
 		return -EPROTO;
 	}
 	if (beside.n_fds == 1)

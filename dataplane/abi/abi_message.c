@@ -12,7 +12,7 @@ union control {
 	uint8_t bytes[CMSG_SPACE(sizeof(int) * ABI_FDS_MAX)];
 };
 
-int abi__message_send(int connection, const void *data, size_t len, const int *fds, uint32_t n)
+int abi_message_send(int connection, const void *data, size_t len, const int *fds, uint32_t n)
 {
 	union control control = {.bytes = {0}};
 	uint8_t copy[256]; /* sendmsg() would take data as writable */
@@ -63,7 +63,7 @@ static void collect_fds(struct msghdr *msg, struct abi_message *out)
 	}
 }
 
-ssize_t abi__message_receive(int connection, void *data, size_t len, struct abi_message *out)
+ssize_t abi_message_receive(int connection, void *data, size_t len, struct abi_message *out)
 {
 	union control control = {.bytes = {0}};
 	struct iovec iov = {.iov_base = data, .iov_len = len};
@@ -86,7 +86,7 @@ ssize_t abi__message_receive(int connection, void *data, size_t len, struct abi_
 	return n;
 }
 
-void abi__message_close(struct abi_message *message)
+void abi_message_close(struct abi_message *message)
 {
 	for (uint32_t i = 0; i < message->n_fds && i < ABI_FDS_MAX; i++)
 		close(message->fds[i]);

@@ -215,7 +215,7 @@ int abi_rendezvous_send(int connection, struct abi_hello *hello, const struct ab
 		hello->fd_mask |= 1U << i;
 		present[n++] = *fd_at(&all, i);
 	}
-	return abi__message_send(connection, hello, sizeof(*hello), present, n);
+	return abi_message_send(connection, hello, sizeof(*hello), present, n);
 }
 
 /* Wait until the connection is readable. Returns 0, -ETIMEDOUT or -errno. */
@@ -286,13 +286,13 @@ int abi_rendezvous_receive(int connection, struct abi_hello *hello, struct abi_f
 	if (err != 0)
 		return err;
 
-	ssize_t len = abi__message_receive(connection, hello, sizeof(*hello), &message);
+	ssize_t len = abi_message_receive(connection, hello, sizeof(*hello), &message);
 
 	if (len < 0)
 		return (int)len;
 	err = check_hello(hello, (size_t)len, &message, why, why_len);
 	if (err != 0) {
-		abi__message_close(&message);
+		abi_message_close(&message);
 		return err;
 	}
 	for (uint32_t i = 0; i < ABI_FDS_MAX; i++)

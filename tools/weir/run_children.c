@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #define BACKOFF_MIN_NS (10 * BASE_NS_PER_MS)
-#define BACKOFF_MAX_NS (1 * BASE_NS_PER_S) /* whoever waits for the tunnels waits no longer than that */
-#define LIVED_NS       (1 * BASE_NS_PER_S)
+#define BACKOFF_MAX_NS                                                                             \
+	(1 * BASE_NS_PER_S) /* whoever waits for the tunnels waits no longer than that */
+#define LIVED_NS (1 * BASE_NS_PER_S)
 
 void run_child_init(struct run_child *child, const char *program)
 {
@@ -152,6 +153,17 @@ bool run_child_reap(struct run_child *child, uint64_t now_ns, char *how, size_t 
 		child->backoff_ns = BACKOFF_MAX_NS;
 	child->start_at_ns = now_ns + child->backoff_ns;
 	return refused;
+}
+
+void run_child_drop(struct run_child *child)
+{
+	if (child->is_own && child->pid != 0)
+		while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	if (child->pidfd >= 0)
+		close(child->pidfd);
+	child->pidfd = -1;
+	child->pid = 0;
 }
 
 void run_child_signal(struct run_child *child, int number)

@@ -37,6 +37,9 @@ int run_child_adopt(struct run_child *child, pid_t pid, uint64_t start_ticks);
  * Returns true when it ended by itself with an exit code that is a refusal (1 or 2). */
 bool run_child_reap(struct run_child *child, uint64_t now_ns, char *how, size_t size);
 
+/* Forget a process that was told to end. */
+void run_child_drop(struct run_child *child);
+
 /* Send a signal to exactly this process; nothing when it does not run. */
 void run_child_signal(struct run_child *child, int number);
 

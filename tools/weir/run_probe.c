@@ -50,13 +50,21 @@ static bool has_line(struct run_probe *probe)
 	return probe->len > 0 && probe->text[probe->len - 1] == '\n';
 }
 
-static bool says_ready(struct run_probe *probe, pid_t control_pid)
+static bool is_pid(const json_t *process, pid_t pid)
+{
+	const json_t *value = json_object_get(process, "pid");
+
+	return json_is_integer(value) && json_integer_value(value) == pid;
+}
+
+static bool says_ready(struct run_probe *probe, pid_t control_pid, pid_t dataplane_pid)
 {
 	json_t *answer = json_loadb(probe->text, probe->len, 0, NULL);
 	json_t *result = json_object_get(answer, "result");
-	json_t *pid = json_object_get(json_object_get(result, "control"), "pid");
-	bool ready = json_is_true(json_object_get(json_object_get(result, "dataplane"), "ready"));
-	bool ours = json_is_integer(pid) && json_integer_value(pid) == control_pid;
+	const json_t *dataplane = json_object_get(result, "dataplane");
+	bool ready = json_is_true(json_object_get(dataplane, "ready"))
+	             && (dataplane_pid == 0 || is_pid(dataplane, dataplane_pid));
+	bool ours = is_pid(json_object_get(result, "control"), control_pid);
 
 	probe->has_answered |= ours;
 	probe->is_asked = false;
@@ -66,10 +74,10 @@ static bool says_ready(struct run_probe *probe, pid_t control_pid)
 }
 
 bool run_probe_turn(struct run_probe *probe, const char *socket_path, pid_t control_pid,
-                    uint64_t now_ns)
+                    pid_t dataplane_pid, uint64_t now_ns)
 {
 	if (probe->is_asked && has_line(probe)) {
-		if (says_ready(probe, control_pid))
+		if (says_ready(probe, control_pid, dataplane_pid))
 			return true;
 		probe->next_ns = now_ns + INTERVAL_NS;
 		return false;

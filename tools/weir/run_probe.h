@@ -17,9 +17,10 @@ struct run_probe {
 };
 
 /* Go on asking: every 10 ms until the answer says that the dataplane is ready. Returns true then.
- * Answers of another process than control_pid do not count. */
+ * Answers of another process than control_pid do not count, nor another dataplane than dataplane_pid (0 =
+ * any). */
 bool run_probe_turn(struct run_probe *probe, const char *socket_path, pid_t control_pid,
-                    uint64_t now_ns);
+                    pid_t dataplane_pid, uint64_t now_ns);
 void run_probe_fini(struct run_probe *probe);
 
 #endif

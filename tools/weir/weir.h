@@ -109,5 +109,7 @@ void weir_help_command(const struct weir_command *command);
 
 /* weir_run.c: the supervisor. argv[0] is "run". Returns the exit code. */
 int weir_run(int argc, char **argv);
+/* weir_upgrade.c: ask it to replace what it runs. argv[0] is "upgrade". Returns the exit code. */
+int weir_upgrade(int argc, char **argv);
 
 #endif

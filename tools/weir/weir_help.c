@@ -61,8 +61,10 @@ static void print_common(void)
 void weir_help(void)
 {
 	printf("usage: weir [-s SOCKET] [-o text|json] COMMAND ...\n"
-	       "       weir run -c FILE [--check]\n\ncommands:\n");
+	       "       weir run -c FILE [--check]\n"
+	       "       weir upgrade [--binary-dir DIR] [--only control|dataplane]\n\ncommands:\n");
 	print_pair("run", "Run the hub that a configuration file describes");
+	print_pair("upgrade", "Replace the programs of a running hub, without a restart");
 	for (size_t i = 0; i < weir_n_commands; i++)
 		print_command(&weir_commands[i]);
 	print_pair("help COMMAND", "Explain a command");

@@ -160,12 +160,16 @@ static int run_help(int argc, char **argv)
 {
 	static char option[] = "--help";
 	static char run[] = "run";
+	static char upgrade[] = "upgrade";
 	char *line[5] = {argv[0], argc > 2 ? argv[2] : option, argc > 3 ? argv[3] : option, option,
 	                 NULL};
 	char *run_line_argv[] = {run, option, NULL};
+	char *upgrade_argv[] = {upgrade, option, NULL};
 
 	if (argc == 3 && strcmp(argv[2], "run") == 0)
 		return weir_run(2, run_line_argv);
+	if (argc == 3 && strcmp(argv[2], upgrade) == 0)
+		return weir_upgrade(2, upgrade_argv);
 	return run_line(argc > 4 ? 4 : argc < 3 ? 2 : argc, line);
 }
 
@@ -173,6 +177,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "run") == 0)
 		return weir_run(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "upgrade") == 0)
+		return weir_upgrade(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "help") == 0)
 		return run_help(argc, argv);
 	return run_line(argc, argv);

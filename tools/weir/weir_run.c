@@ -11,8 +11,7 @@
  * try does not change (wrong configuration, port taken): then everything ends, with exit code 1. */
 #include "base_bytes.h"
 #include "base_time.h"
-#include "run_children.h"
-#include "run_probe.h"
+#include "run.h"
 #include "weir.h"
 
 #include <libconfig.h>
@@ -33,25 +32,6 @@
 
 #define STOP_PATIENCE_NS (3 * BASE_NS_PER_S) /* SIGTERM to SIGKILL */
 
-enum { CONTROL = 0, DATAPLANE = 1, N_CHILDREN = 2 };
-
-struct run {
-	const char *config_path;
-	char run_dir[PATH_MAX / 4];
-	char control_socket[PATH_MAX];
-	char dataplane_socket[PATH_MAX];
-	char user[64];
-	int lock_fd;
-	int signal_fd;
-	struct run_child children[N_CHILDREN];
-	struct run_probe probe;
-	bool is_ready;
-	bool is_stopping;
-	bool has_started;    /* control, at least once: it may have left something */
-	uint64_t kill_at_ns; /* while stopping */
-	int exit_code;
-};
-
 /* ---- before anything is started ----------------------------------------------------------------- */
 
 /* Run weir-control on the file for one of its short jobs (--check, --cleanup), and wait for it. What
@@ -59,7 +39,7 @@ struct run {
  * Returns 0 when it ended with 0. */
 static int run_control(const struct run *run, const char *job, int quiet)
 {
-	char *argv[] = {(char *)(uintptr_t)run->children[CONTROL].path, (char[]){"-c"},
+	char *argv[] = {(char *)(uintptr_t)run->children[RUN_CONTROL].path, (char[]){"-c"},
 	                (char *)(uintptr_t)run->config_path, (char *)(uintptr_t)job, NULL};
 	int status = 0;
 	pid_t pid = fork();
@@ -134,12 +114,12 @@ static int lock(struct run *run)
 
 /* ---- run.lock: who runs, for the next supervisor ------------------------------------------------ */
 
-static void note_children(const struct run *run)
+void run_note(const struct run *run)
 {
 	char text[256];
 	int len = 0;
 
-	for (int i = 0; i < N_CHILDREN; i++)
+	for (int i = 0; i < RUN_N_CHILDREN; i++)
 		len += snprintf(text + len, sizeof(text) - (size_t)len, "%d %llu\n",
 		                run->children[i].pid,
 		                (unsigned long long)run->children[i].start_ticks);
@@ -154,7 +134,7 @@ static void take_over(struct run *run)
 	ssize_t len = pread(run->lock_fd, text, sizeof(text) - 1, 0);
 	const char *line = text;
 
-	for (int i = 0; len > 0 && i < N_CHILDREN && line; i++) {
+	for (int i = 0; len > 0 && i < RUN_N_CHILDREN && line; i++) {
 		unsigned long long ticks = 0;
 		int pid = 0;
 
@@ -162,7 +142,7 @@ static void take_over(struct run *run)
 		    && run_child_adopt(&run->children[i], pid, ticks) == 0) {
 			fprintf(stderr, "weir: took over %s (pid %d)\n", run->children[i].program,
 			        pid);
-			run->has_started |= i == CONTROL;
+			run->has_started |= i == RUN_CONTROL;
 		}
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
@@ -171,11 +151,12 @@ static void take_over(struct run *run)
 
 /* ---- starting and ending ------------------------------------------------------------------------ */
 
-static int start(struct run *run, int i)
+int run_start(struct run *run, struct run_child *child, int i, bool takes_over)
 {
 	char config[PATH_MAX];
-	char *control[] = {run->children[CONTROL].path, (char[]){"-c"}, config, NULL};
-	char *dataplane[] = {run->children[DATAPLANE].path,
+	char *control[] = {child->path, (char[]){"-c"}, config,
+	                   takes_over ? (char[]){"--take-over"} : NULL, NULL};
+	char *dataplane[] = {child->path,
 	                     (char[]){"--socket"},
 	                     run->dataplane_socket,
 	                     (char[]){"--control-user"},
@@ -184,10 +165,10 @@ static int start(struct run *run, int i)
 	int r;
 
 	snprintf(config, sizeof(config), "%s", run->config_path);
-	r = run_child_start(&run->children[i], i == CONTROL ? control : dataplane,
+	r = run_child_start(child, i == RUN_CONTROL ? control : dataplane,
 	                    base_time_monotonic_ns());
-	run->has_started |= i == CONTROL;
-	note_children(run);
+	run->has_started |= i == RUN_CONTROL;
+	run_note(run);
 	return r;
 }
 
@@ -199,8 +180,9 @@ static void stop(struct run *run, int exit_code)
 	run->exit_code = exit_code;
 	run->kill_at_ns = base_time_monotonic_ns() + STOP_PATIENCE_NS;
 	/* The dataplane first, so that control does not report it as lost. */
-	for (int i = N_CHILDREN - 1; i >= 0; i--)
+	for (int i = RUN_N_CHILDREN - 1; i >= 0; i--)
 		run_child_signal(&run->children[i], SIGTERM);
+	run_upgrade_signal(run, SIGTERM);
 }
 
 /* A process ended: end with it, or start it again later. */
@@ -212,6 +194,10 @@ static void on_end(struct run *run, int i)
 
 	if (run->is_stopping)
 		return;
+	if (run_upgrade_holds(run, i)) {
+		run_upgrade_ended(run, i, base_time_monotonic_ns());
+		return;
+	}
 	if (!run->is_ready && gave_reason) {
 		fprintf(stderr, "weir: %s %s; not started\n", child->program, how);
 		stop(run, WEIR_REFUSED);
@@ -225,14 +211,14 @@ static void on_end(struct run *run, int i)
  * refuses leaves nothing half started; later each comes back on its own. */
 static void start_due(struct run *run, uint64_t now_ns)
 {
-	for (int i = 0; i < N_CHILDREN && !run->is_stopping; i++) {
+	for (int i = 0; i < RUN_N_CHILDREN && !run->is_stopping; i++) {
 		struct run_child *child = &run->children[i];
 
-		if (child->pid != 0 || now_ns < child->start_at_ns)
+		if (child->pid != 0 || now_ns < child->start_at_ns || run_upgrade_holds(run, i))
 			continue;
-		if (i == DATAPLANE && !run->is_ready && !run->probe.has_answered)
+		if (i == RUN_DATAPLANE && !run->is_ready && !run->probe.has_answered)
 			continue;
-		if (start(run, i) < 0)
+		if (run_start(run, child, i, false) < 0)
 			stop(run, WEIR_REFUSED);
 	}
 }
@@ -241,7 +227,8 @@ static void on_probe(struct run *run, uint64_t now_ns)
 {
 	if (run->is_ready || run->is_stopping)
 		return;
-	if (!run_probe_turn(&run->probe, run->control_socket, run->children[CONTROL].pid, now_ns))
+	if (!run_probe_turn(&run->probe, run->control_socket, run->children[RUN_CONTROL].pid, 0,
+	                    now_ns))
 		return;
 	run->is_ready = true;
 	run_probe_fini(&run->probe);
@@ -253,8 +240,8 @@ static void on_probe(struct run *run, uint64_t now_ns)
 
 static bool is_over(const struct run *run)
 {
-	return run->is_stopping && run->children[CONTROL].pid == 0
-	       && run->children[DATAPLANE].pid == 0;
+	return run->is_stopping && run->children[RUN_CONTROL].pid == 0
+	       && run->children[RUN_DATAPLANE].pid == 0 && run_upgrade_is_over(run);
 }
 
 /* Milliseconds until the next thing is due, -1 = none. */
@@ -264,15 +251,18 @@ static int timeout_ms(const struct run *run, uint64_t now_ns)
 
 	if (run->is_stopping)
 		due_ns = run->kill_at_ns;
-	for (int i = 0; i < N_CHILDREN && !run->is_stopping; i++) {
+	for (int i = 0; i < RUN_N_CHILDREN && !run->is_stopping; i++) {
 		const struct run_child *child = &run->children[i];
-		bool waits = i == DATAPLANE && !run->is_ready && !run->probe.has_answered;
+		bool waits = (i == RUN_DATAPLANE && !run->is_ready && !run->probe.has_answered)
+		             || run_upgrade_holds(run, i);
 
 		if (child->pid == 0 && !waits && child->start_at_ns < due_ns)
 			due_ns = child->start_at_ns;
 	}
 	if (!run->is_ready && !run->is_stopping && run->probe.next_ns < due_ns)
 		due_ns = run->probe.next_ns;
+	if (!run->is_stopping && run_upgrade_due_ns(run) < due_ns)
+		due_ns = run_upgrade_due_ns(run);
 	if (due_ns == UINT64_MAX)
 		return -1;
 	return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / BASE_NS_PER_MS) + 1;
@@ -280,30 +270,33 @@ static int timeout_ms(const struct run *run, uint64_t now_ns)
 
 static void turn(struct run *run)
 {
-	struct pollfd fds[2 + N_CHILDREN] = {
+	struct pollfd fds[2 + RUN_N_CHILDREN + RUN_UPGRADE_POLLS] = {
 		{.fd = run->signal_fd, .events = POLLIN},
 		{.fd = run->is_stopping ? -1 : run->probe.fd, .events = POLLIN},
 	};
 	uint64_t now_ns = base_time_monotonic_ns();
 	struct signalfd_siginfo info;
 
-	for (int i = 0; i < N_CHILDREN; i++)
+	for (int i = 0; i < RUN_N_CHILDREN; i++)
 		fds[2 + i] = (struct pollfd){.fd = run->children[i].pidfd, .events = POLLIN};
+	run_upgrade_polls(run, fds + 2 + RUN_N_CHILDREN);
 	if (poll(fds, BASE_ARRAY_LEN(fds), timeout_ms(run, now_ns)) < 0 && errno != EINTR) {
 		perror("weir: poll");
 		stop(run, WEIR_REFUSED);
 	}
 	while (read(run->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		stop(run, WEIR_DONE);
-	for (int i = 0; i < N_CHILDREN; i++)
+	for (int i = 0; i < RUN_N_CHILDREN; i++)
 		if (fds[2 + i].fd >= 0 && fds[2 + i].revents != 0)
 			on_end(run, i);
 	now_ns = base_time_monotonic_ns();
 	if (run->is_stopping && now_ns >= run->kill_at_ns) {
-		for (int i = 0; i < N_CHILDREN; i++)
+		for (int i = 0; i < RUN_N_CHILDREN; i++)
 			run_child_signal(&run->children[i], SIGKILL);
+		run_upgrade_signal(run, SIGKILL);
 		run->kill_at_ns = UINT64_MAX;
 	}
+	run_upgrade_turn(run, fds + 2 + RUN_N_CHILDREN, now_ns);
 	start_due(run, now_ns);
 	on_probe(run, now_ns);
 }
@@ -325,6 +318,7 @@ static int supervise(struct run *run)
 		return WEIR_REFUSED;
 	}
 	take_over(run);
+	run_upgrade_listen(run);
 	while (!is_over(run))
 		turn(run);
 	/* Control is no longer root when it ends, or refuses late, and leaves what only root can
@@ -340,6 +334,7 @@ static int supervise(struct run *run)
 		run_control(run, "--cleanup", 2);
 	}
 	run_probe_fini(&run->probe);
+	run_upgrade_fini(run);
 	if (ftruncate(run->lock_fd, 0) < 0)
 		perror("weir: run.lock");
 	close(run->signal_fd);
@@ -365,7 +360,7 @@ static int find_programs(struct run *run)
 	static const char *const folders[] = {"control", "dataplane"};
 	static const char *const programs[] = {"weir-control", "weir-dataplane"};
 
-	for (int i = 0; i < N_CHILDREN; i++) {
+	for (int i = 0; i < RUN_N_CHILDREN; i++) {
 		run_child_init(&run->children[i], programs[i]);
 		if (run_child_find(folders[i], programs[i], run->children[i].path) < 0)
 			return -1;
@@ -379,6 +374,7 @@ int weir_run(int argc, char **argv)
 	bool check = false;
 	int r;
 
+	run_upgrade_init(&run.upgrade);
 	for (int i = 1; i < argc; i++) {
 		if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0)
 		    && i + 1 < argc) {

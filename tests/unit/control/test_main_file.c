@@ -1,12 +1,15 @@
 /* The hub's private key file and the timestamp mark. */
 #include "main_file.h"
+#include "main_notify.h"
 #include "test.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static char directory[] = "/tmp/weir-main-file-XXXXXX";
@@ -151,6 +154,28 @@ static void directories_are_made_with_their_parents(void **state)
 	assert_non_null(strstr(error, "not a directory"));
 }
 
+static void service_manager_is_told_who_is_the_main_process(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char expected[64], said[128] = "";
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	assert_int_equal(main_notify_ready(), 0);
+	assert_true(strlen(path) < sizeof(address.sun_path));
+	memcpy(address.sun_path, path, strlen(path));
+	unlink(path);
+	setenv("NOTIFY_SOCKET", path, 1);
+	assert_int_equal(main_notify_ready(), -ENOENT);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(main_notify_ready(), 0);
+	assert_true(recv(fd, said, sizeof(said) - 1, MSG_DONTWAIT) > 0);
+	snprintf(expected, sizeof(expected), "READY=1\nMAINPID=%d\n", (int)getpid());
+	assert_string_equal(said, expected);
+	close(fd);
+}
+
 int main(void)
 {
 #define file_test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -160,6 +185,7 @@ int main(void)
 		file_test(key_file_that_holds_no_key_is_refused_and_left),
 		file_test(key_file_that_is_no_file_is_refused),
 		file_test(stamp_comes_back_as_it_was_stored),
+		file_test(service_manager_is_told_who_is_the_main_process),
 		file_test(directories_are_made_with_their_parents),
 	};
 	int n_failed;
