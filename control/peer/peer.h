@@ -22,6 +22,8 @@ struct peer {
 	int line;                        /* in the configuration file, of a declared peer */
 	const struct limit_spec
 		*limits; /* declared for it, borrowed from the configuration; or NULL */
+	/* The newest initiations with its key and its next one, that the store was to be told of at once. */
+	uint8_t heard[2][12];
 };
 
 /* Why a change was refused. */

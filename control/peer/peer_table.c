@@ -417,6 +417,21 @@ static void on_flush_timer(evutil_socket_t fd, short what, void *arg)
 	peer_flush(arg);
 }
 
+/* Did a newer initiation come than those that were stored at once? */
+static bool has_begun(const struct peer_table *table, struct peer *peer)
+{
+	struct session_peer_info info;
+	bool has;
+
+	if (session_peer_info(table->setup.session, peer->row.id, &info) < 0)
+		return false;
+	has = memcmp(peer->heard[0], info.last_timestamp, sizeof(info.last_timestamp)) != 0
+	      || memcmp(peer->heard[1], info.next_timestamp, sizeof(info.next_timestamp)) != 0;
+	memcpy(peer->heard[0], info.last_timestamp, sizeof(info.last_timestamp));
+	memcpy(peer->heard[1], info.next_timestamp, sizeof(info.next_timestamp));
+	return has;
+}
+
 static void on_session_change(void *arg, uint32_t id)
 {
 	struct peer_table *table = arg;
@@ -427,7 +442,12 @@ static void on_session_change(void *arg, uint32_t id)
 		table->is_dirty[id] = true;
 		table->dirty[table->n_dirty++] = id;
 	}
-	if (!evtimer_pending(table->flush_timer, NULL))
+	/* What an initiation brought is stored before it is answered: the event runs in this turn of the loop,
+	 * and the answer is not even reckoned yet. Otherwise a control that was killed and has come back
+	 * would take the same initiation again, from anybody, and send the peer's traffic there. */
+	if (has_begun(table, table->by_id[id]))
+		event_active(table->flush_timer, EV_TIMEOUT, 0);
+	else if (!evtimer_pending(table->flush_timer, NULL))
 		evtimer_add(table->flush_timer, &flush_delay);
 }
 

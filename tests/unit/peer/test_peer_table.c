@@ -515,6 +515,28 @@ static void what_a_session_learns_reaches_the_store(void **state)
 	stop();
 }
 
+/* Killed right behind the turn of the loop in which an initiation was accepted, long before 100 ms are over. */
+static void an_initiation_is_in_the_store_before_it_is_answered(void **state)
+{
+	struct session_peer_info *info;
+	uint32_t id;
+
+	(void)state;
+	start_good();
+	add_good("alice", 1, NULL);
+	id = peer_find(table, "alice")->row.id;
+	info = &fake.info[id];
+	for (uint8_t n = 1; n <= 3; n++) {
+		memset(info->last_timestamp, n, 12);
+		fake.changed(fake.changed_arg, id);
+		assert_true(event_base_loop(base, EVLOOP_NONBLOCK) >= 0);
+		memset(info, 0, sizeof(*info)); /* what the end would write is lost */
+		restart();
+		assert_int_equal(fake.timestamp[id][0], n);
+	}
+	stop();
+}
+
 /* ---- peers of the file -------------------------------------------------------------------------- */
 
 static void declare(uint32_t i, const char *name, int key_n, const char *ips, int line)
@@ -714,6 +736,7 @@ int main(void)
 		CASE(a_failure_below_leaves_nothing_behind),
 		CASE(names_come_in_order),
 		CASE(what_a_session_learns_reaches_the_store),
+		CASE(an_initiation_is_in_the_store_before_it_is_answered),
 		CASE(declared_peers_are_merged_and_cannot_be_removed),
 		CASE(a_peer_that_left_the_file_is_removed),
 		CASE(renamed_and_rekeyed_peers_keep_their_id),
