@@ -135,7 +135,7 @@ static void on_drift(void *arg, const struct program_finding *finding, enum prog
 {
 	struct control *control = arg;
 
-	watch_drift_in(&control->drift_limit, control->peers, finding, news);
+	watch_drift_in(control->watch, &control->drift_limit, control->peers, finding, news);
 }
 
 /* ---- start, as root ----------------------------------------------------------------------------- */

@@ -79,6 +79,9 @@ bool limit_meter_look(struct limit_meter *meter, uint64_t epoch, uint64_t rx, ui
 /* Where the counter of one worker, at here now, shall stop for a quota of which used is used. */
 uint64_t limit_until(uint64_t quota, uint64_t used, uint64_t here);
 
+/* How much of the quota of spec that is used most, in percent, rounded down; 0 without one. */
+uint32_t limit_used_percent(const struct limit_spec *spec, const struct limit_meter *meter);
+
 /* Is a quota of spec used up? */
 bool limit_is_reached(const struct limit_spec *spec, const struct limit_meter *meter);
 

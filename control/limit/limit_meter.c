@@ -74,3 +74,20 @@ bool limit_is_reached(const struct limit_spec *spec, const struct limit_meter *m
 	       || (spec->quota_tx != 0 && meter->tx >= spec->quota_tx)
 	       || (spec->quota != 0 && meter->rx + meter->tx >= spec->quota);
 }
+
+static uint32_t percent(uint64_t quota, uint64_t used)
+{
+	unsigned __int128 part = quota != 0 ? (unsigned __int128)used * 100 / quota : 0;
+
+	return part < UINT32_MAX ? (uint32_t)part : UINT32_MAX;
+}
+
+uint32_t limit_used_percent(const struct limit_spec *spec, const struct limit_meter *meter)
+{
+	uint32_t most = percent(spec->quota, meter->rx + meter->tx);
+	uint32_t rx = percent(spec->quota_rx, meter->rx);
+	uint32_t tx = percent(spec->quota_tx, meter->tx);
+
+	most = rx > most ? rx : most;
+	return tx > most ? tx : most;
+}

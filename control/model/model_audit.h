@@ -41,6 +41,8 @@ model_audit_fn model__audit_unused;
 
 /* model_wg.c: what wg(8) has said of it. */
 model_audit_peer_fn model__audit_by_wg;
+/* model_limit.c: quotas that run out. */
+model_audit_peer_fn model__audit_quota;
 
 /* model_drift.c: what the last check of the workers' tables found. */
 model_audit_fn model__audit_found_drift;

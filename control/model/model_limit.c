@@ -8,10 +8,10 @@
  * had sessions at two workers when it got its quota may pass what the second one lets through in a
  * second. When both processes are killed at once, what passed since the last store is not known any more:
  * a second's worth (after a power cut, what SQLite had not synced: some seconds more). */
-#include "model_limit.h"
-
 #include "base_log.h"
 #include "base_time.h"
+#include "model_audit.h"
+#include "model_limit_private.h"
 #include "model_peer.h"
 #include "program.h"
 #include "session.h"
@@ -24,21 +24,6 @@
 #include <string.h>
 
 static const struct timeval look_interval = {1, 0};
-
-enum origin { ORIGIN_NONE = 0, ORIGIN_DEFAULT = 1, ORIGIN_DECLARED = 2, ORIGIN_OWN = 3 };
-
-struct model_limit_peer {
-	bool has_own; /* by peer.limit */
-	bool is_live; /* the workers have its limits */
-	bool is_dirty;
-	bool is_reached; /* and it was told */
-	bool has_meter;  /* of this period or an earlier one */
-	enum origin origin;
-	struct limit_spec own;
-	struct limit_spec spec; /* what holds; bursts complete */
-	struct limit_meter meter;
-	struct abi_cmd_peer_limit told[]; /* [n_workers] */
-};
 
 /* ---- entries ------------------------------------------------------------------------------------ */
 
@@ -67,189 +52,13 @@ static void entry_free(struct model *model, uint32_t id)
 	model->limits.peers[id] = NULL;
 }
 
-/* ---- counts ------------------------------------------------------------------------------------- */
-
-/* What the workers counted of a peer, read once, so that all that follows from it fits together. */
-struct counts {
-	uint32_t n_workers;
-	struct abi_limit here[ABI_WORKERS_MAX];
-	uint64_t rx; /* bytes that passed, all workers */
-	uint64_t tx;
-	uint64_t limit_drops;
-	uint64_t quota_drops;
-};
-
-static struct counts count(const struct model *model, uint32_t id)
-{
-	struct counts sum = {.n_workers = program_n_workers(model->setup.program)};
-
-	for (uint32_t i = 0; i < sum.n_workers; i++) {
-		struct abi_limit *one = &sum.here[i];
-
-		*one = program_limit(model->setup.program, i, id);
-		sum.rx += one->rx_used;
-		sum.tx += one->tx_used;
-		sum.limit_drops += one->rx.drops + one->tx.drops;
-		sum.quota_drops += one->rx_drops + one->tx_drops;
-	}
-	return sum;
-}
-
-static int64_t period_now(const struct model *model)
-{
-	return limit_period_start((int64_t)(base_time_wall_ns() / BASE_NS_PER_S),
-	                          model->setup.config->quota_day);
-}
-
-/* ---- telling ------------------------------------------------------------------------------------ */
-
-/* What one worker is to be told, for the meter that has seen these counts. */
-static struct abi_cmd_peer_limit command(uint32_t id, const struct model_limit_peer *entry,
-                                         const struct abi_limit *here)
-{
-	const struct limit_meter *meter = &entry->meter;
-
-	return (struct abi_cmd_peer_limit){
-		.peer = id,
-		.rx = entry->spec.rx,
-		.tx = entry->spec.tx,
-		.rx_until = limit_until(entry->spec.quota_rx, meter->rx, here->rx_used),
-		.tx_until = limit_until(entry->spec.quota_tx, meter->tx, here->tx_used),
-		.total_until = limit_until(entry->spec.quota, meter->rx + meter->tx,
-	                                   here->rx_used + here->tx_used),
-	};
-}
-
-/* What the workers may let pass. all: whatever they were told; else only a worker at which more could
- * pass than is left, because something passed at another. */
-static void reckon(uint32_t id, struct model_limit_peer *entry, const struct counts *now, bool all)
-{
-	for (uint32_t i = 0; i < now->n_workers; i++) {
-		struct abi_cmd_peer_limit fresh = command(id, entry, &now->here[i]);
-		struct abi_cmd_peer_limit *told = &entry->told[i];
-
-		if (all || fresh.rx_until < told->rx_until || fresh.tx_until < told->tx_until
-		    || fresh.total_until < told->total_until)
-			*told = fresh;
-	}
-}
-
-static void tell(struct model *model, uint32_t id, const struct model_limit_peer *entry)
-{
-	int err = program_limit_put(model->setup.program, id, entry->told);
-
-	if (err < 0 && err != -ENOENT) /* a disabled peer is not there, and gets them when it is */
-		log_err("limit", "limits not set peer=%u err=%s", id, strerror(-err));
-	session_peer_stay(model->setup.session, id, true);
-}
-
-/* ---- the second's look -------------------------------------------------------------------------- */
-
-static void say_reached(uint32_t id, struct model_limit_peer *entry)
-{
-	bool is_reached = limit_is_reached(&entry->spec, &entry->meter);
-
-	if (is_reached != entry->is_reached)
-		log_warn("limit", "quota %s peer=%u rx=%llu tx=%llu",
-		         is_reached ? "reached" : "is there again", id,
-		         (unsigned long long)entry->meter.rx, (unsigned long long)entry->meter.tx);
-	entry->is_reached = is_reached;
-}
-
-/* all: reckon every worker's stop anew, whatever passed. */
-static void look(struct model *model, uint32_t id, struct model_limit_peer *entry, bool all)
-{
-	struct counts now = count(model, id);
-	struct limit_meter *meter = &entry->meter;
-	uint64_t epoch = program_epoch(model->setup.program);
-	int64_t period_s = period_now(model);
-
-	if (!entry->has_meter) { /* what passed before is not of this quota */
-		*meter = (struct limit_meter){.epoch = epoch, .rx_seen = now.rx, .tx_seen = now.tx};
-		entry->has_meter = true;
-	}
-	/* Another month; or counters that began anew, with the peer or with the region. */
-	all = all || period_s > meter->period_s || epoch != meter->epoch || now.rx < meter->rx_seen
-	      || now.tx < meter->tx_seen;
-	if (!limit_meter_look(meter, epoch, now.rx, now.tx, period_s) && !all)
-		return;
-	entry->is_dirty = true;
-	reckon(id, entry, &now, all);
-	tell(model, id, entry);
-	say_reached(id, entry);
-}
-
-static int store_dirty(struct model *model)
-{
-	struct store *store = model->setup.store;
-	int err = store_begin_unsynced(store);
-	int ended;
-
-	if (err < 0)
-		return err;
-	for (uint32_t id = 0; err == 0 && id < model->setup.config->max_peers; id++) {
-		struct model_limit_peer *entry = model->limits.peers[id];
-
-		if (!entry || !entry->is_dirty)
-			continue;
-		err = store_usage_put(store, id,
-		                      &(struct store_usage){.period_s = entry->meter.period_s,
-		                                            .rx = entry->meter.rx,
-		                                            .tx = entry->meter.tx,
-		                                            .epoch = entry->meter.epoch,
-		                                            .rx_seen = entry->meter.rx_seen,
-		                                            .tx_seen = entry->meter.tx_seen});
-	}
-	ended = store_end(store, err == 0);
-	return err < 0 ? err : ended;
-}
-
-static void store_usage(struct model *model)
-{
-	static struct base_log_limit limit;
-	bool is_dirty = false;
-	uint32_t left_out;
-
-	for (uint32_t id = 0; id < model->setup.config->max_peers; id++)
-		is_dirty = is_dirty
-		           || (model->limits.peers[id] && model->limits.peers[id]->is_dirty);
-	if (!is_dirty)
-		return;
-	if (store_dirty(model) < 0) { /* they stay dirty */
-		if (base_log_limit_pass(&limit, base_time_monotonic_ns(), &left_out))
-			log_err("limit", "use of quotas not stored: %s left_out=%u",
-			        store_error(model->setup.store), left_out);
-		return;
-	}
-	for (uint32_t id = 0; id < model->setup.config->max_peers; id++)
-		if (model->limits.peers[id])
-			model->limits.peers[id]->is_dirty = false;
-}
-
-static void on_look(evutil_socket_t fd, short what, void *arg)
-{
-	struct model *model = arg;
-
-	(void)fd;
-	(void)what;
-	if (model->limits.n_quotas == 0)
-		return;
-	for (uint32_t id = 0; id < model->setup.config->max_peers; id++) {
-		struct model_limit_peer *entry = model->limits.peers[id];
-
-		if (entry && entry->is_live && limit_spec_has_quota(&entry->spec))
-			look(model, id, entry, false);
-	}
-	store_usage(model);
-}
-
 /* ---- who has which ------------------------------------------------------------------------------ */
 
-static enum origin wanted(const struct model *model, const struct peer *peer,
-                          struct limit_spec *out)
+static enum model_limit_origin wanted(const struct model *model, const struct peer *peer,
+                                      struct limit_spec *out)
 {
 	const struct model_limit_peer *entry = entry_of(model, peer->row.id);
-	enum origin origin = ORIGIN_DEFAULT;
+	enum model_limit_origin origin = ORIGIN_DEFAULT;
 
 	*out = model->setup.config->limits;
 	if (entry && entry->has_own) {
@@ -281,7 +90,7 @@ static void end(struct model *model, uint32_t id, struct model_limit_peer *entry
 static void refresh(struct model *model, const struct peer *peer)
 {
 	struct limit_spec spec;
-	enum origin origin = wanted(model, peer, &spec);
+	enum model_limit_origin origin = wanted(model, peer, &spec);
 	struct model_limit_peer *entry = entry_of(model, peer->row.id);
 	bool is_same;
 
@@ -302,14 +111,16 @@ static void refresh(struct model *model, const struct peer *peer)
 	is_same = entry->is_live && memcmp(&spec, &entry->spec, sizeof(spec)) == 0;
 	entry->origin = origin;
 	if (is_same) { /* for a peer that comes back */
-		tell(model, peer->row.id, entry);
+		model__limit_tell(model, peer->row.id, entry);
 		return;
 	}
 	model->limits.n_quotas += limit_spec_has_quota(&spec);
 	model->limits.n_quotas -= entry->is_live && limit_spec_has_quota(&entry->spec);
+	if (!entry->is_live && entry->has_meter) /* what an earlier control has said of it */
+		entry->level = model__limit_level(&spec, &entry->meter);
 	entry->is_live = true;
 	entry->spec = spec;
-	look(model, peer->row.id, entry, true);
+	model__limit_look(model, peer->row.id, entry, true);
 }
 
 void model__limits_refresh(struct model *model)
@@ -331,6 +142,13 @@ void model__limits_refresh(struct model *model)
 		end(model, id, entry);
 		entry_free(model, id);
 	}
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	model__limit_look_at_all(arg);
 }
 
 /* ---- life --------------------------------------------------------------------------------------- */
@@ -398,44 +216,59 @@ void model__limits_unload(struct model *model)
 
 /* ---- replies ------------------------------------------------------------------------------------ */
 
-static json_t *from_json(const struct model *model, const struct peer *peer, enum origin origin)
+static json_t *from_json(const struct model *model, const struct peer *peer,
+                         enum model_limit_origin origin)
 {
 	if (origin == ORIGIN_DECLARED)
 		return json_sprintf("%s:%d", model->setup.config->path, peer->line);
 	return json_string(origin == ORIGIN_OWN ? "peer" : "default");
 }
 
-static struct limit_meter meter_now(const struct model *model, const struct model_limit_peer *entry,
-                                    const struct counts *now)
-{
-	struct limit_meter meter = entry->meter;
-
-	limit_meter_look(&meter, program_epoch(model->setup.program), now->rx, now->tx,
-	                 period_now(model));
-	return meter;
-}
-
 bool model__limit_state(const struct model *model, uint32_t peer, struct model_limit_state *out)
 {
 	const struct model_limit_peer *entry = entry_of(model, peer);
-	struct counts now;
+	struct model_limit_counts now;
 
 	if (!entry || !entry->is_live)
 		return false;
-	now = count(model, peer);
+	now = model__limit_count(model, peer);
 	*out = (struct model_limit_state){
 		.spec = entry->spec,
-		.meter = meter_now(model, entry, &now),
+		.meter = model__limit_meter_now(model, entry, &now),
 		.drops = now.limit_drops,
 	};
 	return true;
 }
 
+void model__audit_quota(struct model_audit *audit, const struct peer *peer,
+                        const struct grant_peer *world)
+{
+	struct model_limit_state state;
+
+	(void)world;
+	if (!model__limit_state(audit->model, peer->row.id, &state))
+		return;
+	switch (model__limit_level(&state.spec, &state.meter)) {
+	case MODEL_LIMIT_BELOW:
+		break;
+	case MODEL_LIMIT_WARNED:
+		model__audit_report(audit, GRANT_INFO, "quota-low", "peer", peer->row.name,
+		                    "has used %u %% of its quota of the month",
+		                    limit_used_percent(&state.spec, &state.meter));
+		break;
+	case MODEL_LIMIT_REACHED:
+		model__audit_report(audit, GRANT_WARNING, "quota-reached", "peer", peer->row.name,
+		                    "has used up its quota of the month: nothing passes (weir peer "
+		                    "limit, weir quota reset)");
+		break;
+	}
+}
+
 /* The month so far, up to the moment. */
 static json_t *quota_json(const struct model *model, const struct model_limit_peer *entry,
-                          const struct counts *now)
+                          const struct model_limit_counts *now)
 {
-	struct limit_meter meter = meter_now(model, entry, now);
+	struct limit_meter meter = model__limit_meter_now(model, entry, now);
 
 	return json_pack("{s:o, s:o, s:I, s:I, s:b, s:I}", "since",
 	                 model__time((uint64_t)meter.period_s * BASE_NS_PER_S), "until",
@@ -448,12 +281,12 @@ static json_t *quota_json(const struct model *model, const struct model_limit_pe
 json_t *model__limits_json(const struct model *model, const struct peer *peer)
 {
 	const struct model_limit_peer *entry = entry_of(model, peer->row.id);
-	struct counts now;
+	struct model_limit_counts now;
 	json_t *limits;
 
 	if (!entry || entry->origin == ORIGIN_NONE)
 		return json_null();
-	now = count(model, peer->row.id);
+	now = model__limit_count(model, peer->row.id);
 	limits = json_pack("{s:o}", "from", from_json(model, peer, entry->origin));
 	for (size_t i = 0; limits && i < LIMIT_N_FIELDS; i++) {
 		uint64_t value = limit_field_get(&limit_fields[i], &entry->spec);
@@ -580,11 +413,11 @@ int model__quota_reset(struct model *model, const json_t *params, json_t **resul
 	if (!entry || !entry->is_live || !limit_spec_has_quota(&entry->spec))
 		return model__refuse(error, -ENOENT, "not_found", "name",
 		                     "name: peer \"%s\" has no quota", peer->row.name);
-	look(model, peer->row.id, entry, false);
+	model__limit_look(model, peer->row.id, entry, false);
 	entry->meter.rx = 0;
 	entry->meter.tx = 0;
-	look(model, peer->row.id, entry, true);
-	store_usage(model);
+	model__limit_look(model, peer->row.id, entry, true);
+	model__limit_store(model);
 	*result = json_pack("{s:o}", "peer", model__peer_json(model, peer));
 	return 0;
 }

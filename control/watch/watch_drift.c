@@ -2,6 +2,7 @@
 #include "watch_drift.h"
 
 #include "base_time.h"
+#include "watch_event.h"
 
 #include <stdio.h>
 
@@ -154,8 +155,9 @@ void watch_drift_describe(const struct peer_table *peers, const struct program_f
 
 /* ---- the log ------------------------------------------------------------------------------------ */
 
-void watch_drift_in(struct base_log_limit *limit, const struct peer_table *peers,
-                    const struct program_finding *finding, enum program_drift_news news)
+void watch_drift_in(struct watch *watch, struct base_log_limit *limit,
+                    const struct peer_table *peers, const struct program_finding *finding,
+                    enum program_drift_news news)
 {
 	static const char *const words[] = {
 		[PROGRAM_DRIFT_FOUND] = "found",
@@ -173,4 +175,7 @@ void watch_drift_in(struct base_log_limit *limit, const struct peer_table *peers
 	               "actual=\"%s\" left_out=%u",
 	               words[news], finding->worker, drift.peer, drift.kind, drift.what,
 	               drift.expected, drift.actual, n_left_out);
+	watch_event_add(watch, "drift", words[news], drift.peer,
+	                "worker %u, %s %s: expected %s, found %s", finding->worker, drift.kind,
+	                drift.what, drift.expected, drift.actual);
 }

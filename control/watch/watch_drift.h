@@ -20,8 +20,10 @@ struct watch_drift {
 void watch_drift_describe(const struct peer_table *peers, const struct program_finding *finding,
                           struct watch_drift *out);
 
-/* program's event: one line in the log, with the prefix wg-drift:. */
-void watch_drift_in(struct base_log_limit *limit, const struct peer_table *peers,
-                    const struct program_finding *finding, enum program_drift_news news);
+/* program's event: one line in the log, with the prefix wg-drift:, and an event of watch (NULL = nobody
+ * looks). */
+void watch_drift_in(struct watch *watch, struct base_log_limit *limit,
+                    const struct peer_table *peers, const struct program_finding *finding,
+                    enum program_drift_news news);
 
 #endif

@@ -5,12 +5,14 @@
 #include "base_bucket.h"
 #include "base_log.h"
 #include "watch.h"
+#include "watch_event.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
 
-#define WATCH_KEPT 1024U /* drops that are kept; power of two */
-#define WATCH_OPEN 4096U /* pairs of which lines are left out at a time */
+#define WATCH_KEPT   1024U /* drops that are kept; power of two */
+#define WATCH_EVENTS 256U  /* events that are kept; power of two */
+#define WATCH_OPEN   4096U /* pairs of which lines are left out at a time */
 
 /* One worker's count of one peer and reason, as the log has it. */
 struct watch_pair {
@@ -42,6 +44,9 @@ struct watch {
 
 	struct watch_drop kept[WATCH_KEPT];
 	uint64_t newest; /* number of the last one, in kept[number % WATCH_KEPT] */
+
+	struct watch_event events[WATCH_EVENTS];
+	uint64_t newest_event; /* likewise */
 
 	struct watch_pair *pairs[ABI_WORKERS_MAX]; /* [n_pairs] of each */
 	uint32_t n_pairs;

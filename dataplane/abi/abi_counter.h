@@ -209,7 +209,10 @@
 	X(WG_REFUSED_NETWORK, INFO, "wg_refused_network",                                          \
 	  "changes by wg(8) of allowed IPs that a peer may not have")                              \
 	X(WG_REFUSED_FAILED, INFO, "wg_refused_failed",                                            \
-	  "changes by wg(8) that the hub could not store")
+	  "changes by wg(8) that the hub could not store")                                         \
+	/* outside the balance: control, quotas */                                                 \
+	X(QUOTA_WARNED, INFO, "quota_warned", "times that 80 % of a peer's quota was used")        \
+	X(QUOTA_REACHED, INFO, "quota_reached", "times that a peer's quota was used up")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

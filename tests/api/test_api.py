@@ -854,6 +854,14 @@ def flows_are_collected_from_all_workers(hub):
         assert reply["error"]["code"] == "not_found", reply  # it was read
 
 
+def events_are_shown(hub):
+    """Nothing happens on the hub of this test; what does is tested with the model."""
+    reply = hub.json("events")
+    assert reply == {"events": [], "next": 0}, reply
+    assert "nothing has happened" in hub.ok("events")
+    hub.refused(2, "must be", "events", "--limit", "257")
+
+
 def drops_are_shown_counted_and_followed(hub):
     """The hub of this test has dropped 3 packets of peer branch (2 shown) and 7 of nobody's (1)."""
     reply = hub.json("drops")

@@ -79,6 +79,7 @@ bool weir_show_block(const char *method, const json_t *result);
 /* weir_show_watch.c: the same for what is watched; and one drop as a line. */
 bool weir_show_watch(const char *method, const json_t *result);
 void weir_show_drop(const json_t *drop);
+void weir_show_event(const json_t *event);
 
 /* weir_follow.c: drops --follow. Returns when it cannot go on: an exit code. */
 bool weir_follow_wanted(const struct weir_line *line);

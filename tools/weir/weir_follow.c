@@ -14,14 +14,22 @@ bool weir_follow_wanted(const struct weir_line *line)
 	return json_is_true(json_object_get(line->local, "follow"));
 }
 
-static bool print_drops(const struct weir_line *line, const json_t *drops)
+/* What is followed: drops or events. */
+static bool print_rows(const struct weir_line *line, const json_t *result)
 {
-	for (size_t i = 0; i < json_array_size(drops); i++) {
+	const json_t *events = json_object_get(result, "events");
+	const json_t *rows = events ? events : json_object_get(result, "drops");
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+
 		if (line->json) {
-			json_dumpf(json_array_get(drops, i), stdout, JSON_COMPACT);
+			json_dumpf(row, stdout, JSON_COMPACT);
 			putchar('\n');
+		} else if (events) {
+			weir_show_event(row);
 		} else {
-			weir_show_drop(json_array_get(drops, i));
+			weir_show_drop(row);
 		}
 	}
 	return fflush(stdout) == 0 && !ferror(stdout);
@@ -44,7 +52,7 @@ int weir_follow(const struct weir_line *line, const char *socket_path)
 			json_decref(error);
 			return r;
 		}
-		written = print_drops(line, json_object_get(result, "drops"));
+		written = print_rows(line, result);
 		json_object_set(line->params, "after", json_object_get(result, "next"));
 		json_decref(result);
 		if (!written) {

@@ -66,6 +66,23 @@ static void show_drops(const json_t *result)
 		printf("and more: see --limit\n");
 }
 
+void weir_show_event(const json_t *event)
+{
+	printf("%s  %s  %s %s: %s\n", weir_text_of(event, "at"), weir_text_of(event, "peer"),
+	       weir_text_of(event, "kind"), weir_text_of(event, "what"),
+	       weir_text_of(event, "text"));
+}
+
+static void show_events(const json_t *result)
+{
+	const json_t *events = json_object_get(result, "events");
+
+	for (size_t i = 0; i < json_array_size(events); i++)
+		weir_show_event(json_array_get(events, i));
+	if (json_array_size(events) == 0)
+		printf("nothing has happened\n");
+}
+
 static void show_trace(const json_t *result)
 {
 	const json_t *from = json_object_get(result, "from");
@@ -173,6 +190,8 @@ bool weir_show_watch(const char *method, const json_t *result)
 {
 	if (strcmp(method, "drops") == 0)
 		show_drops(result);
+	else if (strcmp(method, "events") == 0)
+		show_events(result);
 	else if (strcmp(method, "trace") == 0)
 		show_trace(result);
 	else if (strcmp(method, "flows") == 0)

@@ -10,6 +10,7 @@
 #include "model_method.h"
 #include "store.h"
 #include "test.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -29,6 +30,8 @@ static struct store *store;
 static struct peer_table *peers;
 static struct model *model;
 static int edge_dummy;
+static bool is_watched; /* to be set before start() */
+static struct watch *watch;
 
 /* What the workers would have. */
 static struct {
@@ -78,6 +81,12 @@ static void start(bool with_edge)
 	setup.store = store;
 	setup.peers = peers;
 	setup.policy_set = policy_set;
+	if (is_watched
+	    && watch_create(&(struct watch_setup){.base = base, .peers = peers, .n_peers = 16},
+	                    &watch)
+	               < 0)
+		fail_msg("no memory");
+	setup.watch = watch;
 	setup.edge = with_edge ? (struct edge *)(void *)&edge_dummy : NULL;
 	if (model_create(&setup, &model, error_text, sizeof(error_text)) < 0)
 		fail_msg("%s", error_text);
@@ -86,6 +95,9 @@ static void start(bool with_edge)
 static void stop(void)
 {
 	model_destroy(model);
+	watch_destroy(watch);
+	watch = NULL;
+	is_watched = false;
 	peer_table_destroy(peers);
 	store_close(store);
 	event_base_free(base);

@@ -145,6 +145,66 @@ static void limits_that_make_no_sense_are_refused_by_field_and_range(void **stat
 	stop();
 }
 
+static json_t *events_after(json_int_t number)
+{
+	char params[40];
+	json_t *result;
+
+	event_base_loop(base, EVLOOP_ONCE); /* the look of the second */
+	snprintf(params, sizeof(params), "{\"after\": %lld}", (long long)number);
+	result = call("events", params);
+	return result;
+}
+
+/* The one event behind this number. */
+static void happened(json_int_t number, const char *what)
+{
+	json_t *result;
+	json_t *events;
+
+	for (int i = 0; i < 40; i++) {
+		result = events_after(number);
+		events = json_object_get(result, "events");
+		if (json_array_size(events) > 0)
+			break;
+		json_decref(result);
+	}
+	assert_int_equal(json_array_size(events), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(events, 0), "what")),
+	                    what);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(events, 0), "peer")),
+	                    "alice");
+	json_decref(result);
+}
+
+static void a_quota_is_told_at_80_percent_and_at_its_end_once(void **state)
+{
+	json_t *result;
+
+	(void)state;
+	is_watched = true;
+	start(true);
+	fake.epoch = 1;
+	call_ok("peer.add", add_alice);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 1000}");
+	fake.limit[0][0].rx_used = 799;
+	call_ok("quota.reset", "{\"name\": \"alice\"}"); /* looks, and begins anew */
+	fake.limit[0][0].rx_used += 799;
+	call_ok("quota.reset", "{\"name\": \"alice\"}");
+	result = call("events", "{}");
+	assert_int_equal(json_array_size(json_object_get(result, "events")), 0);
+	json_decref(result);
+	fake.limit[0][0].rx_used += 800;
+	happened(0, "warned");
+	fake.limit[1][0].rx_used += 300;
+	happened(1, "reached");
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 10000}");
+	happened(2, "again");
+	assert_int_equal(fake.counted[ABI_COUNTER_QUOTA_WARNED], 1);
+	assert_int_equal(fake.counted[ABI_COUNTER_QUOTA_REACHED], 1);
+	stop();
+}
+
 static void a_trace_tells_that_a_quota_is_used_up(void **state)
 {
 	json_t *result;
@@ -180,6 +240,7 @@ int main(void)
 		CASE(the_default_is_for_who_has_no_own),
 		CASE(a_quota_stops_each_worker_at_its_own_count),
 		CASE(limits_that_make_no_sense_are_refused_by_field_and_range),
+		CASE(a_quota_is_told_at_80_percent_and_at_its_end_once),
 		CASE(a_trace_tells_that_a_quota_is_used_up),
 	};
 

@@ -54,6 +54,7 @@ static struct {
 		uint64_t wall_s;
 	} used[8];
 	uint32_t n_used;
+	uint64_t counted[ABI_N_COUNTERS];
 	uint64_t epoch;
 	struct abi_limit limit[2][FAKE_PEERS];              /* what the two workers counted */
 	struct abi_cmd_peer_limit limit_cmd[2][FAKE_PEERS]; /* and were told */
@@ -318,6 +319,12 @@ uint64_t program_counter(const struct program *program, enum abi_counter counter
 {
 	(void)program;
 	return counter == ABI_COUNTER_RX_WAN ? 1000 : counter == ABI_COUNTER_DROP_REPLAY ? 3 : 0;
+}
+
+void program_count(struct program *program, enum abi_counter counter, uint64_t n)
+{
+	(void)program;
+	fake.counted[counter] += n;
 }
 
 uint64_t program_worker_counter(const struct program *program, uint32_t worker,

@@ -1,0 +1,32 @@
+/* events: what has happened that somebody may want to act on. */
+#include "model_method.h"
+#include "watch_event.h"
+
+#define LIMIT_DEFAULT 100
+
+static json_t *event_json(const struct watch_event *event)
+{
+	return json_pack("{s:I, s:o, s:s, s:s, s:s, s:s}", "number", (json_int_t)event->number,
+	                 "at", model__time(event->wall_ns), "kind", event->kind, "what",
+	                 event->what, "peer", event->peer, "text", event->text);
+}
+
+int model__events(struct model *model, const json_t *params, json_t **result,
+                  struct model_error *error)
+{
+	const struct watch *watch = model->setup.watch;
+	const json_t *limit = json_object_get(params, "limit");
+	uint64_t n = limit ? (uint64_t)json_integer_value(limit) : LIMIT_DEFAULT;
+	uint64_t newest = watch_event_newest(watch);
+	uint64_t after = (uint64_t)json_integer_value(json_object_get(params, "after"));
+	const struct watch_event *event;
+	json_t *array = json_array();
+
+	(void)error;
+	if (newest > n && after < newest - n)
+		after = newest - n;
+	for (; (event = watch_event_after(watch, after)) != NULL; after = event->number)
+		json_array_append_new(array, event_json(event));
+	*result = json_pack("{s:o, s:I}", "events", array, "next", (json_int_t)newest);
+	return 0;
+}

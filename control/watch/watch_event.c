@@ -1,0 +1,44 @@
+/* A ring of events. */
+#include "watch_event.h"
+
+#include "base_time.h"
+#include "watch_private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void watch_event_add(struct watch *watch, const char *kind, const char *what, const char *peer,
+                     const char *format, ...)
+{
+	struct watch_event *event;
+	va_list args;
+
+	if (!watch)
+		return;
+	event = &watch->events[++watch->newest_event % WATCH_EVENTS];
+	*event = (struct watch_event){
+		.number = watch->newest_event,
+		.wall_ns = base_time_wall_ns(),
+		.kind = kind,
+		.what = what,
+	};
+	snprintf(event->peer, sizeof(event->peer), "%s", peer);
+	va_start(args, format);
+	vsnprintf(event->text, sizeof(event->text), format, args);
+	va_end(args);
+}
+
+uint64_t watch_event_newest(const struct watch *watch)
+{
+	return watch->newest_event;
+}
+
+const struct watch_event *watch_event_after(const struct watch *watch, uint64_t number)
+{
+	uint64_t newest = watch->newest_event;
+	uint64_t oldest = newest > WATCH_EVENTS ? newest - WATCH_EVENTS + 1 : 1;
+
+	if (number >= newest)
+		return NULL;
+	return &watch->events[(number + 1 > oldest ? number + 1 : oldest) % WATCH_EVENTS];
+}
