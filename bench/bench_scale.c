@@ -2,7 +2,7 @@
  *
  *   packet   a packet of each size through the stations with --peers peers in no order and --routes
  *            prefixes, and with 256 peers and no more prefixes, in turn
- *   memory   what the dataplane's process grows by for a peer with a session
+ *   memory   what the dataplane's process grows by for a peer with a session, and for a flow
  *   table    the routing table alone: filling, memory, look-ups that hit and that miss */
 #include "base_bytes.h"
 #include "base_time.h"
@@ -13,12 +13,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define N_FEW       256U
 #define N_LOOKUPS   65536U
 /* DESIGN.md section 6: what a packet of many peers may cost, in packets of few. */
 #define RATIO_BOUND 1.25
+/* The issue's: what a peer may take in the dataplane. */
+#define BYTES_BOUND 2048U
 
 struct table_figures {
 	double fill_s;
@@ -39,7 +42,8 @@ struct packets {
 struct figures {
 	unsigned int n_packets;
 	struct packets packets[PACKETS_MAX];
-	double bytes_a_peer;
+	double bytes_a_peer; /* without prefixes and flows, of which a peer may have any number */
+	double bytes_a_flow;
 	double fill_s; /* all peers, sessions and prefixes, by the functions that commands call */
 	struct table_figures hosts; /* single addresses */
 	struct table_figures nets;
@@ -57,6 +61,21 @@ static size_t resident_bytes(void)
 		resident = 0;
 	fclose(file);
 	return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What of memory[len], which begins a page, is there. 0: cannot be found out. */
+static size_t resident_of(void *memory, size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t n_pages = (len + page - 1) / page;
+	unsigned char *there = calloc(n_pages, 1);
+	size_t n = 0;
+
+	if (there != NULL && mincore(memory, len, there) == 0)
+		for (size_t i = 0; i < n_pages; i++)
+			n += there[i] & 1;
+	free(there);
+	return n * page;
 }
 
 /* ---- packets ------------------------------------------------------------------------------------- */
@@ -89,7 +108,8 @@ static bool measure_round(struct bench_world *const worlds[static 2], struct fig
 	return true;
 }
 
-/* Each peer's session sends and receives once, so that no header has to be made any more. */
+/* Each peer's session sends and receives once, so that no header has to be made any more, and control is
+ * told, so that its counters are there. */
 static bool use_all(struct bench_world *world)
 {
 	for (unsigned int direction = 0; direction < BENCH_N_DIRECTIONS; direction++) {
@@ -101,6 +121,8 @@ static bool use_all(struct bench_world *world)
 				return false;
 		}
 	}
+	for (uint32_t i = 0; i < world->st.n_active; i++)
+		state_session_publish(&world->st, &world->st.sessions[world->st.active[i]]);
 	return true;
 }
 
@@ -143,7 +165,7 @@ static int measure_packets(struct bench_world *const worlds[static 2],
 static int measure_worlds(const struct bench_options *options, struct figures *out)
 {
 	struct bench_world *worlds[2];
-	size_t before, after;
+	size_t before, after, flows;
 	uint64_t start;
 	int err = -1;
 
@@ -158,9 +180,11 @@ static int measure_worlds(const struct bench_options *options, struct figures *o
 
 		out->fill_s = (double)(base_time_monotonic_ns() - start) / 1e9;
 		err = measure_packets(worlds, options, out);
-		/* sessions that were used, without what the bench keeps, and prefixes apart */
+		/* sessions that were used, without what the bench keeps, prefixes and flows apart */
 		after = resident_bytes() - options->peers * sizeof(struct bench_peer);
-		out->bytes_a_peer = ((double)after - (double)before
+		flows = resident_of(worlds[1]->st.flows, worlds[1]->st.flows_len);
+		out->bytes_a_flow = (double)flows / policy_flow_count(worlds[1]->st.flows);
+		out->bytes_a_peer = ((double)after - (double)before - (double)flows
 		                     - (double)wg_allowedips_memory(routes->table))
 		                    / options->peers;
 	}
@@ -318,11 +342,12 @@ static json_t *packets_json(const struct figures *f)
 
 static int report_json(const struct figures *f, const struct bench_options *options)
 {
-	return bench_report_json(
-		json_pack("{s:i, s:i, s:i, s:o, s:f, s:f, s:o, s:o}", "peers", (int)options->peers,
-	                  "routes", (int)options->routes, "rounds", (int)options->rounds, "packets",
-	                  packets_json(f), "bytes_a_peer", f->bytes_a_peer, "fill_s", f->fill_s,
-	                  "hosts", table_json(&f->hosts), "nets", table_json(&f->nets)));
+	return bench_report_json(json_pack(
+		"{s:i, s:i, s:i, s:i, s:o, s:f, s:f, s:f, s:o, s:o}", "peers", (int)options->peers,
+		"routes", (int)options->routes, "limited", (int)options->limited, "rounds",
+		(int)options->rounds, "packets", packets_json(f), "bytes_a_peer", f->bytes_a_peer,
+		"bytes_a_flow", f->bytes_a_flow, "fill_s", f->fill_s, "hosts",
+		table_json(&f->hosts), "nets", table_json(&f->nets)));
 }
 
 static void print_table_figures(const char *name, const struct table_figures *table)
@@ -351,8 +376,9 @@ static int report_table(const struct figures *f, const struct bench_options *opt
 		       many->median / few->median,
 		       many->min <= RATIO_BOUND * few->min ? "met" : "missed");
 	}
-	printf("\nmemory  %.0f bytes a peer with one session, prefixes apart; filled in %.2f s\n\n",
-	       f->bytes_a_peer, f->fill_s);
+	printf("\nmemory  %.0f bytes a peer with one session (bound %u), of which %u have limits; prefixes and"
+	       " flows apart\n        %.0f bytes a flow; filled in %.2f s\n\n",
+	       f->bytes_a_peer, BYTES_BOUND, options->limited, f->bytes_a_flow, f->fill_s);
 	printf("routing table alone, %u prefixes, half IPv4; cycles a look-up, one by one and in"
 	       " bursts of %u\n",
 	       options->routes, BENCH_BURST);

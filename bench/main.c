@@ -40,7 +40,7 @@ static const char usage[] =
 	"  --size LIST        of 64, 128, 256, 512, 1024, 1280, 1420, imix, separated by commas\n"
 	"                     (default: all; imix is 7:4:1 of 64, 570 and 1420); aead, path, hub,\n"
 	"                     heavy, scale (by default 64,512,1420,imix) and overload (64,imix)\n"
-	"  --limited N        peers with limits that never bind (default 0); path and hub\n"
+	"  --limited N        peers with limits that never bind (default 0); path, hub and scale\n"
 	"  --backend NAME     auto, avx512, avx2, ipsec-mb or sodium (default auto);\n"
 	"                     aead, path, hub, heavy, scale and overload\n"
 	"  --policy           what enforcement adds to the way from peer to peer, 64 bytes; path only, with\n"
@@ -86,8 +86,9 @@ static const struct subcommand {
          1, BENCH_PATH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
 	{"hub", bench_hub, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES) | OPTION_BIT(OPTION_LIMITED),
          1, BENCH_PATH_PEERS_MAX, BENCH_PEERS_DEFAULT, 0},
-	{"scale", bench_scale, TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES), 1, BENCH_PATH_PEERS_MAX,
-         100000, 1000000},
+	{"scale", bench_scale,
+         TAKES_PACKETS | OPTION_BIT(OPTION_ROUTES) | OPTION_BIT(OPTION_LIMITED), 1,
+         BENCH_PATH_PEERS_MAX, 100000, 1000000},
 	{"heavy", bench_heavy,
          OPTION_BIT(OPTION_ROUNDS) | OPTION_BIT(OPTION_SIZE) | OPTION_BIT(OPTION_BACKEND), 1, 1, 1,
          0},

@@ -451,6 +451,9 @@ static int hub_set(const struct control *control)
 	struct abi_cmd_hub hub = {
 		.listen_port = control->config->listen_port,
 		.tunnel_mtu = control->config->tunnel_mtu,
+		.copy_dscp = control->config->dscp == CONFIG_DSCP_COPY,
+		.dscp = (uint8_t)(control->config->dscp % CONFIG_DSCP_COPY),
+		.clamp_mss = control->config->clamp_mss,
 	};
 
 	wg_cookie_mac1_key(hub.mac1_key, session_public_key(control->sessions));

@@ -282,6 +282,7 @@ def scale_figures(part):
     return ([Figure("scale", f"{peers} peers, {routes} prefixes / 256 peers, {size_name(row['size'])}, {row['direction']}",
                     round(row["ratio"], 3), "x", 1.25) for row in found["packets"]]
             + [Figure("scale", "memory of the dataplane a peer with a session", round(found["bytes_a_peer"]), "bytes", 2048),
+               Figure("scale", "memory of the dataplane a flow, of a table twice as large", round(found["bytes_a_flow"]), "bytes"),
                Figure("scale", "peers, sessions and prefixes filled in", round(found["fill_s"], 2), "s"),
                Figure("scale", f"routing table, {routes} single addresses, a prefix",
                       round(found["hosts"]["bytes_a_prefix"], 1), "bytes"),

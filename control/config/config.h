@@ -52,6 +52,9 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	int line;
 };
 
+#define CONFIG_DSCP_MAX  63U
+#define CONFIG_DSCP_COPY 64U /* as inside */
+
 struct config {
 	char path[256]; /* file it came from */
 
@@ -65,6 +68,8 @@ struct config {
 	uint16_t tunnel_mtu;    /* 1420 */
 	char endpoint[256];     /* "host:port" that clients are told; "" = first port address */
 	bool peer_to_peer;      /* false */
+	uint16_t dscp;          /* of outer packets, 0 to 63 (0), or CONFIG_DSCP_COPY */
+	bool clamp_mss;         /* false */
 
 	/* dataplane: { ... } */
 	uint32_t n_workers;             /* 1 */

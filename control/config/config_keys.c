@@ -118,6 +118,27 @@ static int read_bool(const struct config_key *key, config_setting_t *setting, vo
 	return 0;
 }
 
+/* A number, or a name for what depends on the packet. */
+static int read_dscp(const struct config_key *key, config_setting_t *setting, void *object,
+                     config_setting_t **bad)
+{
+	uint16_t *dscp = field(key, object);
+	const char *text = text_of(setting);
+	int64_t value;
+
+	(void)bad;
+	if (text && strcmp(text, "copy") == 0) {
+		*dscp = CONFIG_DSCP_COPY;
+	} else if (text && strcmp(text, "zero") == 0) {
+		*dscp = 0;
+	} else {
+		if (read_integer(key, setting, &value) < 0)
+			return -EINVAL;
+		*dscp = (uint16_t)value;
+	}
+	return 0;
+}
+
 static int store_text(const struct config_key *key, const char *text, void *object)
 {
 	size_t len = strlen(text);
@@ -579,6 +600,9 @@ static const struct config_key hub_keys[] = {
 	{"endpoint", "\"host:port\", as clients reach the hub", read_host_port,
          TEXT(config, endpoint)},
 	{"peer_to_peer", "true or false", read_bool, AT(config, peer_to_peer)},
+	{"dscp", "\"zero\", \"copy\" (as inside) or 0 to 63", read_dscp, AT(config, dscp),
+         RANGE(0, CONFIG_DSCP_MAX)},
+	{"clamp_mss", "true or false", read_bool, AT(config, clamp_mss)},
 };
 
 static const struct config_key dataplane_keys[] = {

@@ -59,8 +59,9 @@ static void audit_preshared_key(struct model_audit *audit, const struct peer *pe
 {
 	(void)world;
 	if (!peer->row.has_preshared_key)
-		model__audit_report(audit, GRANT_ERROR, "no-preshared-key", "peer", peer->row.name,
-		                    "has no preshared key: remove it and add it again with one");
+		model__audit_report(
+			audit, GRANT_ERROR, "no-preshared-key", "peer", peer->row.name,
+			"has no preshared key: give it one with peer rotate --new-preshared-key");
 }
 
 static void audit_never_seen(struct model_audit *audit, const struct peer *peer,
@@ -97,9 +98,9 @@ static model_audit_fn *const of_hub[] = {
 };
 
 static model_audit_peer_fn *const of_peers[] = {
-	audit_preshared_key,    audit_never_seen,      audit_disabled,
-	audit_whole_subnet,     model__audit_networks, model__audit_key,
-	model__audit_keepalive, model__audit_by_wg,    model__audit_quota,
+	audit_preshared_key,   audit_never_seen,   audit_disabled,         audit_whole_subnet,
+	model__audit_networks, model__audit_key,   model__audit_keepalive, model__audit_rotation,
+	model__audit_by_wg,    model__audit_quota,
 };
 
 /* ---- all of it ---------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ model_audit_peer_fn model__audit_networks;
 /* model_audit_peer.c: a key that is old; a peer that the hub may lose. */
 model_audit_peer_fn model__audit_key;
 model_audit_peer_fn model__audit_keepalive;
+model_audit_peer_fn model__audit_rotation;
 
 /* model_grant_used.c: grants that nobody uses. */
 model_audit_fn model__audit_unused;

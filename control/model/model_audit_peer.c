@@ -18,8 +18,20 @@ void model__audit_key(struct model_audit *audit, const struct peer *peer,
 	if (age_days >= limit_days)
 		model__audit_report(audit, GRANT_WARNING, "stale-key", "peer", peer->row.name,
 		                    "has its key for %llu days (policy.key_age is %u): make a new "
-		                    "key pair on it, and add it again with that",
+		                    "key pair on it, and give it that with peer rotate",
 		                    (unsigned long long)age_days, limit_days);
+}
+
+void model__audit_rotation(struct model_audit *audit, const struct peer *peer,
+                           const struct grant_peer *world)
+{
+	(void)world;
+	if (peer->rotation.state == STORE_ROTATION_EXPIRED)
+		model__audit_report(
+			audit, GRANT_WARNING, "rotation-expired", "peer", peer->row.name,
+			"was to get another key, which was never used: it still has the "
+			"old one; rotate it again, or put this aside (peer rotate "
+			"--cancel)");
 }
 
 /* The hub does not see a NAT, but what it does: a peer whose endpoint nobody configured, and that was heard

@@ -69,7 +69,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 
 	return json_pack(
 		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
-		" s:I, s:I, s:I, s:I, s:I, s:o}",
+		" s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
 		"name", row->name, "enabled", !row->disabled, "public_key",
 		model__key(row->public_key), "preshared_key", row->has_preshared_key, "addresses",
 		addresses_json(row), "allowed_ips", allowed_ips_json(row), "whole_subnet",
@@ -81,7 +81,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 		(json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
 		"rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
 		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops, "limits",
-		model__limits_json(model, peer));
+		model__limits_json(model, peer), "rotation", model__rotation_json(peer));
 }
 
 const struct peer *model__peer_find(const struct model *model, const json_t *params,

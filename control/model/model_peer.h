@@ -6,6 +6,8 @@
 
 /* model_peer.c: a peer as peer.show has it. */
 json_t *model__peer_json(const struct model *model, const struct peer *peer);
+/* model_rotate.c: how far it is between two keys, or null. */
+json_t *model__rotation_json(const struct peer *peer);
 /* The peer that params name, or NULL: refused. */
 const struct peer *model__peer_find(const struct model *model, const json_t *params,
                                     struct model_error *error);

@@ -121,7 +121,7 @@ static void append_hub(struct text *text, const struct model *model,
 	if (peer->row.has_preshared_key && !quick->preshared_key)
 		append(text, "# The hub does not read the preshared key back: it was printed when\n"
 		             "# the peer was added.\n");
-	if (peer->row.has_preshared_key)
+	if (peer->row.has_preshared_key || quick->preshared_key)
 		append_key(text, "PresharedKey", quick->preshared_key, "<preshared-key>");
 	if (model__hub_endpoint(config, endpoint))
 		append(text, "Endpoint = %s\n", endpoint);

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "store_peer.h"
+#include "store_rotation.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ struct peer {
 	int line;                        /* in the configuration file, of a declared peer */
 	const struct limit_spec
 		*limits; /* declared for it, borrowed from the configuration; or NULL */
+	struct store_rotation rotation; /* its preshared_key is always wiped here */
+	uint64_t rotation_end_ns;       /* of the window, monotonic */
 	/* The newest initiations with its key and its next one, that the store was to be told of at once. */
 	uint8_t heard[2][12];
 };
@@ -97,6 +100,30 @@ int peer_networks_drop(struct peer_table *table, const char *name, const struct 
 /* Remember what the configuration has that it was given last. */
 int peer_client_set(struct peer_table *table, const char *name, const struct peer_client *client,
                     struct peer_error *error) __attribute__((warn_unused_result));
+
+/* peer_rotate.c: another key, another preshared key, or both. */
+#define PEER_OVERLAP_S 120U
+struct peer_rotation {
+	const char *name;
+	const uint8_t *public_key;    /* 32 bytes; NULL = it keeps its key */
+	const uint8_t *preshared_key; /* 32 bytes; NULL = it keeps what it has */
+	uint32_t overlap_s;           /* both are good so long */
+	bool emergency;               /* no window: what it has now is dead at once */
+};
+/* Begin. At the end of the window the old key is dropped if the new one was used meanwhile, and the new one
+ * if not. A peer that is disabled, or between two keys, can only be given another in an emergency; one that
+ * the file declares cannot. Returns 0, or -errno with error filled and nothing changed. */
+int peer_rotate(struct peer_table *table, const struct peer_rotation *request,
+                struct peer_error *error) __attribute__((warn_unused_result));
+/* End the window now: with the next key, if it was used, or without it. The latter also puts aside that the
+ * last rotation expired. */
+int peer_rotate_end(struct peer_table *table, const char *name, bool with_next,
+                    struct peer_error *error) __attribute__((warn_unused_result));
+bool peer_is_rotating(const struct peer *peer);
+const char *peer_rotation_text(enum store_rotation_state state); /* "proposed", ... */
+/* Called when a rotation has come to another state: peer->rotation says which. */
+typedef void peer_rotation_fn(void *arg, const struct peer *peer);
+void peer_on_rotation(struct peer_table *table, peer_rotation_fn *fn, void *arg);
 
 /* NULL = none. */
 const struct peer *peer_find(const struct peer_table *table, const char *name);

@@ -510,6 +510,11 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 		snprintf(error, error_len, "store: %s", store_error(store));
 		err = ended;
 	}
+	if (err == 0) {
+		err = peer__rotations_load(table);
+		if (err < 0)
+			snprintf(error, error_len, "store: %s", store_error(store));
+	}
 	if (err == 0)
 		err = apply_all(table, &rows, error, error_len);
 	rows_fini(&rows);

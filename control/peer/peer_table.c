@@ -80,7 +80,9 @@ uint32_t peer_count(const struct peer_table *table)
 const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32])
 {
 	for (uint32_t i = 0; i < table->n; i++)
-		if (memcmp(table->by_name[i]->row.public_key, key, 32) == 0)
+		if (memcmp(table->by_name[i]->row.public_key, key, 32) == 0
+		    || (table->by_name[i]->rotation.has_public_key
+		        && memcmp(table->by_name[i]->rotation.public_key, key, 32) == 0))
 			return table->by_name[i];
 	return NULL;
 }
@@ -221,6 +223,7 @@ int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t
 	if (err < 0)
 		return peer__refuse(error, err, "failed", NULL, "peer \"%s\": %s", row->name,
 		                    strerror(-err));
+	peer__rotation_apply(table, peer);
 	return 0;
 }
 
@@ -371,6 +374,18 @@ struct store_peer_state peer_state(const struct peer_table *table, const struct 
 	return state;
 }
 
+/* Whoever recorded an initiation of the next key must not be able to send it again after a restart. */
+static int write_next_timestamp(const struct peer_table *table, struct peer *peer)
+{
+	struct session_peer_info info;
+
+	if (!peer->rotation.has_public_key
+	    || session_peer_info(table->setup.session, peer->row.id, &info) < 0 || !info.has_next)
+		return 0;
+	memcpy(peer->rotation.last_timestamp, info.next_timestamp, sizeof(info.next_timestamp));
+	return store_rotation_seen(table->setup.store, peer->row.id, info.next_timestamp);
+}
+
 /* Write the states of all dirty peers in one transaction. */
 static int write_states(struct peer_table *table)
 {
@@ -386,6 +401,8 @@ static int write_states(struct peer_table *table)
 			continue; /* removed meanwhile */
 		peer->row.state = peer_state(table, peer);
 		err = store_peer_state_put(table->setup.store, peer->row.id, &peer->row.state);
+		if (err == 0)
+			err = write_next_timestamp(table, peer);
 	}
 	ended = store_end(table->setup.store, err == 0);
 	return err < 0 ? err : ended;
@@ -408,6 +425,13 @@ void peer_flush(struct peer_table *table)
 	for (uint32_t i = 0; i < table->n_dirty; i++)
 		table->is_dirty[table->dirty[i]] = false;
 	table->n_dirty = 0;
+}
+
+static void on_rotation_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	peer__rotations_turn(arg, base_time_monotonic_ns());
 }
 
 static void on_flush_timer(evutil_socket_t fd, short what, void *arg)
@@ -438,6 +462,7 @@ static void on_session_change(void *arg, uint32_t id)
 
 	if (id >= table->setup.config->max_peers || !table->by_id[id])
 		return;
+	peer__rotation_heard(table, table->by_id[id]);
 	if (!table->is_dirty[id]) {
 		table->is_dirty[id] = true;
 		table->dirty[table->n_dirty++] = id;
@@ -459,6 +484,8 @@ static void table_free(struct peer_table *table)
 		peer__free(table->by_name[i]);
 	if (table->flush_timer)
 		event_free(table->flush_timer);
+	if (table->rotation_timer)
+		event_free(table->rotation_timer);
 	wg_allowedips_destroy(table->held);
 	free(table->pool_from);
 	free(table->by_id);
@@ -485,8 +512,9 @@ int peer_table_create(const struct peer_setup *setup, struct peer_table **out, c
 	table->dirty = calloc(max, sizeof(*table->dirty));
 	table->is_dirty = calloc(max, sizeof(*table->is_dirty));
 	table->flush_timer = evtimer_new(setup->base, on_flush_timer, table);
+	table->rotation_timer = evtimer_new(setup->base, on_rotation_timer, table);
 	if (!table->held || !table->pool_from || !table->by_id || !table->by_name || !table->dirty
-	    || !table->is_dirty || !table->flush_timer)
+	    || !table->is_dirty || !table->flush_timer || !table->rotation_timer)
 		goto out;
 	err = peer__load(table, error, error_len);
 	if (err < 0) {
@@ -494,6 +522,7 @@ int peer_table_create(const struct peer_setup *setup, struct peer_table **out, c
 		return err;
 	}
 	session_on_change(setup->session, on_session_change, table);
+	peer__rotations_begin(table, base_time_monotonic_ns(), base_time_wall_ns());
 	*out = table;
 	return 0;
 out:

@@ -20,6 +20,9 @@ struct peer_table {
 	bool *is_dirty;   /* [max_peers] */
 	uint32_t n_dirty;
 	struct event *flush_timer;
+	struct event *rotation_timer; /* a window ends */
+	peer_rotation_fn *on_rotation;
+	void *on_rotation_arg;
 };
 
 /* Fill error and return err, for return peer__refuse(...). */
@@ -38,7 +41,7 @@ void peer__free(struct peer *peer);
 /* A row with networks of its own. Returns 0 or -ENOMEM; then out is empty. Caller: store_peer_fini(). */
 int peer__row_copy(const struct store_peer *row, struct store_peer *out)
 	__attribute__((warn_unused_result));
-/* Holder of this public key, or NULL. */
+/* Whose key this is, or will be; or NULL. */
 const struct peer *peer__find_key(const struct peer_table *table, const uint8_t key[static 32]);
 /* A free id, or -ENOSPC. */
 int64_t peer__free_id(const struct peer_table *table);
@@ -70,6 +73,17 @@ int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
  * it. */
 int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
                 struct peer_error *error);
+
+/* peer_rotate.c: what session has to know beside the peer's key. */
+void peer__rotation_apply(const struct peer_table *table, const struct peer *peer);
+/* Rotations from the store, when all peers are entered. Returns 0 or -errno. */
+int peer__rotations_load(struct peer_table *table) __attribute__((warn_unused_result));
+/* When session knows all peers: windows go on, or have ended meanwhile. */
+void peer__rotations_begin(struct peer_table *table, uint64_t now_ns, uint64_t now_wall_ns);
+/* End what is to end by now. */
+void peer__rotations_turn(struct peer_table *table, uint64_t now_ns);
+/* Session has news of the peer: perhaps its next key came. */
+void peer__rotation_heard(struct peer_table *table, struct peer *peer);
 
 /* peer_load.c */
 int peer__load(struct peer_table *table, char *error, size_t error_len);

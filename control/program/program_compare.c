@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(union program_entry) >= sizeof(struct abi_cmd_hub), "the largest");
+_Static_assert(sizeof(union program_entry) >= sizeof(struct abi_cmd_peer_limit), "the largest");
 
 /* ---- entries ------------------------------------------------------------------------------------ */
 
@@ -26,6 +26,8 @@ static uint32_t peer_of(uint16_t type, const union program_entry *entry)
 	switch (type) {
 	case ABI_CMD_PEER_PUT:
 		return entry->peer.peer;
+	case ABI_CMD_PEER_LIMIT:
+		return entry->limit.peer;
 	case ABI_CMD_ROUTE_PUT:
 		return entry->route.peer;
 	case ABI_CMD_SESSION_RETIRE:
@@ -47,6 +49,7 @@ static size_t key_len(uint16_t type)
 	case ABI_CMD_HUB:
 		return 0;
 	case ABI_CMD_PEER_PUT:
+	case ABI_CMD_PEER_LIMIT:
 	case ABI_CMD_SESSION_RETIRE:
 	case PROGRAM_FINDING_BLOB:
 		return sizeof(uint32_t);
@@ -95,6 +98,8 @@ static uint32_t n_wanted_max(const struct program_desired *desired, uint16_t typ
 		return 1;
 	case ABI_CMD_PEER_PUT:
 		return desired->n_peers_used;
+	case ABI_CMD_PEER_LIMIT:
+		return desired->n_limited > 0 ? desired->n_peers_used : 0;
 	case ABI_CMD_ADDRESS:
 		return desired->addresses.n_positions;
 	case ABI_CMD_ROUTE_PUT:
@@ -115,6 +120,7 @@ int program_compare_init(struct program_compare *compare, const struct program_d
 		.desired = desired,
 		.worker = worker,
 		.since = desired->sums.n_changes,
+		.cursor.worker = worker,
 		.cursor.without_routes = worker != ABI_ROUTE_WORKER,
 	};
 	memcpy(compare->parts, parts, sizeof(compare->parts));
@@ -181,7 +187,8 @@ void program_compare_entry(struct program_compare *compare, uint16_t type, const
 	finding.found = entry_of(type, entry);
 	if (!abi_check_is_wanted(compare->parts, part_of(type, &finding.found)))
 		return;
-	number = program_desired_find(compare->desired, type, &finding.found, &finding.wanted);
+	number = program_desired_find(compare->desired, compare->worker, type, &finding.found,
+	                              &finding.wanted);
 	finding.has_wanted = number >= 0;
 	if (finding.has_wanted)
 		mark_seen(compare, type, number);

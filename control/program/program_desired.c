@@ -42,6 +42,7 @@ void program_desired_fini(struct program_desired *desired)
 	for (uint32_t i = 0; desired->peers && i < desired->n_peers; i++)
 		free(desired->peers[i].limits);
 	free(desired->peers);
+	free(desired->sums.limits);
 	free(desired->route_links);
 	*desired = (struct program_desired){0};
 }
@@ -66,7 +67,10 @@ uint64_t program_desired_sum(const struct program_desired *desired, uint32_t wor
 	const struct program_sums *sums = &desired->sums;
 	bool has_routes = worker == ABI_ROUTE_WORKER && part < ABI_CHECK_PEER_PARTS;
 
-	return sums->all[part] + (has_routes ? sums->routes[part] : 0);
+	bool has_limits = sums->limits && part < ABI_CHECK_PEER_PARTS;
+
+	return sums->all[part] + (has_routes ? sums->routes[part] : 0)
+	       + (has_limits ? sums->limits[worker][part] : 0);
 }
 
 /* ---- entries that stand alone ------------------------------------------------------------------- */
@@ -201,6 +205,42 @@ int program_desired_peer_drop(struct program_desired *desired, uint32_t peer)
 	return 1;
 }
 
+/* The peer's limits, as they are now, have come or go. */
+static void note_limits(struct program_desired *desired, uint32_t peer, bool has_come)
+{
+	const struct abi_cmd_peer_limit *limits = desired->peers[peer].limits;
+	struct program_sums *sums = &desired->sums;
+	uint32_t part = abi_check_peer_part(peer);
+
+	for (uint32_t i = 0; limits && i < sums->n_workers; i++) {
+		uint64_t hash = abi_check_hash(sums->key, ABI_CMD_PEER_LIMIT, &limits[i]);
+
+		sums->limits[i][part] += has_come ? hash : -hash;
+	}
+	if (limits)
+		sums->changed_at[part] = ++sums->n_changes;
+}
+
+/* Room for the peer's, and for the sums of all. Returns 0 or -ENOMEM. */
+static int make_limits(struct program_desired *desired, struct program_desired_peer *p,
+                       uint32_t n_workers)
+{
+	struct program_sums *sums = &desired->sums;
+
+	if (!sums->limits)
+		sums->limits = calloc(n_workers, sizeof(sums->limits[0]));
+	if (!sums->limits)
+		return -ENOMEM;
+	sums->n_workers = n_workers;
+	if (p->limits)
+		return 0;
+	p->limits = calloc(n_workers, sizeof(*p->limits));
+	if (!p->limits)
+		return -ENOMEM;
+	desired->n_limited++;
+	return 0;
+}
+
 int program_desired_limit(struct program_desired *desired, uint32_t peer,
                           const struct abi_cmd_peer_limit *limits, uint32_t n_workers)
 {
@@ -212,6 +252,7 @@ int program_desired_limit(struct program_desired *desired, uint32_t peer,
 	if (!limits) {
 		if (!p->limits)
 			return 0;
+		note_limits(desired, peer, false);
 		free(p->limits);
 		p->limits = NULL;
 		desired->n_limited--;
@@ -219,13 +260,11 @@ int program_desired_limit(struct program_desired *desired, uint32_t peer,
 	}
 	if (p->limits && memcmp(p->limits, limits, len) == 0)
 		return 0;
-	if (!p->limits) {
-		p->limits = malloc(len);
-		if (!p->limits)
-			return -ENOMEM;
-		desired->n_limited++;
-	}
+	note_limits(desired, peer, false);
+	if (make_limits(desired, p, n_workers) < 0)
+		return -ENOMEM;
 	memcpy(p->limits, limits, len);
+	note_limits(desired, peer, true);
 	return 1;
 }
 
@@ -350,7 +389,19 @@ static int64_t find_in_table(const struct program_table *table, const void *entr
 	return position;
 }
 
-int64_t program_desired_find(const struct program_desired *desired, uint16_t type,
+static int64_t find_limit(const struct program_desired *desired, uint32_t worker, const void *entry,
+                          void *out)
+{
+	struct abi_cmd_peer_limit limit;
+
+	memcpy(&limit, entry, sizeof(limit));
+	if (limit.peer >= desired->n_peers || !desired->peers[limit.peer].limits)
+		return -ENOENT;
+	memcpy(out, &desired->peers[limit.peer].limits[worker], sizeof(limit));
+	return limit.peer;
+}
+
+int64_t program_desired_find(const struct program_desired *desired, uint32_t worker, uint16_t type,
                              const void *entry, void *out)
 {
 	switch (type) {
@@ -359,6 +410,8 @@ int64_t program_desired_find(const struct program_desired *desired, uint16_t typ
 		return desired->has_hub ? 0 : -ENOENT;
 	case ABI_CMD_PEER_PUT:
 		return find_peer(desired, entry, out);
+	case ABI_CMD_PEER_LIMIT:
+		return find_limit(desired, worker, entry, out);
 	case ABI_CMD_ADDRESS:
 		return find_in_table(&desired->addresses, entry, out);
 	case ABI_CMD_ROUTE_PUT:

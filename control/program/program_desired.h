@@ -31,6 +31,9 @@ struct program_sums {
 	uint64_t all[ABI_CHECK_N_PARTS]; /* what all workers hold */
 	uint64_t routes
 		[ABI_CHECK_PEER_PARTS]; /* what is beside that of the one that has the routes */
+	/* [n_workers], of limits, which are each worker's own; owned, NULL while there were none */
+	uint64_t (*limits)[ABI_CHECK_PEER_PARTS];
+	uint32_t n_workers;
 	uint64_t changed_at[ABI_CHECK_N_PARTS]; /* number of the last change */
 	uint64_t n_changes;
 };
@@ -63,7 +66,8 @@ int program_desired_address(struct program_desired *desired, const struct abi_cm
 int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s);
 /* The peer must have no route left: program_desired_peer_route(). */
 int program_desired_peer_drop(struct program_desired *desired, uint32_t peer);
-/* limits[n_workers], copied; NULL takes them away. -ENOENT when the peer was not put before. */
+/* limits[n_workers], copied; NULL takes them away. n_workers is the same in each call. -ENOENT when the peer
+ * was not put before. */
 int program_desired_limit(struct program_desired *desired, uint32_t peer,
                           const struct abi_cmd_peer_limit *limits, uint32_t n_workers);
 bool program_desired_has_peer(const struct program_desired *desired, uint32_t peer);
@@ -83,9 +87,9 @@ int program_desired_neighbour_drop(struct program_desired *desired,
 
 /* The sum of a part as that worker should answer it. */
 uint64_t program_desired_sum(const struct program_desired *desired, uint32_t worker, uint32_t part);
-/* The wanted entry with the key of this one (both are payloads of the command type that makes it), copied to
- * out[abi_check_entry_len(type)]. Returns its number among those of its kind, or -ENOENT. */
-int64_t program_desired_find(const struct program_desired *desired, uint16_t type,
+/* The entry with the key of this one (both are payloads of the command type that makes it) that this worker
+ * is to hold, copied to out[abi_check_entry_len(type)]. Returns its number among those of its kind, or -ENOENT. */
+int64_t program_desired_find(const struct program_desired *desired, uint32_t worker, uint16_t type,
                              const void *entry, void *out) __attribute__((warn_unused_result));
 
 /* A walk over the whole, SYNC_BEGIN first and SYNC_END last. Zero = before the first command. */

@@ -23,6 +23,7 @@ union program_entry {
 	struct abi_cmd_hub hub;
 	struct abi_cmd_address address;
 	struct abi_cmd_peer peer;
+	struct abi_cmd_peer_limit limit;
 	struct abi_cmd_route route;
 	struct abi_cmd_wan_route wan_route;
 	struct abi_cmd_neighbour neighbour;

@@ -59,8 +59,9 @@ static int each_of_worker(const struct program *program, uint32_t worker, progra
 		at = lseek(region->fd, data, SEEK_HOLE);
 		if (at < 0 || at > end)
 			at = end;
-		result = each_between(program, worker, (uint32_t)((data - start) / size),
-		                      (uint32_t)((at - start) / size), fn, arg);
+		/* those that begin in it */
+		result = each_between(program, worker, (uint32_t)((data - start + size - 1) / size),
+		                      (uint32_t)((at - start + size - 1) / size), fn, arg);
 	}
 	return result;
 }

@@ -44,22 +44,22 @@ static int addresses_parse(const char *list, struct store_peer *peer)
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-static int preshared_key_bind(struct store *store, sqlite3_stmt *statement, int column,
-                              const struct store_peer *peer)
+static int preshared_key_bind(struct store *store, sqlite3_stmt *statement, int column, uint32_t id,
+                              const uint8_t *preshared_key)
 {
 	char label[40];
 	size_t len;
 	uint8_t *sealed;
 
-	if (!peer->has_preshared_key)
+	if (!preshared_key)
 		return 0; /* NULL */
-	label_of(peer->id, label);
-	sealed = store__seal(store, label, peer->preshared_key, 32, &len);
-	if (!sealed)
-		return -ENOMEM;
-	return sqlite3_bind_blob64(statement, column, sealed, len, sqlite3_free) == SQLITE_OK
-	               ? 0
-	               : -ENOMEM;
+	label_of(id, label);
+	sealed = store__seal(store, label, preshared_key, 32, &len);
+	if (sealed
+	    && sqlite3_bind_blob64(statement, column, sealed, len, sqlite3_free) == SQLITE_OK)
+		return 0;
+	snprintf(store->error, sizeof(store->error), "not enough memory");
+	return -ENOMEM;
 }
 
 static int row_put(struct store *store, const struct store_peer *peer)
@@ -83,9 +83,10 @@ static int row_put(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_int64(statement, 1, peer->id);
 	sqlite3_bind_text(statement, 2, peer->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(statement, 3, key, -1, SQLITE_STATIC);
-	if (preshared_key_bind(store, statement, 4, peer) < 0) {
+	if (preshared_key_bind(store, statement, 4, peer->id,
+	                       peer->has_preshared_key ? peer->preshared_key : NULL)
+	    < 0) {
 		sqlite3_finalize(statement);
-		snprintf(store->error, sizeof(store->error), "not enough memory");
 		return -ENOMEM;
 	}
 	sqlite3_bind_text(statement, 5, addresses, -1, SQLITE_STATIC);
@@ -146,6 +147,29 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
 int store_peer_change(struct store *store, const struct store_peer *peer)
 {
 	return write_whole(store, peer, row_change);
+}
+
+int store_peer_key_put(struct store *store, uint32_t id, const uint8_t public_key[static 32],
+                       const uint8_t *preshared_key, const uint8_t last_timestamp[static 12],
+                       uint64_t key_set_wall_ns)
+{
+	char key[BASE_KEY_BASE64_LEN];
+	sqlite3_stmt *statement = store__prepare(
+		store, "UPDATE peers SET public_key = ?2, last_timestamp = ?3, key_set = ?4,"
+		       " preshared_key = ifnull(?5, preshared_key) WHERE id = ?1");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	base_key_to_base64(key, public_key);
+	sqlite3_bind_int64(statement, 1, id);
+	sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(statement, 3, last_timestamp, 12, SQLITE_STATIC);
+	sqlite3_bind_int64(statement, 4, (int64_t)key_set_wall_ns);
+	if (preshared_key_bind(store, statement, 5, id, preshared_key) < 0) {
+		sqlite3_finalize(statement);
+		return -ENOMEM;
+	}
+	return store__change(store, statement);
 }
 
 int store_peer_drop(struct store *store, uint32_t id)

@@ -57,6 +57,11 @@ int store_peer_put(struct store *store, const struct store_peer *peer)
  * disabled, whole_subnet, client_keepalive_s. Its keys need not be in peer. Returns 0, -ENOENT, -errno. */
 int store_peer_change(struct store *store, const struct store_peer *peer)
 	__attribute__((warn_unused_result));
+/* Another key, since key_set_wall_ns, and what was heard with it: 12 bytes TAI64N. preshared_key: 32 bytes,
+ * or NULL: it keeps what it has. Returns 0, -ENOENT, -EEXIST, -errno. */
+int store_peer_key_put(struct store *store, uint32_t id, const uint8_t public_key[static 32],
+                       const uint8_t *preshared_key, const uint8_t last_timestamp[static 12],
+                       uint64_t key_set_wall_ns) __attribute__((warn_unused_result));
 /* Returns 0, -ENOENT, -errno. */
 int store_peer_drop(struct store *store, uint32_t id) __attribute__((warn_unused_result));
 /* Returns 0, -ENOENT, -errno. */

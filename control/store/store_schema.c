@@ -96,6 +96,19 @@ static const char *const steps[] = {
          "INSERT INTO peer_networks SELECT id, allowed_ips FROM peers WHERE allowed_ips != '';"
          "ALTER TABLE peers DROP COLUMN allowed_ips;"
          "ALTER TABLE peers ADD COLUMN wg_set INTEGER NOT NULL DEFAULT 0;"),
+	/* 10: peers between two keys */
+	"CREATE TABLE peer_rotations ("
+	" peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
+	" state INTEGER NOT NULL,"  /* enum store_rotation_state */
+	" serial INTEGER NOT NULL," /* of the key it has, and of the next one */
+	" next_serial INTEGER NOT NULL,"
+	" public_key TEXT UNIQUE," /* the next one; NULL = the same */
+	" preshared_key BLOB,"     /* the next one, sealed; NULL = the same */
+	" last_timestamp BLOB NOT NULL,"
+	" since INTEGER NOT NULL,"
+	" until INTEGER NOT NULL,"
+	" changed INTEGER NOT NULL"
+	") STRICT;",
 };
 
 unsigned int store_schema_version(void)

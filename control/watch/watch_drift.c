@@ -5,6 +5,7 @@
 #include "watch_event.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- entries: which one it is, and what it says --------------------------------------------------- */
 
@@ -35,6 +36,39 @@ static void describe_peer(const struct peer_table *peers, const union program_en
 	snprintf(says, WATCH_ENTRY_LEN, "keepalive %u s", entry->peer.keepalive_s);
 }
 
+static void rate_text(const char *way, const struct abi_limit_rate *rate, char *buf, size_t size)
+{
+	size_t len = strlen(buf);
+
+	if (rate->packets != 0 || rate->bytes != 0)
+		snprintf(buf + len, size - len, "%s%s %llu packets/s %llu bytes/s", len ? ", " : "",
+		         way, (unsigned long long)rate->packets, (unsigned long long)rate->bytes);
+}
+
+static void until_text(const char *way, uint64_t until, char *buf, size_t size)
+{
+	size_t len = strlen(buf);
+
+	if (until != ABI_QUOTA_NONE)
+		snprintf(buf + len, size - len, "%s%s until %llu", len ? ", " : "", way,
+		         (unsigned long long)until);
+}
+
+static void describe_limit(const struct peer_table *peers, const union program_entry *entry,
+                           char *what, char *says)
+{
+	const struct abi_cmd_peer_limit *limit = &entry->limit;
+	char name[WATCH_NAME_LEN];
+
+	snprintf(what, WATCH_ENTRY_LEN, "limits of %s", name_of(peers, limit->peer, name));
+	says[0] = '\0';
+	rate_text("rx", &limit->rx, says, WATCH_ENTRY_LEN);
+	rate_text("tx", &limit->tx, says, WATCH_ENTRY_LEN);
+	until_text("rx", limit->rx_until, says, WATCH_ENTRY_LEN);
+	until_text("tx", limit->tx_until, says, WATCH_ENTRY_LEN);
+	until_text("both", limit->total_until, says, WATCH_ENTRY_LEN);
+}
+
 static void describe_route(const struct peer_table *peers, const union program_entry *entry,
                            char *what, char *says)
 {
@@ -62,8 +96,9 @@ static void describe_hub(const struct peer_table *peers, const union program_ent
 
 	(void)peers;
 	snprintf(what, WATCH_ENTRY_LEN, "settings");
-	snprintf(says, WATCH_ENTRY_LEN, "listen port %u, tunnel MTU %u, key %02x%02x",
-	         hub->listen_port, hub->tunnel_mtu, hub->mac1_key[0], hub->mac1_key[1]);
+	snprintf(says, WATCH_ENTRY_LEN, "listen port %u, tunnel MTU %u, key %02x%02x, DSCP %u%s%s",
+	         hub->listen_port, hub->tunnel_mtu, hub->mac1_key[0], hub->mac1_key[1], hub->dscp,
+	         hub->copy_dscp ? " as inside" : "", hub->clamp_mss ? ", clamps MSS" : "");
 }
 
 static void describe_address(const struct peer_table *peers, const union program_entry *entry,
@@ -133,6 +168,7 @@ static const struct kind kinds[PROGRAM_FINDING_BLOB + 1] = {
 	[ABI_CMD_HUB] = {"hub", describe_hub},
 	[ABI_CMD_ADDRESS] = {"address", describe_address},
 	[ABI_CMD_PEER_PUT] = {"peer", describe_peer},
+	[ABI_CMD_PEER_LIMIT] = {"limit", describe_limit},
 	[ABI_CMD_ROUTE_PUT] = {"route", describe_route},
 	[ABI_CMD_SESSION_RETIRE] = {"session", describe_session},
 	[ABI_CMD_WAN_ROUTE_PUT] = {"wan-route", describe_wan_route},

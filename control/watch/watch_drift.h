@@ -6,7 +6,7 @@
 #include "program_drift.h"
 #include "watch.h"
 
-#define WATCH_ENTRY_LEN 120U
+#define WATCH_ENTRY_LEN 200U
 
 struct watch_drift {
 	const char *

@@ -2,7 +2,7 @@
  * million entries with what it wants by a few records, and asks for the entries of a part only where
  * the two differ. Shared by both sides.
  *
- * A peer, its routes, and sessions that outlived their peer are in the part of the peer's number;
+ * A peer, its limits, its routes, and sessions that outlived their peer are in the part of the peer's number;
  * everything else has a part a kind. The sum of a part is that of its entries' hashes, modulo 2^64:
  * in any order, and kept up to date by adding and subtracting. An entry is the payload of the
  * command that makes it, canonical: prefixes masked, padding zero. */
@@ -61,6 +61,8 @@ static inline uint16_t abi_check_entry_len(uint16_t type)
 		return sizeof(struct abi_cmd_wan_route);
 	case ABI_CMD_NEIGHBOUR_PUT:
 		return sizeof(struct abi_cmd_neighbour);
+	case ABI_CMD_PEER_LIMIT:
+		return sizeof(struct abi_cmd_peer_limit);
 	case ABI_CMD_SESSION_RETIRE:
 		return sizeof(struct abi_cmd_session);
 	default:

@@ -197,6 +197,18 @@
 	  "oldest that waited for a handshake: more than 128 of its peer, or too many in all")     \
 	X(DROP_WAIT_OVER, DROP, "drop_wait_over",                                                  \
 	  "waited for a handshake that was given up, or for a peer that was removed")              \
+	/* in_accept, in_deliver, out_wrap */                                                      \
+	X(DROP_ECN, DROP, "drop_ecn",                                                              \
+	  "congestion was met by a packet that does not understand marks (RFC 6040)")              \
+	X(DROP_TUNNEL_MTU, DROP, "drop_tunnel_mtu",                                                \
+	  "inner packet larger than hub.tunnel_mtu that may not be cut")                           \
+	X(ICMP_TOO_BIG, INFO, "icmp_too_big",                                                      \
+	  "senders told so: fragmentation needed, or packet too big")                              \
+	X(FRAGMENTED, INFO, "fragmented",                                                          \
+	  "inner packets larger than hub.tunnel_mtu cut in pieces")                                \
+	X(MSS_CLAMPED, INFO, "mss_clamped", "TCP openings whose MSS was lowered (hub.clamp_mss)")  \
+	X(DROP_ENDPOINT_LOOP, DROP, "drop_endpoint_loop",                                          \
+	  "peer's endpoint is an address of the hub itself")                                       \
 	/* outside the balance: control, wg(8) */                                                  \
 	X(WG_SET, INFO, "wg_set", "changes that wg(8) made")                                       \
 	X(WG_REFUSED_TEXT, INFO, "wg_refused_text", "requests of wg(8) that could not be read")    \

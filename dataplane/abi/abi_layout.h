@@ -200,7 +200,10 @@ struct abi_cmd_hub {
 	uint8_t mac1_key_next[32]; /* the same of the key that takes its place; zero without one */
 	uint16_t listen_port;      /* host order */
 	uint16_t tunnel_mtu;
-	uint32_t has_next; /* 1: messages to either key are let in */
+	uint8_t has_next;  /* 1: messages to either key are let in */
+	uint8_t copy_dscp; /* 1: outer packets bear the DSCP of inner ones; 0: dscp */
+	uint8_t dscp;      /* 0 to 63 */
+	uint8_t clamp_mss; /* 1: TCP's MSS is lowered to what fits tunnel_mtu */
 };
 ABI_ASSERT_SIZE(struct abi_cmd_hub, 72);
 
@@ -552,12 +555,12 @@ struct abi_session {
 	 * for them, for the control that comes after it */
 	uint32_t key_serial;
 	uint32_t hub_serial;
-	uint8_t pad1[68];
+	uint8_t pad1[4];
 };
 ABI_ASSERT_OFFSET(struct abi_session, send_reserved, 32);
 ABI_ASSERT_OFFSET(struct abi_session, remote, 48);
 ABI_ASSERT_OFFSET(struct abi_session, receive_key, 96);
-ABI_ASSERT_SIZE(struct abi_session, 256);
+ABI_ASSERT_SIZE(struct abi_session, 3 * ABI_LINE);
 
 /* What one worker did for one peer; written by that worker, added up by readers. Refreshed at
  * least every 250 ms. */

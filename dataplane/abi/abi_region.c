@@ -390,15 +390,16 @@ uint32_t abi_region_next_session(const struct abi_region *region, uint32_t worke
 	uint64_t at = begin + slot * sizeof(struct abi_session);
 	off_t data;
 
-	/* The kernel knows by pages; within one the slots follow each other. */
-	if (slot >= region->n_slots || at % PAGE != 0)
+	/* The kernel knows by pages: asked at the first slot that begins in one. */
+	if (slot >= region->n_slots || at % PAGE >= sizeof(struct abi_session))
 		return slot;
 	data = lseek(region->fd, (off_t)at, SEEK_DATA);
 	if (data < 0)
 		return errno == ENXIO ? region->n_slots : slot;
 	if ((uint64_t)data <= at)
 		return slot;
-	at = ((uint64_t)data - begin) / sizeof(struct abi_session);
+	/* One that begins before the data was never made. */
+	at = ((uint64_t)data - begin + sizeof(struct abi_session) - 1) / sizeof(struct abi_session);
 	return at < region->n_slots ? (uint32_t)at : region->n_slots;
 }
 

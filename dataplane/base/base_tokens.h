@@ -23,17 +23,28 @@ struct base_tokens {
 };
 _Static_assert(sizeof(struct base_tokens) == 24, "");
 
+static inline bool base_tokens_is_limited(const struct base_tokens *b)
+{
+	return b->rate != BASE_TOKENS_RATE_NONE && b->rate != 0;
+}
+
 /* Set rate, tokens a second, and burst, tokens, 1 .. BASE_TOKENS_BURST_MAX; rate 0 = no limit. A bucket
  * of that rate and burst stays as it is; another one is filled up to its new burst when it had no
  * limit, and never above it. Refill it first. */
 static inline void base_tokens_set(struct base_tokens *b, uint64_t rate, uint64_t burst)
 {
-	bool was_none = b->rate == BASE_TOKENS_RATE_NONE || b->rate == 0;
+	bool was_none = !base_tokens_is_limited(b);
 
 	b->rate = rate == 0 ? BASE_TOKENS_RATE_NONE : rate;
 	b->capacity = rate == 0 ? BASE_TOKENS_LEVEL_NONE : burst * BASE_TOKEN;
 	if (was_none || b->level > b->capacity)
 		b->level = b->capacity;
+}
+
+/* The burst that was set, tokens; of a bucket that is limited. */
+static inline uint64_t base_tokens_burst(const struct base_tokens *b)
+{
+	return b->capacity / BASE_TOKEN;
 }
 
 /* Time has passed: any number of nanoseconds. */

@@ -5,7 +5,6 @@
 #include "path_inner.h"
 #include "wg_message.h"
 
-#define ECN_CE  3U
 #define UDP_LEN 8U
 
 /* Where the packet came from, as struct state_session has it. */
@@ -33,7 +32,8 @@ static void follow_endpoint(struct state *st, const struct path_pkt *p)
 		ip += 12;
 	} else {
 		if (likely(memcmp(&heard, &session->heard, sizeof(heard)) == 0
-		           && memcmp(ip + 8, session->heard_v6, STATE_HEARD_V6) == 0))
+		           && memcmp(ip + 8, session->remote.ip.bytes, 16) == 0
+		           && memcmp(ip + 24, session->local.bytes, 16) == 0))
 			return;
 		ip += 8;
 	}
@@ -63,25 +63,30 @@ static inline void learn(struct state *st, struct path_pkt *p)
 	wg_timers_any_received(&session->timers, st->now_ns);
 }
 
-/* Congestion met by the outer packet is told to the inner one, if it understands (RFC 6040). */
-static void mark_congestion(struct path_pkt *p)
+/* An outer header with ECT(1) or congestion: what the inner packet bears then (RFC 6040 4.2). */
+static uint32_t take_ecn(struct path_pkt *p, uint8_t outer)
 {
-	uint8_t ecn = path_inner_ecn(p);
+	uint8_t inner = path_inner_tos(p) & PATH_ECN_MASK;
 
-	if (ecn == 0 || ecn == ECN_CE)
-		return;
+	/* It does not understand marks, so the router's next means, dropping, is left to us. */
+	if (inner == 0 && outer == PATH_ECN_CE)
+		return ABI_COUNTER_DROP_ECN;
+	if (outer == PATH_ECN_ECT1 && inner != PATH_ECN_ECT0)
+		return PATH_KEEP;
 	if (path_inner_version(p) == 4)
-		path_inner_patch_v4(p->data, 0, base_load_be16(p->data) | ECN_CE);
+		path_inner_patch_v4(p->data, 0,
+		                    (uint16_t)((base_load_be16(p->data) & ~PATH_ECN_MASK) | outer));
 	else
-		p->data[1] |= ECN_CE << 4;
+		p->data[1] = (uint8_t)((p->data[1] & ~(PATH_ECN_MASK << 4)) | outer << 4);
+	return PATH_KEEP;
 }
 
-static uint32_t outer_ecn(const struct path_pkt *p)
+static uint8_t outer_ecn(const struct path_pkt *p)
 {
 	/* version in the first byte, the two bits at the end of the second, or in the middle */
 	uint32_t word = base_load_be16(path_outer_ip(p));
 
-	return (word >> 12 == 4 ? word : word >> 4) & 3;
+	return (word >> 12 == 4 ? word : word >> 4) & PATH_ECN_MASK;
 }
 
 /* Is the inner source the one that the routes, as they still are, gave the peer the last time? */
@@ -116,13 +121,14 @@ static bool is_source_of_peer(struct state *st, const struct path_pkt *p)
 static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 {
 	uint32_t verdict = path_inner_check(p);
+	uint8_t ecn = outer_ecn(p);
 
 	if (unlikely(verdict != PATH_KEEP))
 		return verdict;
 	if (unlikely(!is_source_known(st, p) && !is_source_of_peer(st, p)))
 		return ABI_COUNTER_DROP_INNER_SOURCE;
-	if (unlikely(outer_ecn(p) == ECN_CE))
-		mark_congestion(p);
+	if (unlikely((ecn & PATH_ECN_ECT1) != 0))
+		return take_ecn(p, ecn);
 	return PATH_KEEP;
 }
 

@@ -6,6 +6,14 @@
 
 #define HOLD_NS (2 * BASE_NS_PER_S)
 
+/* Handshakes go before data where somebody looks at it: AF41, as the kernel module sends them. */
+#define DSCP_HANDSHAKE 34U
+
+static uint8_t handshake_tos(const struct state *st)
+{
+	return (uint8_t)((st->hub.dscp != 0 ? st->hub.dscp : DSCP_HANDSHAKE) << 2);
+}
+
 static uint32_t check_frame(const struct state *st, const struct path_pkt *p)
 {
 	if (unlikely(p->mbuf->nb_segs != 1))
@@ -43,9 +51,10 @@ static bool append_frame(struct state *st, struct path_burst *b, const struct ab
 
 	memcpy(p->data, cmd->message, cmd->len);
 	if (cmd->remote.ip.family == BASE_IP_V4)
-		path_header_finish_v4(p->data, cmd->len, (uint16_t)state_random(st), 0);
+		path_header_finish_v4(p->data, cmd->len, (uint16_t)state_random(st),
+		                      handshake_tos(st));
 	else
-		path_header_finish_v6(p->data, cmd->len, 0);
+		path_header_finish_v6(p->data, cmd->len, handshake_tos(st));
 	p->data -= header_len;
 	p->len = header_len + cmd->len;
 	path_fit(p);

@@ -8,9 +8,6 @@
 
 #include <errno.h>
 
-#define ECN_CE   3U
-#define ECN_ECT0 2U
-
 static uint32_t may_send(struct state *st, struct path_pkt *p)
 {
 	int rc = state_session_before_send(st, p->session);
@@ -38,13 +35,15 @@ static uint32_t padded_len(const struct state *st, uint32_t len)
 	return len > st->hub.tunnel_mtu ? len : st->hub.tunnel_mtu;
 }
 
-/* The ECN bits for the outer header (RFC 6040): as inside, but congestion met inside is not told
- * outside. */
-static uint8_t ecn_of(const struct path_pkt *p)
+/* DSCP and ECN of the outer header: ECN as inside (RFC 6040 4.1, normal mode), DSCP as inside or as
+ * configured. A keepalive has nothing inside. */
+static inline uint8_t tos_of(const struct state *st, const struct path_pkt *p)
 {
-	uint8_t ecn = p->len != 0 ? path_inner_ecn(p) : 0;
+	uint32_t tos = p->len != 0 ? path_inner_tos(p) : 0;
 
-	return ecn == ECN_CE ? ECN_ECT0 : ecn;
+	if (!st->hub.copies_dscp)
+		tos = (tos & PATH_ECN_MASK) | (uint32_t)st->hub.dscp << 2;
+	return (uint8_t)tos;
 }
 
 _Static_assert(WG_PAD_MULTIPLE <= WG_TAG_LEN, "padding that is too long stays in the packet");
@@ -66,7 +65,7 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 
 	if (unlikely(len > AEAD_LEN_MAX || p->data + len + WG_TAG_LEN > end))
 		return ABI_COUNTER_DROP_TOO_BIG;
-	p->ecn = ecn_of(p);
+	p->tos = tos_of(st, p);
 	/* fewer bytes than 16; those too many are where the tag will be */
 	memset(p->data + p->len, 0, WG_PAD_MULTIPLE);
 	p->len = len + WG_TAG_LEN;

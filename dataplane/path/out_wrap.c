@@ -50,15 +50,15 @@ static void write_header(struct path_pkt *p, bool sums_udp)
 	if (likely(session->header_len == HEADER_V4)) {
 		memcpy(p->data - COPY_V4, end - COPY_V4, COPY_V4);
 		base_store_le64(message + WG_DATA_COUNTER, p->counter);
-		path_header_finish_v4(message, message_len, (uint16_t)p->counter, p->ecn);
+		path_header_finish_v4(message, message_len, (uint16_t)p->counter, p->tos);
 		return;
 	}
 	memcpy(p->data - COPY_V6, end - COPY_V6, COPY_V6);
 	base_store_le64(message + WG_DATA_COUNTER, p->counter);
 	if (sums_udp)
-		path_header_begin_v6(message, message_len, p->ecn);
+		path_header_begin_v6(message, message_len, p->tos);
 	else
-		path_header_finish_v6(message, message_len, p->ecn);
+		path_header_finish_v6(message, message_len, p->tos);
 }
 
 static uint32_t wrap(struct state *st, struct path_pkt *p)

@@ -27,7 +27,7 @@ struct path_pkt {
 	uint8_t to_hub : 1;   /* policy: the inner destination is the hub itself */
 	uint8_t from_hub : 1; /* out_parse: its kernel sends it */
 	uint8_t waited : 1;   /* wait.c: for a session */
-	uint8_t ecn;          /* out_seal: ECN bits for the outer header */
+	uint8_t tos;          /* out_seal: traffic class of the outer header: DSCP and ECN */
 	uint8_t handed_by;    /* 1 + the worker at which it arrived; 0 = here */
 	uint8_t note;         /* policy: for the receiver's owner, if that is another worker */
 	uint32_t index; /* of session, when it was found; of what waited, until then, its sender */

@@ -65,25 +65,25 @@ uint32_t path_header_write(const struct state *st, const struct state_hop *hop,
 	                                       : write_v6(st, hop, remote, end);
 }
 
-void path_header_begin_v6(uint8_t *payload, uint32_t len, uint8_t ecn)
+void path_header_begin_v6(uint8_t *payload, uint32_t len, uint8_t tos)
 {
 	uint8_t *udp = payload - PATH_UDP_LEN;
 	uint8_t *ip = udp - 40;
 	uint32_t udp_len = PATH_UDP_LEN + len;
 	uint32_t sum = path_sum_add(PROTOCOL_UDP + udp_len, ip + 8, 32); /* RFC 8200 8.1 */
 
-	ip[1] = (uint8_t)(ecn << 4);
+	base_store_be16(ip, (uint16_t)(0x6000U | tos << 4)); /* flow label 0 */
 	base_store_be16(ip + 4, (uint16_t)udp_len);
 	base_store_be16(udp + 4, (uint16_t)udp_len);
 	base_store_be16(udp + 6, path_sum_fold(sum));
 }
 
-void path_header_finish_v6(uint8_t *payload, uint32_t len, uint8_t ecn)
+void path_header_finish_v6(uint8_t *payload, uint32_t len, uint8_t tos)
 {
 	uint8_t *udp = payload - PATH_UDP_LEN;
 	uint16_t check;
 
-	path_header_begin_v6(payload, len, ecn);
+	path_header_begin_v6(payload, len, tos);
 	check = (uint16_t)~path_sum_fold(path_sum_add(0, udp, PATH_UDP_LEN + len));
 	base_store_be16(udp + 6, check == 0 ? 0xffff : check);
 }

@@ -20,15 +20,15 @@ uint32_t path_header_write(const struct state *st, const struct state_hop *hop,
                            const struct base_endpoint *remote, uint8_t *end);
 
 /* Complete an IPv4 header whose UDP payload[len] follows it. id: fragments of the datagram bear it.
- * The UDP checksum stays 0, which IPv4 allows; WireGuard does not need it. */
-static inline void path_header_finish_v4(uint8_t *payload, uint32_t len, uint16_t id, uint8_t ecn)
+ * tos: DSCP and ECN. The UDP checksum stays 0, which IPv4 allows; WireGuard does not need it. */
+static inline void path_header_finish_v4(uint8_t *payload, uint32_t len, uint16_t id, uint8_t tos)
 {
 	uint8_t *udp = payload - PATH_UDP_LEN;
 	uint8_t *ip = udp - 20;
 	uint32_t total_len = 20 + PATH_UDP_LEN + len;
-	uint32_t sum = base_load_be16(ip + 10) + total_len + id + ecn;
+	uint32_t sum = base_load_be16(ip + 10) + total_len + id + tos;
 
-	ip[1] = ecn;
+	ip[1] = tos;
 	base_store_be16(ip + 2, (uint16_t)total_len);
 	base_store_be16(ip + 4, id);
 	base_store_be16(ip + 10, (uint16_t)~path_sum_fold(sum));
@@ -36,11 +36,11 @@ static inline void path_header_finish_v4(uint8_t *payload, uint32_t len, uint16_
 }
 
 /* The same for IPv6, where the UDP checksum must be there: reads the whole payload. */
-void path_header_finish_v6(uint8_t *payload, uint32_t len, uint8_t ecn);
+void path_header_finish_v6(uint8_t *payload, uint32_t len, uint8_t tos);
 
 /* The same for a port that completes the checksum (struct state_wan_port): the field holds the sum of
  * the pseudo-header, and path_header_ask_sum() asks for the rest. */
-void path_header_begin_v6(uint8_t *payload, uint32_t len, uint8_t ecn);
+void path_header_begin_v6(uint8_t *payload, uint32_t len, uint8_t tos);
 
 /* mbuf's data is a frame as path_header_begin_v6() left it. */
 static inline void path_header_ask_sum(struct rte_mbuf *mbuf)

@@ -36,7 +36,12 @@ static inline uint32_t path_inner_check(struct path_pkt *p)
 	return PATH_KEEP;
 }
 
-/* Version, addresses and ECN bits of a packet that was checked. */
+#define PATH_ECN_MASK 3U
+#define PATH_ECN_ECT1 1U
+#define PATH_ECN_ECT0 2U
+#define PATH_ECN_CE   3U
+
+/* Version, addresses and traffic class (DSCP and ECN) of a packet that was checked. */
 static inline uint32_t path_inner_version(const struct path_pkt *p)
 {
 	return p->data[0] >> 4;
@@ -52,9 +57,12 @@ static inline const uint8_t *path_inner_destination(const struct path_pkt *p)
 	return p->data + (path_inner_version(p) == 4 ? 16 : 24);
 }
 
-static inline uint8_t path_inner_ecn(const struct path_pkt *p)
+/* The first word is 4 bits of version, 4 of header length and 8 of class, or version, class, 4 of label. */
+static inline uint8_t path_inner_tos(const struct path_pkt *p)
 {
-	return (path_inner_version(p) == 4 ? p->data[1] : p->data[1] >> 4) & 3;
+	uint32_t word = base_load_be16(p->data);
+
+	return (uint8_t)(word >> 12 == 4 ? word : word >> 4);
 }
 
 /* Replace the 16-bit word at header + at of a checked IPv4 header, and mend its checksum

@@ -48,6 +48,9 @@ struct state_hub {
 	bool has_next;        /* of mac1_key_next */
 	uint16_t listen_port; /* host order; 0 = not known yet: everything is the kernel's */
 	uint16_t tunnel_mtu;
+	bool copies_dscp; /* outer packets bear the DSCP of inner ones, and else this one */
+	uint8_t dscp;
+	bool clamps_mss;
 };
 
 /* A handshake message whose next hop is being resolved: sent as soon as that is known. */

@@ -1,4 +1,4 @@
-/* The walk: hub, addresses, peers, sessions, routes, underlay; then the sums, then the end. */
+/* The walk: hub, addresses, peers, limits, sessions, routes, underlay; then the sums, then the end. */
 #include "state_check.h"
 
 #include "base_bytes.h"
@@ -18,6 +18,7 @@ enum stage {
 	STAGE_HUB = 0,
 	STAGE_ADDRESSES,
 	STAGE_PEERS,
+	STAGE_LIMITS,
 	STAGE_SESSIONS,
 	STAGE_ROUTES,
 	STAGE_WAN_ROUTES,
@@ -134,6 +135,9 @@ static bool walk_hub(struct state *st)
 		.listen_port = hub->listen_port,
 		.tunnel_mtu = hub->tunnel_mtu,
 		.has_next = hub->has_next,
+		.copy_dscp = hub->copies_dscp,
+		.dscp = hub->dscp,
+		.clamp_mss = hub->clamps_mss,
 	};
 
 	memcpy(entry.mac1_key, hub->mac1_key, sizeof(entry.mac1_key));
@@ -170,6 +174,13 @@ static bool tell_peer(struct state *st, uint32_t i)
 	struct abi_cmd_peer entry = {.peer = i, .keepalive_s = st->peers[i].keepalive_s};
 
 	return st->peers[i].present && tell(st, ABI_CMD_PEER_PUT, i, &entry);
+}
+
+static bool tell_limit(struct state *st, uint32_t i)
+{
+	struct abi_cmd_peer_limit entry;
+
+	return state_limit_entry(st, i, &entry) && tell(st, ABI_CMD_PEER_LIMIT, i, &entry);
 }
 
 static bool tell_session(struct state *st, uint32_t i)
@@ -232,6 +243,8 @@ static bool walk(struct state *st)
 		return walk_places(st, st->addresses.n, tell_address);
 	case STAGE_PEERS:
 		return walk_places(st, st->n_peers, tell_peer);
+	case STAGE_LIMITS:
+		return st->n_limited == 0 || walk_places(st, st->n_peers, tell_limit);
 	case STAGE_SESSIONS:
 		return walk_places(st, st->n_active, tell_session);
 	case STAGE_ROUTES:

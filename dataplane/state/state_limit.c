@@ -96,6 +96,38 @@ void state_limit_forget(struct state *st, uint32_t peer)
 	st->limits_of[peer] = (struct abi_limit){0};
 }
 
+static struct abi_limit_rate rate_of(const struct abi_limit_way *way)
+{
+	struct abi_limit_rate rate = {0};
+
+	if (base_tokens_is_limited(&way->packets)) {
+		rate.packets = way->packets.rate;
+		rate.packets_burst = base_tokens_burst(&way->packets);
+	}
+	if (base_tokens_is_limited(&way->bytes)) {
+		rate.bytes = way->bytes.rate;
+		rate.bytes_burst = base_tokens_burst(&way->bytes);
+	}
+	return rate;
+}
+
+bool state_limit_entry(const struct state *st, uint32_t peer, struct abi_cmd_peer_limit *out)
+{
+	const struct abi_limit *limit = &st->limits_of[peer];
+
+	if (st->peers[peer].limits == 0)
+		return false;
+	*out = (struct abi_cmd_peer_limit){
+		.peer = peer,
+		.rx = rate_of(&limit->rx),
+		.tx = rate_of(&limit->tx),
+		.rx_until = limit->rx_until,
+		.tx_until = limit->tx_until,
+		.total_until = limit->total_until,
+	};
+	return true;
+}
+
 void state_limit_sweep(struct state *st)
 {
 	for (uint32_t i = 0; st->n_limited > 0 && i < st->n_peers; i++)

@@ -10,6 +10,8 @@
 
 #include "abi_layout.h"
 
+#include <stdbool.h>
+
 struct state;
 struct state_session;
 
@@ -25,6 +27,9 @@ void state_limit_sweep(struct state *st);
 /* A session of an earlier dataplane says which limits (ABI_LIMIT_...) its peer had: they hold from the
  * first packet on, until control says more. */
 void state_limit_resume(struct state *st, uint32_t peer, uint32_t limits);
+
+/* What the peer has, as the command that makes it. False: nothing. */
+bool state_limit_entry(const struct state *st, uint32_t peer, struct abi_cmd_peer_limit *out);
 
 /* Tell a session, and its mirror in the region, of its peer's limits. */
 void state_limit_apply(struct state *st, struct state_session *session);

@@ -35,28 +35,14 @@ static void set_soft_times(struct state_session *session)
 		                                                      - WG_REKEY_TIMEOUT_NS);
 }
 
-static void set_heard(struct state_session *session, struct state_heard heard,
-                      const uint8_t *addresses)
-{
-	session->heard = heard;
-	if (heard.version == 4)
-		memcpy(session->heard_v4, addresses, sizeof(session->heard_v4));
-	else
-		memcpy(session->heard_v6, addresses, sizeof(session->heard_v6));
-}
-
 /* As if a packet had come from the session's endpoint. */
 static void hear_from_endpoint(struct state_session *session)
 {
-	struct state_heard heard = {.version = session->remote.ip.family,
-	                            .port = (uint8_t)session->port};
-	uint8_t addresses[STATE_HEARD_V6] = {0};
-	size_t len = base_ip_len(heard.version);
-
-	memcpy(addresses, session->remote.ip.bytes, len);
-	memcpy(addresses + len, session->local.bytes, len);
-	base_store_be16(heard.source_port, session->remote.port);
-	set_heard(session, heard, addresses);
+	session->heard = (struct state_heard){.version = session->remote.ip.family,
+	                                      .port = (uint8_t)session->port};
+	base_store_be16(session->heard.source_port, session->remote.port);
+	memcpy(session->heard_v4, session->remote.ip.bytes, 4);
+	memcpy(session->heard_v4 + 4, session->local.bytes, 4);
 }
 
 static void link_session(struct state *st, struct state_session *session)
@@ -317,7 +303,7 @@ bool state_session_move(struct state *st, struct state_session *session, struct 
 	session->remote = remote;
 	session->local = base_ip_make(heard.version, addresses + len);
 	session->port = heard.port;
-	set_heard(session, heard, addresses);
+	hear_from_endpoint(session);
 	endpoint_changed(st, session);
 	state_event_session(st, session, STATE_EVENT_MOVED);
 	return moved;

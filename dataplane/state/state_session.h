@@ -26,15 +26,14 @@ struct state_heard {
 _Static_assert(sizeof(struct state_heard) == 4, "one comparison");
 
 #define STATE_HEARD_V4 8U /* bytes of source and destination address */
-#define STATE_HEARD_V6 32U
 
 /* Room for Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16, at the end of a cache line, so that
  * the last 64 bytes, of which IPv4 needs 58, are a line. */
 #define STATE_HEADER_ROOM 80U
 
-/* A packet on its way in needs line 6 before the cipher and line 0 after it (and a word of the window once
- * in 64 times); on its way out line 1 before, 3 (with IPv6 2) and 0 after. An odd number of lines, so
- * that the same line of many sessions spreads over all sets of a cache. */
+/* A packet on its way in needs line 5 before the cipher and line 0 after it (with IPv6 also 4, and a word of the
+ * window once in 64 times); on its way out line 1 before, 3 (with IPv6 2) and 0 after. With an even number of
+ * lines the same line of all sessions lies in half of a cache's sets; so each way has lines in both halves. */
 struct state_session {
 	/* line 0, both directions: written for each packet */
 	struct wg_timers_data timers;
@@ -57,18 +56,22 @@ struct state_session {
 	uint8_t header_len;    /* 58 or 78 bytes */
 	uint8_t tx_limits;     /* ABI_LIMIT_TX, ABI_LIMIT_QUOTA: the peer's */
 	uint8_t pad1;
-	/* line 2 */
-	uint8_t heard_v6[STATE_HEARD_V6];
+	/* line 2, now and then */
 	uint64_t birth_ns;
-	uint32_t events;   /* enum state_event_bit: not yet told to control */
-	uint8_t role;      /* enum abi_role */
-	uint8_t confirmed; /* a packet was authenticated on it */
-	uint8_t expired;   /* 180 s old: keys are wiped */
-	uint8_t contends;  /* each packet on it makes it the peer's current one */
+	uint64_t rekey_told_ns; /* 0 = never */
+	uint64_t tx_published;  /* send_counter when last published */
+	uint32_t rx_handed;     /* of rx_packets: those that another worker handed us */
+	uint32_t handed_by;     /* 1 + that worker, the last one */
+	uint32_t events;        /* enum state_event_bit: not yet told to control */
+	uint8_t role;           /* enum abi_role */
+	uint8_t confirmed;      /* a packet was authenticated on it */
+	uint8_t expired;        /* 180 s old: keys are wiped */
+	uint8_t contends;       /* each packet on it makes it the peer's current one */
+	uint8_t pad2[8];
 	/* the rest of line 2, and line 3: the outer header, ready but for lengths, sums and counter, at
 	 * the end */
 	uint8_t header[STATE_HEADER_ROOM];
-	/* line 4, now and then */
+	/* line 4, now and then; over IPv6 for each packet that comes in, which is compared with both */
 	struct base_endpoint remote; /* port 0 = not known */
 	struct base_ip local;        /* family NONE = any */
 	uint32_t port;               /* WAN port wanted, UINT32_MAX = by the routes */
@@ -76,29 +79,23 @@ struct state_session {
 	uint32_t next_of_peer; /* chain of the peer's sessions, STATE_SLOT_NONE ends it */
 	uint32_t active_at;    /* position in state.active */
 	uint32_t drops;        /* authenticated but dropped, since last published */
-	/* line 5 */
-	uint64_t rekey_told_ns; /* 0 = never */
-	uint64_t tx_published;  /* send_counter when last published */
-	uint32_t rx_handed;     /* of rx_packets: those that another worker handed us */
-	uint32_t handed_by;     /* 1 + that worker, the last one */
-	uint8_t pad5[40];
-	/* line 6, receive */
+	/* line 5, receive */
 	uint32_t index; /* 0 = slot is free */
 	uint32_t peer : 24;
 	uint32_t rx_limits : 8;   /* ABI_LIMIT_RX, ABI_LIMIT_QUOTA: the peer's */
 	uint64_t receive_soft_ns; /* from then on the packet looks closer: not confirmed (0), rekey
 	                             due or expired */
 	uint8_t receive_key[32];
-	/* its top and newest word are the last of line 6; the other bits begin line 7 */
+	/* its top and newest word are the last of line 5; the other bits begin line 6 */
 	struct wg_replay window;
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct state_session) == 23 * 64, "23 lines");
+_Static_assert(sizeof(struct state_session) == 22 * 64, "22 lines");
 _Static_assert(offsetof(struct state_session, send_key) == 64, "line 1");
-_Static_assert(offsetof(struct state_session, heard_v6) == 128, "line 2");
+_Static_assert(offsetof(struct state_session, birth_ns) == 128, "line 2");
+_Static_assert(offsetof(struct state_session, header) + STATE_HEADER_ROOM == 256, "line 3");
 _Static_assert(offsetof(struct state_session, remote) == 256, "line 4");
-_Static_assert(offsetof(struct state_session, rekey_told_ns) == 320, "line 5");
-_Static_assert(offsetof(struct state_session, index) == 384, "line 6");
-_Static_assert(offsetof(struct state_session, window.words) == 448, "line 7");
+_Static_assert(offsetof(struct state_session, index) == 320, "line 5");
+_Static_assert(offsetof(struct state_session, window.words) == 384, "line 6");
 _Static_assert(ABI_PEERS_MAX <= 1U << 24, "24 bits for the peer");
 
 /* Make a session. The same one again changes nothing (a command may come twice); another one in the
@@ -121,7 +118,7 @@ struct state_session *state_session_find(struct state *st, uint32_t index);
 void state_session_expire(struct state *st, struct state_session *session);
 
 /* The peer is at another place now, or sends to another address of ours: heard is what the packet
- * said, addresses[STATE_HEARD_...] the two in its header. Returns true when the remote endpoint
+ * said, addresses the two in its header, one behind the other. Returns true when the remote endpoint
  * changed. */
 bool state_session_move(struct state *st, struct state_session *session, struct state_heard heard,
                         const uint8_t *addresses);

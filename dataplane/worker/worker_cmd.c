@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define TUNNEL_MTU_MIN 576U
+#define DSCP_MAX       63U
 
 /* ---- fields ---- */
 
@@ -50,7 +51,8 @@ static int apply_hub(struct worker *w, struct abi_cmd_hub *cmd)
 	struct state_hub *hub = &w->st.hub;
 
 	if (cmd->listen_port == 0 || cmd->tunnel_mtu < TUNNEL_MTU_MIN
-	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->has_next > 1)
+	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->has_next > 1 || cmd->copy_dscp > 1
+	    || cmd->dscp > DSCP_MAX || cmd->clamp_mss > 1)
 		return -EINVAL;
 	if (hub->listen_port != cmd->listen_port)
 		state_wan_changed(&w->st);
@@ -59,6 +61,9 @@ static int apply_hub(struct worker *w, struct abi_cmd_hub *cmd)
 	hub->has_next = cmd->has_next != 0;
 	hub->listen_port = cmd->listen_port;
 	hub->tunnel_mtu = cmd->tunnel_mtu;
+	hub->copies_dscp = cmd->copy_dscp != 0;
+	hub->dscp = cmd->dscp;
+	hub->clamps_mss = cmd->clamp_mss != 0;
 	return 0;
 }
 

@@ -13,7 +13,7 @@ struct shown {
 	uint32_t n_sums;
 	struct {
 		uint16_t type;
-		uint8_t entry[sizeof(struct abi_cmd_hub)];
+		uint8_t entry[sizeof(struct abi_cmd_peer_limit)];
 	} entries[SHOWN_MAX];
 	uint32_t n;
 	struct abi_event_check_end end;
@@ -144,10 +144,19 @@ static void a_worker_shows_what_it_was_told(void **state)
 		.ip = flow_ip("fd00::1"), .port = ABI_PORTS_MAX, .present = 1};
 	struct abi_cmd_route route = route_of(3, "10.50.0.0/16");
 	struct abi_cmd_peer peer = {.peer = 4, .keepalive_s = 25};
+	/* rates one way, and a quota; of what is not limited nothing is shown */
+	struct abi_cmd_peer_limit limit = {
+		.peer = 4,
+		.rx = {.packets = 100, .packets_burst = 32, .bytes = 3, .bytes_burst = 9217},
+		.rx_until = ABI_QUOTA_NONE,
+		.tx_until = 12345,
+		.total_until = ABI_QUOTA_NONE,
+	};
 	const struct shown *shown;
 
 	(void)state;
 	FLOW_CMD_ALL(flow, ABI_CMD_PEER_PUT, peer);
+	FLOW_CMD_ALL(flow, ABI_CMD_PEER_LIMIT, limit);
 	FLOW_CMD(flow, 0, ABI_CMD_ROUTE_PUT, route);
 	for (uint32_t worker = 0; worker < 2; worker++) {
 		shown = show_entries(flow, worker, ABI_CHECK_N_PARTS);
@@ -158,6 +167,8 @@ static void a_worker_shows_what_it_was_told(void **state)
 		assert_true(has(shown, ABI_CMD_ADDRESS, &tunnel));
 		assert_int_equal(count(shown, ABI_CMD_PEER_PUT), 8);
 		assert_true(has(shown, ABI_CMD_PEER_PUT, &peer));
+		assert_int_equal(count(shown, ABI_CMD_PEER_LIMIT), 1);
+		assert_true(has(shown, ABI_CMD_PEER_LIMIT, &limit));
 		assert_int_equal(count(shown, ABI_CMD_WAN_ROUTE_PUT), 2);
 		assert_int_equal(count(shown, ABI_CMD_NEIGHBOUR_PUT), 2);
 		/* The one table of routes is shown by who writes it. */

@@ -345,45 +345,61 @@ static void policy_stops_peer_to_peer_but_not_the_hub(void **state)
 	flow_destroy(pair.flow);
 }
 
+/* RFC 6040 4.2, all of it: rows are inside, columns outside; 4 = dropped. */
 static void congestion_outside_is_told_inside(void **state)
 {
-	static const struct {
-		uint8_t outer, inner, inner_after;
-	} cases[] = {{3, 1, 3}, {3, 2, 3}, {3, 3, 3}, {3, 0, 0}, {1, 2, 2}, {0, 1, 1}};
+	static const uint8_t after[4][4] = {
+		/*           Not-ECT ECT(1) ECT(0) CE */
+		/* Not-ECT */ {0, 0, 0, 4},
+		/* ECT(1)  */ {1, 1, 1, 3},
+		/* ECT(0)  */ {2, 1, 2, 3},
+		/* CE      */ {3, 3, 3, 3},
+	};
 	struct pair pair = pair_create();
 	struct base_ip tunnel[2] = {flow_ip("10.0.0.1"), flow_ip("fd00::1")};
+	struct flow_session from[2] = {pair.from, flow_session(pair.flow, 0, 9, 3, BASE_IP_V6)};
 
 	(void)state;
-	for (size_t i = 0; i < 2 * BASE_ARRAY_LEN(cases); i++) {
-		uint8_t family = i % 2 ? BASE_IP_V6 : BASE_IP_V4;
-		struct base_ip source = flow_inner_ip(1, family);
+	flow_reset(pair.flow);
+	for (uint32_t i = 0; i < 64; i++) {
+		uint8_t family = i & 16 ? BASE_IP_V6 : BASE_IP_V4;
+		struct flow_session *session = &from[i >> 5];
+		struct base_ip source = flow_inner_ip(session->peer, family);
 		uint8_t inner[FLOW_FRAME_MAX];
 		uint8_t message[FLOW_FRAME_MAX];
 		uint8_t frame[FLOW_FRAME_MAX];
 		uint8_t out[FLOW_FRAME_MAX];
 		uint16_t port;
-		uint32_t len = flow_inner(inner, &source, &tunnel[i % 2], 64, 64);
+		uint32_t len = flow_inner(inner, &source, &tunnel[family == BASE_IP_V6], 64, 64);
 		uint32_t shift = family == BASE_IP_V6 ? 4 : 0;
+		uint8_t expected = after[i / 4 % 4][i % 4];
 		uint32_t n;
 
-		inner[1] = (uint8_t)(cases[i / 2].inner << shift);
+		inner[1] = (uint8_t)(i / 4 % 4 << shift);
 		if (family == BASE_IP_V4) {
 			inner[8]++; /* flow_hop() mends the sum */
 			flow_hop(inner);
 		}
-		n = flow_seal(&pair.from, message, inner, len);
-		n = flow_frame_to_hub(frame, &pair.from.endpoint, message, n);
-		frame[15] = cases[i / 2].outer;
-		flow_mend_sum(frame);
+		n = flow_seal(session, message, inner, len);
+		n = flow_frame_to_hub(frame, &session->endpoint, message, n);
+		frame[15] = (uint8_t)(i % 4 << (i & 32 ? 4 : 0));
+		if (!(i & 32))
+			flow_mend_sum(frame);
 		flow_rx(pair.flow, 0, 0, frame, n);
 		flow_turn(pair.flow);
-		inner[1] = (uint8_t)(cases[i / 2].inner_after << shift);
+		if (expected == 4) {
+			FLOW_EXPECT(pair.flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
+			            {ABI_COUNTER_DROP_ECN, 1});
+			continue;
+		}
+		inner[1] = (uint8_t)(expected << shift);
 		if (family == BASE_IP_V4) {
 			inner[8]++;
 			flow_hop(inner);
 		}
 		assert_int_equal(flow_to_kernel(pair.flow, 0, &port, out), len);
 		assert_memory_equal(out, inner, len);
+		flow_reset(pair.flow);
 	}
 	flow_destroy(pair.flow);
 }

@@ -248,29 +248,58 @@ static void too_big_for_the_port_is_dropped(void **state)
 	flow_destroy(flow);
 }
 
-static void congestion_inside_is_not_told_outside(void **state)
+/* The traffic class outside of a packet with this one inside; families of both as given. */
+static uint8_t class_outside(struct flow *flow, uint8_t outer, uint8_t family, uint8_t inside)
 {
-	static const uint8_t outer[] = {0, 1, 2, 2};
-	struct flow *flow = flow_create(NULL);
 	uint8_t inner[FLOW_FRAME_MAX];
 	uint8_t frame[FLOW_FRAME_MAX];
+	uint32_t len = from_hub(inner, outer == BASE_IP_V4 ? 1 : 2, family, 64);
+
+	if (family == BASE_IP_V4)
+		inner[1] = inside;
+	else
+		base_store_be16(inner, (uint16_t)(0x6000 | inside << 4 | 5)); /* and a flow label */
+	flow_from_kernel(flow, 0, PORT_LINK_TUN, inner, len);
+	flow_turn(flow);
+	assert_true(flow_tx(flow, 0, 0, frame) > 0);
+	memcpy(inner, frame, sizeof(inner));
+	if (outer == BASE_IP_V4)
+		flow_mend_sum(inner);
+	assert_memory_equal(inner, frame, 42); /* the sum was right */
+	if (outer == BASE_IP_V4)
+		return frame[15];
+	assert_int_equal(frame[14] >> 4, 6);
+	assert_int_equal(frame[15] & 15, 0); /* flow label */
+	return (uint8_t)(base_load_be16(frame + 14) >> 4);
+}
+
+/* The table of RFC 6040 4.1 for each DSCP policy, inside and outside of both families. */
+static void class_inside_is_told_outside_as_configured(void **state)
+{
+	static const struct {
+		bool copies;
+		uint8_t dscp;
+	} policies[] = {{false, 0}, {true, 0}, {false, 46}};
+	struct flow *flow = flow_create(NULL);
 
 	(void)state;
 	flow_session(flow, 0, 1, 1, BASE_IP_V4);
 	flow_session(flow, 0, 2, 2, BASE_IP_V6);
-	for (uint32_t i = 0; i < 8; i++) {
-		bool v6 = i >= 4;
-		uint32_t len = from_hub(inner, v6 ? 2 : 1, v6 ? BASE_IP_V6 : BASE_IP_V4, 64);
+	for (uint32_t i = 0; i < BASE_ARRAY_LEN(policies) * 16; i++) {
+		bool copies = policies[i / 16].copies;
+		uint8_t dscp = policies[i / 16].dscp;
+		uint8_t ecn = i % 4;
+		struct abi_cmd_hub hub = {.listen_port = FLOW_PORT,
+		                          .tunnel_mtu = FLOW_TUN_MTU,
+		                          .copy_dscp = copies,
+		                          .dscp = dscp};
 
-		inner[1] = (uint8_t)(v6 ? i % 4 << 4 : 0xb8 | i % 4);
-		flow_from_kernel(flow, 0, PORT_LINK_TUN, inner, len);
+		FLOW_CMD(flow, 0, ABI_CMD_HUB, hub);
 		flow_turn(flow);
-		assert_true(flow_tx(flow, 0, 0, frame) > 0);
-		assert_int_equal(frame[15], v6 ? outer[i % 4] << 4 : outer[i % 4]);
-		memcpy(inner, frame, sizeof(inner));
-		if (!v6)
-			flow_mend_sum(inner);
-		assert_memory_equal(inner, frame, 42); /* the sum was right */
+		assert_int_equal(class_outside(flow, i & 4 ? BASE_IP_V6 : BASE_IP_V4,
+		                               i & 8 ? BASE_IP_V6 : BASE_IP_V4,
+		                               (uint8_t)(0xb4 | ecn)),
+		                 (copies ? 0xb4 : dscp << 2) | ecn);
 	}
 	flow_destroy(flow);
 }
@@ -331,6 +360,13 @@ static void handshakes_of_control_are_sent(void **state)
 		assert_int_equal(len, flow_frame_from_hub(expected, &inject.remote,
 		                                          base_load_be16(frame + 18),
 		                                          inject.message, inject.len));
+		/* DSCP AF41, whatever that of data is */
+		if (i == 0) {
+			expected[15] = 34 << 2;
+			flow_mend_sum(expected);
+		} else {
+			base_store_be16(expected + 14, 0x6000 | 34 << 6);
+		}
 		assert_memory_equal(frame, expected, len);
 		FLOW_EXPECT(flow, {ABI_COUNTER_RX_INJECT, 1}, {ABI_COUNTER_TX_WAN, 1});
 	}
@@ -609,7 +645,7 @@ int main(void)
 		cmocka_unit_test(no_neighbour_asks_for_it_once_a_second),
 		cmocka_unit_test(a_changed_neighbour_is_used_at_once),
 		cmocka_unit_test(too_big_for_the_port_is_dropped),
-		cmocka_unit_test(congestion_inside_is_not_told_outside),
+		cmocka_unit_test(class_inside_is_told_outside_as_configured),
 		cmocka_unit_test(frames_of_the_kernel_go_to_their_port),
 		cmocka_unit_test(handshakes_of_control_are_sent),
 		cmocka_unit_test(a_udp_checksum_of_zero_is_sent_as_ones_over_ipv6),

@@ -20,6 +20,15 @@ static void drop_peer(struct program_desired *held, uint32_t peer)
 	(void)program_desired_peer_drop(held, peer);
 }
 
+static bool limits_nothing(const struct abi_cmd_peer_limit *limit)
+{
+	const struct abi_limit_rate none = {0};
+
+	return memcmp(&limit->rx, &none, sizeof(none)) == 0
+	       && memcmp(&limit->tx, &none, sizeof(none)) == 0 && limit->rx_until == ABI_QUOTA_NONE
+	       && limit->tx_until == ABI_QUOTA_NONE && limit->total_until == ABI_QUOTA_NONE;
+}
+
 void fake_check_apply(struct fake_check *check, uint32_t n_peers, const struct abi_record *record)
 {
 	struct program_desired *held = &check->held;
@@ -30,6 +39,7 @@ void fake_check_apply(struct fake_check *check, uint32_t n_peers, const struct a
 		struct abi_cmd_route route;
 		struct abi_cmd_wan_route wan_route;
 		struct abi_cmd_neighbour neighbour;
+		struct abi_cmd_peer_limit limit;
 	} cmd;
 
 	if (!check->has_held || record->type == ABI_CMD_SYNC_BEGIN)
@@ -47,6 +57,10 @@ void fake_check_apply(struct fake_check *check, uint32_t n_peers, const struct a
 		break;
 	case ABI_CMD_PEER_DROP:
 		drop_peer(held, cmd.peer.peer);
+		break;
+	case ABI_CMD_PEER_LIMIT:
+		(void)program_desired_limit(held, cmd.limit.peer,
+		                            limits_nothing(&cmd.limit) ? NULL : &cmd.limit, 1);
 		break;
 	case ABI_CMD_ROUTE_PUT:
 		(void)program_desired_route_put(held, &cmd.route);
@@ -76,7 +90,8 @@ static uint32_t part_of(const struct program_command *command)
 	struct abi_cmd_peer peer = {0};
 	struct abi_cmd_route route = {0};
 
-	if (command->type == ABI_CMD_PEER_PUT)
+	/* limits, too, begin with their peer */
+	if (command->type == ABI_CMD_PEER_PUT || command->type == ABI_CMD_PEER_LIMIT)
 		memcpy(&peer, command->payload, sizeof(peer));
 	if (command->type == ABI_CMD_ROUTE_PUT)
 		memcpy(&route, command->payload, sizeof(route));

@@ -126,6 +126,40 @@ static void each_kind_is_put_right(void **state)
 	assert_int_equal(pair_count_type(ABI_CMD_SYNC_BEGIN), PAIR_N_WORKERS); /* the first ones */
 }
 
+static void limits_that_were_changed_taken_away_or_made_are_put_right(void **state)
+{
+	struct abi_cmd_peer_limit limits[PAIR_N_WORKERS];
+	struct abi_cmd_peer_limit none = {.peer = 141,
+	                                  .rx_until = ABI_QUOTA_NONE,
+	                                  .tx_until = ABI_QUOTA_NONE,
+	                                  .total_until = ABI_QUOTA_NONE};
+
+	(void)state;
+	start(true);
+	for (uint32_t peer = 140; peer < 142; peer++) {
+		for (uint32_t i = 0; i < PAIR_N_WORKERS; i++)
+			limits[i] = (struct abi_cmd_peer_limit){.peer = peer, .rx_until = 1000 * i};
+		assert_int_equal(program_limit_put(pair.program, peer, limits), 0);
+	}
+	assert_int_equal(check(), 0);
+	limits[1].peer = 140;
+	limits[1].rx_until = 1000000;
+	push(1, ABI_CMD_PEER_LIMIT, &limits[1]);
+	push(0, ABI_CMD_PEER_LIMIT, &none);
+	limits[0].peer = 142; /* who has none */
+	push(0, ABI_CMD_PEER_LIMIT, &limits[0]);
+	assert_int_equal(check(), 3);
+	assert_int_equal(status().n_peers, 3);
+	PAIR_RUN_UNTIL(status().n_checks == 3);
+	assert_int_equal(status().n_findings, 0);
+	/* and what changes in the ordinary way is no drift */
+	limits[0] = (struct abi_cmd_peer_limit){.peer = 140, .tx_until = 5};
+	limits[1] = (struct abi_cmd_peer_limit){.peer = 140, .tx_until = 6};
+	assert_int_equal(program_limit_put(pair.program, 140, limits), 0);
+	assert_int_equal(program_peer_drop(pair.program, 141), 0);
+	assert_int_equal(check(), 0);
+}
+
 static void too_much_is_put_right_by_sending_everything(void **state)
 {
 	(void)state;
@@ -388,6 +422,7 @@ int main(void)
 		PAIR_CASE(what_was_sent_is_no_drift),
 		PAIR_CASE(a_change_behind_the_back_is_told_once_and_stands_until_it_is_gone),
 		PAIR_CASE(each_kind_is_put_right),
+		PAIR_CASE(limits_that_were_changed_taken_away_or_made_are_put_right),
 		PAIR_CASE(too_much_is_put_right_by_sending_everything),
 		PAIR_CASE(changes_under_way_are_no_drift),
 		PAIR_CASE(a_dataplane_that_goes_ends_the_check_and_the_next_is_checked_anew),

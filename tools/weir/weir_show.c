@@ -156,6 +156,22 @@ static void show_limits(const json_t *limits)
 	       weir_number_of(month, "drops"));
 }
 
+static void show_rotation(const json_t *rotation)
+{
+	char age[32];
+
+	if (!json_is_object(rotation))
+		return;
+	printf("rotation       %s, %s\n", weir_text_of(rotation, "state"),
+	       weir_age_text(rotation, "changed_at", age));
+	if (json_is_string(json_object_get(rotation, "next_key")))
+		printf("next key       %s\n", weir_text_of(rotation, "next_key"));
+	if (json_is_true(json_object_get(rotation, "preshared_key")))
+		printf("               with another preshared key\n");
+	if (json_object_get(rotation, "next_key"))
+		printf("both good      until %s\n", weir_text_of(rotation, "until"));
+}
+
 static void show_peer(const json_t *result)
 {
 	const json_t *peer = json_object_get(result, "peer");
@@ -184,6 +200,21 @@ static void show_peer(const json_t *result)
 	       weir_number_of(peer, "tx_packets"));
 	printf("dropped        %lld packets\n", weir_number_of(peer, "drops"));
 	show_limits(json_object_get(peer, "limits"));
+	show_rotation(json_object_get(peer, "rotation"));
+}
+
+/* The configuration, when there is one, is what the command was given for. */
+static void show_rotate(const json_t *result)
+{
+	const json_t *peer = json_object_get(result, "peer");
+
+	if (json_object_get(result, "config")) {
+		fputs(weir_text_of(result, "config"), stdout);
+		return;
+	}
+	printf("name           %s\n", weir_text_of(peer, "name"));
+	printf("public key     %s\n", weir_text_of(peer, "public_key"));
+	show_rotation(json_object_get(peer, "rotation"));
 }
 
 static void show_config(const json_t *result)
@@ -275,14 +306,23 @@ static const struct {
 	const char *method;
 	void (*show)(const json_t *result);
 } shows[] = {
-	{"status", show_status},           {"peer.add", show_config},
-	{"peer.list", show_peer_list},     {"peer.show", show_peer},
-	{"peer.enable", show_peer},        {"peer.disable", show_peer},
-	{"peer.limit", show_peer},         {"quota.reset", show_peer},
-	{"peer.approve", show_peer},       {"peer.withdraw", show_peer},
-	{"peer.remove", show_removed},     {"peer.config", show_config},
-	{"service.add", show_service_add}, {"service.list", show_service_list},
-	{"service.remove", show_removed},  {"counters", show_counters},
+	{"status", show_status},
+	{"peer.add", show_config},
+	{"peer.list", show_peer_list},
+	{"peer.show", show_peer},
+	{"peer.enable", show_peer},
+	{"peer.disable", show_peer},
+	{"peer.limit", show_peer},
+	{"quota.reset", show_peer},
+	{"peer.rotate", show_rotate},
+	{"peer.approve", show_peer},
+	{"peer.withdraw", show_peer},
+	{"peer.remove", show_removed},
+	{"peer.config", show_config},
+	{"service.add", show_service_add},
+	{"service.list", show_service_list},
+	{"service.remove", show_removed},
+	{"counters", show_counters},
 };
 
 void weir_show(const struct weir_command *command, const json_t *result)

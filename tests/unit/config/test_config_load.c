@@ -53,6 +53,8 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(config->private_key_file, "/var/lib/weir/hub.key");
 	assert_string_equal(config->tunnel_device, "weir0");
 	assert_int_equal(config->tunnel_mtu, 1420);
+	assert_int_equal(config->dscp, 0);
+	assert_false(config->clamp_mss);
 	assert_false(config->peer_to_peer);
 	assert_int_equal(config->n_workers, 1);
 	assert_int_equal(config->cores[0], -1);
@@ -110,7 +112,7 @@ static void every_key_arrives_in_its_field(void **state)
 		text, sizeof(text),
 		"hub: { listen_port = 443; private_key_file = \"/k\"; " TUNNEL
 		"tunnel_device = \"wt\"; tunnel_mtu = 1380; endpoint = \"vpn.example.org:443\"; "
-		"peer_to_peer = true; };\n"
+		"peer_to_peer = true; dscp = \"copy\"; clamp_mss = true; };\n"
 		"dataplane: { workers = 2; cores = [ 2, 5 ]; idle = \"busy\"; aead = \"sodium\"; "
 		"mbufs = 4096; hugepages = false; max_peers = 7; };\n"
 		"ports: ( { " PORT "tap = \"\"; mtu = 9000; },\n"
@@ -136,6 +138,8 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_int_equal(config->tunnel_mtu, 1380);
 	assert_string_equal(config->endpoint, "vpn.example.org:443");
 	assert_true(config->peer_to_peer);
+	assert_int_equal(config->dscp, CONFIG_DSCP_COPY);
+	assert_true(config->clamp_mss);
 	assert_int_equal(config->n_workers, 2);
 	assert_int_equal(config->cores[0], 2);
 	assert_int_equal(config->cores[1], 5);
@@ -234,6 +238,11 @@ static const struct {
 	{HUB("tunnel_device = \"a-name-far-too-long\";"),
          "1: hub: tunnel_device is \"a-name-far-too-long\", must be the name of an interface, 1 to "
          "15 characters"},
+	{HUB("dscp = 64;"),
+         "1: hub: dscp is 64, must be \"zero\", \"copy\" (as inside) or 0 to 63"},
+	{HUB("dscp = \"af41\";"),
+         "1: hub: dscp is \"af41\", must be \"zero\", \"copy\" (as inside) or 0 to 63"},
+	{HUB("clamp_mss = 1;"), "1: hub: clamp_mss is 1, must be true or false"},
 	{HUB("tunnel_mtu = 576;"), "1: hub: tunnel_mtu is 576, must be 1280 to 9000 bytes"},
 	{HUB("endpoint = \"vpn.example.org\";"),
          "1: hub: endpoint is \"vpn.example.org\", must be \"host:port\", as clients reach the hub"},

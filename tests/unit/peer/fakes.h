@@ -29,6 +29,14 @@ static struct {
 	session_changed_fn *changed;
 	void *changed_arg;
 	bool disowned[FAKE_PEERS];
+	uint32_t serial[FAKE_PEERS];
+	bool has_next[FAKE_PEERS];
+	uint8_t next_key[FAKE_PEERS][32];
+	uint8_t next_preshared_key[FAKE_PEERS][32];
+	bool has_next_preshared_key[FAKE_PEERS];
+	uint8_t next_timestamp[FAKE_PEERS][12];
+	uint32_t next_serial[FAKE_PEERS];
+	int next_err;
 	int put_err;
 	/* program */
 	bool peer[FAKE_PEERS];
@@ -109,6 +117,49 @@ void session_peer_drop(struct session_table *table, uint32_t peer)
 {
 	(void)table;
 	fake.known[peer] = false;
+	fake.has_next[peer] = false;
+}
+
+void session_peer_serial(struct session_table *table, uint32_t peer, uint32_t serial)
+{
+	(void)table;
+	fake.serial[peer] = serial;
+}
+
+int session_next_put(struct session_table *table, uint32_t peer, const struct session_next *next)
+{
+	(void)table;
+	if (fake.next_err < 0)
+		return fake.next_err;
+	fake.has_next[peer] = true;
+	fake.info[peer].has_next = true;
+	fake.info[peer].next_handshake_wall_ns = 0;
+	fake.next_serial[peer] = next->serial;
+	memcpy(fake.next_key[peer], next->public_key, 32);
+	fake.has_next_preshared_key[peer] = next->preshared_key != NULL;
+	if (next->preshared_key)
+		memcpy(fake.next_preshared_key[peer], next->preshared_key, 32);
+	if (next->last_timestamp)
+		memcpy(fake.next_timestamp[peer], next->last_timestamp, 12);
+	return 0;
+}
+
+void session_next_drop(struct session_table *table, uint32_t peer)
+{
+	(void)table;
+	fake.has_next[peer] = false;
+	fake.info[peer].has_next = false;
+}
+
+void session_next_confirm(struct session_table *table, uint32_t peer)
+{
+	if (!fake.has_next[peer])
+		return;
+	memcpy(fake.key[peer], fake.next_key[peer], 32);
+	memcpy(fake.preshared_key[peer], fake.next_preshared_key[peer], 32);
+	fake.has_preshared_key[peer] = fake.has_next_preshared_key[peer];
+	fake.serial[peer] = fake.next_serial[peer];
+	session_next_drop(table, peer);
 }
 
 void session_peer_disown(struct session_table *table, uint32_t peer)

@@ -94,7 +94,8 @@ typedef void entry_fn(struct world *world, uint16_t type, const void *entry);
 
 static void each_held(struct world *world, uint32_t worker, entry_fn *fn)
 {
-	struct program_cursor cursor = {.without_routes = worker != ABI_ROUTE_WORKER};
+	struct program_cursor cursor = {.worker = worker,
+	                                .without_routes = worker != ABI_ROUTE_WORKER};
 	struct program_command command;
 
 	for (; program_desired_at(&world->held, &cursor, &command); program_cursor_step(&cursor))
@@ -289,6 +290,34 @@ static void a_session_without_a_peer_is_found(void **state)
 }
 
 /* What control changed since it asked may be on its way. */
+static void limits_are_compared_with_those_of_that_worker(void **state)
+{
+	struct world *world = world_create();
+	struct abi_cmd_peer_limit limits[2] = {
+		{.peer = 3, .rx = {.packets = 10}, .rx_until = 1000},
+		{.peer = 3, .rx = {.packets = 10}, .rx_until = 2000}};
+
+	(void)state;
+	assert_int_equal(program_desired_limit(&world->wanted, 3, limits, 2), 1);
+	assert_int_equal(check(world, 0), 1); /* missing */
+	assert_int_equal(world->compare.findings[0].type, ABI_CMD_PEER_LIMIT);
+	assert_int_equal(world->compare.findings[0].peer, 3);
+	assert_false(world->compare.findings[0].has_found);
+	assert_int_equal(program_desired_limit(&world->held, 3, limits, 2), 1);
+	assert_int_equal(check(world, 0), 0);
+	assert_int_equal(check(world, 1), 0);
+	limits[1].rx_until = 3000; /* more than it may, at one of them */
+	assert_int_equal(program_desired_limit(&world->held, 3, limits, 2), 1);
+	assert_int_equal(check(world, 0), 0);
+	assert_int_equal(check(world, 1), 1);
+	assert_int_equal(world->compare.findings[0].wanted.limit.rx_until, 2000);
+	assert_int_equal(world->compare.findings[0].found.limit.rx_until, 3000);
+	assert_int_equal(program_desired_limit(&world->wanted, 3, NULL, 2), 1);
+	assert_int_equal(check(world, 0), 1); /* nobody wants them */
+	assert_false(world->compare.findings[0].has_wanted);
+	world_destroy(world);
+}
+
 static void commands_in_flight_are_no_drift(void **state)
 {
 	struct world *world = world_create();
@@ -334,6 +363,14 @@ static void more_than_is_kept_is_counted(void **state)
 }
 
 /* One random change of a desired state. */
+static void bend_limits(struct program_desired *desired, uint32_t peer, uint64_t kind)
+{
+	const struct abi_cmd_peer_limit limits[2] = {{.peer = peer, .rx_until = kind},
+	                                             {.peer = peer, .rx_until = 7}};
+
+	(void)program_desired_limit(desired, peer, kind == 0 ? NULL : limits, 2);
+}
+
 static void bend(struct program_desired *desired, struct test_random *random)
 {
 	uint32_t peer = (uint32_t)test_random_below(random, N_PEERS);
@@ -341,7 +378,7 @@ static void bend(struct program_desired *desired, struct test_random *random)
 	struct abi_cmd_neighbour neighbour = neighbour_of((uint32_t)test_random_below(random, 12),
 	                                                  (uint8_t)test_random_below(random, 3));
 
-	switch (test_random_below(random, 6)) {
+	switch (test_random_below(random, 7)) {
 	case 0:
 		(void)program_desired_peer_put(desired, peer,
 		                               (uint16_t)test_random_below(random, 2));
@@ -357,6 +394,9 @@ static void bend(struct program_desired *desired, struct test_random *random)
 	case 3:
 		(void)program_desired_neighbour_drop(desired, &neighbour);
 		break;
+	case 4:
+		bend_limits(desired, peer, test_random_below(random, 3));
+		break;
 	default:
 		if (program_desired_has_peer(desired, peer))
 			(void)program_desired_route_put(desired, &route);
@@ -368,7 +408,8 @@ static void bend(struct program_desired *desired, struct test_random *random)
 static uint32_t count_differences(const struct program_desired *a, const struct program_desired *b,
                                   uint32_t worker, bool both)
 {
-	struct program_cursor cursor = {.without_routes = worker != ABI_ROUTE_WORKER};
+	struct program_cursor cursor = {.worker = worker,
+	                                .without_routes = worker != ABI_ROUTE_WORKER};
 	struct program_command command;
 	uint32_t n = 0;
 
@@ -378,7 +419,7 @@ static uint32_t count_differences(const struct program_desired *a, const struct 
 
 		if (len == 0)
 			continue;
-		if (program_desired_find(b, command.type, command.payload, &other) < 0)
+		if (program_desired_find(b, worker, command.type, command.payload, &other) < 0)
 			n++;
 		else if (both && memcmp(&other, command.payload, len) != 0)
 			n++;
@@ -415,6 +456,7 @@ int main(void)
 		cmocka_unit_test(a_missing_peer_is_found_with_its_routes),
 		cmocka_unit_test(hub_addresses_and_underlay_are_compared_too),
 		cmocka_unit_test(a_session_without_a_peer_is_found),
+		cmocka_unit_test(limits_are_compared_with_those_of_that_worker),
 		cmocka_unit_test(commands_in_flight_are_no_drift),
 		cmocka_unit_test(more_than_is_kept_is_counted),
 		cmocka_unit_test(random_tables_are_compared_as_a_dumb_walk_does),

@@ -4,6 +4,7 @@
 #include "store.h"
 #include "store_peer.h"
 #include "store_policy.h"
+#include "store_rotation.h"
 #include "store_service.h"
 #include "test.h"
 
@@ -190,7 +191,8 @@ static void a_gateway_has_many_networks(void **state)
 
 /* The tables of peers as version 8 had them, with two peers in them. */
 static const char version_8[] =
-	"DROP TABLE peer_usage; DROP TABLE peer_limits; DROP TABLE peer_networks; DROP TABLE peers;"
+	"DROP TABLE peer_rotations; DROP TABLE peer_usage; DROP TABLE peer_limits;"
+	"DROP TABLE peer_networks; DROP TABLE peers;"
 	"CREATE TABLE peers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 	" public_key TEXT NOT NULL UNIQUE, preshared_key BLOB, addresses TEXT NOT NULL,"
 	" allowed_ips TEXT NOT NULL, keepalive INTEGER NOT NULL,"
@@ -235,6 +237,87 @@ static void a_store_of_version_8_keeps_its_peers(void **state)
 	assert_memory_equal(&found.networks[1], &found.networks[0], sizeof(found.networks[0]));
 	assert_int_equal(store_peer_find(store, 2, keep_networks, &b), 0);
 	store_peer_fini(&b);
+	store_close(store);
+}
+
+static struct store_rotation make_rotation(uint32_t peer)
+{
+	struct store_rotation rotation = {
+		.peer = peer,
+		.state = STORE_ROTATION_OVERLAP,
+		.serial = 3,
+		.next_serial = 5,
+		.has_public_key = true,
+		.has_preshared_key = true,
+		.since_wall_ns = 10,
+		.until_wall_ns = 20,
+		.changed_wall_ns = 15,
+	};
+
+	memset(rotation.public_key, (int)(100 + peer), 32);
+	rotation.public_key[31] &= 0x7f;
+	memset(rotation.preshared_key, 0xa5, 32);
+	memset(rotation.last_timestamp, 0x11, 12);
+	return rotation;
+}
+
+static void rotations_come_back_and_go_with_their_peer(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer a = make_peer(1), b = make_peer(2);
+	struct store_rotation one = make_rotation(1), two = make_rotation(2);
+	struct store_rotation found;
+
+	(void)state;
+	assert_int_equal(store_rotation_find(store, 1, &found), -ENOENT);
+	assert_true(store_rotation_put(store, &one) < 0); /* of nobody */
+	assert_int_equal(store_peer_put(store, &a), 0);
+	assert_int_equal(store_peer_put(store, &b), 0);
+	assert_int_equal(store_rotation_put(store, &one), 0);
+	memcpy(two.public_key, one.public_key, 32);
+	assert_int_equal(store_rotation_put(store, &two), -EEXIST);
+	store_close(store);
+	store = open_good();
+	assert_int_equal(store_rotation_find(store, 1, &found), 0);
+	assert_memory_equal(&found, &one, sizeof(found));
+	memset(one.last_timestamp, 0x22, 12);
+	assert_int_equal(store_rotation_seen(store, 1, one.last_timestamp), 0);
+	assert_int_equal(store_rotation_seen(store, 2, one.last_timestamp), -ENOENT);
+	assert_int_equal(store_rotation_find(store, 1, &found), 0);
+	assert_memory_equal(&found, &one, sizeof(found));
+	/* Over: no keys are left. */
+	one.state = STORE_ROTATION_CONFIRMED;
+	one.has_public_key = one.has_preshared_key = false;
+	memset(one.public_key, 0, 32);
+	memset(one.preshared_key, 0, 32);
+	assert_int_equal(store_rotation_put(store, &one), 0);
+	assert_int_equal(store_rotation_find(store, 1, &found), 0);
+	assert_memory_equal(&found, &one, sizeof(found));
+	assert_int_equal(store_peer_drop(store, 1), 0);
+	assert_int_equal(store_rotation_find(store, 1, &found), -ENOENT);
+	store_close(store);
+}
+
+static void a_key_is_changed_with_or_without_its_preshared_key(void **state)
+{
+	static const uint8_t psk[32] = {9, 9}, timestamp[12] = {1};
+	struct store *store = open_good();
+	struct store_peer a = make_peer(1), b = make_peer(2);
+	struct found found;
+
+	(void)state;
+	assert_int_equal(store_peer_key_put(store, 1, b.public_key, NULL, timestamp, 5), -ENOENT);
+	assert_int_equal(store_peer_put(store, &a), 0);
+	assert_int_equal(store_peer_key_put(store, 1, b.public_key, NULL, timestamp, 5), 0);
+	found = read_peers(store);
+	assert_memory_equal(found.peers[0].public_key, b.public_key, 32);
+	assert_memory_equal(found.peers[0].preshared_key, a.preshared_key, 32);
+	assert_memory_equal(found.peers[0].state.last_timestamp, timestamp, 12);
+	assert_int_equal(found.peers[0].key_set_wall_ns, 5);
+	assert_int_equal(store_peer_key_put(store, 1, a.public_key, psk, timestamp, 6), 0);
+	found = read_peers(store);
+	assert_true(found.peers[0].has_preshared_key);
+	assert_memory_equal(found.peers[0].preshared_key, psk, 32);
 	store_close(store);
 }
 
@@ -587,6 +670,8 @@ int main(void)
 		CASE(a_gateway_has_many_networks),
 		CASE(a_store_of_version_8_keeps_its_peers),
 		CASE(names_and_keys_are_unique),
+		CASE(rotations_come_back_and_go_with_their_peer),
+		CASE(a_key_is_changed_with_or_without_its_preshared_key),
 		CASE(an_undone_transaction_changes_nothing),
 		CASE(services_and_certificates_come_back),
 		CASE(secrets_are_sealed_and_files_are_private),

@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# H13: keys that change while packets flow. One peer with two identities: its client changes its key in its
+# place, and, for two clients that are there at once, the next key also runs in another namespace with the same
+# inner address. Windows that a test ends itself are long; control is killed in each of the states.
+# shellcheck source=tests/netns/tap.sh
+. "$(dirname "$0")/tap.sh"
+
+require "spokes and hub are wired" lab_up
+lab_hub_conf
+require "hub becomes ready" lab_hub_start
+require "office is a peer" lab_client office
+office=$(net_wg_device office)
+require "and reaches the hub" net_wait 10 pings office 10.77.0.1 1
+hub_key=$(net_exec office wg show "$office" peers)
+
+# ---- helpers ------------------------------------------------------------------------------------------
+
+field() { # NAME of peer.show, "." for parts
+	lab_cli -o json peer show office | python3 -c '
+import json, sys
+value = json.load(sys.stdin)["peer"]
+for part in sys.argv[1].split("."):
+    value = (value or {}).get(part)
+print(value)' "$1"
+}
+state_is() { is "$(field rotation.state)" "$1"; }
+public_of() { wg pubkey <"$net_dir/$1.key"; }
+new_key() { (umask 077 && wg genkey >"$net_dir/$1.key"); }
+rotate() { lab_cli peer rotate office "$@"; }
+kill_control() { # and wait for the next one
+	local pid
+	pid=$(lab_pid control)
+	kill -9 "$pid"
+	net_wait 20 another_control "$pid"
+}
+another_control() {
+	local pid
+	pid=$(lab_pid control 2>/dev/null) && [ "$pid" != "$1" ] && lab_cli status | grep -q '^dataplane .* ready'
+}
+# twin KEY: the same peer in the namespace home, with this key and the same addresses.
+twin() {
+	(umask 077 && sed "s|^PrivateKey *=.*|PrivateKey = $(cat "$net_dir/$1.key")|" "$net_dir/office-quick.conf" >"$net_dir/twin-quick.conf")
+	net_wg_quick home twin "$net_dir/twin-quick.conf"
+}
+flows() { # both ways, 100 a second
+	net_spawn office "$net_dir/ping-out" ping -q -n -i 0.01 -W 1 10.77.0.1
+	ping_out=$net_pid
+	net_spawn hub "$net_dir/ping-in" ping -q -n -i 0.01 -W 1 10.77.0.2
+	ping_in=$net_pid
+}
+flows_end() { # PERMILLE: no more than so many were lost
+	local file
+	kill -INT "$ping_out" "$ping_in"
+	net_wait 5 eval '! kill -0 $ping_out 2>/dev/null && ! kill -0 $ping_in 2>/dev/null'
+	for file in ping-out ping-in; do
+		awk -v most="$1" -v name="$file" '/packets transmitted/ {
+			lost = $1 - $4; printf "# %s: %d of %d lost\n", name, lost, $1
+			ok = $1 > 50 && lost * 1000 <= $1 * most
+		} END { exit !ok }' "$net_dir/$file" || return 1
+	done
+}
+grown() { # COUNTER N: by more than that since
+	[ "$(lab_counter "$1")" -gt "$2" ]
+}
+handshake() { # NS DEVICE: its client begins one
+	net_exec "$1" wg set "$2" peer "$hub_key" remove
+	net_exec "$1" wg set "$2" peer "$hub_key" preshared-key "$net_dir/${3:-office}.psk" endpoint 203.0.113.2:51820 \
+		allowed-ips 10.77.0.0/24 persistent-keepalive 25
+}
+shaken() { net_exec "$1" wg show "$2" latest-handshakes | grep -qv '	0$'; }
+(umask 077 && net_exec office wg show "$office" preshared-keys | cut -f2 >"$net_dir/office.psk")
+(umask 077 && net_exec office wg show "$office" private-key >"$net_dir/one.key")
+
+# ---- in its place, under traffic ----------------------------------------------------------------------
+
+new_key two
+flows
+sleep_until() { net_wait 10 eval '[ "$(field rx_packets)" -gt '"$1"' ]'; }
+check "traffic runs both ways" sleep_until $(($(field rx_packets) + 100))
+check "a next key is proposed" rotate --next-key "$(public_of two)" --overlap 600
+check "and listed beside the old one" eval 'state_is proposed && is "$(field rotation.next_key)" "$(public_of two)" && is "$(field public_key)" "$(public_of one)"'
+check "control is killed, the proposal stays" eval 'kill_control && state_is proposed'
+check "the client changes its key" net_exec office wg set "$office" private-key "$net_dir/two.key"
+check "its new key is in use" net_wait 20 state_is overlap
+check "control is killed, the overlap stays" eval 'kill_control && state_is overlap'
+check "traffic goes on" sleep_until $(($(field rx_packets) + 100))
+check "H13: at most 1 % was lost" flows_end 10
+cat "$net_dir/check.out"
+flows
+check "traffic runs both ways" sleep_until $(($(field rx_packets) + 50))
+check "the window ends" rotate --confirm
+check "the new key is the peer's, and the old one is not listed" eval 'state_is confirmed && is "$(field public_key)" "$(public_of two)" && is "$(field rotation.next_key)" None'
+check "traffic goes on" sleep_until $(($(field rx_packets) + 100))
+check "H13: nothing is lost by that" flows_end 0
+cat "$net_dir/check.out"
+check "H13: its address has not changed" pings office 10.77.0.1 2
+
+# ---- two clients at once ------------------------------------------------------------------------------
+
+new_key three
+check "a third key is proposed" rotate --next-key "$(public_of three)" --overlap 600
+check "a client with it shakes hands" eval 'twin three && net_wait 20 pings home 10.77.0.1 1'
+check "both are good: state is overlap" net_wait 5 state_is overlap
+both() {
+	local i
+	for i in 1 2 3; do pings office 10.77.0.1 3 && pings home 10.77.0.1 3 || return 1; done
+}
+check "H13: who speaks is answered, in turn" both
+check "H13: what the hub begins goes to who spoke last" eval 'pings office 10.77.0.1 1 && net_exec hub ping -q -c 3 -i 0.05 -W 1 10.77.0.2'
+check "H13: the old key shakes hands in the window" eval 'handshake office "$office" && net_wait 10 shaken office "$office"'
+check "the window ends" rotate --confirm
+check "H13: the old key is dead at once" eval '! net_exec office ping -q -c 2 -i 0.1 -W 0.5 10.77.0.1'
+unanswered() {
+	local responses refused
+	responses=$(lab_counter hs_response_out) refused=$(lab_counter hs_refused_unknown_peer)
+	handshake office "$office"
+	net_wait 10 grown hs_refused_unknown_peer "$refused" || return 1
+	is "$(lab_counter hs_response_out)" "$responses" && ! shaken office "$office"
+}
+check "H13: its initiations get no answer" unanswered
+check "the new one goes on" pings home 10.77.0.1 3
+
+# ---- a key that never comes ---------------------------------------------------------------------------
+
+new_key four
+check "a key is proposed for a second" rotate --next-key "$(public_of four)" --overlap 1
+check "H13: it expires" net_wait 10 state_is expired
+check "H13: the old one stays" eval 'is "$(field public_key)" "$(public_of three)" && pings home 10.77.0.1 3'
+check "H13: the log says so" grep -q 'rotation expired, .* name=office' "$net_dir/hub.log"
+check "H13: and audit policy does" eval 'lab_cli audit policy | grep -q "warning: peer \"office\": was to get another key, which was never used"'
+check "until it is put aside" eval 'rotate --cancel && ! lab_cli audit policy | grep -q "was to get another key"'
+# ---- preshared keys -----------------------------------------------------------------------------------
+
+psk_of() { sed -n 's/^PresharedKey *= *//p' "$1"; }
+new_psk() { (umask 077 && rotate --new-preshared-key "$@" >"$net_dir/psk.conf" && psk_of "$net_dir/psk.conf" >"$net_dir/new.psk"); }
+check "a new preshared key is made" new_psk --overlap 600
+check "the old one still shakes hands" eval 'handshake home "$(net_wg_device twin)" && net_wait 10 shaken home "$(net_wg_device twin)" && state_is proposed'
+check "the new one does too" eval 'handshake home "$(net_wg_device twin)" new && net_wait 10 shaken home "$(net_wg_device twin)" && net_wait 10 state_is overlap'
+check "nobody waits for a second try" pings home 10.77.0.1 5
+check "the window ends" eval 'rotate --confirm && pings home 10.77.0.1 3'
+no_session() { # a client whose preshared key is $1: answered, but no session comes of it
+	local completed
+	completed=$(lab_counter hs_completed)
+	handshake home "$(net_wg_device twin)" "$1"
+	net_wait 10 grown hs_response_out "$(lab_counter hs_response_out)" || return 1
+	is "$(lab_counter hs_completed)" "$completed" && ! shaken home "$(net_wg_device twin)"
+}
+check "H9: with the old preshared key no session comes about" no_session office
+check "H9: with the new one it does" eval 'handshake home "$(net_wg_device twin)" new && net_wait 10 shaken home "$(net_wg_device twin)"'
+
+# ---- emergency ----------------------------------------------------------------------------------------
+
+net_spawn home "$net_dir/ping-emergency" ping -D -n -i 0.01 -W 1 10.77.0.1
+net_wait 5 test -s "$net_dir/ping-emergency"
+check "an emergency: another key at once" rotate --next-key "$(public_of four)" --emergency
+since=$(date +%s.%N)
+dead() { # the last reply came no later than a second after the answer
+	net_wait 5 eval '[ "$(date +%s)" -ge $(('"${since%.*}"' + 2)) ]'
+	awk -v since="$since" '/bytes from/ { sub(/^\[/, ""); last = $1 + 0 }
+		END { printf "# last reply %.3f s after the answer\n", last - since; exit !(last > 0 && last - since <= 1) }' "$net_dir/ping-emergency"
+}
+check "H13: the old key is dead within a second" dead
+cat "$net_dir/check.out"
+check "H13: one key is listed" eval 'state_is confirmed && is "$(field public_key)" "$(public_of four)" && is "$(field rotation.next_key)" None'
+check "the new one comes in" eval 'net_exec home wg set "$(net_wg_device twin)" private-key "$net_dir/four.key" && net_wait 20 pings home 10.77.0.1 1'
+check "every packet is accounted for" net_wait 3 balance
+tap_done
