@@ -30,6 +30,8 @@ int model__peer_enable(struct model *model, const json_t *params, json_t **resul
 	struct peer_error why = {0};
 	int err = peer_enable(model->setup.peers, name_of(params), true, &why);
 
+	if (err == 0)
+		model__services_again(model);
 	return finish(model, params, err, &why, result, error);
 }
 
@@ -42,6 +44,8 @@ int model__peer_disable(struct model *model, const json_t *params, json_t **resu
 	if (err < 0)
 		return err;
 	err = peer_enable(model->setup.peers, name_of(params), false, &why);
+	if (err == 0) /* whoever reaches it through the edge is cut, too */
+		model__services_again(model);
 	return finish(model, params, err, &why, result, error);
 }
 

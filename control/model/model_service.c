@@ -135,7 +135,7 @@ static void table_fini(struct table *table)
 	free(table->services);
 }
 
-/* Enter a service unless its peer is not there: then it is left out until the peer comes back. */
+/* Enter a service unless its peer is not there, or disabled: then it is left out until the peer comes back. */
 static int table_enter(struct model *model, struct table *table, const struct store_service *row,
                        struct model_error *error)
 {
@@ -145,6 +145,12 @@ static int table_enter(struct model *model, struct table *table, const struct st
 	int err;
 
 	service->target.ip = peer ? peer_address(peer) : none;
+	/* The edge ends what is open to a service that it no longer has. */
+	if (peer && peer->row.disabled) {
+		log_info("model", "service waits for its peer to be enabled service=%s peer=%s",
+		         row->name, row->peer);
+		return 0;
+	}
 	if (service->target.ip.family == BASE_IP_NONE) {
 		log_warn("model", "service has no peer now service=%s peer=%s", row->name,
 		         row->peer);
@@ -220,6 +226,8 @@ static json_t *service_json(struct model *model, const struct store_service *row
 		struct base_ip own = peer_address(peer);
 
 		address = json_string(base_ip_format(&own, ip));
+		if (peer->row.disabled)
+			state = "peer is disabled";
 	}
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o}", "name", row->name, "host",
 	                 row->host, "url", json_sprintf("https://%s/", row->host), "target",

@@ -79,6 +79,7 @@ check "H14: no reply to laptop later than a second" stopped "$net_dir/ping-lapto
 check "H14: none to app" stopped "$net_dir/ping-app" "$since"
 check "H14: the connection stands still" stopped "$net_dir/drink" "$since"
 check "H14: and so does the published download" stopped "$net_dir/sip" "$since"
+check "H14: whose client is told by the end of the connection" net_wait 3 grep -q "curl:" "$net_dir/curl.err"
 check "H14: the hub does not reach it either" no_echo hub app
 check "H14: others are not disturbed" reach metrics tcp:collector:9090=open
 refused_initiation() { # a handshake of the disabled peer, as its client makes it

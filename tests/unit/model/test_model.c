@@ -213,6 +213,29 @@ static void service_of_a_missing_peer_waits_for_it(void **state)
 	stop();
 }
 
+static void service_of_a_disabled_peer_is_taken_away_until_it_is_enabled(void **state)
+{
+	json_t *result;
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"home\"}");
+	call_ok("service.add", "{\"name\": \"blog\", \"host\": \"blog.example.org\", "
+	                       "\"target\": \"home:80\"}");
+	assert_int_equal(fake.n_services, 1);
+	call_ok("peer.disable", "{\"name\": \"home\"}");
+	assert_int_equal(fake.n_services, 0);
+	result = call("service.list", "{}");
+	assert_string_equal(
+		json_string_value(json_object_get(
+			json_array_get(json_object_get(result, "services"), 0), "state")),
+		"peer is disabled");
+	json_decref(result);
+	call_ok("peer.enable", "{\"name\": \"home\"}");
+	assert_int_equal(fake.n_services, 1);
+	stop();
+}
+
 /* ---- status and counters ------------------------------------------------------------------------ */
 
 static void status_tells_processes_workers_ports_and_numbers(void **state)
@@ -282,6 +305,7 @@ int main(void)
 		CASE(published_service_reaches_the_edge_with_a_certificate),
 		CASE(what_cannot_be_published_is_refused_and_not_stored),
 		CASE(service_of_a_missing_peer_waits_for_it),
+		CASE(service_of_a_disabled_peer_is_taken_away_until_it_is_enabled),
 		CASE(status_tells_processes_workers_ports_and_numbers),
 		CASE(counters_come_by_name),
 	};
