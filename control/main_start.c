@@ -117,6 +117,8 @@ static void on_detached(void *arg)
 	struct control *control = arg;
 
 	log_warn("control", "dataplane gone");
+	if (control->model != NULL)
+		model_dataplane_gone(control->model);
 	session_detached(control->sessions);
 }
 

@@ -54,6 +54,8 @@ void model_destroy(struct model *model); /* NULL is fine */
 /* What became of the table of this generation that policy_set handed over: every worker uses it (err 0), or
  * they go on with the one before, and why. */
 void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason);
+/* The dataplane is gone: nothing is in force until the next one has said so. */
+void model_dataplane_gone(struct model *model);
 /* Every worker uses the drop lists of this generation (err 0), or they were refused: why. */
 void model_block_done(struct model *model, uint64_t generation, int err, const char *reason);
 

@@ -110,6 +110,12 @@ void model__table_send(struct model *model, struct model_table *table)
 	model__table_fini(table);
 }
 
+void model_dataplane_gone(struct model *model)
+{
+	model->sent.is_in_force = false;
+	model->block.in_force = 0;
+}
+
 void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason)
 {
 	if (table_generation != model->sent.table)

@@ -213,10 +213,13 @@ static uint32_t expect(struct state *st, struct path_pkt *p)
 	uint8_t note = p->note;
 
 	p->note = 0;
-	if (verdict != PATH_KEEP)
-		return verdict;
-	return verdict_counters[policy_flow_expect(st->flows, st->policy, st->clock, &packet,
-	                                           note)];
+	if (verdict == PATH_KEEP)
+		verdict = verdict_counters[policy_flow_expect(st->flows, st->policy, st->clock,
+		                                              &packet, note)];
+	/* Its session is another worker's: counted with what this one did for the sender. */
+	if (unlikely(verdict != PATH_KEEP) && packet.in_peer < st->n_peers)
+		st->peer_counters[packet.in_peer].drops++;
+	return verdict;
 }
 
 uint32_t policy_again(struct state *st, struct path_pkt *p, uint32_t in_peer)

@@ -92,6 +92,7 @@ static void the_stricter_of_two_workers_decides_during_a_swap(void **state)
 	flow_policy(lab.flow, NULL, 0);
 	flow_turn(lab.flow);
 	lab_counted(&lab, ABI_COUNTER_DROP_POLICY_NO_GRANT);
+	assert_int_equal(abi_region_peer_counters(&lab.flow->region, 1, 1)->drops, 1);
 	lab_destroy(&lab);
 }
 

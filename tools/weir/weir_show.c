@@ -58,7 +58,9 @@ static void show_status(const json_t *result)
 	       weir_number_of(list, "grants"),
 	       json_is_false(json_object_get(list, "enforced"))  ? "not enforced (hub.peer_to_peer)"
 	       : json_is_true(json_object_get(list, "in_force")) ? "in force"
-	                                                         : "not yet with the workers");
+	       : json_is_true(json_object_get(dataplane, "attached"))
+	               ? "not yet with the workers"
+	               : "not in force: there is no dataplane");
 	list = json_object_get(result, "drift");
 	printf("drift       %lld peers, %lld entries; checked %s%s\n",
 	       weir_number_of(list, "policy_drift_peers"), weir_number_of(list, "findings"),

@@ -244,6 +244,10 @@ static void a_policy_is_in_force_when_the_workers_say_so(void **state)
 	policy_is("2", false, NULL);
 	model_policy_done(model, policy_table_generation(workers.table), 0, "");
 	policy_is("2", true, NULL);
+	model_dataplane_gone(model); /* nobody uses it any more */
+	policy_is("2", false, NULL);
+	model_policy_done(model, policy_table_generation(workers.table), 0, ""); /* the next one */
+	policy_is("2", true, NULL);
 	stop();
 }
 
