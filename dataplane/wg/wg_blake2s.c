@@ -2,30 +2,9 @@
 #include "wg_blake2s.h"
 
 #include "base_bytes.h"
+#include "wg_blake2s_table.h"
 
 #include <assert.h>
-
-#define N_ROUNDS 10
-
-/* RFC 7693, 2.6: the square roots' fraction bits, the same as SHA-256's. */
-static const uint32_t initial[8] = {
-	0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-	0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-};
-
-/* RFC 7693, 2.7: which message word each half of each mixing takes. Not secret. */
-static const uint8_t sigma[N_ROUNDS][16] = {
-	{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-	{14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-	{11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4},
-	{7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
-	{9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13},
-	{2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
-	{12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11},
-	{13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
-	{6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5},
-	{10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
-};
 
 static inline uint32_t rotate_right(uint32_t v, unsigned int n)
 {
@@ -68,12 +47,12 @@ static void compress(uint32_t h[8], const uint8_t block[static WG_BLAKE2S_BLOCK_
 	for (size_t i = 0; i < 16; i++)
 		m[i] = base_load_le32(block + 4 * i);
 	memcpy(v, h, 8 * sizeof(v[0]));
-	memcpy(v + 8, initial, sizeof(initial));
+	memcpy(v + 8, wg_blake2s_initial, sizeof(wg_blake2s_initial));
 	v[12] ^= (uint32_t)n_bytes;
 	v[13] ^= (uint32_t)(n_bytes >> 32);
 	v[14] ^= last;
-	for (size_t round = 0; round < N_ROUNDS; round++)
-		mix_round(v, m, sigma[round]);
+	for (size_t round = 0; round < WG_BLAKE2S_ROUNDS; round++)
+		mix_round(v, m, wg_blake2s_sigma[round]);
 	for (size_t i = 0; i < 8; i++)
 		h[i] ^= v[i] ^ v[i + 8];
 	base_wipe(v, sizeof(v));
@@ -84,7 +63,7 @@ void wg_blake2s_init(struct wg_blake2s *state, size_t out_len, const uint8_t *ke
 {
 	assert(out_len >= 1 && out_len <= WG_BLAKE2S_HASH_LEN && key_len <= WG_BLAKE2S_KEY_MAX);
 	memset(state, 0, sizeof(*state));
-	memcpy(state->h, initial, sizeof(initial));
+	memcpy(state->h, wg_blake2s_initial, sizeof(wg_blake2s_initial));
 	state->h[0] ^= 0x01010000U ^ (uint32_t)key_len << 8 ^ (uint32_t)out_len;
 	state->out_len = (uint32_t)out_len;
 	if (key_len != 0) {
@@ -93,17 +72,22 @@ void wg_blake2s_init(struct wg_blake2s *state, size_t out_len, const uint8_t *ke
 	}
 }
 
+void wg_blake2s_flush(struct wg_blake2s *state)
+{
+	if (state->fill != WG_BLAKE2S_BLOCK_LEN)
+		return;
+	state->n_bytes += WG_BLAKE2S_BLOCK_LEN;
+	compress(state->h, state->block, state->n_bytes, 0);
+	state->fill = 0;
+}
+
 void wg_blake2s_update(struct wg_blake2s *state, const void *in, size_t len)
 {
 	const uint8_t *bytes = in;
 
 	/* A full block waits until more comes, since the last one is compressed differently. */
 	while (len > 0) {
-		if (state->fill == WG_BLAKE2S_BLOCK_LEN) {
-			state->n_bytes += WG_BLAKE2S_BLOCK_LEN;
-			compress(state->h, state->block, state->n_bytes, 0);
-			state->fill = 0;
-		}
+		wg_blake2s_flush(state);
 
 		size_t room = WG_BLAKE2S_BLOCK_LEN - state->fill;
 		size_t n = len < room ? len : room;

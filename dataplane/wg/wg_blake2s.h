@@ -20,6 +20,9 @@ struct wg_blake2s {
 
 /* Begin a digest of out_len bytes (1..32); key_len 0 (key may be NULL) to 32. */
 void wg_blake2s_init(struct wg_blake2s *state, size_t out_len, const uint8_t *key, size_t key_len);
+/* Compress what fills a block, if one waits. For what begins the same many times (a key): do so once,
+ * and go on with copies. At least one byte must follow. */
+void wg_blake2s_flush(struct wg_blake2s *state);
 void wg_blake2s_update(struct wg_blake2s *state, const void *in, size_t len);
 /* Write out_len bytes and wipe the state. */
 void wg_blake2s_final(struct wg_blake2s *state, uint8_t *out);
