@@ -22,7 +22,6 @@
 #include "watch.h"
 #include "watch_drift.h"
 #include "watch_flow.h"
-#include "wg_cookie.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -456,9 +455,11 @@ static int hub_set(const struct control *control)
 		.copy_dscp = control->config->dscp == CONFIG_DSCP_COPY,
 		.dscp = (uint8_t)(control->config->dscp % CONFIG_DSCP_COPY),
 		.clamp_mss = control->config->clamp_mss,
+		.n_keys = 1,
 	};
 
-	wg_cookie_mac1_key(hub.mac1_key, session_public_key(control->sessions));
+	memcpy(hub.public_keys[0], session_public_key(control->sessions),
+	       sizeof(hub.public_keys[0]));
 	return program_hub_set(control->program, &hub);
 }
 

@@ -56,7 +56,8 @@ int session_create(struct event_base *base, struct program *program,
 	table->clock = (struct session_clock){base_time_monotonic_ns, base_time_wall_ns};
 	table->timer_ns = WG_TIMER_NEVER;
 	randombytes_buf(&table->hash_key, sizeof(table->hash_key));
-	table->load.rate = base_bucket_rate(SESSION_LOAD_RATE, SESSION_LOAD_BURST);
+	table->load.sources.rate = base_bucket_rate(SESSION_LOAD_RATE, SESSION_LOAD_BURST);
+	randombytes_buf(&table->load.sources.key, sizeof(table->load.sources.key));
 	wg_noise_identity_init(&table->identity, private_key);
 	wg_cookie_checker_init(&table->checker, table->identity.public_key);
 	r = tables_alloc(table, n_peers);
@@ -208,7 +209,8 @@ void session_handshake_in(struct session_table *table, uint32_t worker,
 
 	if (event->len > sizeof(event->message) || worker >= table->slots.n_workers
 	    || wg_message_check(event->message, event->len) != WG_MESSAGE_OK
-	    || event->message[0] == WG_MESSAGE_DATA) {
+	    || event->message[0] == WG_MESSAGE_DATA || event->hub_key >= ABI_HUB_KEYS
+	    || event->proven > 1) {
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_MALFORMED, 1);
 		return;
 	}
@@ -220,6 +222,9 @@ void session_handshake_in(struct session_table *table, uint32_t worker,
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_MALFORMED, 1);
 		return;
 	}
+	/* It has answered a cookie of the worker's. */
+	if (event->proven != 0)
+		macs = WG_COOKIE_MAC2_OK;
 	if (type == WG_MESSAGE_INITIATION)
 		initiation_in(table, &source, event->message, macs == WG_COOKIE_MAC2_OK, now_ns);
 	else if (type == WG_MESSAGE_RESPONSE)

@@ -1,25 +1,11 @@
 /* Under load (whitepaper 5.3): a message is looked at only when its mac2 proves that its source is
- * where it says, and then so many a second from one source. */
+ * where it says, and then so many a second from one source. Here when the handshake threads have too much
+ * to do; when more comes than the road to them bears, workers ask already (path/in_handshake.c). */
 #include "base_bytes.h"
 #include "program.h"
 #include "session_table.h"
 
 #include <sodium.h>
-
-#include <string.h>
-
-/* One bucket for an IPv4 address or an IPv6 /64, which is what one customer gets. The array does not
- * grow: sources whose hashes meet share a bucket, and the hash is keyed, so that nobody can choose
- * whose. */
-static struct base_bucket *bucket_of(struct session_table *table, const struct base_ip *ip)
-{
-	struct base_ip net = *ip;
-
-	if (net.family == BASE_IP_V6)
-		memset(net.bytes + 8, 0, 8);
-	return &table->load.buckets[base_siphash(table->hash_key, &net, sizeof(net))
-	                            % SESSION_LOAD_BUCKETS];
-}
 
 static void cookie_send(struct session_table *table, const struct session_source *source,
                         const uint8_t *message, uint16_t len, uint64_t now_ns)
@@ -42,11 +28,20 @@ bool session__refused_by_load(struct session_table *table, const struct session_
 		table->load.until_ns = now_ns + SESSION_LOAD_HOLD_NS;
 	if (now_ns >= table->load.until_ns)
 		return false;
-	if (has_mac2
-	    && base_bucket_take(bucket_of(table, &source->remote.ip), &table->load.rate, 1, now_ns))
-		return false;
-	if (!has_mac2)
+	if (!has_mac2) {
 		cookie_send(table, source, message, len, now_ns);
-	program_count(table->program, ABI_COUNTER_HS_REFUSED_UNDER_LOAD, 1);
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_UNDER_LOAD, 1);
+		return true;
+	}
+	switch (base_source_take(&table->load.sources, &source->remote.ip, now_ns)) {
+	case BASE_SOURCE_OK:
+		return false;
+	case BASE_SOURCE_OVER:
+		program_count(table->program, ABI_COUNTER_HS_REFUSED_SOURCE_LIMIT, 1);
+		return true;
+	case BASE_SOURCE_FULL:
+		break;
+	}
+	program_count(table->program, ABI_COUNTER_HS_REFUSED_SOURCE_FULL, 1);
 	return true;
 }

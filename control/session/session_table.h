@@ -18,8 +18,8 @@
 #define SESSION_TABLE_H
 
 #include "abi_layout.h"
-#include "base_bucket.h"
 #include "base_siphash.h"
+#include "base_source.h"
 #include "base_time.h"
 #include "session.h"
 #include "wg_cookie.h"
@@ -45,7 +45,6 @@ struct event;
 /* and then at most so many of one source: what the kernel's WireGuard allows */
 #define SESSION_LOAD_RATE    20U /* a second */
 #define SESSION_LOAD_BURST   5U
-#define SESSION_LOAD_BUCKETS 4096U
 
 /* Jobs that a thread takes at once when many wait: about 1 ms of work, after which it gives them
  * back together. */
@@ -232,8 +231,7 @@ struct session_peer *session__heap_first(const struct session_heap *heap);
 
 struct session_load {
 	uint64_t until_ns; /* under load until then */
-	struct base_bucket_rate rate;
-	struct base_bucket buckets[SESSION_LOAD_BUCKETS];
+	struct base_source_table sources;
 };
 
 struct session_clock {

@@ -97,8 +97,9 @@ static void describe_hub(const struct peer_table *peers, const union program_ent
 	(void)peers;
 	snprintf(what, WATCH_ENTRY_LEN, "settings");
 	snprintf(says, WATCH_ENTRY_LEN, "listen port %u, tunnel MTU %u, key %02x%02x, DSCP %u%s%s",
-	         hub->listen_port, hub->tunnel_mtu, hub->mac1_key[0], hub->mac1_key[1], hub->dscp,
-	         hub->copy_dscp ? " as inside" : "", hub->clamp_mss ? ", clamps MSS" : "");
+	         hub->listen_port, hub->tunnel_mtu, hub->public_keys[0][0], hub->public_keys[0][1],
+	         hub->dscp, hub->copy_dscp ? " as inside" : "",
+	         hub->clamp_mss ? ", clamps MSS" : "");
 }
 
 static void describe_address(const struct peer_table *peers, const union program_entry *entry,

@@ -142,7 +142,7 @@
 	  "response or cookie reply to no initiation of ours")                                     \
 	X(HS_REFUSED_COOKIE, INFO, "hs_refused_cookie", "cookie reply failed authentication")      \
 	X(HS_REFUSED_UNDER_LOAD, INFO, "hs_refused_under_load",                                    \
-	  "handshake message without a valid mac2, or too many of a source, while under load")     \
+	  "handshake message without a valid mac2 while under load; a cookie was sent")            \
 	X(HS_REFUSED_QUEUE_FULL, INFO, "hs_refused_queue_full",                                    \
 	  "handshake message while the handshake threads' queue was full")                         \
 	X(HS_REFUSED_NO_SLOT, INFO, "hs_refused_no_slot", "no free session slot on the worker")    \
@@ -155,7 +155,7 @@
 	X(ASSIST_HELPED, INFO, "assist_helped", "bursts of other workers done for the cipher")     \
 	/* in_parse: budgets of handshake messages */                                              \
 	X(DROP_MAC1_LIMIT, DROP, "drop_mac1_limit",                                                \
-	  "more handshake messages than a worker checks mac1 of (100,000 a second)")               \
+	  "more handshake messages than a worker checks mac1 of (1,000,000 a second)")             \
 	X(DROP_CONTROL_LIMIT, DROP, "drop_control_limit",                                          \
 	  "more handshake messages than the workers send to control (20,000 a second)")            \
 	/* outside the balance: ports, as their drivers tell */                                    \
@@ -224,7 +224,21 @@
 	  "changes by wg(8) that the hub could not store")                                         \
 	/* outside the balance: control, quotas */                                                 \
 	X(QUOTA_WARNED, INFO, "quota_warned", "times that 80 % of a peer's quota was used")        \
-	X(QUOTA_REACHED, INFO, "quota_reached", "times that a peer's quota was used up")
+	X(QUOTA_REACHED, INFO, "quota_reached", "times that a peer's quota was used up")           \
+	/* in_handshake: under load */                                                             \
+	X(DROP_COOKIE_LIMIT, DROP, "drop_cookie_limit",                                            \
+	  "under load: more handshake messages without a cookie than a worker answers")            \
+	X(DROP_SOURCE_LIMIT, DROP, "drop_source_limit",                                            \
+	  "under load: handshake message of a source that has sent 20 in a second (5 at once)")    \
+	X(DROP_SOURCE_FULL, DROP, "drop_source_full",                                              \
+	  "under load: handshake message of a source for which the table has no room")             \
+	X(UNDER_LOAD, INFO, "under_load",                                                          \
+	  "times that handshake messages became more than control can look at")                    \
+	/* outside the balance: control, under load */                                             \
+	X(HS_REFUSED_SOURCE_LIMIT, INFO, "hs_refused_source_limit",                                \
+	  "as drop_source_limit, while the handshake threads are under load")                      \
+	X(HS_REFUSED_SOURCE_FULL, INFO, "hs_refused_source_full",                                  \
+	  "as drop_source_full, while the handshake threads are under load")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

@@ -29,6 +29,7 @@
 #define ABI_HANDSHAKE_MAX 148U
 #define ABI_COUNTERS_LEN  192U /* room for enum abi_counter to grow within a version */
 #define ABI_BLOBS_MAX     4U
+#define ABI_HUB_KEYS      2U /* of the hub's own: one, or two while it changes */
 #define ABI_PEER_NONE     UINT32_MAX
 #define ABI_PEER_HUB      (UINT32_MAX - 1)    /* in reports: the hub itself, or its kernel */
 #define ABI_SEND_RESERVE  (UINT64_C(1) << 16) /* send counters reserved ahead at a time */
@@ -196,11 +197,10 @@ enum abi_cmd_type {
 
 /* To every worker. */
 struct abi_cmd_hub {
-	uint8_t mac1_key[32]; /* HASH("mac1----" || hub's public key), whitepaper 5.4.4; public */
-	uint8_t mac1_key_next[32]; /* the same of the key that takes its place; zero without one */
-	uint16_t listen_port;      /* host order */
+	uint8_t public_keys[ABI_HUB_KEYS][32]; /* [n_keys]; the rest 0 */
+	uint16_t listen_port;                  /* host order */
 	uint16_t tunnel_mtu;
-	uint8_t has_next;  /* 1: messages to either key are let in */
+	uint8_t n_keys;    /* 0 = no handshake message has a right mac1 */
 	uint8_t copy_dscp; /* 1: outer packets bear the DSCP of inner ones; 0: dscp */
 	uint8_t dscp;      /* 0 to 63 */
 	uint8_t clamp_mss; /* 1: TCP's MSS is lowered to what fits tunnel_mtu */
@@ -394,14 +394,15 @@ enum abi_event_type {
 };
 
 /* A handshake or cookie message whose length, type, reserved bytes and mac1 (types 1 and 2) are
- * right. */
+ * right. proven: its mac2 answers a cookie of the worker's, so its source is where it says. */
 struct abi_event_handshake {
 	struct base_endpoint remote;
 	struct base_ip local;
 	uint32_t port;
 	uint16_t len;
 	uint8_t message[ABI_HANDSHAKE_MAX];
-	uint16_t pad;
+	uint8_t hub_key; /* whose mac1 it is: place in abi_cmd_hub.public_keys; 0 for cookies */
+	uint8_t proven;  /* 0 or 1 */
 };
 ABI_ASSERT_SIZE(struct abi_event_handshake, 24 + 20 + 4 + 2 + 148 + 2);
 

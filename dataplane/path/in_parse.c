@@ -1,9 +1,7 @@
 /* Ethernet, IP and UDP of a frame from a WAN port, and the part of WireGuard that needs no session.
  * Nothing here ever answers: bad input is counted and gone. */
-#include "base_time.h"
 #include "path.h"
 #include "path_sum.h"
-#include "wg_cookie.h"
 #include "wg_message.h"
 
 #include <rte_prefetch.h>
@@ -25,65 +23,24 @@
 #define PLAIN_FIRST       0x080045U
 #define PLAIN_SECOND_MASK 0x3fff00ffU
 
-/* Whoever knows the hub's address can send handshake messages, and who knows its public key, ones with
- * a right mac1. So what they may cost is bounded: a worker checks so many mac1 a second (about 1000
- * cycles each, 4 % of a core), and lets so many through to control as control can look at (an
- * initiation costs it 360,000 cycles, one that it answers with a cookie some 20,000), shared by all
- * workers. Cookie replies have no mac1; they answer what the hub itself sent, so few are honest. */
-#define MAC1_COST_NS    (BASE_NS_PER_S / 100000)
-#define MAC1_BURST      1000U
-#define CONTROL_COST_NS (BASE_NS_PER_S / 20000)
-#define CONTROL_BURST   256U
-#define COOKIE_COST_NS  (BASE_NS_PER_S / 1000)
-#define COOKIE_BURST    64U
-
-static bool take(struct base_bucket *bucket, uint64_t cost_ns, uint32_t burst, uint64_t now_ns)
-{
-	struct base_bucket_rate rate = {.cost_ns = cost_ns, .capacity_ns = burst * cost_ns};
-
-	return base_bucket_take(bucket, &rate, 1, now_ns);
-}
-
 static uint32_t to_kernel(struct state *st, struct path_pkt *p)
 {
 	path_aside(&st->to_kernel, p->mbuf);
 	return PATH_GONE;
 }
 
-static uint32_t to_control(struct state *st, struct path_pkt *p)
-{
-	*path_label(p->mbuf) = (struct path_label){
-		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
-		.len = p->len,
-	};
-	path_aside(&st->to_control, p->mbuf);
-	return PATH_GONE;
-}
-
-/* While the hub changes its key, some clients know the new one already and some do not yet. */
-static bool is_for_hub(const struct state_hub *hub, const struct path_pkt *p)
-{
-	return wg_cookie_mac1_ok(hub->mac1_key, p->data, p->len)
-	       || (hub->has_next && wg_cookie_mac1_ok(hub->mac1_key_next, p->data, p->len));
-}
-
-/* A message of a handshake, well-formed. */
+/* Cookie replies have no mac1, the others wait for in_handshake(). */
 static uint32_t check_handshake(struct state *st, struct path_pkt *p)
 {
-	struct state_limits *limits = &st->limits;
-
-	if (p->data[0] == WG_MESSAGE_COOKIE) {
-		if (!take(&limits->cookie, COOKIE_COST_NS, COOKIE_BURST, st->now_ns))
-			return ABI_COUNTER_DROP_CONTROL_LIMIT;
-		return to_control(st, p);
+	if (p->data[0] != WG_MESSAGE_COOKIE) {
+		st->gate.n_waiting++;
+		return PATH_KEEP;
 	}
-	if (!take(&limits->mac1, MAC1_COST_NS, MAC1_BURST, st->now_ns))
-		return ABI_COUNTER_DROP_MAC1_LIMIT;
-	if (!is_for_hub(&st->hub, p))
-		return ABI_COUNTER_DROP_WG_MAC1;
-	if (!take(&limits->control, CONTROL_COST_NS * st->n_workers, CONTROL_BURST, st->now_ns))
+	if (!state_gate_take(&st->gate.cookies, STATE_GATE_COOKIES_PER_S, STATE_GATE_COOKIES_BURST,
+	                     st->now_ns))
 		return ABI_COUNTER_DROP_CONTROL_LIMIT;
-	return to_control(st, p);
+	path_to_control(st, p, 0, false);
+	return PATH_GONE;
 }
 
 /* p->data[len] is a UDP payload for the listen port. */

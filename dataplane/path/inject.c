@@ -6,14 +6,6 @@
 
 #define HOLD_NS (2 * BASE_NS_PER_S)
 
-/* Handshakes go before data where somebody looks at it: AF41, as the kernel module sends them. */
-#define DSCP_HANDSHAKE 34U
-
-static uint8_t handshake_tos(const struct state *st)
-{
-	return (uint8_t)((st->hub.dscp != 0 ? st->hub.dscp : DSCP_HANDSHAKE) << 2);
-}
-
 static uint32_t check_frame(const struct state *st, const struct path_pkt *p)
 {
 	if (unlikely(p->mbuf->nb_segs != 1))
@@ -47,18 +39,10 @@ static bool append_frame(struct state *st, struct path_burst *b, const struct ab
 
 	/* The message lies at the mbuf's data; the header goes into the headroom. */
 	struct path_pkt *p = path_append(b, mbuf);
-	uint32_t header_len = path_header_write(st, hop, &cmd->remote, p->data);
 
 	memcpy(p->data, cmd->message, cmd->len);
-	if (cmd->remote.ip.family == BASE_IP_V4)
-		path_header_finish_v4(p->data, cmd->len, (uint16_t)state_random(st),
-		                      handshake_tos(st));
-	else
-		path_header_finish_v6(p->data, cmd->len, handshake_tos(st));
-	p->data -= header_len;
-	p->len = header_len + cmd->len;
-	path_fit(p);
-	mbuf->port = (uint16_t)hop->port;
+	p->len = cmd->len;
+	path_header_frame(st, p, hop, &cmd->remote);
 	state_count(st, ABI_COUNTER_RX_INJECT, 1);
 	return true;
 }
@@ -121,6 +105,17 @@ void inject_held(struct state *st, struct path_burst *b)
 		held->until_ns = 0;
 		st->n_held--;
 	}
+}
+
+void inject_replies(struct state *st, struct path_burst *b)
+{
+	for (uint32_t i = 0; i < st->replies.n; i++) {
+		if (likely(b->n < PATH_BURST_MAX))
+			path_append(b, st->replies.mbuf[i]);
+		else
+			path_drop(st, st->replies.mbuf[i], ABI_COUNTER_DROP_TX_FULL);
+	}
+	st->replies.n = 0;
 }
 
 void inject_keepalives(struct state *st, struct path_burst *b)

@@ -12,8 +12,12 @@
 void block(struct state *st, struct path_burst *b);
 
 /* Frames from WAN ports (mbuf->port = port number): what is not WireGuard goes to the kernel,
- * handshakes with a right mac1 to control, data messages stay. */
+ * cookie replies to control; data messages stay, and initiations and responses (st->gate.n_waiting). */
 void in_parse(struct state *st, struct path_burst *b);
+
+/* Initiations and responses with a right mac1 go to control, or, under load, are answered with a cookie
+ * (st->replies); data messages stay. With st->gate.n_waiting only. */
+void in_handshake(struct state *st, struct path_burst *b);
 
 /* Find the session of each data message by its receiver index; another worker's go there. */
 void in_session(struct state *st, struct path_burst *b);
@@ -79,6 +83,9 @@ void inject_message(struct state *st, struct path_burst *b, const struct abi_cmd
 /* Handshake messages that were kept back: append those that can go now to b, drop those that waited
  * too long. Call when neighbours changed and with the timers. */
 void inject_held(struct state *st, struct path_burst *b);
+
+/* Append the answers of in_handshake() to b. */
+void inject_replies(struct state *st, struct path_burst *b);
 
 /* Turn st->keepalives into empty packets for out_seal, appended to b. */
 void inject_keepalives(struct state *st, struct path_burst *b);

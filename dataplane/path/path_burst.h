@@ -52,7 +52,7 @@ struct path_label {
 	uint32_t offset; /* of data from the mbuf's data */
 	uint32_t len;
 	uint16_t from; /* worker */
-	uint8_t note;  /* as in struct path_pkt */
+	uint8_t note;  /* as in struct path_pkt; to control: key, and PATH_PROVEN */
 	uint8_t from_hub;
 	uint32_t sender; /* of what waits */
 };
@@ -132,6 +132,21 @@ static inline void path_hand_to(struct state *st, uint32_t worker, const struct 
 		.from_hub = p->from_hub,
 	};
 	path_aside(&st->to_worker[worker], p->mbuf);
+}
+
+/* The same, to control: a handshake message, with the key of the hub's that it is meant for, and whether
+ * it has answered a cookie. */
+#define PATH_PROVEN 0x80U
+
+static inline void path_to_control(struct state *st, const struct path_pkt *p, uint32_t key,
+                                   bool proven)
+{
+	*path_label(p->mbuf) = (struct path_label){
+		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
+		.len = p->len,
+		.note = (uint8_t)(key | (proven ? PATH_PROVEN : 0)),
+	};
+	path_aside(&st->to_control, p->mbuf);
 }
 
 /* Append a packet whose data is the mbuf's. Only while b->n < PATH_BURST_MAX. */

@@ -87,3 +87,41 @@ void path_header_finish_v6(uint8_t *payload, uint32_t len, uint8_t tos)
 	check = (uint16_t)~path_sum_fold(path_sum_add(0, udp, PATH_UDP_LEN + len));
 	base_store_be16(udp + 6, check == 0 ? 0xffff : check);
 }
+
+/* Handshakes go before data where somebody looks at it: AF41, as the kernel module sends them. */
+#define DSCP_HANDSHAKE 34U
+
+static uint8_t handshake_tos(const struct state *st)
+{
+	return (uint8_t)((st->hub.dscp != 0 ? st->hub.dscp : DSCP_HANDSHAKE) << 2);
+}
+
+void path_header_frame(struct state *st, struct path_pkt *p, const struct state_hop *hop,
+                       const struct base_endpoint *remote)
+{
+	uint32_t header_len = path_header_write(st, hop, remote, p->data);
+
+	if (remote->ip.family == BASE_IP_V4)
+		path_header_finish_v4(p->data, p->len, (uint16_t)state_random(st),
+		                      handshake_tos(st));
+	else
+		path_header_finish_v6(p->data, p->len, handshake_tos(st));
+	p->data -= header_len;
+	p->len += header_len;
+	path_fit(p);
+	p->mbuf->port = (uint16_t)hop->port;
+}
+
+void path_header_read(const struct rte_mbuf *mbuf, const uint8_t *message,
+                      struct base_endpoint *remote, struct base_ip *local)
+{
+	const uint8_t *ip = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, PATH_ETHER_LEN);
+	uint8_t family = ip[0] >> 4;
+	const uint8_t *source = ip + (family == BASE_IP_V4 ? 12 : 8);
+
+	*remote = (struct base_endpoint){
+		.ip = base_ip_make(family, source),
+		.port = base_load_be16(message - PATH_UDP_LEN),
+	};
+	*local = base_ip_make(family, source + base_ip_len(family));
+}

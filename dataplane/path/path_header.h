@@ -3,8 +3,8 @@
 #ifndef PATH_HEADER_H
 #define PATH_HEADER_H
 
+#include "path_burst.h"
 #include "path_sum.h"
-#include "state.h"
 
 #include <stdint.h>
 
@@ -50,5 +50,14 @@ static inline void path_header_ask_sum(struct rte_mbuf *mbuf)
 	mbuf->l2_len = PATH_HEADER_V6 - PATH_UDP_LEN - 40;
 	mbuf->l3_len = 40;
 }
+
+/* Make p->data[len], a handshake message to remote, the frame that hop wants: headers in front of it. */
+void path_header_frame(struct state *st, struct path_pkt *p, const struct state_hop *hop,
+                       const struct base_endpoint *remote);
+
+/* Who sent the datagram in mbuf, whose headers are as in_parse left them and whose payload is message, and
+ * to which address. */
+void path_header_read(const struct rte_mbuf *mbuf, const uint8_t *message,
+                      struct base_endpoint *remote, struct base_ip *local);
 
 #endif

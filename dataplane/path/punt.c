@@ -1,6 +1,7 @@
 /* What leaves the workers' world: to the kernel by the exception thread, to control by the event
  * ring. The only place where the path meets those rings; kicking a sleeper is left to the worker. */
 #include "path.h"
+#include "path_header.h"
 
 #include <rte_ring.h>
 
@@ -68,16 +69,14 @@ static void make_event(struct rte_mbuf *mbuf, struct abi_event_handshake *event)
 {
 	const struct path_label *label = path_label(mbuf);
 	const uint8_t *message = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, label->offset);
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(mbuf, const uint8_t *, PATH_ETHER_LEN);
-	uint8_t family = ip[0] >> 4;
-	const uint8_t *source = ip + (family == BASE_IP_V4 ? 12 : 8);
 
 	*event = (struct abi_event_handshake){
-		.remote = {.ip = base_ip_make(family, source), .port = base_load_be16(message - 8)},
-		.local = base_ip_make(family, source + base_ip_len(family)),
 		.port = mbuf->port,
 		.len = (uint16_t)label->len,
+		.hub_key = label->note & (uint8_t)~PATH_PROVEN,
+		.proven = (label->note & PATH_PROVEN) != 0,
 	};
+	path_header_read(mbuf, message, &event->remote, &event->local);
 	memcpy(event->message, message, label->len);
 }
 

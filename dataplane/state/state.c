@@ -61,6 +61,7 @@ int state_init(struct state *st, const struct state_setup *setup)
 	                  .mask = abi_region_drop_pairs(region->n_peers) - 1},
 	};
 	state_wait_init(&st->wait, wait_room(st));
+	state_gate_init(&st->gate, setup->random);
 	if (state_wan_init(&st->wan) < 0)
 		goto fail;
 	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));

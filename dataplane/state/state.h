@@ -21,6 +21,7 @@
 #include "state_event.h"
 #include "state_flow.h"
 #include "state_flow_show.h"
+#include "state_gate.h"
 #include "state_limit.h"
 #include "state_peer.h"
 #include "state_route.h"
@@ -43,9 +44,6 @@ struct state_side {
 
 /* The hub as ABI_CMD_HUB described it; all zero before. */
 struct state_hub {
-	uint8_t mac1_key[32];
-	uint8_t mac1_key_next[32];
-	bool has_next;        /* of mac1_key_next */
 	uint16_t listen_port; /* host order; 0 = not known yet: everything is the kernel's */
 	uint16_t tunnel_mtu;
 	bool copies_dscp; /* outer packets bear the DSCP of inner ones, and else this one */
@@ -62,10 +60,7 @@ struct state_held {
 
 /* What strangers may have of this worker and of those behind it. All zero is full. */
 struct state_limits {
-	struct base_bucket tap;     /* frames to the kernel: path/punt.c */
-	struct base_bucket mac1;    /* checks of mac1: path/in_parse.c */
-	struct base_bucket control; /* initiations and responses to control: path/in_parse.c */
-	struct base_bucket cookie;  /* cookie replies to control: path/in_parse.c */
+	struct base_bucket tap; /* frames to the kernel: path/punt.c */
 };
 
 struct block_table; /* block_table.h */
@@ -110,6 +105,7 @@ struct state {
 	/* packets and events that wait for the end of the burst */
 	struct state_side to_kernel; /* mbuf->port: PORT_LINK_TUN or a WAN port */
 	struct state_side to_control;
+	struct state_side replies; /* frames: answers to strangers, for the end of the burst */
 	struct state_side to_worker[ABI_WORKERS_MAX];
 	struct state_events events;
 	uint32_t keepalives[STATE_SIDE_MAX]; /* slots of sessions that owe an empty packet */
@@ -133,6 +129,7 @@ struct state {
 
 	uint32_t sync; /* number of the sync under way or last seen; marks what it repeated */
 	bool syncing;
+	struct state_gate gate;
 	struct state_check check; /* under way for control, if any */
 	struct state_flow_show flow_show;
 
@@ -150,7 +147,8 @@ struct state_setup {
 	struct rte_mempool *pool;        /* borrowed */
 	struct port_link *link;          /* borrowed, may be NULL */
 	uint64_t now_ns;
-	uint64_t seed; /* for jitter, not 0 */
+	uint64_t seed;      /* for jitter, not 0 */
+	uint8_t random[32]; /* for what strangers must not foretell */
 };
 
 /* Make the tables, empty. mesh_out and WAN ports are the caller's to fill in.

@@ -134,14 +134,15 @@ static bool walk_hub(struct state *st)
 	struct abi_cmd_hub entry = {
 		.listen_port = hub->listen_port,
 		.tunnel_mtu = hub->tunnel_mtu,
-		.has_next = hub->has_next,
+		.n_keys = (uint8_t)st->gate.n_keys,
 		.copy_dscp = hub->copies_dscp,
 		.dscp = hub->dscp,
 		.clamp_mss = hub->clamps_mss,
 	};
 
-	memcpy(entry.mac1_key, hub->mac1_key, sizeof(entry.mac1_key));
-	memcpy(entry.mac1_key_next, hub->mac1_key_next, sizeof(entry.mac1_key_next));
+	for (uint32_t i = 0; i < st->gate.n_keys; i++)
+		memcpy(entry.public_keys[i], st->gate.keys[i].public_key,
+		       sizeof(entry.public_keys[i]));
 	if (hub->listen_port != 0)
 		tell(st, ABI_CMD_HUB, 0, &entry);
 	return true;

@@ -61,7 +61,7 @@ void wg_cookie_checker_init(struct wg_cookie_checker *checker,
 	labelled_key(checker->cookie_key, "cookie--", public_key);
 }
 
-static bool secret_is_fresh(const struct wg_cookie_checker *checker, uint64_t now_ns)
+bool wg_cookie_secret_is_fresh(const struct wg_cookie_checker *checker, uint64_t now_ns)
 {
 	return checker->secret_birth_ns != 0
 	       && now_ns < checker->secret_birth_ns + WG_COOKIE_SECRET_NS;
@@ -79,24 +79,32 @@ static void make_cookie(uint8_t out[static WG_COOKIE_VALUE_LEN],
 	wg_mac(out, checker->secret, sizeof(checker->secret), text, len + 2);
 }
 
-enum wg_cookie_verdict wg_cookie_check(const struct wg_cookie_checker *checker, const uint8_t *msg,
-                                       size_t msg_len, const struct base_endpoint *source,
-                                       uint64_t now_ns)
+bool wg_cookie_mac2_ok(const struct wg_cookie_checker *checker, const uint8_t *msg, size_t msg_len,
+                       const struct base_endpoint *source, uint64_t now_ns)
 {
 	uint8_t cookie[WG_COOKIE_VALUE_LEN];
 	uint8_t mac[WG_MAC_LEN];
 	bool ok;
 
-	if (!wg_cookie_mac1_ok(checker->mac1_key, msg, msg_len))
-		return WG_COOKIE_MAC1_BAD;
-	if (!secret_is_fresh(checker, now_ns))
-		return WG_COOKIE_MAC1_OK;
+	if (!wg_cookie_secret_is_fresh(checker, now_ns)
+	    || base_is_zero_ct(msg + msg_len - WG_MAC_LEN, WG_MAC_LEN))
+		return false;
 	make_cookie(cookie, checker, source);
 	compute_mac2(mac, cookie, msg, msg_len);
 	ok = base_equal_ct(mac, msg + msg_len - WG_MAC_LEN, WG_MAC_LEN);
 	base_wipe(cookie, sizeof(cookie));
 	base_wipe(mac, sizeof(mac));
-	return ok ? WG_COOKIE_MAC2_OK : WG_COOKIE_MAC1_OK;
+	return ok;
+}
+
+enum wg_cookie_verdict wg_cookie_check(const struct wg_cookie_checker *checker, const uint8_t *msg,
+                                       size_t msg_len, const struct base_endpoint *source,
+                                       uint64_t now_ns)
+{
+	if (!wg_cookie_mac1_ok(checker->mac1_key, msg, msg_len))
+		return WG_COOKIE_MAC1_BAD;
+	return wg_cookie_mac2_ok(checker, msg, msg_len, source, now_ns) ? WG_COOKIE_MAC2_OK
+	                                                                : WG_COOKIE_MAC1_OK;
 }
 
 void wg_cookie_reply_create(struct wg_cookie_checker *checker, const uint8_t *msg, size_t msg_len,
@@ -106,7 +114,7 @@ void wg_cookie_reply_create(struct wg_cookie_checker *checker, const uint8_t *ms
 {
 	uint8_t cookie[WG_COOKIE_VALUE_LEN];
 
-	if (!secret_is_fresh(checker, now_ns)) {
+	if (!wg_cookie_secret_is_fresh(checker, now_ns)) {
 		memcpy(checker->secret, random, sizeof(checker->secret));
 		checker->secret_birth_ns = now_ns;
 	}

@@ -53,6 +53,13 @@ enum wg_cookie_verdict wg_cookie_check(const struct wg_cookie_checker *checker, 
                                        size_t msg_len, const struct base_endpoint *source,
                                        uint64_t now_ns);
 
+/* The second half alone, when mac1 was checked: does mac2 answer a cookie of ours to this source? */
+bool wg_cookie_mac2_ok(const struct wg_cookie_checker *checker, const uint8_t *msg, size_t msg_len,
+                       const struct base_endpoint *source, uint64_t now_ns);
+
+/* False: the next reply takes a new secret, so random must be. */
+bool wg_cookie_secret_is_fresh(const struct wg_cookie_checker *checker, uint64_t now_ns);
+
 /* Answer msg with a cookie reply. random: 32 bytes used when the secret is due for renewal;
  * nonce: 24 random bytes. */
 void wg_cookie_reply_create(struct wg_cookie_checker *checker, const uint8_t *msg, size_t msg_len,

@@ -25,7 +25,7 @@ void wg_mac1_key_init(struct wg_mac1_key *key, const uint8_t public_key[static W
 /* Which of these have a right mac1? msgs[n], n <= WG_MAC1_MAX: initiations and responses, mixed, whose
  * type and length were checked. Returns bit i for msgs[i].
  * Cost, TSC cycles each of 64: 103 with AVX-512, 150 with AVX2, 267 without; a single one 860, as in
- * wg_cookie.h (1118). 
+ * wg_cookie.h (1118). */
 uint64_t wg_mac1_check(const struct wg_mac1_key *key, const uint8_t *const msgs[], uint32_t n);
 
 /* The same by a way that the CPU has. For tests and benches. */

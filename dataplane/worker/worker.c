@@ -1,6 +1,7 @@
 /* Making and unmaking workers and what they share. */
 #include "worker.h"
 
+#include "base_bytes.h"
 #include "base_time.h"
 #include "worker_private.h"
 
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 int worker_shared_create(uint32_t n_workers, uint32_t n_peers, struct worker_shared **out)
 {
@@ -92,8 +94,12 @@ static int init_state(struct worker *w, struct aead *aead)
 		.now_ns = now_ns,
 		.seed = now_ns ^ (uint64_t)(setup->id + 1) << 56,
 	};
-	int rc = state_init(&w->st, &state);
+	int rc;
 
+	if (getrandom(state.random, sizeof(state.random), 0) != (ssize_t)sizeof(state.random))
+		return -errno;
+	rc = state_init(&w->st, &state);
+	base_wipe(state.random, sizeof(state.random));
 	if (rc < 0)
 		return rc;
 	rc = read_ports(w);

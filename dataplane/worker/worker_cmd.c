@@ -51,14 +51,12 @@ static int apply_hub(struct worker *w, struct abi_cmd_hub *cmd)
 	struct state_hub *hub = &w->st.hub;
 
 	if (cmd->listen_port == 0 || cmd->tunnel_mtu < TUNNEL_MTU_MIN
-	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->has_next > 1 || cmd->copy_dscp > 1
+	    || cmd->tunnel_mtu > AEAD_LEN_MAX || cmd->n_keys > ABI_HUB_KEYS || cmd->copy_dscp > 1
 	    || cmd->dscp > DSCP_MAX || cmd->clamp_mss > 1)
 		return -EINVAL;
 	if (hub->listen_port != cmd->listen_port)
 		state_wan_changed(&w->st);
-	memcpy(hub->mac1_key, cmd->mac1_key, sizeof(hub->mac1_key));
-	memcpy(hub->mac1_key_next, cmd->mac1_key_next, sizeof(hub->mac1_key_next));
-	hub->has_next = cmd->has_next != 0;
+	state_gate_keys(&w->st.gate, cmd);
 	hub->listen_port = cmd->listen_port;
 	hub->tunnel_mtu = cmd->tunnel_mtu;
 	hub->copies_dscp = cmd->copy_dscp != 0;

@@ -129,8 +129,12 @@ static uint32_t turn_wan(struct worker *w, uint32_t port)
 	if (unlikely(w->st.block != NULL))
 		block(&w->st, b);
 	in_parse(&w->st, b);
+	if (unlikely(w->st.gate.n_waiting > 0))
+		in_handshake(&w->st, b);
 	go_in(w, b);
 	go_out(w, b);
+	if (unlikely(w->st.replies.n > 0))
+		inject_replies(&w->st, b);
 	finish(w, b);
 	return n;
 }

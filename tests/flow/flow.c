@@ -3,7 +3,6 @@
 
 #include "base_bytes.h"
 #include "base_log.h"
-#include "wg_blake2s.h"
 
 #include <rte_eal.h>
 #include <rte_eth_ring.h>
@@ -319,7 +318,8 @@ void flow_cmd_world(struct flow *flow)
 {
 	struct abi_cmd_hub hub = {.listen_port = FLOW_PORT, .tunnel_mtu = FLOW_TUN_MTU};
 
-	memset(hub.mac1_key, FLOW_MAC1_KEY, sizeof(hub.mac1_key));
+	hub.n_keys = 1;
+	flow_public_key(hub.public_keys[0]);
 	if (flow->policy_fd < 0)
 		flow_policy_open(flow);
 	FLOW_CMD_ALL(flow, ABI_CMD_HUB, hub);
@@ -600,23 +600,44 @@ uint32_t flow_frame_to_hub(uint8_t *out, const struct base_endpoint *from, const
 	return put_datagram(out, &from->ip, from->port, &to, 0x4321, payload, len);
 }
 
-uint32_t flow_handshake_to_hub(uint8_t *out, const struct base_endpoint *from, uint8_t type,
-                               bool good_mac)
+void flow_public_key(uint8_t out[static WG_KEY_LEN])
+{
+	memset(out, FLOW_PUBLIC_KEY, WG_KEY_LEN);
+}
+
+static uint32_t message_len(uint8_t type)
+{
+	return type == WG_MESSAGE_INITIATION ? WG_INITIATION_LEN
+	       : type == WG_MESSAGE_RESPONSE ? WG_RESPONSE_LEN
+	                                     : WG_COOKIE_LEN;
+}
+
+uint32_t flow_knock(uint8_t *out, const struct base_endpoint *from, uint8_t type,
+                    struct wg_cookie_maker *maker, uint64_t now_ns)
 {
 	uint8_t message[WG_INITIATION_LEN] = {type};
-	uint8_t mac1_key[32];
-	uint32_t len = type == WG_MESSAGE_INITIATION ? WG_INITIATION_LEN
-	               : type == WG_MESSAGE_RESPONSE ? WG_RESPONSE_LEN
-	                                             : WG_COOKIE_LEN;
+	uint32_t len = message_len(type);
 
 	for (uint32_t i = 4; i < len; i++)
 		message[i] = (uint8_t)i;
-	memset(mac1_key, FLOW_MAC1_KEY, sizeof(mac1_key));
 	if (type != WG_MESSAGE_COOKIE)
-		wg_mac(message + len - 32, mac1_key, 32, message, len - 32);
-	if (!good_mac)
-		message[len - 32] ^= 1;
+		wg_cookie_stamp(maker, message, len, now_ns);
 	return flow_frame_to_hub(out, from, message, len);
+}
+
+uint32_t flow_handshake_to_hub(uint8_t *out, const struct base_endpoint *from, uint8_t type,
+                               bool good_mac)
+{
+	struct wg_cookie_maker maker;
+	uint8_t public_key[WG_KEY_LEN];
+	uint32_t len;
+
+	flow_public_key(public_key);
+	wg_cookie_maker_init(&maker, public_key);
+	len = flow_knock(out, from, type, &maker, 1);
+	if (!good_mac)
+		out[len - 32] ^= 1;
+	return len;
 }
 
 uint32_t flow_frame_from_hub(uint8_t *out, const struct base_endpoint *to, uint16_t id,

@@ -16,7 +16,7 @@
 #include "policy_build.h"
 #include "port_link.h"
 #include "test.h"
-#include "wg_message.h"
+#include "wg_cookie.h"
 #include "worker.h"
 
 #include <rte_mbuf.h>
@@ -25,17 +25,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FLOW_N_PEERS   16U
-#define FLOW_N_WORKERS 4U /* at most */
-#define FLOW_FRAME_MAX 2048U
-#define FLOW_MTU       1500U
-#define FLOW_TUN_MTU   1420U
-#define FLOW_MAC1_KEY  0x77 /* every byte of the hub's */
-#define FLOW_PORT      51820U
-#define FLOW_CLIENT    40000U /* source and destination port of inner packets */
-#define FLOW_SERVICE   2000U
-#define FLOW_MS        BASE_NS_PER_MS
-#define FLOW_S         BASE_NS_PER_S
+#define FLOW_N_PEERS    16U
+#define FLOW_N_WORKERS  4U /* at most */
+#define FLOW_FRAME_MAX  2048U
+#define FLOW_MTU        1500U
+#define FLOW_TUN_MTU    1420U
+#define FLOW_PUBLIC_KEY 0x77U /* of the hub: every byte of it */
+#define FLOW_PORT       51820U
+#define FLOW_CLIENT     40000U /* source and destination port of inner packets */
+#define FLOW_SERVICE    2000U
+#define FLOW_MS         BASE_NS_PER_MS
+#define FLOW_S          BASE_NS_PER_S
 
 struct flow_options {
 	uint32_t n_workers;     /* 0 = 1 */
@@ -175,6 +175,11 @@ uint32_t flow_frame_to_hub(uint8_t *out, const struct base_endpoint *from, const
 /* The same around a handshake message of this type (1 to 3) that is right up to its mac1, or not. */
 uint32_t flow_handshake_to_hub(uint8_t *out, const struct base_endpoint *from, uint8_t type,
                                bool good_mac);
+/* The same with a right mac1 for whom the maker is made, and mac2 when it has a cookie. */
+uint32_t flow_knock(uint8_t *out, const struct base_endpoint *from, uint8_t type,
+                    struct wg_cookie_maker *maker, uint64_t now_ns);
+/* The hub's public key. */
+void flow_public_key(uint8_t out[static WG_KEY_LEN]);
 /* The frame that the hub should send: id and UDP checksum as specified. */
 uint32_t flow_frame_from_hub(uint8_t *out, const struct base_endpoint *to, uint16_t id,
                              const uint8_t *payload, uint32_t len);

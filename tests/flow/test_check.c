@@ -13,7 +13,7 @@ struct shown {
 	uint32_t n_sums;
 	struct {
 		uint16_t type;
-		uint8_t entry[sizeof(struct abi_cmd_peer_limit)];
+		uint8_t entry[ABI_CHECK_ENTRIES_LEN];
 	} entries[SHOWN_MAX];
 	uint32_t n;
 	struct abi_event_check_end end;

@@ -1,16 +1,14 @@
 /* More than the hub can or will do: what goes, under which name, and what is served all the same. */
 #include "base_bytes.h"
 #include "flow.h"
+#include "state_gate.h"
 
 #include <string.h>
 
-#define BURST            64U   /* frames that a worker takes in a turn */
-#define RING             1023U /* frames that its receive queue holds here */
-#define MAC1_PER_S       100000U
-#define MAC1_BURST       1000U
-#define TO_CONTROL_PER_S 20000U
-#define CONTROL_BURST    256U
-#define COOKIE_BURST     64U
+#define BURST         64U   /* frames that a worker takes in a turn */
+#define RING          1023U /* frames that its receive queue holds here */
+#define CONTROL_BURST STATE_GATE_CONTROL_BURST
+#define MAC1_BURST    STATE_GATE_MAC1_BURST
 
 static struct base_endpoint stranger(void)
 {
@@ -47,44 +45,46 @@ static uint32_t take_events(struct flow *flow, uint32_t worker, uint16_t wanted)
 
 /* ---- budgets ---- */
 
+/* What is more is load (test_gate.c): of one source then five, and the others are asked for proof. */
 static void messages_to_control_have_a_budget(void **state)
 {
 	static const uint8_t types[] = {WG_MESSAGE_INITIATION, WG_MESSAGE_RESPONSE};
-	struct flow *flow = flow_create(NULL);
 
 	(void)state;
 	for (size_t i = 0; i < BASE_ARRAY_LEN(types); i++) {
-		receive_handshakes(flow, 0, types[i], true, CONTROL_BURST + 100);
-		FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, CONTROL_BURST + 100},
-		            {ABI_COUNTER_TO_CONTROL, CONTROL_BURST},
-		            {ABI_COUNTER_DROP_CONTROL_LIMIT, 100});
-		assert_int_equal(take_events(flow, 0, ABI_EVENT_HANDSHAKE), CONTROL_BURST);
-		/* One comes back every 50 us. */
-		flow->now_ns += 10 * (FLOW_S / TO_CONTROL_PER_S);
-		receive_handshakes(flow, 0, types[i], true, 20);
-		FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 20}, {ABI_COUNTER_TO_CONTROL, 10},
-		            {ABI_COUNTER_DROP_CONTROL_LIMIT, 10});
-		flow->now_ns += FLOW_S;
-		assert_int_equal(take_events(flow, 0, ABI_EVENT_HANDSHAKE), 10);
+		struct flow *flow = flow_create(NULL);
+
+		receive_handshakes(flow, 0, types[i], true, CONTROL_BURST);
+		FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, CONTROL_BURST},
+		            {ABI_COUNTER_TO_CONTROL, CONTROL_BURST});
+		receive_handshakes(flow, 0, types[i], true, 100);
+		FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 100}, {ABI_COUNTER_UNDER_LOAD, 1},
+		            {ABI_COUNTER_TO_CONTROL, STATE_GATE_SOURCE_BURST},
+		            {ABI_COUNTER_HS_REFUSED_UNDER_LOAD, 100 - STATE_GATE_SOURCE_BURST},
+		            {ABI_COUNTER_HS_COOKIE_OUT, 100 - STATE_GATE_SOURCE_BURST},
+		            {ABI_COUNTER_TX_WAN, 100 - STATE_GATE_SOURCE_BURST});
+		assert_int_equal(take_events(flow, 0, ABI_EVENT_HANDSHAKE),
+		                 CONTROL_BURST + STATE_GATE_SOURCE_BURST);
+		flow_destroy(flow);
 	}
-	flow_destroy(flow);
 }
 
+/* Half as many come back to each of two, and one's do not help the other. */
 static void workers_share_the_budget_to_control(void **state)
 {
 	struct flow *flow = flow_create(&(struct flow_options){.n_workers = 2});
 
 	(void)state;
-	receive_handshakes(flow, 1, WG_MESSAGE_INITIATION, true, CONTROL_BURST + 1);
-	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, CONTROL_BURST + 1},
-	            {ABI_COUNTER_TO_CONTROL, CONTROL_BURST}, {ABI_COUNTER_DROP_CONTROL_LIMIT, 1});
-	/* Half as many come back to each of two, and one's do not help the other. */
-	flow->now_ns += 10 * (FLOW_S / TO_CONTROL_PER_S);
-	receive_handshakes(flow, 1, WG_MESSAGE_INITIATION, true, 20);
-	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 20}, {ABI_COUNTER_TO_CONTROL, 5},
-	            {ABI_COUNTER_DROP_CONTROL_LIMIT, 15});
+	receive_handshakes(flow, 1, WG_MESSAGE_INITIATION, true, CONTROL_BURST);
+	flow->now_ns += 10 * (FLOW_S / STATE_GATE_CONTROL_PER_S);
+	flow_reset(flow);
+	receive_handshakes(flow, 1, WG_MESSAGE_INITIATION, true, 5);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 5}, {ABI_COUNTER_TO_CONTROL, 5});
 	receive_handshakes(flow, 0, WG_MESSAGE_INITIATION, true, 20);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 20}, {ABI_COUNTER_TO_CONTROL, 20});
+	receive_handshakes(flow, 1, WG_MESSAGE_INITIATION, true, 1);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_TO_CONTROL, 1},
+	            {ABI_COUNTER_UNDER_LOAD, 1});
 	flow_destroy(flow);
 }
 
@@ -99,7 +99,7 @@ static void checks_of_mac1_have_a_budget(void **state)
 	/* Then the right ones go too: nobody looks at them. */
 	receive_handshakes(flow, 0, WG_MESSAGE_INITIATION, true, 1);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_DROP_MAC1_LIMIT, 1});
-	flow->now_ns += 10 * (FLOW_S / MAC1_PER_S);
+	flow->now_ns += 10 * (FLOW_S / STATE_GATE_MAC1_PER_S);
 	receive_handshakes(flow, 0, WG_MESSAGE_INITIATION, true, 11);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 11}, {ABI_COUNTER_TO_CONTROL, 10},
 	            {ABI_COUNTER_DROP_MAC1_LIMIT, 1});
@@ -111,9 +111,10 @@ static void cookie_replies_do_not_use_up_the_budget_of_handshakes(void **state)
 	struct flow *flow = flow_create(NULL);
 
 	(void)state;
-	receive_handshakes(flow, 0, WG_MESSAGE_COOKIE, true, COOKIE_BURST + 100);
-	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, COOKIE_BURST + 100},
-	            {ABI_COUNTER_TO_CONTROL, COOKIE_BURST}, {ABI_COUNTER_DROP_CONTROL_LIMIT, 100});
+	receive_handshakes(flow, 0, WG_MESSAGE_COOKIE, true, STATE_GATE_COOKIES_BURST + 100);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, STATE_GATE_COOKIES_BURST + 100},
+	            {ABI_COUNTER_TO_CONTROL, STATE_GATE_COOKIES_BURST},
+	            {ABI_COUNTER_DROP_CONTROL_LIMIT, 100});
 	receive_handshakes(flow, 0, WG_MESSAGE_INITIATION, true, CONTROL_BURST);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, CONTROL_BURST},
 	            {ABI_COUNTER_TO_CONTROL, CONTROL_BURST});

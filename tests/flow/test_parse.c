@@ -270,15 +270,15 @@ static void parse_takes_handshakes_to_either_of_two_hub_keys(void **state)
 	uint32_t len = handshake_frame(frame, BASE_IP_V4, 1, true);
 
 	(void)state;
-	memset(hub.mac1_key, FLOW_MAC1_KEY + 1, sizeof(hub.mac1_key));
-	memset(hub.mac1_key_next, FLOW_MAC1_KEY, sizeof(hub.mac1_key_next));
-	for (hub.has_next = 0; hub.has_next < 2; hub.has_next++) {
+	memset(hub.public_keys[0], FLOW_PUBLIC_KEY + 1, WG_KEY_LEN);
+	memset(hub.public_keys[1], FLOW_PUBLIC_KEY, WG_KEY_LEN);
+	for (hub.n_keys = 1; hub.n_keys <= 2; hub.n_keys++) {
 		FLOW_CMD(flow, 0, ABI_CMD_HUB, hub);
 		flow_turn(flow);
 		flow_reset(flow);
 		flow_rx(flow, 0, 0, frame, len);
 		flow_turn(flow);
-		if (hub.has_next == 0) {
+		if (hub.n_keys == 1) {
 			FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_DROP_WG_MAC1, 1});
 			continue;
 		}
@@ -286,9 +286,9 @@ static void parse_takes_handshakes_to_either_of_two_hub_keys(void **state)
 		flow_expect_event(flow, 0, ABI_EVENT_HANDSHAKE, &event, sizeof(event));
 	}
 	/* And the first one still, of course. */
-	memset(hub.mac1_key, FLOW_MAC1_KEY, sizeof(hub.mac1_key));
-	memset(hub.mac1_key_next, FLOW_MAC1_KEY + 1, sizeof(hub.mac1_key_next));
-	hub.has_next = 1;
+	flow_public_key(hub.public_keys[0]);
+	memset(hub.public_keys[1], FLOW_PUBLIC_KEY + 1, WG_KEY_LEN);
+	hub.n_keys = 2;
 	FLOW_CMD(flow, 0, ABI_CMD_HUB, hub);
 	flow_rx(flow, 0, 0, frame, len);
 	flow_turn(flow);

@@ -359,7 +359,7 @@ static void bad_commands_are_counted_and_change_nothing(void **state)
 	BAD(ABI_CMD_HUB, hub, listen_port, 0);
 	BAD(ABI_CMD_HUB, hub, tunnel_mtu, 575);
 	BAD(ABI_CMD_HUB, hub, tunnel_mtu, 65535);
-	BAD(ABI_CMD_HUB, hub, has_next, 2);
+	BAD(ABI_CMD_HUB, hub, n_keys, ABI_HUB_KEYS + 1);
 	BAD(ABI_CMD_PREFER, prefer, when_heard, 2);
 	BAD(ABI_CMD_PREFER, prefer, now, 2);
 	BAD(ABI_CMD_ENDPOINT_SET, endpoint, port, 1);

@@ -180,6 +180,47 @@ static int command_response(struct rawpeer *peer, const char *arg)
 	return 0;
 }
 
+/* Knock as long as it takes: an initiation, and another as soon as a cookie has come, or nothing for half a
+ * second (a stock client waits 5 s in both cases). Prints how many milliseconds passed, how many
+ * initiations it took, and with how many cookies. */
+static int command_arrive(struct rawpeer *peer, const char *arg)
+{
+	uint64_t start_ns = base_time_monotonic_ns();
+	uint32_t n_cookies = 0;
+
+	(void)arg;
+	for (uint32_t n = 1; n <= 60; n++) {
+		uint8_t msg[DATAGRAM_MAX];
+		ssize_t len;
+
+		if (command_initiate(peer, NULL) < 0)
+			return -1;
+		while ((len = receive_datagram(peer, msg, 500)) > 0) {
+			if (len == WG_COOKIE_LEN && msg[0] == WG_MESSAGE_COOKIE
+			    && wg_cookie_reply_consume(&peer->cookies, msg,
+			                               base_time_monotonic_ns())
+			               == 0) {
+				n_cookies++;
+				break;
+			}
+			if (len != WG_RESPONSE_LEN || msg[0] != WG_MESSAGE_RESPONSE
+			    || wg_noise_response_consume(&peer->identity, &peer->hub, &peer->hs,
+			                                 msg, &peer->keys, &peer->remote_index)
+			               != WG_NOISE_OK)
+				continue;
+			peer->counter = 0;
+			printf("%llu %u %u\n",
+			       (unsigned long long)((base_time_monotonic_ns() - start_ns)
+			                            / BASE_NS_PER_MS),
+			       n, n_cookies);
+			return 0;
+		}
+		/* The hub takes none within 20 ms of the last, and the timestamp must be newer. */
+		(void)poll(NULL, 0, 40);
+	}
+	return fail("the hub does not answer");
+}
+
 /* ---- data ------------------------------------------------------------------------------------------ */
 
 /* Seal inner as the next data message, into peer->last_data. */
@@ -437,6 +478,7 @@ static const struct {
 	bool takes_arg;
 } commands[] = {
 	{"handshake", command_handshake, false},
+	{"arrive", command_arrive, false},
 	{"initiate", command_initiate, false},
 	{"initiate-old", command_initiate_old, true},
 	{"initiate-flipped", command_initiate_flipped, true},
