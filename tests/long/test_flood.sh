@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# A quarter of a million handshake messages a second for five seconds, of three kinds: with a wrong mac1, with
+# a right one from one address, with a right one from addresses that do not exist. Meanwhile office pings home
+# 100 times a second, and somebody new arrives. Figures beside their bounds: 1 % of pings lost, 2 s to arrive,
+# no memory.
+# shellcheck source=tests/netns/tap.sh
+. "$(dirname "$0")/../netns/tap.sh"
+
+per_s=${WEIR_FLOOD_PER_S:-250000}
+seconds=${WEIR_FLOOD_S:-5}
+
+require "laboratory comes up" lab_up
+lab_hub_conf
+require "hub becomes ready" lab_hub_start
+require "office joins" lab_client office
+require "home joins" lab_client home
+require "office reaches home" net_wait 5 pings office 10.77.0.3 1
+hub_key=$(net_exec office wg show "$(net_wg_device office)" peers)
+net_exec internet ip route add blackhole 198.18.0.0/15
+
+resident() { # of both processes, in KB
+	local pid sum=0
+	for pid in $(pgrep -P "$lab_hub_pid"); do
+		sum=$((sum + $(awk '/VmRSS/ { print $2 }' "/proc/$pid/status")))
+	done
+	echo "$sum"
+}
+counters="rx_wan drop_wg_mac1 drop_mac1_limit to_control hs_cookie_out drop_cookie_limit drop_control_limit under_load port_missed"
+shown() { for c in $counters; do printf '%s ' "$(lab_counter "$c")"; done; }
+
+# under_flood KIND: prints lost pings in 1/1000, ms of the newcomer, its initiations and cookies, KB grown.
+under_flood() {
+	local kind=$1 before after memory lost
+	wg genkey >"$net_dir/$kind.key"
+	lab_cli peer add "new-$kind" --no-preshared-key --public-key "$(wg pubkey <"$net_dir/$kind.key")" >"$net_dir/$kind.conf" || return 1
+	before=$(shown)
+	memory=$(resident)
+	net_spawn internet "$net_dir/flood-$kind.log" "$lab_build/tests/netns/flood" -p "$hub_key" -e 203.0.113.2:51820 \
+		"$kind" "$per_s" $((per_s * seconds))
+	local flood_pid=$net_pid
+	net_spawn office "$net_dir/ping-$kind.log" ping -q -i 0.01 -c $((seconds * 100 - 50)) -W 1 10.77.0.3
+	local ping_pid=$net_pid
+	sleep 1 # into the flood: it is what is measured
+	net_exec nat "$lab_build/tests/netns/rawpeer" -k "$net_dir/$kind.key" -p "$hub_key" -e 203.0.113.2:51820 \
+		arrive >"$net_dir/arrive-$kind" || return 1
+	wait "$ping_pid"
+	wait "$flood_pid" || return 1
+	after=$(shown)
+	lost=$(awk '/packets transmitted/ { printf "%d", ($1 - $4) * 1000 / $1 }' "$net_dir/ping-$kind.log")
+	echo "$lost $(cat "$net_dir/arrive-$kind") $(($(resident) - memory))" >"$net_dir/figures-$kind"
+	echo "# $kind: sent, ms: $(cat "$net_dir/flood-$kind.log")"
+	paste <(tr ' ' '\n' <<<"$counters") <(tr ' ' '\n' <<<"$before") <(tr ' ' '\n' <<<"$after") |
+		awk 'NF == 3 { printf "#   %-20s +%d\n", $1, $3 - $2 }'
+}
+field() { cut -d' ' -f"$2" "$net_dir/figures-$1"; }
+at_most() { [ "$1" -le "$2" ] || is "$1" "at most $2"; }
+
+for kind in wrong known spoofed; do
+	require "$kind: the flood runs, pings go on, somebody arrives" under_flood "$kind"
+	grep '^#' "$net_dir/check.out"
+	echo "# $kind: $(field "$kind" 1) of 1000 pings lost (10); arrived in $(field "$kind" 2) ms (2000) after" \
+		"$(field "$kind" 3) initiations and $(field "$kind" 4) cookies; memory grew by $(field "$kind" 5) KB"
+	check "$kind: at most 1 % of the pings is lost" at_most "$(field "$kind" 1)" 10
+	check "$kind: a new peer arrives within 2 s" at_most "$(field "$kind" 2)" 2000
+	check "$kind: memory stays as it is (1 MB)" at_most "$(field "$kind" 5)" 1024
+done
+check "every packet is accounted for" net_wait 5 balance
+tap_done
