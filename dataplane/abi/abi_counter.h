@@ -238,7 +238,10 @@
 	X(HS_REFUSED_SOURCE_LIMIT, INFO, "hs_refused_source_limit",                                \
 	  "as drop_source_limit, while the handshake threads are under load")                      \
 	X(HS_REFUSED_SOURCE_FULL, INFO, "hs_refused_source_full",                                  \
-	  "as drop_source_full, while the handshake threads are under load")
+	  "as drop_source_full, while the handshake threads are under load")                       \
+	/* flows */                                                                                \
+	X(FLOWS_PICKED_UP, INFO, "flows_picked_up",                                                \
+	  "flows that a worker knew nothing of and took up in the middle, since a grant lets one of their ends open them")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

@@ -156,9 +156,10 @@ bool flow__is_picking_up(const struct policy_flow *flow, uint32_t now_s, uint32_
 
 /* A packet in the middle of a flow that began before this table did, or elsewhere: its sender's or its
  * receiver's. */
-static enum policy_flow_verdict pick_up(const struct judge *j, const struct arrival *arrival,
-                                        const struct policy_packet *packet, struct flow_entry *old,
-                                        struct flow_entry **made)
+static enum policy_flow_verdict open_in_the_middle(const struct judge *j,
+                                                   const struct arrival *arrival,
+                                                   const struct policy_packet *packet,
+                                                   struct flow_entry *old, struct flow_entry **made)
 {
 	bool is_tcp = packet->proto == POLICY_PROTO_TCP;
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_ESTABLISHED : POLICY_FLOW_BOTH_WAYS;
@@ -176,6 +177,24 @@ static enum policy_flow_verdict pick_up(const struct judge *j, const struct arri
 	               : POLICY_FLOW_NO_FLOW;
 }
 
+static enum policy_flow_verdict pick_up(const struct judge *j, const struct arrival *arrival,
+                                        const struct policy_packet *packet, struct flow_entry *old,
+                                        struct flow_entry **made)
+{
+	enum policy_flow_verdict verdict = open_in_the_middle(j, arrival, packet, old, made);
+
+	j->flow->n_picked_up += verdict == POLICY_FLOW_PASS;
+	return verdict;
+}
+
+uint32_t policy_flow_picked_up(struct policy_flow *flow)
+{
+	uint32_t n = flow->n_picked_up;
+
+	flow->n_picked_up = 0;
+	return n;
+}
+
 /* The packet belongs to no flow that lives. */
 static enum policy_flow_verdict open_for(const struct judge *j, const struct arrival *arrival,
                                          const struct policy_packet *packet, struct flow_entry *old,
@@ -189,7 +208,8 @@ static enum policy_flow_verdict open_for(const struct judge *j, const struct arr
 	if (verdict == POLICY_FLOW_PASS)
 		verdict = open_flow(j, arrival, flow_sender_is_high(packet), state, old, made);
 	/* a reply whose question was before this table */
-	if ((verdict == POLICY_FLOW_NO_GRANT || verdict == POLICY_FLOW_NO_FLOW)
+	if ((verdict == POLICY_FLOW_NO_GRANT || verdict == POLICY_FLOW_NOT_NOW
+	     || verdict == POLICY_FLOW_NO_FLOW)
 	    && state == POLICY_FLOW_ONE_WAY && packet->kind != POLICY_KIND_ECHO_REQUEST
 	    && pick_up(j, arrival, packet, old, made) == POLICY_FLOW_PASS)
 		return POLICY_FLOW_PASS;

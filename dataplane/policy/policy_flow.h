@@ -174,6 +174,9 @@ void policy_flow_arrive(struct policy_flow *flow, uint32_t peer, uint32_t now_s)
  * how many were looked at. */
 uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t budget);
 
+/* How many flows were picked up in the middle, see above, since the last call. */
+uint32_t policy_flow_picked_up(struct policy_flow *flow);
+
 enum policy_flow_state {
 	POLICY_FLOW_FREE = 0,
 	POLICY_FLOW_TCP_OPENING = 1,     /* SYN seen */

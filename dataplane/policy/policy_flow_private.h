@@ -268,6 +268,7 @@ struct policy_flow {
 	uint32_t datagram_mask; /* of sets of FLOW_WAYS */
 	uint32_t start_s;
 	uint32_t pickup_s;
+	uint32_t n_picked_up;        /* since policy_flow_picked_up() asked */
 	uint32_t used_mask;          /* of sets */
 	uint64_t *used;              /* as in the setup */
 	uint32_t *free;              /* [n_flows], a stack of n_touched - n_used numbers */

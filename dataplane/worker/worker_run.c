@@ -346,7 +346,7 @@ static bool is_busy(const struct turn *turn)
 /* Returns true when the turn found anything to do. */
 static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 {
-	uint32_t n_retired = 0;
+	uint32_t n_retired = 0, n_picked_up;
 
 	*out = (struct turn){0};
 	set_clock(w, now_ns);
@@ -372,6 +372,9 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	out->is_checking = state_check_step(&w->st, out->n > 0);
 	if (state_flow_show_step(&w->st, out->n > 0))
 		out->is_checking = true;
+	n_picked_up = policy_flow_picked_up(w->st.flows);
+	if (unlikely(n_picked_up != 0))
+		state_count(&w->st, ABI_COUNTER_FLOWS_PICKED_UP, n_picked_up);
 	out->n_expired = policy_flow_expire(w->st.flows, w->st.clock.now_s, EXPIRE_MAX);
 	kick_sleepers(w);
 	publish_status(w);
