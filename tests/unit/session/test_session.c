@@ -387,6 +387,45 @@ static void timestamps_grow_when_the_clock_steps_back(void **state)
 	assert_int_equal(lab.hub[1].counters[ABI_COUNTER_HS_COMPLETED], 2);
 }
 
+/* Timers know the monotonic clock only; the wall clock makes timestamps, and those only grow. */
+static void clock_steps_of_an_hour_and_of_ten_years_do_no_harm(void **state)
+{
+	static const int64_t steps_s[] = {3600,       -3600,       315360000, -315360000,
+	                                  -315360000, 315360000,   -3600,     315360000,
+	                                  3600,       -2147483647, 3600};
+	uint32_t n = 1;
+
+	(void)state;
+	lab_know(NULL);
+	lab_handshake();
+	for (size_t i = 0; i < sizeof(steps_s) / sizeof(steps_s[0]); i++) {
+		uint32_t index[2], n_out[2];
+
+		for (int h = 0; h < 2; h++) {
+			index[h] = lab_info(&lab.hub[h], LAB_PEER).current_index;
+			n_out[h] = lab.hub[h].n_out;
+		}
+		lab_wall_ns += (uint64_t)(steps_s[i] * (int64_t)LAB_S);
+		lab_pass(30 * LAB_S);
+		for (int h = 0; h < 2; h++) { /* nothing ends, and nobody calls */
+			assert_int_equal(lab_info(&lab.hub[h], LAB_PEER).current_index, index[h]);
+			assert_int_equal(lab.hub[h].n_out, n_out[h]);
+		}
+		/* Both renew, one after the other, with timestamps of the stepped clock. */
+		for (int h = 0; h < 2; h++) {
+			session_rekey_due(lab.hub[h].table, LAB_PEER,
+			                  lab_info(&lab.hub[h], LAB_PEER).current_index);
+			lab_pump();
+			lab_pass(6 * LAB_S);
+			n++;
+			for (int k = 0; k < 2; k++)
+				assert_int_equal(lab.hub[k].counters[ABI_COUNTER_HS_COMPLETED], n);
+		}
+	}
+	for (int h = 0; h < 2; h++)
+		assert_int_equal(lab.hub[h].counters[ABI_COUNTER_HS_REFUSED_TIMESTAMP], 0);
+}
+
 static void timestamps_grow_over_a_restart_with_the_clock_stepped_back(void **state)
 {
 	uint8_t mark[12];
@@ -701,6 +740,7 @@ int main(void)
 		lab_test(unconfirmed_session_goes_too),
 		lab_test(both_initiating_at_once_end_with_a_session),
 		lab_test(timestamps_grow_when_the_clock_steps_back),
+		lab_test(clock_steps_of_an_hour_and_of_ten_years_do_no_harm),
 		lab_test(timestamps_grow_over_a_restart_with_the_clock_stepped_back),
 		lab_test(stored_timestamp_refuses_a_recorded_initiation),
 		lab_test(accepted_initiation_is_told_before_it_is_confirmed),
