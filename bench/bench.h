@@ -40,7 +40,8 @@ struct bench_options {
 	unsigned int burst;   /* of aead; path has bursts of BENCH_BURST */
 	enum aead_backend backend;
 	bool json;
-	bool policy; /* path: what enforcement adds */
+	bool policy;         /* path: what enforcement adds */
+	bool without_policy; /* path and hub: its stations are left out */
 	bool size_wanted[BENCH_N_SIZES];
 };
 

@@ -6,12 +6,23 @@
  *   seal   inner packets from the kernel: out_parse to out_wrap
  *   hub    frames as in open, and out_route to out_wrap behind it: the worker's way from peer to peer
  *
+ * --without-policy leaves the policy's stations out, to show what the others cost; no worker does that.
+ *
  * The worker around the stations (ports, rings, commands, timers) is left out; time stands still but
  * for a microsecond a burst. */
 #include "bench_report.h"
 #include "bench_world.h"
 
 #include <stdio.h>
+
+static struct bench_way ways[BENCH_N_WAYS]; /* of this run */
+
+static void make_ways(bool has_policy)
+{
+	for (unsigned int i = 0; i < BENCH_N_WAYS; i++)
+		ways[i] = has_policy ? bench_ways[i]
+		                     : bench_way_without_policy((enum bench_direction)i);
+}
 
 /* The same with the clock read between stations, which costs each of them about a cycle. */
 static void time_stations(struct bench_world *world, const struct bench_way *way, uint64_t *cycles,
@@ -87,7 +98,7 @@ static bool measure_cipher(struct bench_world *world, struct bench_result *resul
 static bool measure_one(struct bench_world *world, struct bench_result *result, enum what what,
                         bool counts)
 {
-	const struct bench_way *way = &bench_ways[result->direction];
+	const struct bench_way *way = &ways[result->direction];
 	uint64_t stations[BENCH_STATIONS_MAX];
 	unsigned int n_left;
 	uint64_t cycles;
@@ -127,7 +138,7 @@ static int add_stations(struct bench_run *run)
 {
 	for (unsigned int i = 0; i < run->n_results; i++) {
 		struct bench_result *result = &run->result[i];
-		const struct bench_way *way = &bench_ways[result->direction];
+		const struct bench_way *way = &ways[result->direction];
 
 		for (unsigned int j = 0; j < way->n; j++) {
 			int err = bench_result_add_station(result, way->station[j].name,
@@ -140,6 +151,9 @@ static int add_stations(struct bench_run *run)
 	return 0;
 }
 
+static const char without_title[] =
+	"weir-bench: the stations without the policy's, as no worker runs them, IPv4 in IPv4";
+
 static int run_ways(const struct bench_options *options, unsigned int n_ways, const char *title)
 {
 	static struct bench_run run;
@@ -149,11 +163,12 @@ static int run_ways(const struct bench_options *options, unsigned int n_ways, co
 
 	if (world == NULL)
 		return 1;
+	make_ways(!options->without_policy);
 	if (bench_run_init(&run, options, n_ways) != 0 || add_stations(&run) != 0) {
 		fprintf(stderr, "weir-bench: no memory for samples\n");
 		goto out;
 	}
-	run.title = title;
+	run.title = options->without_policy ? without_title : title;
 	run.backend = aead_name(world->aead);
 	run.shows_not =
 		"ports, rings and the kernel side; IPv6; several workers; timers; packets that"

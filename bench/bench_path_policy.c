@@ -115,30 +115,6 @@ static void pick(struct bench_world *world, uint32_t i, struct bench_packet *pac
 	}
 }
 
-/* ---- the stand-in -------------------------------------------------------------------------------- */
-
-/* To the hub or to a peer: what there is to know when nothing is forbidden. */
-static void pass_all(struct state *st, struct path_burst *b)
-{
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct path_pkt *p = &b->pkt[i];
-
-		p->to_hub = state_address_has(&st->addresses.tunnel, path_inner_version(p),
-		                              path_inner_destination(p));
-		p->peer = ABI_PEER_NONE;
-		p->note = 0;
-	}
-}
-
-static void make_ways(void)
-{
-	ways[0] = ways[1] = bench_ways[BENCH_HUB];
-	for (unsigned int i = 0; i < ways[0].n; i++) {
-		if (ways[0].station[i].run == policy)
-			ways[0].station[i].run = pass_all;
-	}
-}
-
 /* ---- a pass -------------------------------------------------------------------------------------- */
 
 static const struct bench_size *size_64(void)
@@ -344,7 +320,8 @@ static int init(struct bench_world *world, const struct bench_options *options)
 {
 	int err;
 
-	make_ways();
+	ways[0] = bench_way_without_policy(BENCH_HUB);
+	ways[1] = bench_ways[BENCH_HUB];
 	err = make_samples(options->rounds);
 	for (unsigned int i = 0; i < 2 && err == 0; i++)
 		err = bench_rules_init(&rules[i], BENCH_RULES_GROUP_TO_GROUP, world->n_peers,

@@ -58,6 +58,37 @@ const struct bench_way bench_ways[BENCH_N_WAYS] = {
                         {"out_wrap", out_wrap}}},
 };
 
+/* In place of the policy. To the hub or to a peer: what there is to know when nothing is forbidden. */
+static void pass_all(struct state *st, struct path_burst *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct path_pkt *p = &b->pkt[i];
+
+		p->to_hub = state_address_has(&st->addresses.tunnel, path_inner_version(p),
+		                              path_inner_destination(p));
+		p->peer = ABI_PEER_NONE;
+		p->note = 0;
+	}
+}
+
+struct bench_way bench_way_without_policy(enum bench_direction direction)
+{
+	const struct bench_way *with = &bench_ways[direction];
+	struct bench_way way = {.n = 0};
+
+	for (unsigned int i = 0; i < with->n; i++) {
+		if (with->station[i].run == policy_late)
+			continue;
+		way.station[way.n] = with->station[i];
+		if (with->station[i].run == policy) {
+			way.station[way.n].name = "(policy)";
+			way.station[way.n].run = pass_all;
+		}
+		way.n++;
+	}
+	return way;
+}
+
 static int fail(const char *what, int err)
 {
 	fprintf(stderr, "weir-bench: %s: %s\n", what, strerror(err < 0 ? -err : err));

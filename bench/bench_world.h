@@ -61,6 +61,8 @@ struct bench_way {
 	} station[BENCH_STATIONS_MAX];
 };
 extern const struct bench_way bench_ways[BENCH_N_WAYS];
+/* The same without policy and policy_late: whatever comes passes, and out_route looks up who gets it. */
+struct bench_way bench_way_without_policy(enum bench_direction direction);
 
 /* Make a world of n_peers with a session each, and n_routes prefixes more, which no packet is for. NULL:
  * failed, and why was said. other: share its buffers, cipher and reference; NULL starts DPDK. */

@@ -45,6 +45,7 @@ static const char usage[] =
 	"                     aead, path, hub, heavy, scale and overload\n"
 	"  --policy           what enforcement adds to the way from peer to peer, 64 bytes; path only, with\n"
 	"                     64 peers at least\n"
+	"  --without-policy   leave the policy's stations out, as no worker does; path and hub\n"
 	"  --json             one JSON object on stdout instead of the table\n"
 	"  --help             this text\n"
 	"\n"
@@ -222,6 +223,11 @@ static int parse_options(const struct subcommand *subcommand, int argc, char **a
 		}
 		if (strcmp(argv[i], "--policy") == 0 && subcommand->run == bench_path) {
 			options->policy = true;
+			continue;
+		}
+		if (strcmp(argv[i], "--without-policy") == 0
+		    && (subcommand->run == bench_path || subcommand->run == bench_hub)) {
+			options->without_policy = true;
 			continue;
 		}
 		option = find_option(name);

@@ -64,12 +64,14 @@ def aead_steps(context):
 
 
 def path_steps(context):
-    rounds = context.pick(121, 1001)
-    return [Step(f"{peers} peers, by station",
-                 context.weir_bench("path", "--size", context.pick(SIZES_QUICK, SIZES_ALL),
-                                    "--peers", str(peers), "--rounds", str(rounds)),
-                 context.pick(1, 10), {"peers": peers})
-            for peers in (256, 4096)]
+    def step(peers, how, *more):
+        return Step(f"{peers} peers, {how}",
+                    context.weir_bench("path", "--size", context.pick(SIZES_QUICK, SIZES_ALL), "--peers", str(peers),
+                                       "--rounds", str(context.pick(121, 1001)), *more),
+                    context.pick(1, 10), {"peers": peers, "without_policy": True} if more else {"peers": peers})
+
+    return [*(step(peers, "by station") for peers in (256, 4096)),
+            *(step(peers, "without the policy", "--without-policy") for peers in (256, 4096))]
 
 
 def peers_steps(context):

@@ -115,12 +115,18 @@ def without_aead(row):
 
 
 def path_figures(part):
+    """The rows of DESIGN.md section 6, which were set before there was a policy: with it, and without."""
+    without = {peers: rows_of(part, peers=peers, without_policy=True) for peers in (256, 4096)}
+    found = path_rows(part, rows_of(part, peers=256), rows_of(part, peers=4096), "")
+    return found + (path_rows(part, without[256], without[4096], ", policy left out") if without[256] else [])
+
+
+def path_rows(part, rows, many, how):
     found = []
-    rows, many = rows_of(part, peers=256), rows_of(part, peers=4096)
     for size, (cycles, ratio) in PATH_BOUNDS.items():
         for direction in DIRECTIONS:
             row = rows.get((size, direction))
-            name = f"path, {size_name(size)}, {direction}"
+            name = f"path, {size_name(size)}, {direction}{how}"
             if row is None:
                 found.append(Figure("path", name, bound=ratio, note=why_not(part)))
                 continue
@@ -128,7 +134,7 @@ def path_figures(part):
             found.append(Figure("path", name + ": ratio to ipsec-mb", row["ratio"], "", ratio))
     for direction in DIRECTIONS:
         row = many.get((64, direction))
-        found.append(Figure("path", f"beside the AEAD, 4096 peers, 64 B, {direction}",
+        found.append(Figure("path", f"beside the AEAD, 4096 peers, 64 B, {direction}{how}",
                             round(without_aead(row), 1) if row else None, "cycles", WITHOUT_AEAD,
                             note="" if row else why_not(part)))
     return found

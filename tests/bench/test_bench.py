@@ -245,6 +245,15 @@ def is_verdict(row, figure):
     return row["met"] == (row[figure] <= row["bound"]) or abs(row[figure] - row["bound"]) < 0.02
 
 
+def left_out_problem():
+    done_run = run("path", "--without-policy", "--size", "64", "--rounds", "100", "--json")
+    if done_run.returncode != 0:
+        return f"exit code {done_run.returncode}: {done_run.stderr.strip()}"
+    left = [name for row in json.loads(done_run.stdout)["results"] for name in row["stations"]
+            if name in ("policy", "policy_late")]
+    return f"stations {left}" if left else None
+
+
 def enforcement_problem():
     """That nothing is lost, that what is refused is, and that the refused come at their rate: else there is no
     result. What it costs is in bench/README.md, beside its bounds."""
@@ -275,6 +284,8 @@ check("path --policy: table names machine, runs, bounds and what it does not sho
       and all(word in table.stdout for word in ("machine", "runs", "bound", "not shown"))
       else table)
 check("path --policy: too few peers are refused", refusal_problem(["path", "--policy", "--peers", "63"], 1, "64"))
+check("path --without-policy: the policy's stations are left out", left_out_problem())
+check("aead --without-policy is refused", refusal_problem(["aead", "--without-policy"], 2, '"--without-policy"'))
 check("hub --policy is refused", refusal_problem(["hub", "--policy"], 2, '"--policy"'))
 check("machine: rounds are refused",
       refusal_problem(["machine", "--rounds", "100"], 2, "--rounds", "handshake"))
