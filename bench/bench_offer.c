@@ -28,7 +28,7 @@
 #define SETTLE_NS  (300 * BASE_NS_PER_US)
 #define STEP_NS    (5 * BASE_NS_PER_US) /* between two looks at the rings */
 #define BARRIER_NS (500 * BASE_NS_PER_US)
-#define WAIT_NS    (5 * BASE_NS_PER_S)
+#define WAIT_NS    (60 * BASE_NS_PER_S)
 
 struct bench_offer {
 	struct abi_region region;

@@ -62,7 +62,7 @@ class Hub:
 
     def connect(self):
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(self.socket)
         return client
 
