@@ -37,7 +37,8 @@ static void refuse(struct session_table *table, struct session_job *job, enum ab
 static void peer_heard(struct session_table *table, struct session_peer *peer,
                        const struct session_source *source)
 {
-	bool moved = !base_endpoint_equal(&peer->source.remote, &source->remote);
+	bool moved = !base_endpoint_equal(&peer->source.remote, &source->remote)
+	             || !base_ip_equal(&peer->source.local, &source->local);
 
 	session__source_set(peer, source);
 	if (moved)

@@ -682,6 +682,39 @@ static void initiation_from_elsewhere_moves_the_current_session(void **state)
 	assert_true(base_endpoint_equal(&lab.hub[1].endpoint.remote, &lab.hub[0].address));
 }
 
+/* A hub with several addresses: the response leaves from the one that was asked, and so does all else. */
+static void answers_leave_from_the_address_that_was_asked(void **state)
+{
+	static const char *const asked[] = {"192.0.2.7:1", "192.0.2.8:1", "[2001:db8::7]:1"};
+
+	(void)state;
+	lab_know(NULL);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(asked); i++) {
+		struct base_ip local = lab_endpoint(asked[i]).ip;
+		struct program *to = &lab.hub[1];
+		struct abi_event_handshake event;
+
+		session_wanted(lab.hub[0].table, LAB_PEER, 0);
+		lab_settle();
+		assert_int_equal(lab.hub[0].n_out, 1);
+		event = lab_event(&lab.hub[0], 0);
+		event.local = local;
+		lab.hub[0].n_out = 0;
+		to->n_endpoints = 0;
+		session_handshake_in(to->table, 1, &event);
+		lab_settle();
+		assert_int_equal(to->n_out, 1);
+		assert_true(base_ip_equal(&to->out[0].local, &local));
+		assert_true(base_ip_equal(&to->keys[to->n_keys - 1].install.local, &local));
+		/* And the session that goes on until this one is used. */
+		assert_int_equal(to->n_endpoints, i == 0 ? 0 : 1);
+		if (i > 0)
+			assert_true(base_ip_equal(&to->endpoint.local, &local));
+		lab_pump();
+		lab_pass(10 * LAB_S);
+	}
+}
+
 static void event_on_an_unconfirmed_session_confirms_it(void **state)
 {
 	struct abi_event_endpoint event = {.peer = LAB_PEER};
@@ -751,6 +784,7 @@ int main(void)
 		lab_test(peer_dropped_while_the_hub_calls_it_is_forgotten),
 		lab_test(endpoint_is_learned_and_follows),
 		lab_test(initiation_from_elsewhere_moves_the_current_session),
+		lab_test(answers_leave_from_the_address_that_was_asked),
 		lab_test(event_on_an_unconfirmed_session_confirms_it),
 		lab_test(failing_program_loses_the_handshake_and_no_slot),
 	};
