@@ -167,22 +167,44 @@ static int make_grant(const struct grant *grant, const struct grant_policy *poli
 	return 1;
 }
 
-/* The hub opens what it likes to every peer and to what is behind them. */
+static bool has_behind(const struct grant_peer *peer, uint8_t family)
+{
+	for (uint32_t k = 0; k < peer->n_subnets; k++)
+		if (peer->subnets[k].ip.family == family)
+			return true;
+	return false;
+}
+
+/* The hub opens what it likes to every peer and to what is behind them. That is everything that is routed to
+ * a gateway, so one grant a family is enough, however many networks it has. */
 static uint32_t make_hub_grants(const struct grant_world *world, struct policy_grant *made)
 {
+	static const uint8_t families[] = {BASE_IP_V4, BASE_IP_V6};
 	uint32_t n = 1;
 
 	made[0].id = GRANT_NUMBER_HUB;
 	made[0].from.kind = POLICY_END_HUB;
 	made[0].to.kind = POLICY_END_ANY;
 	for (uint32_t i = 0; i < world->n_peers; i++)
-		for (uint32_t k = 0; k < world->peers[i].n_subnets; k++) {
+		for (uint32_t f = 0; f < BASE_ARRAY_LEN(families); f++) {
+			if (!has_behind(&world->peers[i], families[f]))
+				continue;
 			made[n].id = GRANT_NUMBER_HUB - n;
 			made[n].from.kind = POLICY_END_HUB;
 			made[n].to.kind = POLICY_END_SUBNET;
 			made[n].to.number = world->peers[i].number;
-			made[n++].to.prefix = world->peers[i].subnets[k];
+			made[n++].to.prefix.ip.family = families[f];
 		}
+	return n;
+}
+
+/* At most so many of them, but for the first. */
+static size_t count_hub_grants(const struct grant_world *world)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < world->n_peers; i++)
+		n += world->peers[i].n_subnets < 2 ? world->peers[i].n_subnets : 2;
 	return n;
 }
 
@@ -200,15 +222,13 @@ static void place_windows(struct grant_compiled *out, uint32_t n)
 static int make_grants(const struct grant_policy *policy, const struct grant_world *world,
                        uint64_t now_s, struct grant_compiled *out)
 {
-	size_t n_subnets = 0;
+	size_t n_hub = count_hub_grants(world) + 1;
 	size_t n_ranges = 0;
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < world->n_peers; i++)
-		n_subnets += world->peers[i].n_subnets;
 	for (uint32_t i = 0; i < policy->n_grants; i++)
 		n_ranges += policy->grants[i].n_ports;
-	out->grants = calloc(policy->n_grants + n_subnets + 1, sizeof(*out->grants));
+	out->grants = calloc(policy->n_grants + n_hub, sizeof(*out->grants));
 	out->ranges = calloc(n_ranges + 1, sizeof(*out->ranges));
 	if (!out->grants || !out->ranges)
 		return -ENOMEM;
