@@ -85,6 +85,8 @@ static void on_drop(void *arg, uint32_t worker, const struct abi_report_drop *dr
 	struct control *control = arg;
 
 	watch_drop_in(control->watch, worker, drop);
+	if (control->model != NULL)
+		model_block_hit(control->model, worker, drop);
 }
 
 static void on_flow(void *arg, uint32_t worker, const struct abi_report_flow *flow)

@@ -366,6 +366,46 @@ static size_t find_prefix(const struct blocklist_entry *entry, const struct bloc
 	               : entry->n;
 }
 
+/* The first len bits of an address. */
+static struct block_prefix shortened(const struct block_prefix *address, uint8_t len)
+{
+	struct base_prefix prefix = block_prefix_text(address);
+
+	prefix.len = len;
+	base_prefix_mask(&prefix);
+	return block_prefix_make(&prefix, address->scopes);
+}
+
+bool blocklist_entry_has(const struct blocklist_entry *entry, const struct block_prefix *address)
+{
+	if (entry->n < 64) {
+		for (size_t i = 0; i < entry->n; i++)
+			if (block_prefix_contains(&entry->prefixes[i], address))
+				return true;
+		return false;
+	}
+	for (uint32_t len = 0; len <= address->len; len++) {
+		struct block_prefix wanted = shortened(address, (uint8_t)len);
+
+		if (find_prefix(entry, &wanted) < entry->n)
+			return true;
+	}
+	return false;
+}
+
+void blocklist_hit(struct blocklist *list, const struct block_prefix *address, uint8_t scopes,
+                   uint64_t n, uint64_t now_s)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		struct blocklist_entry *entry = &list->entries[i];
+
+		if ((entry->scopes & scopes) == 0 || !blocklist_entry_has(entry, address))
+			continue;
+		entry->hits += n;
+		entry->hit_s = now_s;
+	}
+}
+
 /* Take one prefix out of a list that has others. */
 static int shorten(struct blocklist *list, struct blocklist_entry *entry, size_t at)
 {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct abi_report_drop;
 struct config;
 struct edge;
 struct event_base;
@@ -58,6 +59,10 @@ void model_policy_done(struct model *model, uint64_t table_generation, int err, 
 void model_dataplane_gone(struct model *model);
 /* Every worker uses the drop lists of this generation (err 0), or they were refused: why. */
 void model_block_done(struct model *model, uint64_t generation, int err, const char *reason);
+
+/* A worker dropped this packet, among others: of one for its source, the entries that it is on get their
+ * hits. */
+void model_block_hit(struct model *model, uint32_t worker, const struct abi_report_drop *drop);
 
 /* Who asks for the operations that follow: what is logged of them names it. */
 void model_caller_set(struct model *model, uid_t uid, pid_t pid);

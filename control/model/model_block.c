@@ -125,13 +125,15 @@ static json_t *scopes_json(uint8_t scopes)
 /* prefix NULL: the entry as a whole. */
 static json_t *entry_json(const struct blocklist_entry *entry, const struct block_prefix *prefix)
 {
-	return json_pack("{s:o, s:b, s:I, s:o, s:s, s:s, s:s, s:o, s:o}", "prefix",
+	return json_pack("{s:o, s:b, s:I, s:o, s:s, s:s, s:s, s:o, s:o, s:I, s:o}", "prefix",
 	                 prefix ? prefix_json(prefix) : json_null(), "list", entry->is_list,
 	                 "prefixes", (json_int_t)(prefix ? 1 : entry->n), "scope",
 	                 scopes_json(entry->scopes), "source", entry->source, "reason",
 	                 entry->reason, "author", entry->author, "created_at",
 	                 model__time(entry->created_s * BASE_NS_PER_S), "until",
-	                 model__time(entry->until_s * BASE_NS_PER_S));
+	                 model__time(entry->until_s * BASE_NS_PER_S), "hits",
+	                 (json_int_t)entry->hits, "last_hit_at",
+	                 model__time(entry->hit_s * BASE_NS_PER_S));
 }
 
 /* ---- changes ------------------------------------------------------------------------------------ */
@@ -320,6 +322,42 @@ int model__block_list(struct model *model, const json_t *params, json_t **result
 	return 0;
 }
 
+/* A sample stands for itself and all that its worker dropped for the same reason since the sample before. */
+static uint64_t stands_for(struct model_block *block, uint32_t worker, uint32_t kind,
+                           uint64_t count)
+{
+	uint64_t *before = &block->dropped[worker][kind];
+	uint64_t n = *before != 0 && count > *before ? count - *before : 1;
+
+	*before = count;
+	return n;
+}
+
+void model_block_hit(struct model *model, uint32_t worker, const struct abi_report_drop *drop)
+{
+	static const struct {
+		uint32_t reason;
+		uint8_t scope;
+	} kinds[] = {
+		{ABI_COUNTER_DROP_BLOCK_ALL, BLOCK_ALL},
+		{ABI_COUNTER_DROP_BLOCK_WIREGUARD, BLOCK_WIREGUARD},
+		{ABI_COUNTER_DROP_BLOCK_PUBLISHED, BLOCK_PUBLISHED},
+	};
+	const struct base_prefix whole = {.ip = drop->source,
+	                                  .len = (uint8_t)(base_ip_len(drop->source.family) * 8)};
+
+	for (uint32_t i = 0; i < BASE_ARRAY_LEN(kinds) && whole.len != 0; i++) {
+		struct block_prefix address;
+
+		if (kinds[i].reason != drop->reason)
+			continue;
+		address = block_prefix_make(&whole, kinds[i].scope);
+		blocklist_hit(model->block.list, &address, kinds[i].scope,
+		              stands_for(&model->block, worker, i, drop->count),
+		              base_time_wall_ns() / BASE_NS_PER_S);
+	}
+}
+
 const struct blocklist_entry *model__block_holding(const struct model *model,
                                                    const struct base_ip *source, uint8_t scopes)
 {
@@ -330,9 +368,8 @@ const struct blocklist_entry *model__block_holding(const struct model *model,
 	for (size_t i = 0; i < blocklist_n(list); i++) {
 		const struct blocklist_entry *entry = blocklist_at(list, i);
 
-		for (size_t j = 0; (entry->scopes & scopes) && j < entry->n; j++)
-			if (block_prefix_contains(&entry->prefixes[j], &address))
-				return entry;
+		if ((entry->scopes & scopes) && blocklist_entry_has(entry, &address))
+			return entry;
 	}
 	return NULL;
 }

@@ -79,7 +79,9 @@ struct model_block {
 	uint64_t in_force;   /* of the one that every worker uses; 0 = not known */
 	uint64_t ready_ns;   /* monotonic: not before that is the next one made */
 	bool is_dirty;       /* entries have changed since */
-	char refused[160];   /* why the workers refused the last one, or "" */
+	/* by worker and scope: packets dropped when the last sample came; 0 = none did */
+	uint64_t dropped[ABI_WORKERS_MAX][3];
+	char refused[160]; /* why the workers refused the last one, or "" */
 };
 
 /* Limits of peers: model_limit.c. */

@@ -48,10 +48,16 @@ static void show_block_remove(const json_t *result)
 	       weir_number_of(result, "removed"));
 }
 
+static const char *hits_of(const json_t *entry, char *buf, size_t size)
+{
+	snprintf(buf, size, "%lld", weir_number_of(entry, "hits"));
+	return buf;
+}
+
 static void show_entries(const json_t *entries)
 {
-	static const char *const heads[] = {"SOURCE", "SCOPE", "LISTED BY",
-	                                    "AUTHOR", "UNTIL", "REASON"};
+	static const char *const heads[] = {"SOURCE", "SCOPE", "LISTED BY", "AUTHOR",
+	                                    "UNTIL",  "HITS",  "LAST",      "REASON"};
 	struct weir_table table = {.n_columns = BASE_ARRAY_LEN(heads)};
 	char buf[64];
 
@@ -65,6 +71,8 @@ static void show_entries(const json_t *entries)
 		weir_table_cell(&table, weir_text_of(entry, "source"));
 		weir_table_cell(&table, weir_text_of(entry, "author"));
 		weir_table_cell(&table, weir_text_of(entry, "until"));
+		weir_table_cell(&table, hits_of(entry, buf, sizeof(buf)));
+		weir_table_cell(&table, weir_text_of(entry, "last_hit_at"));
 		weir_table_cell(&table, weir_text_of(entry, "reason"));
 	}
 	weir_table_end(&table);

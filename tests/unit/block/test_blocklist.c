@@ -317,6 +317,39 @@ static void lines_are_read_as_the_general_parser_reads_them(void **state)
 	assert_true(n_good > 1000);
 }
 
+/* The search in a long list says what a look at each prefix says. */
+static void addresses_are_found_in_long_lists_as_in_short_ones(void **state)
+{
+	struct block_prefix prefixes[600];
+	struct blocklist_entry entry = {.prefixes = prefixes, .n = 600};
+	uint32_t n_found = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 600; i++) {
+		struct base_prefix p = {.ip = {.bytes = {10, (uint8_t)(i / 20), (uint8_t)(i * 7)},
+		                               .family = i % 2 ? BASE_IP_V4 : BASE_IP_V6},
+		                        .len = (uint8_t)(i % 3 == 0 ? 16 : 20 + i % 13)};
+
+		base_prefix_mask(&p);
+		prefixes[i] = block_prefix_make(&p, BLOCK_ALL);
+	}
+	assert_int_equal(block_prefix_sort(prefixes, 600), 0);
+	for (uint32_t i = 0; i < 20000; i++) {
+		struct base_prefix a = {
+			.ip = {.bytes = {10, (uint8_t)(i % 40), (uint8_t)(i / 40), (uint8_t)i},
+		               .family = i % 2 ? BASE_IP_V4 : BASE_IP_V6},
+			.len = i % 2 ? 32 : 128};
+		struct block_prefix address = block_prefix_make(&a, BLOCK_ALL);
+		bool is_in = false;
+
+		for (uint32_t k = 0; k < 600 && !is_in; k++)
+			is_in = block_prefix_contains(&prefixes[k], &address);
+		assert_int_equal(blocklist_entry_has(&entry, &address), is_in);
+		n_found += is_in;
+	}
+	assert_in_range(n_found, 100, 19900);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +357,7 @@ int main(void)
 			random_changes_leave_what_a_plain_list_has_also_after_a_restart, set_up,
 			tear_down),
 		cmocka_unit_test(wrong_lines_are_named),
+		cmocka_unit_test(addresses_are_found_in_long_lists_as_in_short_ones),
 		cmocka_unit_test(lines_are_read_as_the_general_parser_reads_them),
 	};
 

@@ -213,6 +213,51 @@ static void a_restart_hands_over_what_is_stored_before_anything_else(void **stat
 	assert_int_equal(scopes_of(7), BLOCK_ALL);
 }
 
+static void hit(uint32_t worker, const char *source, uint32_t reason, uint64_t count)
+{
+	struct abi_report_drop drop = {.reason = reason, .count = count};
+
+	assert_int_equal(base_ip_parse(source, &drop.source), 0);
+	model_block_hit(model, worker, &drop);
+}
+
+/* Hits of the entry in this row. */
+static json_int_t hits_of(size_t row)
+{
+	json_t *result = NULL;
+	json_t *error = NULL;
+	const json_t *entry;
+	json_int_t hits;
+
+	assert_int_equal(model_call(model, "block.list", NULL, &result, &error), 0);
+	entry = json_array_get(json_object_get(result, "entries"), row);
+	hits = json_integer_value(json_object_get(entry, "hits"));
+	assert_int_equal(hits != 0, json_is_string(json_object_get(entry, "last_hit_at")));
+	json_decref(result);
+	return hits;
+}
+
+static void what_is_dropped_counts_for_the_entries_that_it_is_on(void **state)
+{
+	(void)state;
+	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	call("block.add", "{\"prefix\": \"192.0.2.0/24\", \"source\": \"feed\"}");
+	call("block.add", "{\"prefix\": \"2001:db8::/32\", \"scope\": [\"wireguard\"]}");
+	hit(0, "192.0.2.7", ABI_COUNTER_DROP_BLOCK_ALL, 1);
+	hit(0, "192.0.2.8", ABI_COUNTER_DROP_BLOCK_ALL, 2);
+	assert_int_equal(hits_of(0), 1);
+	assert_int_equal(hits_of(1), 2);
+	/* what came between two samples, of this worker, for this reason */
+	hit(0, "192.0.2.8", ABI_COUNTER_DROP_BLOCK_ALL, 102);
+	hit(1, "192.0.2.8", ABI_COUNTER_DROP_BLOCK_ALL, 5000); /* from before this control */
+	assert_int_equal(hits_of(1), 103);
+	hit(0, "2001:db8::1", ABI_COUNTER_DROP_BLOCK_WIREGUARD, 1);
+	hit(0, "2001:db8::1", ABI_COUNTER_DROP_BLOCK_PUBLISHED, 1);
+	hit(0, "192.0.2.7", ABI_COUNTER_DROP_AUTH, 9);
+	assert_int_equal(hits_of(2), 1);
+	assert_int_equal(hits_of(0), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +265,8 @@ int main(void)
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(
 			many_changes_in_a_row_make_few_tables_and_none_is_lost, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_is_dropped_counts_for_the_entries_that_it_is_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_entry_that_ends_is_taken_out_in_time, set_up,
 	                                        tear_down),
 		cmocka_unit_test_setup_teardown(
