@@ -71,16 +71,12 @@ static const struct base_prefix *net_of(const struct config *config,
 	return NULL;
 }
 
-/* A peer, other than id, that has a prefix overlapping this one, or NULL. */
-static const struct peer *overlapping(const struct peer_table *table, uint32_t id,
-                                      const struct base_prefix *prefix, struct base_prefix *theirs)
+/* Has a peer, other than id, a prefix overlapping this one? */
+static bool overlapping(const struct peer_table *table, uint32_t id,
+                        const struct base_prefix *prefix, struct search *search)
 {
-	struct search search = {.id = id};
-
-	if (wg_allowedips_each_overlapping(table->held, prefix, look_at, &search) == 0)
-		return NULL;
-	*theirs = search.theirs;
-	return table->by_id[search.found];
+	*search = (struct search){.id = id};
+	return wg_allowedips_each_overlapping(table->held, prefix, look_at, search) != 0;
 }
 
 /* What holds everything, this host, one link or many: nobody has that behind a peer. */
@@ -138,16 +134,18 @@ static int check_network(const struct peer_table *table, uint32_t id,
 {
 	char text[BASE_PREFIX_STRLEN];
 	char other[BASE_PREFIX_STRLEN];
-	struct base_prefix theirs;
+	struct search search;
+	const struct peer *peer;
 	int err = check_hub(table->setup.config, prefix, error);
-	const struct peer *peer = overlapping(table, id, prefix, &theirs);
 
-	if (err < 0 || !peer)
+	if (err < 0 || !overlapping(table, id, prefix, &search))
 		return err;
+	peer = table->by_id[search.found]; /* one of a set is not in the table yet */
 	return peer__refuse(error, -EEXIST, "exists", "allowed_ips",
 	                    "allowed_ips: %s overlaps %s, which belongs to peer \"%s\"",
-	                    base_prefix_format(prefix, text), base_prefix_format(&theirs, other),
-	                    peer->row.name);
+	                    base_prefix_format(prefix, text),
+	                    base_prefix_format(&search.theirs, other),
+	                    peer ? peer->row.name : "(new)");
 }
 
 /* net: the tunnel net in which it is an address, or NULL. */

@@ -63,8 +63,10 @@ static int work_begin(struct peer_work *work)
 	work->by_key = calloc(work->n_buckets, sizeof(*work->by_key));
 	if (!work->draft_of || !work->by_key)
 		return peer__set_refuse_memory(work);
-	for (uint32_t i = 0; i < table->n; i++)
+	for (uint32_t i = 0; i < table->n; i++) {
 		*bucket_of(work, table->by_name[i]->row.public_key) = table->by_name[i]->row.id + 1;
+		work->has_rotations |= table->by_name[i]->rotation.has_public_key;
+	}
 	return 0;
 }
 
@@ -148,6 +150,11 @@ static int add_new(struct peer_work *work, const struct peer_set_one *one, struc
 		                    "all %u peers are taken (dataplane.max_peers)",
 		                    table->setup.config->max_peers);
 	peer_set_name(one->public_key, row.name);
+	other = work->has_rotations ? peer__find_key(table, one->public_key) : NULL;
+	if (other)
+		return peer__refuse(work->error, -EEXIST, "exists", "public_key",
+		                    "public_key: peer \"%s\" is about to get it (weir peer rotate)",
+		                    other->row.name);
 	other = peer_find(table, row.name);
 	if (other)
 		return peer__refuse(work->error, -EEXIST, "exists", "name",

@@ -50,6 +50,7 @@ struct peer_work {
 	uint32_t *draft_of; /* [max_peers] by id: 1 + number of the draft, 0 = none */
 	uint32_t *by_key;   /* [n_buckets] 1 + id; linear probing */
 	uint32_t n_buckets; /* power of two */
+	bool has_rotations; /* somebody is between two keys */
 	struct peer_move *moves;
 	uint32_t n_moves;
 	uint32_t max_moves;

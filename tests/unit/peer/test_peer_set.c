@@ -1,0 +1,389 @@
+/* control/peer/peer_set: many changes as one. Random sets against a plain list of what wg(8) would have; all that
+ * is refused leaves everything as it was; what is done is so in table, session, program and store. */
+#include "base_bytes.h"
+#include "base_time.h"
+#include "fakes.h"
+#include "peer_set.h"
+#include "store.h"
+#include "test.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[64], path[128], error[512];
+static struct config config;
+static struct config_peer declared;
+static struct event_base *base;
+static struct store *store;
+static struct peer_table *table;
+static const struct peer_set_hooks no_hooks;
+
+static struct base_prefix prefix(const char *text)
+{
+	struct base_prefix out;
+
+	assert_int_equal(base_prefix_parse(text, &out), 0);
+	return out;
+}
+
+static const uint8_t *key_of(uint32_t n)
+{
+	static uint8_t keys[16][32];
+
+	memset(keys[n], 0x20 + (int)n, 32);
+	return keys[n];
+}
+
+static void start(void)
+{
+	struct peer_setup setup = {.config = &config};
+
+	memset(&fake, 0, sizeof(fake));
+	base = event_base_new();
+	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
+		fail_msg("%s", error);
+	setup.base = base;
+	setup.store = store;
+	if (peer_table_create(&setup, &table, error, sizeof(error)) < 0)
+		fail_msg("%s", error);
+}
+
+static void stop(void)
+{
+	peer_table_destroy(table);
+	store_close(store);
+	event_base_free(base);
+}
+
+static const struct peer *peer_of(uint32_t n)
+{
+	char name[CONFIG_NAME_LEN];
+
+	peer_set_name(key_of(n), name);
+	return peer_find(table, name);
+}
+
+/* ---- the plain list ------------------------------------------------------------------------------ */
+
+#define N_KEYS 6U
+static const char *const universe[] = {"10.77.0.2/32", "10.77.0.3/32",    "fd77::2/128",
+                                       "10.1.0.0/16",  "10.1.1.0/24",     "10.1.1.128/25",
+                                       "10.2.0.0/16",  "2001:db8:1::/48", "2001:db8:1:1::/64"};
+#define N_IPS  BASE_ARRAY_LEN(universe)
+#define NOBODY UINT32_MAX
+
+struct plain {
+	bool is_there[N_KEYS];
+	uint16_t keepalive_s[N_KEYS];
+	uint32_t holder[N_IPS];
+};
+
+static void plain_clear(struct plain *plain, uint32_t n)
+{
+	for (uint32_t i = 0; i < N_IPS; i++)
+		if (plain->holder[i] == n)
+			plain->holder[i] = NOBODY;
+}
+
+/* No two peers have networks of which one holds the other. */
+static bool plain_is_good(const struct plain *plain)
+{
+	for (uint32_t i = 0; i < N_IPS; i++)
+		for (uint32_t k = 0; k < i; k++) {
+			struct base_prefix a = prefix(universe[i]);
+			struct base_prefix b = prefix(universe[k]);
+
+			if (plain->holder[i] != NOBODY && plain->holder[k] != NOBODY
+			    && plain->holder[i] != plain->holder[k] && base_prefix_overlap(&a, &b))
+				return false;
+		}
+	return true;
+}
+
+/* A random set, and what it makes of the list. */
+static void random_set(struct test_random *random, struct peer_set *set, struct plain *plain)
+{
+	set->replaces_peers = test_random_below(random, 10) == 0;
+	if (set->replaces_peers) {
+		memset(plain->is_there, 0, sizeof(plain->is_there));
+		for (uint32_t i = 0; i < N_IPS; i++)
+			plain->holder[i] = NOBODY;
+	}
+	for (uint64_t left = 1 + test_random_below(random, 4); left > 0; left--) {
+		uint32_t n = (uint32_t)test_random_below(random, N_KEYS);
+		struct peer_set_one *one = peer_set_add(set, key_of(n));
+		bool was_there = plain->is_there[n];
+		bool counts;
+
+		assert_non_null(one);
+		one->is_removed = test_random_below(random, 5) == 0;
+		one->update_only = test_random_below(random, 5) == 0;
+		one->replaces_ips = test_random_below(random, 2) == 0;
+		one->has_keepalive = test_random_below(random, 2) == 0;
+		one->keepalive_s = (uint16_t)test_random_below(random, 3);
+		counts = !one->is_removed && (was_there || !one->update_only);
+		if (one->is_removed)
+			plain->is_there[n] = false;
+		if (one->is_removed || (counts && one->replaces_ips))
+			plain_clear(plain, n);
+		if (counts && !was_there)
+			plain->keepalive_s[n] = 0;
+		if (counts && one->has_keepalive)
+			plain->keepalive_s[n] = one->keepalive_s;
+		if (counts)
+			plain->is_there[n] = true;
+		for (uint64_t ips = test_random_below(random, 4); ips > 0; ips--) {
+			uint32_t i = (uint32_t)test_random_below(random, N_IPS);
+			struct base_prefix ip = prefix(universe[i]);
+			bool drop = test_random_below(random, 4) == 0;
+
+			assert_int_equal(peer_set_add_ip(set, &ip, drop), 0);
+			if (counts && (!drop || plain->holder[i] == n))
+				plain->holder[i] = drop ? NOBODY : n;
+		}
+	}
+}
+
+static bool has(const struct store_peer *row, const struct base_prefix *ip)
+{
+	for (uint32_t i = 0; i < row->n_addresses; i++)
+		if (ip->len == base_ip_len(ip->ip.family) * 8
+		    && base_ip_equal(&row->addresses[i], &ip->ip))
+			return true;
+	for (uint32_t i = 0; i < row->n_allowed_ips; i++)
+		if (base_prefix_equal(&row->allowed_ips[i], ip))
+			return true;
+	return false;
+}
+
+static void assert_is(const struct plain *plain, bool told)
+{
+	uint32_t n_there = 0;
+
+	for (uint32_t n = 0; n < N_KEYS; n++) {
+		const struct peer *peer = peer_of(n);
+		uint32_t n_ips = 0;
+
+		assert_int_equal(peer != NULL, plain->is_there[n]);
+		n_there += peer != NULL;
+		if (!peer)
+			continue;
+		for (uint32_t i = 0; i < N_IPS; i++) {
+			struct base_prefix ip = prefix(universe[i]);
+
+			assert_int_equal(has(&peer->row, &ip), plain->holder[i] == n);
+			n_ips += plain->holder[i] == n;
+			if (told && plain->holder[i] == n)
+				assert_int_equal(fake_route(universe[i]), peer->row.id);
+		}
+		assert_int_equal(peer->row.n_addresses + peer->row.n_allowed_ips, n_ips);
+		assert_int_equal(peer->row.keepalive_s, plain->keepalive_s[n]);
+		assert_true(fake.known[peer->row.id] && fake.peer[peer->row.id]);
+		assert_memory_equal(fake.key[peer->row.id], key_of(n), 32);
+		assert_int_equal(fake.keepalive_s[peer->row.id], plain->keepalive_s[n]);
+	}
+	assert_int_equal(peer_count(table), n_there);
+	for (uint32_t i = 0; told && i < N_IPS; i++)
+		if (plain->holder[i] == NOBODY)
+			assert_int_equal(fake_route(universe[i]), UINT32_MAX);
+}
+
+static void random_sets_are_as_a_plain_list_has_them(void **state)
+{
+	struct test_random random = test_random_start();
+	struct plain plain = {.keepalive_s = {0}};
+	uint32_t n_refused = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < N_IPS; i++)
+		plain.holder[i] = NOBODY;
+	start();
+	for (uint32_t turn = 0; turn < 400; turn++) {
+		struct plain next = plain;
+		struct peer_set set = {.replaces_peers = false};
+		struct peer_error why = {.code = ""};
+		int err;
+
+		random_set(&random, &set, &next);
+		err = peer_set_apply(table, &set, &no_hooks, &why);
+		peer_set_fini(&set);
+		if (err == 0)
+			plain = next;
+		assert_int_equal(err == 0, plain_is_good(&next));
+		n_refused += err != 0;
+		assert_is(&plain, true);
+		if (turn % 50 == 49) {
+			stop();
+			start();
+			assert_is(&plain, true);
+		}
+	}
+	assert_true(n_refused > 10 && n_refused < 390);
+	stop();
+}
+
+/* ---- cases --------------------------------------------------------------------------------------- */
+
+static int apply(struct peer_set *set, struct peer_error *why)
+{
+	int err;
+
+	*why = (struct peer_error){.code = ""};
+	err = peer_set_apply(table, set, &no_hooks, why);
+	peer_set_fini(set);
+	return err;
+}
+
+/* One change of one peer, of which nothing but the key is filled in. */
+static struct peer_set_one *begin(struct peer_set *set, uint32_t n)
+{
+	*set = (struct peer_set){.replaces_peers = false};
+	return peer_set_add(set, key_of(n));
+}
+
+static void good(struct peer_set *set)
+{
+	struct peer_error why;
+
+	if (apply(set, &why) < 0)
+		fail_msg("%s", why.text);
+}
+
+static void what_is_said_again_is_told_to_nobody(void **state)
+{
+	struct peer_set set;
+	struct base_prefix ip = prefix("10.77.0.9/32");
+
+	(void)state;
+	start();
+	for (int turn = 0; turn < 2; turn++) {
+		struct peer_set_one *one = begin(&set, 1);
+
+		one->has_preshared_key = true;
+		memset(one->preshared_key, 7, 32);
+		one->has_endpoint = true;
+		assert_int_equal(base_endpoint_parse("192.0.2.1:5", &one->endpoint), 0);
+		one->replaces_ips = true;
+		assert_int_equal(peer_set_add_ip(&set, &ip, false), 0);
+		/* a second time it must not come to session or program */
+		fake.put_err = fake.route_err = turn == 0 ? 0 : -EIO;
+		good(&set);
+		assert_true(fake.has_preshared_key[peer_of(1)->row.id]);
+		assert_int_equal(fake.endpoint[peer_of(1)->row.id].port, 5);
+	}
+	stop();
+	start(); /* and it was stored */
+	assert_true(fake.has_preshared_key[peer_of(1)->row.id]);
+	assert_int_equal(fake.endpoint[peer_of(1)->row.id].port, 5);
+	assert_int_equal(peer_of(1)->row.n_addresses, 1); /* none is given beside it */
+	begin(&set, 1)->has_preshared_key = true;         /* all zero */
+	good(&set);
+	assert_false(fake.has_preshared_key[peer_of(1)->row.id]);
+	stop();
+}
+
+static void what_others_say_of_a_peer_stays(void **state)
+{
+	struct base_prefix ip = prefix("10.77.0.99/32");
+	struct peer_set set;
+	struct peer_error why;
+
+	(void)state;
+	snprintf(declared.name, sizeof(declared.name), "fixed");
+	memcpy(declared.public_key, key_of(8), 32);
+	declared.line = 12;
+	declared.allowed_ips[0] = ip;
+	declared.n_allowed_ips = 1;
+	config.peers = &declared;
+	config.n_peers = 1;
+	start();
+	begin(&set, 8)->is_removed = true;
+	assert_int_equal(apply(&set, &why), -EPERM);
+	assert_string_equal(why.code, "declared");
+	begin(&set, 1);
+	assert_int_equal(peer_set_add_ip(&set, &ip, false), 0);
+	assert_int_equal(apply(&set, &why), -EPERM); /* not even an address of it */
+	assert_null(peer_of(1));
+	begin(&set, 8)->has_keepalive = true;
+	good(&set); /* it has none anyway */
+	begin(&set, 1);
+	good(&set);
+	assert_int_equal(peer_enable(table, peer_of(1)->row.name, false, &why), 0);
+	begin(&set, 1);
+	assert_int_equal(apply(&set, &why), -EPERM);
+	assert_string_equal(why.code, "disabled");
+	begin(&set, 1)->is_removed = true;
+	good(&set); /* is not there */
+	assert_non_null(peer_of(1));
+	stop();
+}
+
+static void a_full_table_takes_none_of_them(void **state)
+{
+	struct peer_set set;
+	struct peer_error why;
+
+	(void)state;
+	config.max_peers = 3;
+	start();
+	begin(&set, 0);
+	for (uint32_t n = 1; n < 4; n++)
+		assert_non_null(peer_set_add(&set, key_of(n)));
+	assert_int_equal(apply(&set, &why), -ENOSPC);
+	assert_int_equal(peer_count(table), 0);
+	begin(&set, 0);
+	for (uint32_t n = 1; n < 3; n++)
+		assert_non_null(peer_set_add(&set, key_of(n)));
+	good(&set);
+	assert_int_equal(peer_count(table), 3);
+	stop();
+}
+
+/* ---- the rig ------------------------------------------------------------------------------------- */
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/weir-test-set-XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(path, sizeof(path), "%s/weir.db", dir);
+	memset(&config, 0, sizeof(config));
+	strcpy(config.path, "weir.conf");
+	config.max_peers = 16;
+	config.n_tunnel = 2;
+	config.tunnel[0] = prefix("10.77.0.1/24");
+	config.tunnel[1] = prefix("fd77::1/64");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
+	char name[200];
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
+		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
+		unlink(name);
+	}
+	return rmdir(dir);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(random_sets_are_as_a_plain_list_has_them),
+		CASE(what_is_said_again_is_told_to_nobody),
+		CASE(what_others_say_of_a_peer_stays),
+		CASE(a_full_table_takes_none_of_them),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
