@@ -69,6 +69,19 @@ check "inner length larger than the payload" only drop_inner_length silent hands
 check "inner version 5" only drop_inner_header silent handshake send "55$(printf '%078d' 0)"
 check "destination that no peer has" only drop_no_route silent handshake ping "$me 10.77.0.200"
 
+# Many at once: what the port had no room for counts too. Nobody is answered, and nothing of it is load.
+junk() {
+	local before
+	before=$(junk_counted)
+	net_exec nat "$lab_build/tests/netns/flood" -p "$hub_key" -e 203.0.113.2:51820 wrong 10000 5000 || return 1
+	net_wait 10 junk_is $((before + 5000)) || is "$(junk_counted)" $((before + 5000)) || return 1
+	is "$(lab_counter hs_cookie_out) $(lab_counter under_load)" "0 0"
+}
+junk_counted() { echo $(($(lab_counter drop_wg_mac1) + $(lab_counter drop_mac1_limit) + $(lab_counter port_missed))); }
+junk_is() { [ "$(junk_counted)" = "$1" ]; }
+check "5000 with a wrong mac1 are counted, and that is all" junk
+check "who comes then is asked for no cookie" eval 'raw arrive >"$net_dir/arrived" && is "$(cut -d" " -f3 "$net_dir/arrived")" 0'
+
 check "the real client was not disturbed" pings office 10.77.0.1 20
 check "roaming to another port is followed" raw handshake ping "$me $hub" expect-reply roam 203.0.113.2:51820 ping "$me $hub" expect-reply
 tap_done
