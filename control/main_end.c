@@ -5,6 +5,7 @@
 #include "base_bytes.h"
 #include "config.h"
 #include "edge.h"
+#include "hub_key.h"
 #include "kernel.h"
 #include "main_start.h"
 #include "model.h"
@@ -39,6 +40,7 @@ static void hub_end(struct control *control, bool keeps_devices)
 	watch_destroy(control->watch);
 	if (control->peers != NULL)
 		peer_table_destroy(control->peers);
+	hub_key_destroy(control->hub_key);
 	session_destroy(control->sessions);
 	store_close(control->store);
 	if (control->devices_made && !keeps_devices)
@@ -52,6 +54,7 @@ static void hub_end(struct control *control, bool keeps_devices)
 	control->watch = NULL;
 	control->peers = NULL;
 	control->sessions = NULL;
+	control->hub_key = NULL;
 	control->store = NULL;
 	control->program = NULL;
 	control->devices_made = false;

@@ -8,6 +8,7 @@
 #include "base_time.h"
 #include "config.h"
 #include "edge.h"
+#include "hub_key.h"
 #include "kernel.h"
 #include "main_file.h"
 #include "main_handover.h"
@@ -22,6 +23,7 @@
 #include "watch.h"
 #include "watch_drift.h"
 #include "watch_flow.h"
+#include "wg_key.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -399,12 +401,32 @@ static void on_stamp(void *arg, const uint8_t mark[static 12])
 		         strerror(-r));
 }
 
+static int hub_key_make(struct control *control, const uint8_t file_public_key[static 32])
+{
+	const struct hub_key_setup setup = {
+		.base = control->base,
+		.store = control->store,
+		.session = control->sessions,
+		.program = control->program,
+		.config = control->config,
+		.file_public_key = file_public_key,
+	};
+	int r = hub_key_create(&setup, &control->hub_key);
+
+	return r == 0 ? 0 : main_fail(r, "the hub's key: no memory, or the store cannot be read");
+}
+
 static int sessions_make(struct control *control)
 {
 	const struct config *config = control->config;
+	uint8_t file_public_key[32];
 	uint8_t stamp[12];
 	int r, stored;
 
+	wg_key_public(file_public_key, control->private_key);
+	r = hub_key_load(control->store, control->private_key);
+	if (r != 0)
+		return main_fail(r, store_error(control->store));
 	r = session_create(control->base, control->program, control->private_key,
 	                   config->handshake_threads, config->max_peers, &control->sessions);
 	base_wipe(control->private_key, sizeof(control->private_key));
@@ -418,7 +440,7 @@ static int sessions_make(struct control *control)
 		log_warn("control", "timestamp mark not read file=%s err=%s", control->stamp_path,
 		         strerror(-stored));
 	session_on_stamp(control->sessions, stored == 0 ? stamp : NULL, on_stamp, control);
-	return 0;
+	return hub_key_make(control, file_public_key);
 }
 
 static int peers_make(struct control *control)
@@ -449,22 +471,6 @@ static int watch_make(struct control *control)
 	return r == 0 ? 0 : main_fail(r, "drop samples: out of memory");
 }
 
-static int hub_set(const struct control *control)
-{
-	struct abi_cmd_hub hub = {
-		.listen_port = control->config->listen_port,
-		.tunnel_mtu = control->config->tunnel_mtu,
-		.copy_dscp = control->config->dscp == CONFIG_DSCP_COPY,
-		.dscp = (uint8_t)(control->config->dscp % CONFIG_DSCP_COPY),
-		.clamp_mss = control->config->clamp_mss,
-		.n_keys = 1,
-	};
-
-	memcpy(hub.public_keys[0], session_public_key(control->sessions),
-	       sizeof(hub.public_keys[0]));
-	return program_hub_set(control->program, &hub);
-}
-
 static int policy_set(void *arg, const void *table, size_t len)
 {
 	const struct control *control = arg;
@@ -490,6 +496,7 @@ static int serve_make(struct control *control)
 		.store = control->store,
 		.peers = control->peers,
 		.session = control->sessions,
+		.hub_key = control->hub_key,
 		.program = control->program,
 		.watch = control->watch,
 		.edge = control->edge,
@@ -540,8 +547,6 @@ int main_start_as_user(struct control *control)
 	if (r != 0)
 		return main_fail(r, error);
 	r = sessions_make(control);
-	if (r == 0)
-		r = hub_set(control);
 	if (r == 0)
 		r = peers_make(control);
 	if (r == 0)

@@ -15,6 +15,7 @@ struct config;
 struct edge;
 struct event;
 struct event_base;
+struct hub_key;
 struct kernel;
 struct model;
 struct peer_table;
@@ -39,6 +40,7 @@ struct control {
 	struct abi_fds devices; /* until program has them */
 	bool devices_made;
 	struct session_table *sessions;
+	struct hub_key *hub_key;
 	struct kernel *kernel;
 	struct edge *edge; /* NULL = the configuration has none */
 	struct store *store;

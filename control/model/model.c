@@ -113,6 +113,7 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		return -ENOMEM;
 	}
 	model__table_refresh(model);
+	model__rotations_watch(model, true);
 	*out = model;
 	return 0;
 }
@@ -126,6 +127,7 @@ void model_destroy(struct model *model)
 	if (model->table_timer)
 		event_free(model->table_timer);
 	model__grants_used_end(model);
+	model__rotations_watch(model, false);
 	model__limits_unload(model);
 	model__block_unload(model);
 	grant_policy_fini(&model->policy);

@@ -16,6 +16,7 @@ struct abi_report_drop;
 struct config;
 struct edge;
 struct event_base;
+struct hub_key;
 struct model;
 struct peer_table;
 struct program;
@@ -30,6 +31,7 @@ struct model_setup {
 	struct store *store;
 	struct peer_table *peers;
 	struct session_table *session;
+	struct hub_key *hub_key;
 	struct program *program;
 	struct watch *watch;
 	struct edge *edge; /* NULL = none is configured */

@@ -94,13 +94,13 @@ static void audit_disabled(struct model_audit *audit, const struct peer *peer,
 
 static model_audit_fn *const of_hub[] = {
 	audit_enforced,           audit_refused,       audit_peer_to_peer,
-	model__audit_found_drift, model__audit_unused,
+	model__audit_found_drift, model__audit_unused, model__audit_hub_rotation,
 };
 
 static model_audit_peer_fn *const of_peers[] = {
 	audit_preshared_key,   audit_never_seen,   audit_disabled,         audit_whole_subnet,
 	model__audit_networks, model__audit_key,   model__audit_keepalive, model__audit_rotation,
-	model__audit_by_wg,    model__audit_quota,
+	model__audit_by_wg,    model__audit_quota, model__audit_hub_key,
 };
 
 /* ---- all of it ---------------------------------------------------------------------------------- */

@@ -37,6 +37,10 @@ model_audit_peer_fn model__audit_key;
 model_audit_peer_fn model__audit_keepalive;
 model_audit_peer_fn model__audit_rotation;
 
+/* model_hub.c: the hub between two keys. */
+model_audit_fn model__audit_hub_rotation;
+model_audit_peer_fn model__audit_hub_key;
+
 /* model_grant_used.c: grants that nobody uses. */
 model_audit_fn model__audit_unused;
 

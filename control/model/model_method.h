@@ -173,6 +173,12 @@ int model__services_of_peer(struct model *model, const char *peer, char *name);
 /* Number of services, or -errno. */
 int model__services_count(struct model *model);
 
+/* model_rotate.c: what becomes of rotations is told as an event. */
+void model__rotations_watch(struct model *model, bool on);
+
+/* model_hub.c: how far the hub is between two keys, or null. */
+json_t *model__hub_rotation_json(const struct model *model);
+
 /* model_drift.c: how much of what the workers hold is not as wanted. */
 json_t *model__drift_status(const struct model *model);
 

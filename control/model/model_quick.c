@@ -3,6 +3,7 @@
 #include "base_text.h"
 #include "base_time.h"
 #include "grant_reach.h"
+#include "hub_key.h"
 #include "model_policy.h"
 #include "session.h"
 
@@ -117,7 +118,7 @@ static void append_hub(struct text *text, const struct model *model,
 	char prefix[BASE_PREFIX_STRLEN];
 
 	append(text, "\n[Peer]\n");
-	append_key(text, "PublicKey", session_public_key(model->setup.session), "");
+	append_key(text, "PublicKey", hub_key_for_clients(model->setup.hub_key), "");
 	if (peer->row.has_preshared_key && !quick->preshared_key)
 		append(text, "# The hub does not read the preshared key back: it was printed when\n"
 		             "# the peer was added.\n");

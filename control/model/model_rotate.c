@@ -2,6 +2,7 @@
 #include "base_bytes.h"
 #include "base_text.h"
 #include "model_peer.h"
+#include "watch_event.h"
 
 #include <sodium.h>
 
@@ -25,6 +26,27 @@ json_t *model__rotation_json(const struct peer *peer)
 	                                             : json_null());
 	json_object_set_new(json, "preshared_key", json_boolean(rotation->has_preshared_key));
 	return json;
+}
+
+static void on_rotation(void *arg, const struct peer *peer)
+{
+	static const char *const texts[STORE_N_ROTATION_STATES] = {
+		[STORE_ROTATION_PROPOSED] = "another key may come",
+		[STORE_ROTATION_OVERLAP] = "its new key came, both are good",
+		[STORE_ROTATION_CONFIRMED] = "it has its new key, the old one is dropped",
+		[STORE_ROTATION_EXPIRED] = "its new key was never used and is dropped, the old one "
+					   "stays",
+		[STORE_ROTATION_CANCELLED] = "it keeps its key",
+	};
+	const struct model *model = arg;
+
+	watch_event_add(model->setup.watch, "rotation", peer_rotation_text(peer->rotation.state),
+	                peer->row.name, "%s", texts[peer->rotation.state]);
+}
+
+void model__rotations_watch(struct model *model, bool on)
+{
+	peer_on_rotation(model->setup.peers, on ? on_rotation : NULL, model);
 }
 
 static bool has(const json_t *params, const char *name)

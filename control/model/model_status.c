@@ -26,10 +26,11 @@ static json_t *hub_json(const struct model *model)
 	for (uint32_t i = 0; i < config->n_tunnel; i++)
 		json_array_append_new(addresses,
 		                      json_string(base_prefix_format(&config->tunnel[i], text)));
-	return json_pack("{s:o, s:s?, s:i, s:o, s:b}", "public_key",
+	return json_pack("{s:o, s:s?, s:i, s:o, s:b, s:o}", "public_key",
 	                 model__key(session_public_key(model->setup.session)), "endpoint",
 	                 known ? endpoint : NULL, "listen_port", (int)config->listen_port,
-	                 "addresses", addresses, "peer_to_peer", config->peer_to_peer);
+	                 "addresses", addresses, "peer_to_peer", config->peer_to_peer, "rotation",
+	                 model__hub_rotation_json(model));
 }
 
 static json_t *worker_json(const struct program *program, uint32_t worker)

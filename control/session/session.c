@@ -58,12 +58,11 @@ int session_create(struct event_base *base, struct program *program,
 	randombytes_buf(&table->hash_key, sizeof(table->hash_key));
 	table->load.sources.rate = base_bucket_rate(SESSION_LOAD_RATE, SESSION_LOAD_BURST);
 	randombytes_buf(&table->load.sources.key, sizeof(table->load.sources.key));
-	wg_noise_identity_init(&table->identity, private_key);
-	wg_cookie_checker_init(&table->checker, table->identity.public_key);
+	session__hub_init(&table->hub, private_key);
 	r = tables_alloc(table, n_peers);
 	if (r != 0)
 		goto err_tables;
-	r = session__jobs_init(&table->jobs, &table->identity, n_threads);
+	r = session__jobs_init(&table->jobs, n_threads);
 	if (r != 0)
 		goto err_tables;
 	r = session__events_add(table, base);
@@ -101,7 +100,7 @@ void session_destroy(struct session_table *table)
 
 const uint8_t *session_public_key(const struct session_table *table)
 {
-	return table->identity.public_key;
+	return table->hub.identity.public_key;
 }
 
 void session__clock_set(struct session_table *table, const struct session_clock *clock)
@@ -172,7 +171,8 @@ static void cookie_in(struct session_table *table, const uint8_t message[static 
  * the first to one of ours is what we asked for: a hub that calls all its peers after a restart must not
  * take their answers for a flood. There is one for each initiation of ours, so whoever forges it gains
  * two X25519 steps of us and no more. */
-static void response_in(struct session_table *table, const struct session_source *source,
+static void response_in(struct session_table *table, struct session_hub *hub,
+                        const struct session_source *source,
                         const uint8_t message[static WG_RESPONSE_LEN], bool has_mac2,
                         uint64_t now_ns)
 {
@@ -185,17 +185,20 @@ static void response_in(struct session_table *table, const struct session_source
 		return;
 	}
 	if (!peer->answered
-	    || !session__refused_by_load(table, source, message, WG_RESPONSE_LEN, has_mac2, now_ns))
+	    || !session__refused_by_load(table, hub, source, message, WG_RESPONSE_LEN, has_mac2,
+	                                 now_ns))
 		session__response_in(table, peer, source, message);
 }
 
-static void initiation_in(struct session_table *table, const struct session_source *source,
+static void initiation_in(struct session_table *table, struct session_hub *hub,
+                          const struct session_source *source,
                           const uint8_t message[static WG_INITIATION_LEN], bool has_mac2,
                           uint64_t now_ns)
 {
 	program_count(table->program, ABI_COUNTER_HS_INITIATION_IN, 1);
-	if (!session__refused_by_load(table, source, message, WG_INITIATION_LEN, has_mac2, now_ns))
-		session__initiation_in(table, source, message);
+	if (!session__refused_by_load(table, hub, source, message, WG_INITIATION_LEN, has_mac2,
+	                              now_ns))
+		session__initiation_in(table, source, hub, message);
 }
 
 /* The worker checked form and mac1 already; the event came through memory that is not ours alone. */
@@ -204,6 +207,7 @@ void session_handshake_in(struct session_table *table, uint32_t worker,
 {
 	struct session_source source = {event->remote, event->local, event->port, worker};
 	enum wg_cookie_verdict macs = WG_COOKIE_MAC1_OK;
+	struct session_hub *hub = &table->hub;
 	uint64_t now_ns = session__now(table);
 	uint8_t type;
 
@@ -216,8 +220,13 @@ void session_handshake_in(struct session_table *table, uint32_t worker,
 	}
 	type = event->message[0];
 	if (type != WG_MESSAGE_COOKIE)
-		macs = wg_cookie_check(&table->checker, event->message, event->len, &source.remote,
+		macs = wg_cookie_check(&hub->checker, event->message, event->len, &source.remote,
 		                       now_ns);
+	if (macs == WG_COOKIE_MAC1_BAD && table->has_next_hub) {
+		hub = &table->next_hub;
+		macs = wg_cookie_check(&hub->checker, event->message, event->len, &source.remote,
+		                       now_ns);
+	}
 	if (macs == WG_COOKIE_MAC1_BAD) {
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_MALFORMED, 1);
 		return;
@@ -226,9 +235,10 @@ void session_handshake_in(struct session_table *table, uint32_t worker,
 	if (event->proven != 0)
 		macs = WG_COOKIE_MAC2_OK;
 	if (type == WG_MESSAGE_INITIATION)
-		initiation_in(table, &source, event->message, macs == WG_COOKIE_MAC2_OK, now_ns);
+		initiation_in(table, hub, &source, event->message, macs == WG_COOKIE_MAC2_OK,
+		              now_ns);
 	else if (type == WG_MESSAGE_RESPONSE)
-		response_in(table, &source, event->message, macs == WG_COOKIE_MAC2_OK, now_ns);
+		response_in(table, hub, &source, event->message, macs == WG_COOKIE_MAC2_OK, now_ns);
 	else
 		cookie_in(table, event->message, now_ns);
 	session__timer_arm(table);

@@ -66,13 +66,27 @@ void session_peer_disown(struct session_table *table, uint32_t peer);
  * worker counts of it (limits) is then all there is. */
 void session_peer_stay(struct session_table *table, uint32_t peer, bool stays);
 
+/* A key that shall take the place of the hub's own: until then both are answered. next_put: 32 bytes, copied;
+ * 0, -EBUSY (there is one), -EEXIST (it is the one it has). confirm, drop: the other key is no more, and its
+ * sessions end; without a next key nothing happens. */
+int session_hub_next_put(struct session_table *table, const uint8_t private_key[static 32])
+	__attribute__((warn_unused_result));
+void session_hub_next_confirm(struct session_table *table);
+void session_hub_next_drop(struct session_table *table);
+/* NULL = there is none. */
+const uint8_t *session_next_public_key(const struct session_table *table);
+/* Called when a peer has a session of the next key, confirmed in both directions. */
+typedef void session_hub_used_fn(void *arg);
+void session_on_hub_used(struct session_table *table, session_hub_used_fn *fn, void *arg);
+
 struct session_peer_info {
 	uint64_t last_handshake_wall_ns; /* a session confirmed in both directions, 0 = never */
 	struct base_endpoint endpoint;   /* last authenticated, or configured; port 0 = unknown */
 	uint32_t current_index;          /* 0 = none */
 	uint8_t last_timestamp[12];
 	uint32_t n_moves; /* times that it was heard from another endpoint, since control's start */
-	bool has_next;    /* session_next_put() */
+	bool uses_next_hub;              /* its last handshake was with the hub's next key */
+	bool has_next;                   /* session_next_put() */
 	uint64_t next_handshake_wall_ns; /* as last_handshake_wall_ns, with the next key alone */
 	uint8_t next_timestamp[12];
 };

@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include <assert.h>
 #include <string.h>
 
 #define TAI64N_NS_AT    8U         /* seconds before, big endian */
@@ -94,7 +95,8 @@ void session__initiate(struct session_table *table, struct session_peer *peer, u
 	job->peer = peer->id;
 	job->generation = peer->generation;
 	job->epoch = table->epoch;
-	job->noise = peer->noise;
+	session__hub_take(job, session__hub_to_call(table, peer));
+	session__hub_noise(peer, session__hub(table, job->hub_serial), &job->noise);
 	randombytes_buf(job->ephemeral, sizeof(job->ephemeral));
 	stamp_take(table, job->timestamp);
 	session__submit(table, job);
@@ -117,6 +119,7 @@ static void initiation_send(struct session_table *table, struct session_peer *pe
 	/* The one before, still unanswered, ends here (whitepaper 6.4: each try is a new one). */
 	session__abandon(table, peer);
 	peer->handshake = job->opened.handshake;
+	peer->handshake_hub = job->hub_serial;
 	peer->answered = false;
 	wg_cookie_stamp(&peer->cookie, job->message, WG_INITIATION_LEN, now_ns);
 	r = session__inject(table, &peer->source, job->message, WG_INITIATION_LEN);
@@ -134,7 +137,8 @@ void session__initiation_made(struct session_table *table, struct session_job *j
 {
 	struct session_peer *peer = session__job_peer(table, job);
 
-	if (peer != NULL && peer->creating == job->local_index && job->verdict == 0) {
+	if (peer != NULL && peer->creating == job->local_index && job->verdict == 0
+	    && session__hub(table, job->hub_serial) != NULL) {
 		initiation_send(table, peer, job, now_ns);
 		session__jobs_put(&table->jobs, job);
 		return;
@@ -142,7 +146,7 @@ void session__initiation_made(struct session_table *table, struct session_job *j
 	if (table->epoch == job->epoch)
 		session__slots_release(&table->slots, job->local_index);
 	if (peer != NULL && peer->creating == job->local_index) {
-		/* Only a random ephemeral of low order comes here: take another one. */
+		/* The hub's key went, or the random ephemeral is of low order: begin anew. */
 		peer->creating = 0;
 		peer->wanted_ns = now_ns + SESSION_RETRY_NS;
 		session__peer_turn(table, peer, now_ns);
@@ -155,7 +159,9 @@ void session__response_in(struct session_table *table, struct session_peer *peer
                           const uint8_t message[static WG_RESPONSE_LEN])
 {
 	struct session_job *job = session__jobs_get(&table->jobs, !peer->answered);
+	const struct session_hub *hub = session__hub(table, peer->handshake_hub);
 
+	assert(hub != NULL); /* with a key goes what was begun with it */
 	peer->answered = true;
 	if (job == NULL) {
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_QUEUE_FULL, 1);
@@ -167,6 +173,7 @@ void session__response_in(struct session_table *table, struct session_peer *peer
 	job->epoch = table->epoch;
 	job->local_index = peer->handshake.local_index;
 	job->source = *source;
+	session__hub_take(job, hub);
 	job->noise = peer->noise;
 	job->opened.handshake = peer->handshake;
 	memcpy(job->message, message, WG_RESPONSE_LEN);

@@ -44,11 +44,12 @@ static struct session_job *list_take(struct session_job_list *list)
 	return job;
 }
 
-static void job_run(const struct wg_noise_identity *identity, struct session_job *job)
+static void job_run(struct session_job *job)
 {
 	switch (job->kind) {
 	case SESSION_JOB_OPEN:
-		job->verdict = (int)wg_noise_initiation_open(identity, job->message, &job->opened);
+		job->verdict = (int)wg_noise_initiation_open(&job->identity, job->message,
+		                                             &job->opened);
 		return;
 	case SESSION_JOB_RESPOND:
 		job->remote_index = job->opened.handshake.remote_index;
@@ -57,12 +58,13 @@ static void job_run(const struct wg_noise_identity *identity, struct session_job
 		                                        job->message, &job->keys);
 		return;
 	case SESSION_JOB_INITIATE:
-		job->verdict = wg_noise_initiation_create(identity, &job->noise, job->local_index,
-		                                          job->ephemeral, job->timestamp,
-		                                          &job->opened.handshake, job->message);
+		job->verdict = wg_noise_initiation_create(&job->identity, &job->noise,
+		                                          job->local_index, job->ephemeral,
+		                                          job->timestamp, &job->opened.handshake,
+		                                          job->message);
 		return;
 	case SESSION_JOB_FINISH:
-		job->verdict = (int)wg_noise_response_consume(identity, &job->noise,
+		job->verdict = (int)wg_noise_response_consume(&job->identity, &job->noise,
 		                                              &job->opened.handshake, job->message,
 		                                              &job->keys, &job->remote_index);
 		return;
@@ -121,7 +123,7 @@ static void *thread_main(void *arg)
 		}
 		pthread_mutex_unlock(&jobs->lock);
 		for (uint32_t i = 0; i < n; i++)
-			job_run(jobs->identity, share[i]);
+			job_run(share[i]);
 		pthread_mutex_lock(&jobs->lock);
 		give_back(jobs, share, n);
 	}
@@ -157,12 +159,11 @@ static int start_threads(struct session_jobs *jobs, uint32_t n_threads)
 	return r;
 }
 
-int session__jobs_init(struct session_jobs *jobs, const struct wg_noise_identity *identity,
-                       uint32_t n_threads)
+int session__jobs_init(struct session_jobs *jobs, uint32_t n_threads)
 {
 	int r;
 
-	*jobs = (struct session_jobs){.identity = identity, .n_sharing = n_threads};
+	*jobs = (struct session_jobs){.n_sharing = n_threads};
 	list_init(&jobs->new_ready);
 	list_init(&jobs->new_first);
 	list_init(&jobs->taken);

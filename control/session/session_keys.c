@@ -53,6 +53,7 @@ int session__keys_install(struct session_table *table, struct session_peer *peer
 		.local = job->source.local,
 		.port = job->source.port,
 		.key_serial = peer->key_serial,
+		.hub_serial = job->hub_serial,
 	};
 	int r;
 
@@ -66,6 +67,7 @@ int session__keys_install(struct session_table *table, struct session_peer *peer
 		return r;
 	}
 	peer->owner = 1 + abi_index_worker(job->local_index);
+	session__slots_hub_set(&table->slots, job->local_index, job->hub_serial);
 	session__keys_retire(table, peer, wg_keypair_add(&peer->ring, fresh));
 	wg_timers_handshake_derived(&peer->timers, fresh.initiator, now_ns);
 	session__next_contend(table, peer);
@@ -79,6 +81,7 @@ void session__keys_completed(struct session_table *table, struct session_peer *p
 	wg_timers_handshake_confirmed(&peer->timers);
 	peer->last_handshake_wall_ns = table->clock.wall_ns();
 	peer->completed_ns = now_ns;
+	session__hub_used(table, peer, session__slots_hub(&table->slots, peer->ring.current.index));
 	program_count(table->program, ABI_COUNTER_HS_COMPLETED, 1);
 	session__peer_turn(table, peer, now_ns);
 	session__changed(table, peer);
@@ -118,6 +121,7 @@ struct found {
 	uint32_t index;
 	uint32_t peer;
 	uint32_t key_serial;
+	uint32_t hub_serial;
 	uint64_t birth_ns;
 	bool initiator;
 	bool confirmed;
@@ -138,6 +142,7 @@ static int found_add(void *arg, uint32_t worker, uint32_t slot, const struct abi
 		.index = session->index,
 		.peer = session->peer,
 		.key_serial = session->key_serial,
+		.hub_serial = session->hub_serial,
 		.birth_ns = session->birth_ns,
 		.initiator = session->role == ABI_ROLE_INITIATOR,
 		.confirmed = session->confirmed != 0 || session->role == ABI_ROLE_INITIATOR,
@@ -185,6 +190,7 @@ static void current_read_back(struct session_table *table, struct session_peer *
 
 	peer->owner = 1 + abi_index_worker(found->index);
 	peer->completed_ns = found->birth_ns;
+	session__hub_used(table, peer, found->hub_serial);
 	if (found->source.remote.port != 0)
 		peer->source = found->source;
 	if (wall_ns - age_ns > peer->last_handshake_wall_ns && wall_ns > age_ns)
@@ -200,8 +206,10 @@ static bool ring_place(struct session_table *table, struct session_peer *peer,
 	struct wg_keypair pair = {found->index, found->initiator, found->birth_ns};
 	struct wg_keypair_ring *ring = &peer->ring;
 
-	if (found->birth_ns <= table->disowned_ns[peer->id])
+	if (found->birth_ns <= table->disowned_ns[peer->id]
+	    || (found->hub_serial != 0 && session__hub(table, found->hub_serial) == NULL))
 		return false;
+	session__slots_hub_set(&table->slots, found->index, found->hub_serial);
 	if (found->birth_ns > now_ns || now_ns - found->birth_ns >= WG_REJECT_AFTER_TIME_NS)
 		return false;
 	if (!found->confirmed) {

@@ -76,7 +76,7 @@ int session_next_put(struct session_table *table, uint32_t id, const struct sess
 		return -EBUSY;
 	if (holder != NULL && holder != prior)
 		return -EEXIST;
-	r = wg_noise_peer_init(&noise, &table->identity, next->public_key,
+	r = wg_noise_peer_init(&noise, &table->hub.identity, next->public_key,
 	                       next->preshared_key != NULL ? next->preshared_key
 	                                                   : no_preshared_key);
 	if (r != 0)

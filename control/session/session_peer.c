@@ -78,6 +78,7 @@ struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
 	peer->heap_at = SESSION_HEAP_NONE;
 	peer->generation = ++table->generation;
 	peer->noise = *noise;
+	peer->static_of = table->hub.serial;
 	wg_cookie_maker_init(&peer->cookie, noise->public_key);
 	wg_timers_handshake_init(&peer->timers);
 	peer->source.port = UINT32_MAX;
@@ -125,7 +126,7 @@ int session_peer_put(struct session_table *table, uint32_t id, const uint8_t pub
 	assert(id < table->n_peers);
 	if (holder != NULL && holder->id != id)
 		return -EEXIST;
-	r = wg_noise_peer_init(&noise, &table->identity, public_key,
+	r = wg_noise_peer_init(&noise, &table->hub.identity, public_key,
 	                       preshared_key != NULL ? preshared_key : no_preshared_key);
 	if (r != 0)
 		return r;
@@ -220,6 +221,7 @@ int session_peer_info(const struct session_table *table, uint32_t id, struct ses
 		.n_moves = peer->n_moves,
 		.endpoint = now->source.remote,
 		.current_index = now->ring.current.index,
+		.uses_next_hub = table->has_next_hub && now->hub_serial == table->next_hub.serial,
 	};
 	memcpy(out->last_timestamp, peer->noise.last_timestamp, WG_TIMESTAMP_LEN);
 	if (peer->next == NULL)

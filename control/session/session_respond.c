@@ -10,6 +10,7 @@
 #include <string.h>
 
 void session__initiation_in(struct session_table *table, const struct session_source *source,
+                            const struct session_hub *hub,
                             const uint8_t message[static WG_INITIATION_LEN])
 {
 	struct session_job *job = session__jobs_get(&table->jobs, false);
@@ -19,6 +20,7 @@ void session__initiation_in(struct session_table *table, const struct session_so
 		return;
 	}
 	job->kind = SESSION_JOB_OPEN;
+	session__hub_take(job, hub);
 	job->epoch = table->epoch;
 	job->source = *source;
 	memcpy(job->message, message, WG_INITIATION_LEN);
@@ -100,6 +102,8 @@ static void respond_twice(struct session_table *table, const struct session_peer
 		return;
 	}
 	second->source = job->source;
+	second->identity = job->identity;
+	second->hub_serial = job->hub_serial;
 	second->opened = job->opened;
 	response_begin(table, next, second, owner);
 }
@@ -108,9 +112,14 @@ void session__initiation_opened(struct session_table *table, struct session_job 
                                 uint64_t now_ns)
 {
 	enum wg_noise_verdict verdict = (enum wg_noise_verdict)job->verdict;
+	const struct session_hub *hub = session__hub(table, job->hub_serial);
 	struct session_peer *peer;
 	uint32_t owner;
 
+	if (hub == NULL) {
+		refuse(table, job, ABI_COUNTER_HS_REFUSED_MALFORMED);
+		return;
+	}
 	if (verdict != WG_NOISE_OK) {
 		refuse(table, job, ABI_COUNTER_HS_REFUSED_DECRYPT);
 		return;
@@ -120,7 +129,7 @@ void session__initiation_opened(struct session_table *table, struct session_job 
 		refuse(table, job, ABI_COUNTER_HS_REFUSED_UNKNOWN_PEER);
 		return;
 	}
-	verdict = wg_noise_initiation_consume(&peer->noise, job->message, now_ns, &job->opened);
+	verdict = session__hub_consume(peer, hub, job, now_ns);
 	if (verdict != WG_NOISE_OK) {
 		refuse(table, job, counter_of(verdict));
 		return;
@@ -154,6 +163,8 @@ void session__response_made(struct session_table *table, struct session_job *job
 {
 	struct session_peer *peer = session__job_peer(table, job);
 
+	if (session__hub(table, job->hub_serial) == NULL)
+		peer = NULL; /* the key went meanwhile */
 	if (peer != NULL && job->verdict == 0) {
 		respond(table, peer, job, now_ns);
 		session__jobs_put(&table->jobs, job);

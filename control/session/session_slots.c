@@ -113,6 +113,21 @@ void session__slots_release(struct session_slots *slots, uint32_t index)
 	free_push(slots, abi_index_worker(index), abi_index_slot(index));
 }
 
+void session__slots_hub_set(struct session_slots *slots, uint32_t index, uint32_t serial)
+{
+	struct session_slot *slot = slot_of(slots, index);
+
+	if (slot != NULL && slot->index == index)
+		slot->hub_serial = serial;
+}
+
+uint32_t session__slots_hub(const struct session_slots *slots, uint32_t index)
+{
+	const struct session_slot *slot = slot_of(slots, index);
+
+	return slot != NULL && slot->index == index ? slot->hub_serial : 0;
+}
+
 uint32_t session__slots_peer(const struct session_slots *slots, uint32_t index)
 {
 	const struct session_slot *slot = slot_of(slots, index);

@@ -11,6 +11,7 @@
  *   session_load.c       what is asked for under load
  *   session_keys.c       keypair rings and slots: install, confirm, retire, read back
  *   session_next.c       peers between two keys
+ *   session_hub.c        the hub between two keys of its own
  *   session_jobs.c       threads and the bounded pool of jobs
  *   session_slots.c      which session index belongs to whom
  *   session_heap.c       who has to be looked at next */
@@ -90,6 +91,8 @@ struct session_job {
 	uint32_t local_index;
 	uint32_t remote_index;
 	struct session_source source;
+	uint32_t hub_serial; /* of the hub's key that the step is done with: */
+	struct wg_noise_identity identity;
 	struct wg_noise_peer noise;
 	struct wg_noise_opened opened; /* .handshake alone except for OPEN */
 	struct wg_noise_keys keys;
@@ -104,10 +107,9 @@ struct session_job_list {
 };
 
 struct session_jobs {
-	const struct wg_noise_identity *identity; /* borrowed, constant */
-	int done_fd;                              /* eventfd: results are waiting */
-	uint32_t n_threads;                       /* started */
-	uint32_t n_sharing;                       /* as many as are wanted; constant */
+	int done_fd;        /* eventfd: results are waiting */
+	uint32_t n_threads; /* started */
+	uint32_t n_sharing; /* as many as are wanted; constant */
 	pthread_t *threads;
 	/* main loop alone */
 	struct session_job *free;
@@ -128,9 +130,9 @@ struct session_jobs {
 	struct session_job jobs[SESSION_JOBS];
 };
 
-/* Start the threads. identity is borrowed until fini. Returns 0 or -errno. */
-int session__jobs_init(struct session_jobs *jobs, const struct wg_noise_identity *identity,
-                       uint32_t n_threads) __attribute__((warn_unused_result));
+/* Start the threads. Returns 0 or -errno. */
+int session__jobs_init(struct session_jobs *jobs, uint32_t n_threads)
+	__attribute__((warn_unused_result));
 /* Join the threads (each ends after the step it is at) and wipe all jobs. */
 void session__jobs_fini(struct session_jobs *jobs);
 /* A job, zeroed but for own, or NULL when as many as allowed are under way. own: a step of a handshake
@@ -150,6 +152,7 @@ struct session_job *session__jobs_done(struct session_jobs *jobs);
 struct session_slot {
 	uint32_t index; /* 0 = free */
 	uint32_t peer;
+	uint32_t hub_serial; /* of a keypair: the hub's key that it was made with; 0 = not known */
 };
 
 /* The session table of each worker as control sees it. Free slots are used in turn, the one that
@@ -179,6 +182,9 @@ void session__slots_refill(struct session_slots *slots);
 uint32_t session__slots_take(struct session_slots *slots, uint32_t worker, uint32_t peer);
 /* index that is not in use (ABI_INDEX_NONE too) is fine. */
 void session__slots_release(struct session_slots *slots, uint32_t index);
+/* The hub's key that the keypair of this index was made with. */
+void session__slots_hub_set(struct session_slots *slots, uint32_t index, uint32_t serial);
+uint32_t session__slots_hub(const struct session_slots *slots, uint32_t index);
 /* Whose index this is, or ABI_PEER_NONE. index may come from the wire. */
 uint32_t session__slots_peer(const struct session_slots *slots, uint32_t index);
 
@@ -207,6 +213,13 @@ struct session_peer {
 	uint32_t owner;        /* 1 + the worker that got the last keypair; 0 = none did yet */
 	bool stays;            /* there: session_peer_stay() */
 	uint32_t key_serial;
+	/* Diffie-Hellman of the static keys is done once for each key of the hub: noise has that of
+	 * static_of, other_static that of other_of. */
+	uint32_t static_of;
+	uint32_t other_of;
+	uint8_t other_static[WG_KEY_LEN];
+	uint32_t hub_serial;    /* of the hub's key, with which the last handshake was completed */
+	uint32_t handshake_hub; /* of handshake */
 	/* A peer between two keys is two of these with one id: the table has the first, which has the
 	 * next. */
 	struct session_peer *next;
@@ -239,10 +252,20 @@ struct session_clock {
 	uint64_t (*wall_ns)(void);
 };
 
-struct session_table {
-	struct program *program;
+/* One of the hub's keys. */
+struct session_hub {
 	struct wg_noise_identity identity;
 	struct wg_cookie_checker checker;
+	uint32_t serial; /* names it, in the region too; not 0 */
+};
+
+struct session_table {
+	struct program *program;
+	struct session_hub hub;
+	struct session_hub next_hub; /* that takes its place */
+	bool has_next_hub;
+	session_hub_used_fn *on_hub_used;
+	void *on_hub_used_arg;
 	struct session_clock clock;
 	struct session_jobs jobs;
 	struct session_slots slots;
@@ -328,11 +351,31 @@ void session__timer_arm(struct session_table *table);
 /* session_load.c */
 /* Under load, and without a valid mac2 or beyond the source's rate: count and return true. Without
  * mac2 it is answered with a cookie. */
-bool session__refused_by_load(struct session_table *table, const struct session_source *source,
-                              const uint8_t *message, uint16_t len, bool has_mac2, uint64_t now_ns);
+bool session__refused_by_load(struct session_table *table, struct session_hub *hub,
+                              const struct session_source *source, const uint8_t *message,
+                              uint16_t len, bool has_mac2, uint64_t now_ns);
+
+/* session_hub.c */
+void session__hub_init(struct session_hub *hub, const uint8_t private_key[static WG_KEY_LEN]);
+/* The hub's key of this name, or NULL: it is no more. */
+struct session_hub *session__hub(struct session_table *table, uint32_t serial);
+/* With which key of the hub to call this peer: that with which it came last; when it does not answer to
+ * that, in turn. */
+const struct session_hub *session__hub_to_call(const struct session_table *table,
+                                               const struct session_peer *peer);
+/* The job is done with this key, for this peer. Cost: 1 X25519 for the first with another key. */
+void session__hub_take(struct session_job *job, const struct session_hub *hub);
+void session__hub_noise(struct session_peer *peer, const struct session_hub *hub,
+                        struct wg_noise_peer *out);
+/* wg_noise_initiation_consume() with this key of the hub. */
+enum wg_noise_verdict session__hub_consume(struct session_peer *peer, const struct session_hub *hub,
+                                           struct session_job *job, uint64_t now_ns);
+/* The peer has a session of this key, in both directions. */
+void session__hub_used(struct session_table *table, struct session_peer *peer, uint32_t serial);
 
 /* session_respond.c */
 void session__initiation_in(struct session_table *table, const struct session_source *source,
+                            const struct session_hub *hub,
                             const uint8_t message[static WG_INITIATION_LEN]);
 void session__initiation_opened(struct session_table *table, struct session_job *job,
                                 uint64_t now_ns);

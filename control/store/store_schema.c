@@ -109,6 +109,17 @@ static const char *const steps[] = {
 	" until INTEGER NOT NULL,"
 	" changed INTEGER NOT NULL"
 	") STRICT;",
+	/* 11: the hub's key, when it is not its file's */
+	"CREATE TABLE hub_key ("
+	" id INTEGER PRIMARY KEY CHECK (id = 1),"
+	" state INTEGER NOT NULL," /* enum store_rotation_state */
+	" file_public_key TEXT NOT NULL,"
+	" private_key BLOB,"      /* sealed; NULL = the file's */
+	" next_private_key BLOB," /* sealed */
+	" since INTEGER NOT NULL,"
+	" until INTEGER NOT NULL,"
+	" changed INTEGER NOT NULL"
+	") STRICT;",
 };
 
 unsigned int store_schema_version(void)

@@ -1,4 +1,4 @@
-/* What has happened that somebody may want to act on: quotas, drift. The last ones are kept and numbered, so
+/* What has happened that somebody may want to act on: quotas, drift, rotations of keys. The last ones are kept and numbered, so
  * that people and programs read them (weir events) and go on where they were; each is a line in the log as
  * well, which its maker writes. */
 #ifndef WATCH_EVENT_H
@@ -11,7 +11,7 @@
 struct watch_event {
 	uint64_t number; /* from 1 */
 	uint64_t wall_ns;
-	const char *kind;          /* a literal: "quota", "drift" */
+	const char *kind;          /* a literal: "quota", "drift", "rotation" */
 	const char *what;          /* a literal: what became of it, "reached", "found" */
 	char peer[WATCH_NAME_LEN]; /* whom it is about; "-" = nobody */
 	char text[WATCH_EVENT_TEXT_LEN];

@@ -8,6 +8,7 @@
 #include "base_time.h"
 #include "config.h"
 #include "fakes.h"
+#include "hub_key.h"
 #include "model.h"
 #include "peer.h"
 #include "serve.h"
@@ -185,8 +186,20 @@ int main(int argc, char **argv)
 	fake.reports_take = flows_make;
 	fake.reports_arg = watch;
 
+	struct hub_key *hub_key = NULL;
+	const struct hub_key_setup hub_key_setup = {
+		.base = base,
+		.store = store,
+		.config = config,
+		.file_public_key = fake_hub_key,
+	};
+
+	if (hub_key_create(&hub_key_setup, &hub_key) < 0)
+		return fail("hub's key");
+
 	struct model_setup setup = {
 		.base = base,
+		.hub_key = hub_key,
 		.config = config,
 		.store = store,
 		.peers = peers,
@@ -204,6 +217,7 @@ int main(int argc, char **argv)
 	serve_destroy(serve);
 	model_destroy(model);
 	watch_destroy(watch);
+	hub_key_destroy(hub_key);
 	peer_table_destroy(peers);
 	store_close(store);
 	config_unload(config);

@@ -22,6 +22,10 @@ static void show_status(const json_t *result)
 
 	printf("weir        %s\n", weir_text_of(result, "version"));
 	printf("public key  %s\n", weir_text_of(hub, "public_key"));
+	list = json_object_get(hub, "rotation");
+	if (json_is_object(list))
+		printf("next key    %s (%s)\n", weir_text_of(list, "next_key"),
+		       weir_text_of(list, "state"));
 	printf("endpoint    %s\n", weir_text_of(hub, "endpoint"));
 	printf("tunnel      %s\n", weir_list_of(hub, "addresses", buf, sizeof(buf)));
 	printf("control     pid %lld, started %s\n", weir_number_of(control, "pid"),
@@ -170,7 +174,8 @@ static void show_rotation(const json_t *rotation)
 		printf("next key       %s\n", weir_text_of(rotation, "next_key"));
 	if (json_is_true(json_object_get(rotation, "preshared_key")))
 		printf("               with another preshared key\n");
-	if (json_object_get(rotation, "next_key"))
+	if (json_is_string(json_object_get(rotation, "next_key"))
+	    || json_object_get(rotation, "preshared_key"))
 		printf("both good      until %s\n", weir_text_of(rotation, "until"));
 }
 
@@ -203,6 +208,12 @@ static void show_peer(const json_t *result)
 	printf("dropped        %lld packets\n", weir_number_of(peer, "drops"));
 	show_limits(json_object_get(peer, "limits"));
 	show_rotation(json_object_get(peer, "rotation"));
+}
+
+static void show_hub_rotate(const json_t *result)
+{
+	printf("public key     %s\n", weir_text_of(result, "public_key"));
+	show_rotation(json_object_get(result, "rotation"));
 }
 
 /* The configuration, when there is one, is what the command was given for. */
@@ -308,23 +319,15 @@ static const struct {
 	const char *method;
 	void (*show)(const json_t *result);
 } shows[] = {
-	{"status", show_status},
-	{"peer.add", show_config},
-	{"peer.list", show_peer_list},
-	{"peer.show", show_peer},
-	{"peer.enable", show_peer},
-	{"peer.disable", show_peer},
-	{"peer.limit", show_peer},
-	{"quota.reset", show_peer},
-	{"peer.rotate", show_rotate},
-	{"peer.approve", show_peer},
-	{"peer.withdraw", show_peer},
-	{"peer.remove", show_removed},
-	{"peer.config", show_config},
-	{"service.add", show_service_add},
-	{"service.list", show_service_list},
-	{"service.remove", show_removed},
-	{"counters", show_counters},
+	{"status", show_status},           {"peer.add", show_config},
+	{"peer.list", show_peer_list},     {"peer.show", show_peer},
+	{"peer.enable", show_peer},        {"peer.disable", show_peer},
+	{"peer.limit", show_peer},         {"quota.reset", show_peer},
+	{"peer.rotate", show_rotate},      {"hub.rotate", show_hub_rotate},
+	{"peer.approve", show_peer},       {"peer.withdraw", show_peer},
+	{"peer.remove", show_removed},     {"peer.config", show_config},
+	{"service.add", show_service_add}, {"service.list", show_service_list},
+	{"service.remove", show_removed},  {"counters", show_counters},
 };
 
 void weir_show(const struct weir_command *command, const json_t *result)

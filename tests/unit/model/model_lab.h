@@ -6,6 +6,7 @@
 #include "base_bytes.h"
 #include "base_time.h"
 #include "fakes.h"
+#include "hub_key.h"
 #include "model.h"
 #include "model_method.h"
 #include "store.h"
@@ -28,6 +29,7 @@ static struct config config;
 static struct event_base *base;
 static struct store *store;
 static struct peer_table *peers;
+static struct hub_key *hub;
 static struct model *model;
 static int edge_dummy;
 static bool is_watched; /* to be set before start() */
@@ -66,6 +68,7 @@ static struct base_prefix prefix(const char *text)
 static void start(bool with_edge)
 {
 	struct peer_setup peer_setup = {.config = &config};
+	struct hub_key_setup hub_key_setup = {.config = &config, .file_public_key = fake_hub_key};
 	struct model_setup setup = {.config = &config};
 
 	memset(&fake, 0, sizeof(fake));
@@ -77,6 +80,11 @@ static void start(bool with_edge)
 	peer_setup.store = store;
 	if (peer_table_create(&peer_setup, &peers, error_text, sizeof(error_text)) < 0)
 		fail_msg("%s", error_text);
+	hub_key_setup.base = base;
+	hub_key_setup.store = store;
+	if (hub_key_create(&hub_key_setup, &hub) < 0)
+		fail_msg("the hub's key");
+	setup.hub_key = hub;
 	setup.base = base;
 	setup.store = store;
 	setup.peers = peers;
@@ -98,6 +106,7 @@ static void stop(void)
 	watch_destroy(watch);
 	watch = NULL;
 	is_watched = false;
+	hub_key_destroy(hub);
 	peer_table_destroy(peers);
 	store_close(store);
 	event_base_free(base);

@@ -37,6 +37,14 @@ static struct {
 	uint8_t next_timestamp[FAKE_PEERS][12];
 	uint32_t next_serial[FAKE_PEERS];
 	int next_err;
+	/* the hub's own keys: private ones stand for public ones */
+	bool hub_rotated;
+	uint8_t hub_key[32];
+	bool has_next_hub;
+	uint8_t next_hub_key[32];
+	session_hub_used_fn *hub_used;
+	void *hub_used_arg;
+	struct abi_cmd_hub hub_cmd;
 	int put_err;
 	/* program */
 	bool peer[FAKE_PEERS];
@@ -81,7 +89,7 @@ static const uint8_t fake_hub_key[32] = {9, 9, 9};
 const uint8_t *session_public_key(const struct session_table *table)
 {
 	(void)table;
-	return fake_hub_key;
+	return fake.hub_rotated ? fake.hub_key : fake_hub_key;
 }
 
 int session_peer_put(struct session_table *table, uint32_t peer,
@@ -160,6 +168,48 @@ void session_next_confirm(struct session_table *table, uint32_t peer)
 	fake.has_preshared_key[peer] = fake.has_next_preshared_key[peer];
 	fake.serial[peer] = fake.next_serial[peer];
 	session_next_drop(table, peer);
+}
+
+const uint8_t *session_next_public_key(const struct session_table *table)
+{
+	(void)table;
+	return fake.has_next_hub ? fake.next_hub_key : NULL;
+}
+
+int session_hub_next_put(struct session_table *table, const uint8_t private_key[static 32])
+{
+	(void)table;
+	fake.has_next_hub = true;
+	memcpy(fake.next_hub_key, private_key, 32);
+	return 0;
+}
+
+void session_hub_next_confirm(struct session_table *table)
+{
+	(void)table;
+	memcpy(fake.hub_key, fake.next_hub_key, 32);
+	fake.hub_rotated = true;
+	fake.has_next_hub = false;
+}
+
+void session_hub_next_drop(struct session_table *table)
+{
+	(void)table;
+	fake.has_next_hub = false;
+}
+
+void session_on_hub_used(struct session_table *table, session_hub_used_fn *fn, void *arg)
+{
+	(void)table;
+	fake.hub_used = fn;
+	fake.hub_used_arg = arg;
+}
+
+int program_hub_set(struct program *program, const struct abi_cmd_hub *hub)
+{
+	(void)program;
+	fake.hub_cmd = *hub;
+	return 0;
 }
 
 void session_peer_disown(struct session_table *table, uint32_t peer)
