@@ -20,7 +20,8 @@
 	X(RX_TUN, IN, "rx_tun", "packets from the kernel for peers (TUN)")                         \
 	X(RX_TAP, IN, "rx_tap", "frames from the kernel for a WAN port (TAP)")                     \
 	X(RX_HANDOFF, IN, "rx_handoff", "packets taken over from another worker")                  \
-	X(RX_INJECT, IN, "rx_inject", "handshake messages and keepalives made by the hub")         \
+	X(RX_INJECT, IN, "rx_inject",                                                              \
+	  "handshake messages, keepalives, ICMP errors and fragments made by the hub")             \
 	/* what went out */                                                                        \
 	X(TX_WAN, OUT, "tx_wan", "frames handed to a WAN port")                                    \
 	X(TO_TUN, OUT, "to_tun", "packets to the kernel for the hub's tunnel address")             \

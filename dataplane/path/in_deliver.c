@@ -28,7 +28,7 @@ static uint32_t deliver(struct state *st, struct path_pkt *p)
 		path_inner_hop_v4(p->data);
 	else
 		(*hop_limit)--;
-	return PATH_KEEP;
+	return likely(p->len <= st->hub.tunnel_mtu) ? PATH_KEEP : too_big_put(st, p);
 }
 
 void in_deliver(struct state *st, struct path_burst *b)

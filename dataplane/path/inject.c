@@ -70,6 +70,10 @@ static int try_message(struct state *st, struct path_burst *b, const struct abi_
 {
 	struct state_hop hop;
 
+	if (state_address_is_own(&st->addresses, &cmd->remote.ip)) {
+		drop_message(st, ABI_COUNTER_DROP_ENDPOINT_LOOP);
+		return 0;
+	}
 	switch (state_wan_resolve(st, &cmd->remote.ip, &cmd->local, cmd->port, &hop)) {
 	case 0:
 		append_frame(st, b, cmd, &hop);

@@ -21,6 +21,8 @@ static uint32_t make_header(struct state *st, struct state_session *session)
 
 	if (session->remote.port == 0)
 		return ABI_COUNTER_DROP_NO_ENDPOINT;
+	if (state_address_is_own(&st->addresses, &session->remote.ip))
+		return ABI_COUNTER_DROP_ENDPOINT_LOOP;
 	switch (state_wan_resolve(st, &session->remote.ip, &session->local, session->port, &hop)) {
 	case 0:
 		break;

@@ -43,6 +43,16 @@ void policy(struct state *st, struct path_burst *b);
 /* For the hub itself: to the kernel. For another peer: one hop less, and on to out_route. */
 void in_deliver(struct state *st, struct path_burst *b);
 
+/* For in_deliver, of a packet larger than the tunnel's MTU: keep it for too_big(), or drop it. */
+uint32_t too_big_put(struct state *st, struct path_pkt *p);
+
+/* Of what was kept so append pieces, or errors to the senders, to b, which is empty; for out_route. What finds no
+ * room stays: call again while st->big.n is not 0. */
+void too_big(struct state *st, struct path_burst *b);
+
+/* With hub.clamp_mss only: what opens TCP gets an MSS that fits the tunnel. */
+void clamp_mss(struct state *st, struct path_burst *b);
+
 /* ---- plaintext in, ciphertext out ---- */
 
 /* Inner packets from the kernel (TUN): check the header. */

@@ -26,11 +26,12 @@ struct path_pkt {
 	uint32_t peer; /* policy: the receiver; ABI_PEER_NONE = out_route finds it by address */
 	uint8_t to_hub : 1;   /* policy: the inner destination is the hub itself */
 	uint8_t from_hub : 1; /* out_parse: its kernel sends it */
-	uint8_t waited : 1;   /* wait.c: for a session */
+	uint8_t waited : 1;   /* wait.c, too_big.c: it was kept for a while */
 	uint8_t tos;          /* out_seal: traffic class of the outer header: DSCP and ECN */
 	uint8_t handed_by;    /* 1 + the worker at which it arrived; 0 = here */
 	uint8_t note;         /* policy: for the receiver's owner, if that is another worker */
-	uint32_t index; /* of session, when it was found; of what waited, until then, its sender */
+	uint32_t
+		index; /* of session, when it was found; of what was kept, until then, its sender */
 };
 _Static_assert(sizeof(struct path_pkt) == 48, "");
 
@@ -54,7 +55,7 @@ struct path_label {
 	uint16_t from; /* worker */
 	uint8_t note;  /* as in struct path_pkt; to control: key, and PATH_PROVEN */
 	uint8_t from_hub;
-	uint32_t sender; /* of what waits */
+	uint32_t sender; /* of what is kept */
 };
 _Static_assert(sizeof(struct path_label) <= PORT_LINK_PRIV_LEN, "label fits the private area");
 
@@ -147,6 +148,38 @@ static inline void path_to_control(struct state *st, const struct path_pkt *p, u
 		.note = (uint8_t)(key | (proven ? PATH_PROVEN : 0)),
 	};
 	path_aside(&st->to_control, p->mbuf);
+}
+
+/* Write on a packet what path_kept() needs to make it again, but for its session; sender: a peer or
+ * ABI_PEER_HUB. */
+static inline void path_keep(const struct path_pkt *p, uint32_t sender)
+{
+	*path_label(p->mbuf) = (struct path_label){
+		.peer = p->peer,
+		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
+		.len = p->len,
+		.from = p->handed_by,
+		.note = p->note,
+		.from_hub = p->from_hub,
+		.sender = sender,
+	};
+}
+
+static inline struct path_pkt path_kept(struct rte_mbuf *mbuf)
+{
+	const struct path_label *label = path_label(mbuf);
+
+	return (struct path_pkt){
+		.mbuf = mbuf,
+		.data = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, label->offset),
+		.len = label->len,
+		.peer = label->peer,
+		.from_hub = label->from_hub != 0,
+		.waited = 1,
+		.handed_by = (uint8_t)label->from,
+		.note = label->note,
+		.index = label->sender,
+	};
 }
 
 /* Append a packet whose data is the mbuf's. Only while b->n < PATH_BURST_MAX. */

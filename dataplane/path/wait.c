@@ -14,26 +14,9 @@
 
 /* ---- keeping ------------------------------------------------------------------------------------- */
 
-/* The packet as it was when it was put aside, but for its session. */
-static struct path_pkt packet_of(struct rte_mbuf *mbuf)
-{
-	const struct path_label *label = path_label(mbuf);
-
-	return (struct path_pkt){
-		.mbuf = mbuf,
-		.data = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, label->offset),
-		.len = label->len,
-		.peer = label->peer,
-		.from_hub = label->from_hub != 0,
-		.waited = 1,
-		.handed_by = (uint8_t)label->from,
-		.index = label->sender,
-	};
-}
-
 static void drop_first(struct state *st, struct state_wait_queue *queue, uint32_t counter)
 {
-	struct path_pkt p = packet_of(state_wait_pop(&st->wait, queue));
+	struct path_pkt p = path_kept(state_wait_pop(&st->wait, queue));
 
 	state_count(st, ABI_COUNTER_RX_WAIT, 1);
 	path_sample(st, &p, counter);
@@ -59,14 +42,7 @@ uint32_t wait_put(struct state *st, struct path_pkt *p)
 		drop_first(st, queue, ABI_COUNTER_DROP_WAIT_FULL);
 	else if (wait->n >= wait->room)
 		drop_first(st, state_wait_oldest(wait), ABI_COUNTER_DROP_WAIT_FULL);
-	*path_label(p->mbuf) = (struct path_label){
-		.peer = p->peer,
-		.offset = (uint32_t)(p->data - rte_pktmbuf_mtod(p->mbuf, uint8_t *)),
-		.len = p->len,
-		.from = p->handed_by,
-		.from_hub = p->from_hub,
-		.sender = sender_of(st, p),
-	};
+	path_keep(p, sender_of(st, p));
 	state_wait_push(wait, p->peer, p->mbuf, st->now_ns);
 	state_count(st, ABI_COUNTER_TO_WAIT, 1);
 	return PATH_GONE;
@@ -98,7 +74,7 @@ static uint32_t release(struct state *st, struct path_burst *b, struct state_wai
 	for (uint32_t i = 0; i < n; i++) {
 		struct path_pkt *p = &b->pkt[b->n];
 
-		*p = packet_of(state_wait_pop(&st->wait, queue));
+		*p = path_kept(state_wait_pop(&st->wait, queue));
 		state_count(st, ABI_COUNTER_RX_WAIT, 1);
 		path_judge(st, b, b->n, look_again(st, p), &b->n);
 	}

@@ -42,6 +42,14 @@ struct state_side {
 	struct rte_mbuf *mbuf[STATE_SIDE_MAX];
 };
 
+/* Packets larger than the tunnel's MTU, until the end of the turn: path/too_big.c. */
+#define STATE_BIG_MAX 256U
+
+struct state_big {
+	uint32_t n;
+	struct rte_mbuf *mbuf[STATE_BIG_MAX];
+};
+
 /* The hub as ABI_CMD_HUB described it; all zero before. */
 struct state_hub {
 	uint16_t listen_port; /* host order; 0 = not known yet: everything is the kernel's */
@@ -58,9 +66,13 @@ struct state_held {
 };
 #define STATE_HELD_MAX 16U
 
+#define STATE_TOO_BIG_PARTS 1024U
+
 /* What strangers may have of this worker and of those behind it. All zero is full. */
 struct state_limits {
 	struct base_bucket tap; /* frames to the kernel: path/punt.c */
+	/* errors to a peer whose packets are too big, by its number: path/too_big.c */
+	struct base_bucket too_big[STATE_TOO_BIG_PARTS];
 };
 
 struct block_table; /* block_table.h */
@@ -135,6 +147,7 @@ struct state {
 
 	struct aead_op ops[AEAD_BURST_MAX];
 	struct state_wait wait;
+	struct state_big big;
 };
 
 struct state_setup {

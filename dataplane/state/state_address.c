@@ -83,3 +83,9 @@ const struct base_ip *state_address_of_port(const struct state *st, uint8_t fami
 			return &all->list[i].ip;
 	return NULL;
 }
+
+bool state_address_is_own(const struct state_addresses *addresses, const struct base_ip *ip)
+{
+	return state_address_has(&addresses->wan, ip->family, ip->bytes)
+	       || state_address_has(&addresses->tunnel, ip->family, ip->bytes);
+}

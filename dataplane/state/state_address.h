@@ -45,6 +45,9 @@ void state_address_sweep(struct state *st);
  * Valid until the next change. */
 const struct base_ip *state_address_of_port(const struct state *st, uint8_t family, uint32_t port);
 
+/* Is it the hub itself, inside or outside? What is sent to such an endpoint would come back for ever. */
+bool state_address_is_own(const struct state_addresses *addresses, const struct base_ip *ip);
+
 /* Is address (4 or 16 bytes) in the set? */
 static inline bool state_address_has_v4(const struct state_address_set *set, const uint8_t *address)
 {

@@ -182,6 +182,8 @@ void worker_destroy(struct worker *w)
 	assist_fini(&w->assist, &w->st);
 	state_route_offline(w->st.routes, w->setup.id);
 	wait_stop(&w->st);
+	for (uint32_t i = 0; i < w->st.big.n; i++)
+		path_drop(&w->st, w->st.big.mbuf[i], ABI_COUNTER_DROP_STOPPED);
 	free_side(&w->st.to_kernel);
 	free_side(&w->st.to_control);
 	for (uint32_t i = 0; i < ABI_WORKERS_MAX; i++)

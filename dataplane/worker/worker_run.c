@@ -9,6 +9,7 @@
 #define HELD_NS      (10 * BASE_NS_PER_MS)
 #define DRAIN_NS     BASE_NS_PER_S
 #define EXPIRE_MAX   16U /* flows looked at in a turn */
+#define BIG_BURSTS   8U  /* of pieces in a turn */
 
 /* ---- the way of a burst ---- */
 
@@ -40,6 +41,8 @@ static void go_on_in(struct state *st, struct path_burst *b)
 		capture_burst(st, b, ABI_CAPTURE_FROM_PEER);
 	limit_in(st, b);
 	policy(st, b);
+	if (unlikely(st->hub.clamps_mss))
+		clamp_mss(st, b);
 	in_deliver(st, b);
 }
 
@@ -65,6 +68,8 @@ static void go_out_late(struct worker *w, struct path_burst *b)
 {
 	out_route(&w->st, b);
 	policy_late(&w->st, b);
+	if (unlikely(w->st.hub.clamps_mss))
+		clamp_mss(&w->st, b);
 	limit_out(&w->st, b);
 	seal_burst(w, b);
 	out_wrap(&w->st, b);
@@ -197,6 +202,20 @@ static uint32_t turn_wait(struct worker *w)
 	return n;
 }
 
+/* From peers to peers, what is too big for the tunnel: pieces, and errors to senders. A batch a turn, when others
+ * do the cipher. */
+static void turn_big(struct worker *w)
+{
+	uint32_t n = assist_is_used(&w->assist) ? 1 : BIG_BURSTS;
+
+	for (; n > 0 && w->st.big.n > 0; n--) {
+		w->out.n = 0;
+		too_big(&w->st, &w->out);
+		go_out(w, &w->out);
+		finish(w, &w->out);
+	}
+}
+
 /* From control: commands, of which some send handshake messages. */
 static uint32_t turn_commands(struct worker *w)
 {
@@ -310,15 +329,17 @@ static void turn_sources(struct worker *w, struct turn *turn)
 	for (uint32_t i = 0; i < w->st.n_workers; i++)
 		if (w->setup.mesh_in[i])
 			add_source(turn, turn_mesh(w, w->setup.mesh_in[i]));
+	if (unlikely(w->st.big.n > 0))
+		turn_big(w);
 	turn->n += turn_timers(w);
 }
 
 /* Batches that the sources of one turn may make: one a port, one for the kernel's packets, two for
- * each other worker's, one for keepalives, one for what waited; and one for what is opened and sealed
- * meanwhile. */
+ * each other worker's, one for keepalives, one for what waited, one for pieces; and one for what is opened
+ * and sealed meanwhile. */
 static uint32_t batches_a_turn(const struct worker *w)
 {
-	return w->setup.n_ports + 2 * (w->st.n_workers - 1) + 4;
+	return w->setup.n_ports + 2 * (w->st.n_workers - 1) + 5;
 }
 
 /* They may sleep; while they are wanted they will not again. */
