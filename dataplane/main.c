@@ -78,6 +78,7 @@ struct dataplane {
 	struct rte_mempool *pool;
 	struct port_eth ports[ABI_PORTS_MAX];
 	struct port_count counts[ABI_PORTS_MAX];
+	struct port_truncated truncated;
 	bool ports_run;
 	struct port_exception *exception;
 	pthread_t exception_thread;
@@ -471,11 +472,16 @@ static void update_ports(struct dataplane *dp)
 {
 	/* The exception thread's array; these words are ours. */
 	uint64_t *counters = abi_region_exception_counters(&dp->region);
+	uint64_t n_truncated = 0;
 
 	for (uint32_t i = 0; i < dp->region.setup.n_ports; i++) {
 		port_eth_status(&dp->ports[i], abi_region_port_status(&dp->region, i));
 		port_count_turn(&dp->counts[i], counters);
 	}
+	for (uint32_t i = 0; i < dp->region.n_workers; i++)
+		n_truncated += abi_region_worker_counters(&dp->region,
+		                                          i)[ABI_COUNTER_DROP_FRAME_TRUNCATED];
+	port_count_truncated(&dp->truncated, n_truncated, base_time_monotonic_ns());
 }
 
 static int start(struct dataplane *dp)

@@ -1,5 +1,7 @@
 #include "port_count.h"
 
+#include "base_log.h"
+#include "base_time.h"
 #include "port_wake.h"
 
 #include <rte_ethdev.h>
@@ -59,4 +61,21 @@ void port_count_turn(struct port_count *count, uint64_t *counters)
 		add(&counters[ABI_COUNTER_PORT_ERRORS], grown(&count->errors, stats.ierrors));
 	}
 	add(&counters[ABI_COUNTER_PORT_MISSED], missed);
+}
+
+#define TELL_AGAIN_NS (60 * BASE_NS_PER_S)
+
+void port_count_truncated(struct port_truncated *truncated, uint64_t n, uint64_t now_ns)
+{
+	if (n == truncated->n
+	    || (truncated->told_ns != 0 && now_ns < truncated->told_ns + TELL_AGAIN_NS))
+		return;
+	log_warn(
+		"port",
+		"frames arrive cut off, shorter than their IP header says: the sending end leaves "
+		"segmentation or checksums to hardware that is not there. Turn that off at the other "
+		"end of the wire: `ethtool -K INTERFACE tx off` frames=%llu since_last=%llu",
+		(unsigned long long)n, (unsigned long long)(n - truncated->n));
+	truncated->n = n;
+	truncated->told_ns = now_ns;
 }

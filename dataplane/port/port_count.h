@@ -22,4 +22,14 @@ void port_count_init(struct port_count *count, const struct port_eth *port, uint
  * caller is the one writer as far as ABI_COUNTER_PORT_... go. Thread: main. */
 void port_count_turn(struct port_count *count, uint64_t *counters);
 
+/* All zero before the first call. */
+struct port_truncated {
+	uint64_t n;       /* as told last */
+	uint64_t told_ns; /* 0 = never */
+};
+
+/* n frames in all were shorter than their IP length says: told to the operator with what to do, at most once a
+ * minute. Thread: main. */
+void port_count_truncated(struct port_truncated *truncated, uint64_t n, uint64_t now_ns);
+
 #endif

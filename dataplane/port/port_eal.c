@@ -20,15 +20,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEGABYTE       (UINT64_C(1) << 20)
-#define CACHE_MBUFS    256U
-#define BUFFER_LEN     2048U
-#define FRAME_OVERHEAD 128U /* Ethernet, VLAN tags, tail room; af_packet's own header */
+#define MEGABYTE        (UINT64_C(1) << 20)
+#define CACHE_MBUFS     256U
+#define BUFFER_LEN      2048U
+#define FRAME_OVERHEAD  128U /* Ethernet, VLAN tags, tail room; af_packet's own header */
+/* Of an af_packet socket, each way and queue: locked memory, of which there is little (RLIMIT_MEMLOCK, often
+ * 8 MB), so larger frames are fewer. */
+#define SOCKET_RING_LEN (2U << 20)
 /* Mempool header and trailer, struct rte_mbuf, private area, headroom; rounded up. */
-#define MBUF_OVERHEAD  (128U + 128U + PORT_LINK_PRIV_LEN + RTE_PKTMBUF_HEADROOM + 64U)
+#define MBUF_OVERHEAD   (128U + 128U + PORT_LINK_PRIV_LEN + RTE_PKTMBUF_HEADROOM + 64U)
 /* Rings, ethdev tables, what a pool loses at page boundaries. */
-#define OTHER_MEMORY   (16 * MEGABYTE)
-#define CPUS_LEN       256U
+#define OTHER_MEMORY    (16 * MEGABYTE)
+#define CPUS_LEN        256U
 
 /* ---- sizes ------------------------------------------------------------------------------------- */
 
@@ -92,8 +95,8 @@ static void add_port(struct port_eal_args *args, const struct abi_setup *setup, 
 			frame_len *= 2;
 		add(args,
 		    "--vdev=net_af_packet%u,iface=%s,qpairs=%u,qdisc_bypass=1,blocksz=65536,"
-		    "framesz=%u,framecnt=1024",
-		    i, port->device, setup->n_workers, frame_len);
+		    "framesz=%u,framecnt=%u",
+		    i, port->device, setup->n_workers, frame_len, SOCKET_RING_LEN / frame_len);
 		break;
 	case ABI_DRIVER_PCI:
 		add(args, "-a");

@@ -93,8 +93,8 @@ balance() {
 	lab_cli -o json counters | python3 -c '
 import json, sys
 c = json.load(sys.stdin)["counters"]
-came = sum(c[k] for k in ("rx_wan", "rx_tun", "rx_tap", "rx_handoff", "rx_inject"))
-went = sum(c[k] for k in ("tx_wan", "to_tun", "to_tap", "to_control", "to_handoff", "keepalive_in"))
+came = sum(c[k] for k in ("rx_wan", "rx_tun", "rx_tap", "rx_handoff", "rx_inject", "rx_wait"))
+went = sum(c[k] for k in ("tx_wan", "to_tun", "to_tap", "to_control", "to_handoff", "to_wait", "keepalive_in"))
 drops = sum(v for k, v in c.items() if k.startswith("drop_"))
 print(f"in {came} = out {went} + drops {drops}; difference {came - went - drops}")
 sys.exit(came != went + drops)'
