@@ -3,24 +3,17 @@
 #include "serve.h"
 
 #include "base_bytes.h"
-#include "base_log.h"
-#include "base_time.h"
 #include "model.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/listener.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define LINE_LEN_MAX    (64 * 1024 * 1024) /* a million networks of a drop list fit */
 #define READ_LEN_MAX    (1024 * 1024)      /* at a time */
@@ -43,88 +36,17 @@ struct connection {
 
 struct serve {
 	struct model *model;
-	struct evconnlistener *listener;
+	struct serve_gate *gate;
 	LIST_HEAD(, connection) connections;
-	unsigned int n_connections;
 	bool is_paused;
-	struct base_log_limit limit;
 };
-
-/* ---- listening ---------------------------------------------------------------------------------- */
-
-/* True when somebody accepts connections on the socket file. */
-static bool is_alive(const struct sockaddr_un *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r;
-
-	if (fd < 0)
-		return true; /* not known: do not take it away */
-	r = connect(fd, (const struct sockaddr *)address, sizeof(*address));
-	/* EAGAIN: its queue is full, so it is alive */
-	r = r == 0 || errno != ECONNREFUSED;
-	close(fd);
-	return r;
-}
-
-/* Remove a socket file that nobody listens on. */
-static int clear_path(const struct sockaddr_un *address)
-{
-	struct stat st;
-
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	if (is_alive(address))
-		return -EADDRINUSE;
-	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-static int refuse(char *error, size_t len, const char *path, int err)
-{
-	const char *why = err == -EADDRINUSE ? "a hub is already running here (it answers)"
-	                  : err == -EEXIST   ? "is there and is not a socket"
-	                                     : strerror(-err);
-
-	snprintf(error, len, "%s: control socket: %s", path, why);
-	return err;
-}
-
-int serve_listen(const char *path, char *error, size_t error_len)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mode_t umask_before;
-	int err;
-	int fd;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return refuse(error, error_len, path, -ENAMETOOLONG);
-	memcpy(address.sun_path, path, strlen(path));
-	err = clear_path(&address);
-	if (err < 0)
-		return refuse(error, error_len, path, err);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return refuse(error, error_len, path, -errno);
-	umask_before = umask(0177);
-	err = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	umask(umask_before);
-	if (err == 0 && listen(fd, CONNECTIONS_MAX) < 0)
-		err = -errno;
-	if (err < 0) {
-		close(fd);
-		return refuse(error, error_len, path, err);
-	}
-	return fd;
-}
 
 /* ---- answering ---------------------------------------------------------------------------------- */
 
 static void connection_free(struct connection *connection)
 {
 	LIST_REMOVE(connection, link);
-	connection->serve->n_connections--;
+	serve_gate_left(connection->serve->gate);
 	bufferevent_free(connection->bev); /* closes the socket */
 	free(connection);
 }
@@ -320,91 +242,53 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 
 /* ---- accepting ---------------------------------------------------------------------------------- */
 
-static bool is_allowed(int fd, struct ucred *client)
+static int on_client(void *arg, struct bufferevent *bev, const struct ucred *client,
+                     bool is_allowed)
 {
-	socklen_t len = sizeof(*client);
+	struct serve *serve = arg;
+	struct connection *connection = calloc(1, sizeof(*connection));
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, client, &len) < 0)
-		return false;
-	return client->uid == 0 || client->uid == geteuid();
-}
-
-static void log_limited(struct serve *serve, const char *message)
-{
-	uint32_t suppressed;
-
-	if (base_log_limit_pass(&serve->limit, base_time_monotonic_ns(), &suppressed))
-		log_warn("serve", "%s suppressed=%u", message, suppressed);
-}
-
-int serve_client_add(struct serve *serve, int fd)
-{
-	struct connection *connection = NULL;
-	struct bufferevent *bev = NULL;
-
-	if (serve->n_connections < CONNECTIONS_MAX)
-		connection = calloc(1, sizeof(*connection));
-	if (connection)
-		bev = bufferevent_socket_new(evconnlistener_get_base(serve->listener), fd,
-		                             BEV_OPT_CLOSE_ON_FREE);
-	if (!bev) {
-		log_limited(serve, serve->n_connections < CONNECTIONS_MAX
-		                           ? "no memory for a client"
-		                           : "too many clients at once");
-		free(connection);
+	if (!connection)
 		return -ENOMEM;
-	}
 	connection->serve = serve;
 	connection->bev = bev;
+	connection->client = *client;
 	LIST_INSERT_HEAD(&serve->connections, connection, link);
-	serve->n_connections++;
 	bufferevent_setcb(bev, on_read, on_write, on_event, connection);
 	bufferevent_setwatermark(bev, EV_READ, 0, LINE_LEN_MAX + 1);
 	bufferevent_set_max_single_read(bev, READ_LEN_MAX);
 	bufferevent_set_timeouts(bev, &idle_timeout, &write_timeout);
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
-	if (!is_allowed(fd, &connection->client)) {
-		log_limited(serve, "client refused: neither root nor the user of weir");
+	if (!is_allowed)
 		send_last(connection, "not_allowed", "only root and the user of weir may do this");
-	}
 	return 0;
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-                      int len, void *arg)
+int serve_client_add(struct serve *serve, int fd)
 {
-	(void)listener;
-	(void)address;
-	(void)len;
-	if (serve_client_add(arg, fd) != 0)
-		close(fd);
-}
-
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-	char message[128];
-
-	(void)listener;
-	snprintf(message, sizeof(message), "client not accepted: %s", strerror(errno));
-	log_limited(arg, message);
+	return serve_gate_admit(serve->gate, fd);
 }
 
 int serve_create(struct event_base *base, int fd, struct model *model, struct serve **out)
 {
+	const struct serve_gate_setup setup = {
+		.module = "serve",
+		.clients_max = CONNECTIONS_MAX,
+		.admits_user = true,
+		.client = on_client,
+	};
 	struct serve *serve = calloc(1, sizeof(*serve));
+	int err;
 
 	if (!serve)
 		return -ENOMEM;
 	serve->model = model;
 	LIST_INIT(&serve->connections);
-	/* backlog 0: serve_listen() has called listen() */
-	serve->listener = evconnlistener_new(base, on_accept, serve,
-	                                     LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (!serve->listener) {
+	err = serve_gate_create(base, fd, &setup, serve, &serve->gate);
+	if (err < 0) {
 		free(serve);
-		return -ENOMEM;
+		return err;
 	}
-	evconnlistener_set_error_cb(serve->listener, on_accept_error);
 	*out = serve;
 	return 0;
 }
@@ -416,10 +300,7 @@ void serve_pause(struct serve *serve, bool pause)
 	struct connection *connection;
 
 	serve->is_paused = pause;
-	if (pause)
-		evconnlistener_disable(serve->listener);
-	else
-		evconnlistener_enable(serve->listener);
+	serve_gate_pause(serve->gate, pause);
 	LIST_FOREACH(connection, &serve->connections, link) {
 		if (pause)
 			rest(connection);
@@ -458,7 +339,7 @@ size_t serve_clients(const struct serve *serve, int *fds, size_t max)
 
 int serve_listener(const struct serve *serve)
 {
-	return evconnlistener_get_fd(serve->listener);
+	return serve_gate_listener(serve->gate);
 }
 
 void serve_destroy(struct serve *serve)
@@ -467,8 +348,8 @@ void serve_destroy(struct serve *serve)
 
 	if (!serve)
 		return;
-	evconnlistener_free(serve->listener);
 	while ((connection = LIST_FIRST(&serve->connections)) != NULL)
 		connection_free(connection);
+	serve_gate_destroy(serve->gate);
 	free(serve);
 }

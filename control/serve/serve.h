@@ -8,18 +8,14 @@
 #ifndef SERVE_H
 #define SERVE_H
 
+#include "serve_gate.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
 struct model;
 struct serve;
-
-/* Make the socket, 0600, while it may still be made (before privileges are dropped). A socket file
- * that nobody listens on is replaced. Returns the listening descriptor, -EADDRINUSE (another
- * control listens there), -errno, with one line in error. */
-int serve_listen(const char *path, char *error, size_t error_len)
-	__attribute__((warn_unused_result));
 
 /* Serve on it; fd is taken over on success. Returns 0 or -ENOMEM. */
 int serve_create(struct event_base *base, int fd, struct model *model, struct serve **out)

@@ -11,7 +11,7 @@
 #include "model_wg.h"
 #include "peer.h"
 #include "program.h"
-#include "serve.h"
+#include "serve_gate.h"
 #include "session.h"
 #include "uapi_text.h"
 #include "wg_key.h"
@@ -20,14 +20,12 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define CONNECTIONS_MAX 16U
 #define SLICE_LINES     1024U         /* written at a time: about 30 KB */
@@ -49,9 +47,8 @@ struct connection {
 
 struct uapi {
 	struct uapi_setup setup;
-	struct evconnlistener *listener;
+	struct serve_gate *gate;
 	LIST_HEAD(, connection) connections;
-	uint32_t n_connections;
 	struct base_log_limit limit;
 };
 
@@ -240,7 +237,7 @@ static int set(struct connection *connection)
 static void connection_free(struct connection *connection)
 {
 	LIST_REMOVE(connection, link);
-	connection->uapi->n_connections--;
+	serve_gate_left(connection->uapi->gate);
 	bufferevent_free(connection->bev); /* closes the socket */
 	uapi_request_fini(&connection->request);
 	free(connection);
@@ -337,68 +334,44 @@ int uapi_listen(const char *directory, const char *interface, char *error, size_
 	return serve_listen(path, error, error_len);
 }
 
-static bool is_allowed(int fd, struct ucred *client)
+static int on_client(void *arg, struct bufferevent *bev, const struct ucred *client,
+                     bool is_allowed)
 {
-	socklen_t len = sizeof(*client);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, client, &len) == 0 && client->uid == 0;
-}
-
-static struct connection *connection_new(struct uapi *uapi, struct event_base *base, int fd)
-{
-	struct connection *connection = calloc(1, sizeof(*connection));
+	struct uapi *uapi = arg;
+	struct connection *connection = is_allowed ? calloc(1, sizeof(*connection)) : NULL;
 
 	if (connection == NULL)
-		return NULL;
-	connection->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (connection->bev == NULL) {
-		free(connection);
-		return NULL;
-	}
+		return is_allowed ? -ENOMEM : -EPERM;
 	connection->uapi = uapi;
+	connection->bev = bev;
+	connection->client = *client;
 	LIST_INSERT_HEAD(&uapi->connections, connection, link);
-	uapi->n_connections++;
-	return connection;
-}
-
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
-                      int len, void *arg)
-{
-	struct connection *connection = NULL;
-	struct uapi *uapi = arg;
-	struct ucred client;
-
-	(void)address;
-	(void)len;
-	if (is_allowed(fd, &client) && uapi->n_connections < CONNECTIONS_MAX)
-		connection = connection_new(uapi, evconnlistener_get_base(listener), fd);
-	if (connection == NULL) {
-		log_limited(uapi, "client of the wg socket refused: not root, or too many");
-		close(fd);
-		return;
-	}
-	connection->client = client;
-	bufferevent_setcb(connection->bev, on_read, on_write, on_event, connection);
-	bufferevent_setwatermark(connection->bev, EV_READ, 0, READ_LEN_MAX);
-	bufferevent_set_max_single_read(connection->bev, READ_LEN_MAX);
-	bufferevent_set_timeouts(connection->bev, &timeout, &timeout);
-	bufferevent_enable(connection->bev, EV_READ | EV_WRITE);
+	bufferevent_setcb(bev, on_read, on_write, on_event, connection);
+	bufferevent_setwatermark(bev, EV_READ, 0, READ_LEN_MAX);
+	bufferevent_set_max_single_read(bev, READ_LEN_MAX);
+	bufferevent_set_timeouts(bev, &timeout, &timeout);
+	bufferevent_enable(bev, EV_READ | EV_WRITE);
+	return 0;
 }
 
 int uapi_create(struct event_base *base, int fd, const struct uapi_setup *setup, struct uapi **out)
 {
+	const struct serve_gate_setup gate = {
+		.module = "uapi",
+		.clients_max = CONNECTIONS_MAX,
+		.client = on_client,
+	};
 	struct uapi *uapi = calloc(1, sizeof(*uapi));
+	int err;
 
 	if (uapi == NULL)
 		return -ENOMEM;
 	uapi->setup = *setup;
 	LIST_INIT(&uapi->connections);
-	/* backlog 0: uapi_listen() has called listen() */
-	uapi->listener = evconnlistener_new(base, on_accept, uapi,
-	                                    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (uapi->listener == NULL) {
+	err = serve_gate_create(base, fd, &gate, uapi, &uapi->gate);
+	if (err < 0) {
 		free(uapi);
-		return -ENOMEM;
+		return err;
 	}
 	*out = uapi;
 	return 0;
@@ -410,8 +383,8 @@ void uapi_destroy(struct uapi *uapi)
 
 	if (uapi == NULL)
 		return;
-	evconnlistener_free(uapi->listener);
 	while ((connection = LIST_FIRST(&uapi->connections)) != NULL)
 		connection_free(connection);
+	serve_gate_destroy(uapi->gate);
 	free(uapi);
 }
