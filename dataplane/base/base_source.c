@@ -3,12 +3,13 @@
 
 #include <string.h>
 
-static uint64_t tag_of(const struct base_source_table *table, const struct base_ip *ip)
+static uint64_t tag_of(const struct base_source_table *table, const struct base_ip *ip,
+                       uint16_t port)
 {
-	struct base_ip net = *ip;
+	struct base_endpoint net = {.ip = *ip, .port = port};
 
-	if (net.family == BASE_IP_V6)
-		memset(net.bytes + 8, 0, 8);
+	if (net.ip.family == BASE_IP_V6)
+		memset(net.ip.bytes + 8, 0, 8);
 	return base_siphash(table->key, &net, sizeof(net));
 }
 
@@ -27,10 +28,8 @@ static struct base_source *find(struct base_source_table *table, uint64_t tag, u
 	return free;
 }
 
-enum base_source_verdict base_source_take(struct base_source_table *table, const struct base_ip *ip,
-                                          uint64_t now_ns)
+static enum base_source_verdict take(struct base_source_table *table, uint64_t tag, uint64_t now_ns)
 {
-	uint64_t tag = tag_of(table, ip);
 	struct base_source *source = find(table, tag, now_ns);
 
 	if (source == NULL)
@@ -38,4 +37,17 @@ enum base_source_verdict base_source_take(struct base_source_table *table, const
 	source->tag = tag;
 	return base_bucket_take(&source->bucket, &table->rate, 1, now_ns) ? BASE_SOURCE_OK
 	                                                                  : BASE_SOURCE_OVER;
+}
+
+enum base_source_verdict base_source_take(struct base_source_table *table, const struct base_ip *ip,
+                                          uint64_t now_ns)
+{
+	return take(table, tag_of(table, ip, 0), now_ns);
+}
+
+enum base_source_verdict base_source_take_port(struct base_source_table *table,
+                                               const struct base_endpoint *endpoint,
+                                               uint64_t now_ns)
+{
+	return take(table, tag_of(table, &endpoint->ip, endpoint->port), now_ns);
 }

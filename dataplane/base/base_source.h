@@ -37,4 +37,9 @@ struct base_source_table {
 enum base_source_verdict base_source_take(struct base_source_table *table, const struct base_ip *ip,
                                           uint64_t now_ns);
 
+/* The same for a port of the source's alone: a table that counts by these counts by nothing else. */
+enum base_source_verdict base_source_take_port(struct base_source_table *table,
+                                               const struct base_endpoint *endpoint,
+                                               uint64_t now_ns);
+
 #endif

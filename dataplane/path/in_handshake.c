@@ -46,8 +46,11 @@ static uint32_t ask_for_proof(struct state *st, const struct knock *knock)
 {
 	struct state_hop hop;
 
-	if (!state_gate_take(&st->gate.replies, STATE_GATE_REPLIES_PER_S, STATE_GATE_REPLIES_BURST,
-	                     st->now_ns))
+	/* A full table is no reason: then the budget of all decides alone. */
+	if (base_source_take_port(&st->gate.asked_of, &knock->source, st->now_ns)
+	            == BASE_SOURCE_OVER
+	    || !state_gate_take(&st->gate.replies, STATE_GATE_REPLIES_PER_S,
+	                        STATE_GATE_REPLIES_BURST, st->now_ns))
 		return ABI_COUNTER_DROP_COOKIE_LIMIT;
 	switch (state_wan_resolve(st, &knock->source.ip, &knock->local, knock->p->mbuf->port,
 	                          &hop)) {

@@ -17,13 +17,14 @@ static void next_random(struct state_gate *gate, uint8_t out[static 32])
 	base_wipe(seed, sizeof(seed));
 }
 
-static void table_init(struct state_gate *gate, struct base_source_table *table)
+static void table_init(struct state_gate *gate, struct base_source_table *table, uint32_t per_s,
+                       uint32_t burst)
 {
 	uint8_t random[32];
 
 	next_random(gate, random);
 	table->key = base_siphash_key(random);
-	table->rate = base_bucket_rate(STATE_GATE_SOURCE_PER_S, STATE_GATE_SOURCE_BURST);
+	table->rate = base_bucket_rate(per_s, burst);
 	base_wipe(random, sizeof(random));
 }
 
@@ -31,8 +32,9 @@ void state_gate_init(struct state_gate *gate, const uint8_t random[static 32])
 {
 	memset(gate, 0, sizeof(*gate));
 	memcpy(gate->seed, random, sizeof(gate->seed));
-	table_init(gate, &gate->unproven_of);
-	table_init(gate, &gate->proven_of);
+	table_init(gate, &gate->unproven_of, STATE_GATE_SOURCE_PER_S, STATE_GATE_SOURCE_BURST);
+	table_init(gate, &gate->proven_of, STATE_GATE_SOURCE_PER_S, STATE_GATE_SOURCE_BURST);
+	table_init(gate, &gate->asked_of, STATE_GATE_ASKED_PER_S, STATE_GATE_ASKED_BURST);
 }
 
 static bool keep(struct state_gate_key *to, const struct state_gate_key *old, uint32_t n,

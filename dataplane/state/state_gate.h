@@ -34,6 +34,9 @@
 /* Cookies given out, some 2,000 cycles each: 8 % of a core at most. */
 #define STATE_GATE_REPLIES_PER_S 100000U
 #define STATE_GATE_REPLIES_BURST 1000U
+/* Of these, to one address and port, for which a cookie is good: who goes on without it wants none. */
+#define STATE_GATE_ASKED_PER_S   1000U
+#define STATE_GATE_ASKED_BURST   100U
 /* Cookies taken in, which have no mac1: they answer what the hub itself sent, so few are honest. */
 #define STATE_GATE_COOKIES_PER_S 1000U
 #define STATE_GATE_COOKIES_BURST 64U
@@ -60,6 +63,7 @@ struct state_gate {
 	struct base_bucket cookies;
 	struct base_source_table unproven_of;
 	struct base_source_table proven_of;
+	struct base_source_table asked_of; /* by address and port */
 };
 
 /* random: nobody else's. */

@@ -317,6 +317,28 @@ static void load_goes_on_while_it_presses(void **state)
 	flow_destroy(flow);
 }
 
+/* To one address and port 100 at once; its other ports have theirs. */
+static void who_takes_no_cookie_is_offered_fewer(void **state)
+{
+	struct flow *flow = under_load();
+	struct client flood = client_at("203.0.113.99:9");
+	struct client other = client_at("203.0.113.99:10");
+	const uint32_t n = STATE_GATE_ASKED_BURST;
+
+	(void)state;
+	knock(flow, &flood, n + 300);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, n + 300}, ASKED(n),
+	            {ABI_COUNTER_DROP_COOKIE_LIMIT, 300});
+	forget(flow);
+	knock(flow, &other, 1);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, ASKED(1));
+	forget(flow);
+	flow->now_ns += FLOW_S / STATE_GATE_ASKED_PER_S;
+	knock(flow, &flood, 5);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 5}, ASKED(1), {ABI_COUNTER_DROP_COOKIE_LIMIT, 4});
+	flow_destroy(flow);
+}
+
 static void cookies_have_a_budget(void **state)
 {
 	struct flow *flow = under_load();
@@ -326,6 +348,7 @@ static void cookies_have_a_budget(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 20; i++) {
+		flood.endpoint.port++;
 		knock(flow, &flood, 100);
 		while (flow_tx(flow, 0, 0, out) > 0)
 			continue;
@@ -460,6 +483,7 @@ int main(void)
 		cmocka_unit_test(who_is_new_needs_no_cookie_while_few_press),
 		cmocka_unit_test(load_ends_a_second_after_the_last_of_it),
 		cmocka_unit_test(load_goes_on_while_it_presses),
+		cmocka_unit_test(who_takes_no_cookie_is_offered_fewer),
 		cmocka_unit_test(cookies_have_a_budget),
 		cmocka_unit_test(a_full_table_of_proven_sources_refuses_under_its_name),
 		cmocka_unit_test(two_keys_of_the_hub),

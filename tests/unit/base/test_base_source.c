@@ -78,6 +78,20 @@ static void ipv6_counts_by_its_64(void **state)
 	assert_int_equal(n_ok(v6(8, 1), 9, S), BURST);
 }
 
+static void a_port_can_count_for_itself(void **state)
+{
+	struct base_endpoint source = {.ip = v6(7, 1), .port = 1};
+	uint32_t n = 0;
+
+	(void)state;
+	start(6);
+	for (uint32_t i = 0; i < 20; i++) {
+		source.port = (uint16_t)(1 + i % 2);
+		n += base_source_take_port(&table, &source, S) == BASE_SOURCE_OK;
+	}
+	assert_int_equal(n, 2 * BURST);
+}
+
 /* Everybody that has an entry keeps it; others are told that there is none; time makes room again. */
 static void a_full_table_refuses_who_comes_later(void **state)
 {
@@ -108,10 +122,10 @@ static void who_shares_a_set_depends_on_the_key(void **state)
 	(void)state;
 	start(4);
 	for (uint32_t i = 0; n < BASE_SOURCE_WAYS + 1; i++) {
-		struct base_ip ip = v4(i);
+		struct base_endpoint source = {.ip = v4(i)};
 
-		if (base_siphash(table.key, &ip, sizeof(ip)) % BASE_SOURCE_SETS == 0)
-			meet[n++] = ip;
+		if (base_siphash(table.key, &source, sizeof(source)) % BASE_SOURCE_SETS == 0)
+			meet[n++] = source.ip;
 	}
 	for (uint32_t i = 0; i < BASE_SOURCE_WAYS; i++)
 		assert_int_equal(base_source_take(&table, &meet[i], S), BASE_SOURCE_OK);
@@ -184,6 +198,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_source_has_a_burst_of_5_and_20_a_second),
 		cmocka_unit_test(ipv6_counts_by_its_64),
+		cmocka_unit_test(a_port_can_count_for_itself),
 		cmocka_unit_test(a_full_table_refuses_who_comes_later),
 		cmocka_unit_test(who_shares_a_set_depends_on_the_key),
 		cmocka_unit_test(random_sources_agree_with_a_list),
