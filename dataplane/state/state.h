@@ -64,7 +64,8 @@ struct state_held {
 	uint64_t until_ns; /* 0 = slot is free */
 	struct abi_cmd_inject inject;
 };
-#define STATE_HELD_MAX 16U
+#define STATE_HELD_MAX                                                                             \
+	512U /* a hub that starts calls 1,600 peers a second, and a neighbour takes a moment */
 
 #define STATE_TOO_BIG_PARTS 1024U
 
@@ -122,7 +123,6 @@ struct state {
 	struct state_events events;
 	uint32_t keepalives[STATE_SIDE_MAX]; /* slots of sessions that owe an empty packet */
 	uint32_t n_keepalives;
-	struct state_held held[STATE_HELD_MAX];
 	uint32_t n_held;
 
 	/* rings and buffers */
@@ -148,6 +148,8 @@ struct state {
 	struct aead_op ops[AEAD_BURST_MAX];
 	struct state_wait wait;
 	struct state_big big;
+
+	struct state_held held[STATE_HELD_MAX]; /* seldom used, and large */
 };
 
 struct state_setup {

@@ -490,15 +490,19 @@ static void handshakes_wait_for_the_neighbour_but_not_for_ever(void **state)
 	assert_int_equal(flow_tx(flow, 0, 0, frame), 42 + WG_RESPONSE_LEN);
 	assert_memory_equal(frame, neighbour.mac, 6);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_INJECT, 1}, {ABI_COUNTER_TX_WAN, 1});
-	/* Nobody answers for this one; and the seventeenth finds no place to wait. */
+	/* Nobody answers for this one; and one more than there are places finds none to wait. */
 	inject.remote = flow_endpoint("192.0.2.78:777");
-	for (uint32_t i = 0; i < 17; i++)
+	for (uint32_t i = 0; i < STATE_HELD_MAX + 1; i++) {
 		FLOW_CMD(flow, 0, ABI_CMD_INJECT, inject);
+		if (i % 16 == 0)
+			flow_turn(flow);
+	}
 	flow_turn(flow);
 	FLOW_EXPECT(flow, {ABI_COUNTER_RX_INJECT, 1}, {ABI_COUNTER_DROP_NO_NEIGHBOUR, 1});
 	flow_pass(flow, 2 * FLOW_S + 1);
 	flow_expect_silence(flow);
-	FLOW_EXPECT(flow, {ABI_COUNTER_RX_INJECT, 16}, {ABI_COUNTER_DROP_NO_NEIGHBOUR, 16});
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_INJECT, STATE_HELD_MAX},
+	            {ABI_COUNTER_DROP_NO_NEIGHBOUR, STATE_HELD_MAX});
 	flow_destroy(flow);
 }
 
