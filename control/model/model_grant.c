@@ -170,25 +170,30 @@ int model__grant_remove(struct model *model, const json_t *params, json_t **resu
 
 /* ---- list and show ------------------------------------------------------------------------------ */
 
+static const char *row_name(const struct grant_policy *policy, uint32_t i)
+{
+	return policy->grants[i].name;
+}
+
+static json_t *row(const struct grant_policy *policy, uint32_t i)
+{
+	return grant_json(&policy->grants[i]);
+}
+
 int model__grant_list(struct model *model, const json_t *params, json_t **result,
                       struct model_error *error)
 {
 	const struct grant_policy *policy = &model->policy;
 	struct model_page page = model__page(params);
-	json_t *array = json_array();
-	uint32_t i = 0;
+	const char *next;
+	json_t *array;
 
 	(void)error;
 	if (page.cursor[0] == '\0')
 		model__grants_used_read(model);
-	while (i < policy->n_grants && strcmp(policy->grants[i].name, page.cursor) <= 0)
-		i++;
-	for (; i < policy->n_grants && json_array_size(array) < page.limit; i++)
-		if (json_array_append_new(array, grant_json(&policy->grants[i])) < 0)
-			break;
+	array = model__page_rows(policy, &page, policy->n_grants, row_name, row, &next);
 	*result = json_pack("{s:I, s:o, s:s?}", "generation", (json_int_t)policy->generation,
-	                    "grants", array, "next",
-	                    i < policy->n_grants && i > 0 ? policy->grants[i - 1].name : NULL);
+	                    "grants", array, "next", next);
 	return 0;
 }
 

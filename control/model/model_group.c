@@ -150,22 +150,26 @@ int model__group_remove(struct model *model, const json_t *params, json_t **resu
 	return err;
 }
 
+static const char *row_name(const struct grant_policy *policy, uint32_t i)
+{
+	return policy->groups[i].name;
+}
+
+static json_t *row(const struct grant_policy *policy, uint32_t i)
+{
+	return group_json(policy, &policy->groups[i]);
+}
+
 int model__group_list(struct model *model, const json_t *params, json_t **result,
                       struct model_error *error)
 {
 	const struct grant_policy *policy = &model->policy;
 	struct model_page page = model__page(params);
-	json_t *array = json_array();
-	uint32_t i = 0;
+	const char *next;
+	json_t *array = model__page_rows(policy, &page, policy->n_groups, row_name, row, &next);
 
 	(void)error;
-	while (i < policy->n_groups && strcmp(policy->groups[i].name, page.cursor) <= 0)
-		i++;
-	for (; i < policy->n_groups && json_array_size(array) < page.limit; i++)
-		if (json_array_append_new(array, group_json(policy, &policy->groups[i])) < 0)
-			break;
-	*result = json_pack("{s:o, s:s?}", "groups", array, "next",
-	                    i < policy->n_groups && i > 0 ? policy->groups[i - 1].name : NULL);
+	*result = json_pack("{s:o, s:s?}", "groups", array, "next", next);
 	return 0;
 }
 

@@ -31,6 +31,21 @@ struct model_page model__page(const json_t *params)
 	return page;
 }
 
+json_t *model__page_rows(const struct grant_policy *policy, const struct model_page *page,
+                         uint32_t n, model_name_fn *name, model_row_fn *row, const char **next)
+{
+	json_t *array = json_array();
+	uint32_t i = 0;
+
+	while (i < n && strcmp(name(policy, i), page->cursor) <= 0)
+		i++;
+	for (; i < n && json_array_size(array) < page->limit; i++)
+		if (json_array_append_new(array, row(policy, i)) < 0)
+			break;
+	*next = i < n && i > 0 ? name(policy, i - 1) : NULL;
+	return array;
+}
+
 /* ---- the peers ---------------------------------------------------------------------------------- */
 
 int model__world_init(const struct model *model, struct model_world *out, struct model_error *error)

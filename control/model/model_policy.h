@@ -61,4 +61,11 @@ struct model_page {
 };
 struct model_page model__page(const json_t *params);
 
+/* That page of n objects of the policy, of which row makes number i, and name names it; *next: the cursor of
+ * the page behind, borrowed from the policy, or NULL. */
+typedef json_t *model_row_fn(const struct grant_policy *policy, uint32_t i);
+typedef const char *model_name_fn(const struct grant_policy *policy, uint32_t i);
+json_t *model__page_rows(const struct grant_policy *policy, const struct model_page *page,
+                         uint32_t n, model_name_fn *name, model_row_fn *row, const char **next);
+
 #endif
