@@ -4,6 +4,7 @@
 #include "base_bytes.h"
 #include "base_time.h"
 #include "model_policy.h"
+#include "wg_allowedips.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -137,6 +138,7 @@ int model__audit_policy(struct model *model, const json_t *params, json_t **resu
 	audit.findings = model__findings(&model->policy, &world.world, NULL, &audit.n_errors);
 	if (audit.findings)
 		look(&audit);
+	wg_allowedips_destroy(audit.networks);
 	model__world_fini(&world);
 	if (!audit.findings)
 		return -ENOMEM;

@@ -14,6 +14,7 @@ struct model_audit {
 	uint64_t now_wall_ns;
 	uint32_t unused_days; /* a grant that nobody uses for so long is a finding; 0 = never */
 	json_t *findings;     /* array */
+	struct wg_allowedips *networks; /* behind peers; made when one has some */
 	size_t n_errors;
 };
 
