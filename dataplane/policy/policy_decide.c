@@ -83,23 +83,36 @@ bool policy__rule_is_open(const struct policy_table *table, const struct policy_
 	return true;
 }
 
-/* One of the three sets during a walk through their summaries. */
-struct cursor {
-	const uint64_t *words;    /* next of the set's own that belongs to the summary word */
-	const uint64_t *sums;     /* of the set */
-	const uint64_t *any_sums; /* of the grants that are in every set of this dimension */
-	const uint64_t *any_words;
-	uint64_t any; /* all ones: they count */
+/* What of the table every decision reads. */
+struct ground {
+	const struct policy_table *table;
+	const uint64_t *arena;
+	const uint64_t
+		*any[POLICY_N_DIMS]; /* grants in every set of a dimension: sums, then words */
+	uint32_t n_sums;
 };
 
-static inline void cursor_init(struct cursor *c, const struct policy_table *table,
-                               unsigned int dimension, uint32_t set, uint64_t any)
+static inline struct ground ground_of(const struct policy_table *table)
 {
-	c->sums = policy__arena(table) + set;
-	c->words = c->sums + table->n_sums;
-	c->any_sums = policy__any(table, dimension);
-	c->any_words = c->any_sums + table->n_sums;
-	c->any = any;
+	struct ground g = {.table = table, .arena = policy__arena(table), .n_sums = table->n_sums};
+
+	for (unsigned int dimension = 0; dimension < POLICY_N_DIMS; dimension++)
+		g.any[dimension] = policy__any(table, dimension);
+	return g;
+}
+
+/* One of the three sets during a walk through their summaries. */
+struct cursor {
+	const uint64_t *words; /* next of the set's own that belongs to the summary word */
+	const uint64_t *sums;  /* of the set */
+	uint64_t any; /* all ones: the grants that are in every set of this dimension count */
+};
+
+static inline struct cursor cursor_make(const struct ground *g, uint32_t set, uint64_t any)
+{
+	const uint64_t *sums = g->arena + set;
+
+	return (struct cursor){.words = sums + g->n_sums, .sums = sums, .any = any};
 }
 
 /* Where word 64 * i + bit of the bit map is, or would be. policy_table_check() has made sure that there is
@@ -112,21 +125,24 @@ static inline const uint64_t *cursor_at(const struct cursor *c, uint32_t i, unsi
 }
 
 /* Reads one word of the arena in any case. */
-static inline uint64_t cursor_word(const struct cursor *c, uint32_t i, unsigned int bit)
+static inline uint64_t cursor_word(const struct ground *g, const struct cursor *c,
+                                   unsigned int dimension, uint32_t i, unsigned int bit)
 {
 	uint64_t own = *cursor_at(c, i, bit) & -(c->sums[i] >> bit & 1);
 
-	return own | (c->any_words[i * 64 + bit] & c->any);
+	return own | (g->any[dimension][g->n_sums + i * 64 + bit] & c->any);
 }
 
-static inline uint64_t cursor_sum(const struct cursor *c, uint32_t i)
+static inline uint64_t cursor_sum(const struct ground *g, const struct cursor *c,
+                                  unsigned int dimension, uint32_t i)
 {
-	return c->sums[i] | (c->any_sums[i] & c->any);
+	return c->sums[i] | (g->any[dimension][i] & c->any);
 }
 
-static inline void cursor_advance(struct cursor *c, uint32_t i)
+/* Go on to the next word of the summary, if steps is all ones and not zero. */
+static inline void cursor_advance(struct cursor *c, uint32_t i, uint64_t steps)
 {
-	c->words += __builtin_popcountll(c->sums[i]);
+	c->words += (uint64_t)__builtin_popcountll(c->sums[i]) & steps;
 }
 
 /* The first open one of the rules in bits, which is word number word of the bit map. */
@@ -150,88 +166,80 @@ static bool first_open(const struct policy_table *table, uint32_t word, uint64_t
 	return false;
 }
 
+/* Is no grant in every set of this dimension? */
+static inline bool is_any_empty(const struct ground *g, unsigned int dimension)
+{
+	uint64_t any = 0;
+
+	for (uint32_t i = 0; i < g->n_sums; i++)
+		any |= g->any[dimension][i];
+	return any == 0;
+}
+
 /* A decision on its way, so that many can be made side by side. */
 struct walk {
-	struct policy_found sender;
-	struct policy_found receiver;
-	struct cursor from, to, port;
+	struct cursor of[POLICY_N_DIMS];
 	uint32_t i;    /* word of the summaries */
-	uint64_t sum;  /* of it: words that are still to be looked at */
 	uint32_t word; /* of the bit maps .. */
+	uint64_t sum;  /* of word i: words that are still to be looked at */
 	uint64_t bits; /* .. and what is in all three */
 };
 
 /* Where the sets are. False: there is none, or none is needed; *decision says why. */
-static inline bool walk_find(struct walk *walk, const struct policy_table *table,
-                             const struct policy_packet *packet, struct policy_decision *decision)
+static inline bool walk_begin(struct walk *walk, const struct ground *g,
+                              const struct policy_packet *packet, struct policy_decision *decision)
 {
+	struct policy_found sender, receiver;
+	uint32_t ports;
+
 	*decision = (struct policy_decision){.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
-	if (table->open_grant != 0) {
+	if (g->table->open_grant != 0) {
 		decision->reason = POLICY_ALLOWED;
-		decision->grant = table->open_grant;
-	} else if (!policy__find(table, packet->in_peer, packet->src, &walk->sender)) {
-		decision->reason = POLICY_NO_SOURCE;
-	} else if (!policy__find(table, packet->out_peer, packet->dst, &walk->receiver)) {
-		decision->reason = POLICY_NO_DESTINATION;
-	} else {
-		return true;
-	}
-	return false;
-}
-
-/* Is there no grant for this protocol and port, for anybody? */
-static inline bool is_for_nobody(const struct policy_table *table,
-                                 const struct policy_packet *packet)
-{
-	const uint64_t *any_sums = policy__any(table, POLICY_DIM_PORT);
-	uint64_t any = 0;
-
-	if (*policy__port_slot(table, packet->proto, packet->dport) != 0)
+		decision->grant = g->table->open_grant;
 		return false;
-	for (uint32_t i = 0; i < table->n_sums; i++)
-		any |= any_sums[i];
-	return any == 0;
-}
-
-static inline void walk_begin(struct walk *walk, const struct policy_table *table,
-                              const struct policy_packet *packet)
-{
-	uint32_t port_set = *policy__port_slot(table, packet->proto, packet->dport);
-
-	cursor_init(&walk->from, table, POLICY_DIM_FROM, walk->sender.from, walk->sender.any);
-	cursor_init(&walk->to, table, POLICY_DIM_TO, walk->receiver.to, walk->receiver.any);
-	cursor_init(&walk->port, table, POLICY_DIM_PORT, port_set, ~UINT64_C(0));
-	walk->i = 0;
-	walk->sum = 0;
-}
-
-static inline void walk_advance(struct walk *walk)
-{
-	cursor_advance(&walk->from, walk->i);
-	cursor_advance(&walk->to, walk->i);
-	cursor_advance(&walk->port, walk->i);
-}
-
-static inline uint64_t walk_sum(const struct walk *walk)
-{
-	return cursor_sum(&walk->from, walk->i) & cursor_sum(&walk->to, walk->i)
-	       & cursor_sum(&walk->port, walk->i);
-}
-
-/* From word i of the summaries on, the first that is in all three. False: there is none. */
-static inline bool walk_sums(struct walk *walk, const struct policy_table *table)
-{
-	for (; walk->i < table->n_sums; walk->i++) {
-		walk->sum = walk_sum(walk);
-		if (walk->sum != 0)
-			return true;
-		walk_advance(walk);
 	}
-	return false;
+	if (!policy__find(g->table, packet->in_peer, packet->src, &sender)) {
+		decision->reason = POLICY_NO_SOURCE;
+		return false;
+	}
+	if (!policy__find(g->table, packet->out_peer, packet->dst, &receiver)) {
+		decision->reason = POLICY_NO_DESTINATION;
+		return false;
+	}
+	ports = *policy__port_slot(g->table, packet->proto, packet->dport);
+	walk->of[POLICY_DIM_FROM] = cursor_make(g, sender.from, sender.any);
+	walk->of[POLICY_DIM_TO] = cursor_make(g, receiver.to, receiver.any);
+	walk->of[POLICY_DIM_PORT] = cursor_make(g, ports, ~UINT64_C(0));
+	walk->i = 0;
+	return ports != 0 || !is_any_empty(g, POLICY_DIM_PORT);
+}
+
+/* From word i of the summaries on, the first that is in all three. False: there is none. Nobody can foretell
+ * which it is, so there is no branch on it. */
+static inline bool walk_sums(struct walk *walk, const struct ground *g)
+{
+	uint64_t found = 0;
+	uint32_t at = walk->i;
+
+	for (uint32_t i = walk->i; i < g->n_sums; i++) {
+		uint64_t is_open = -(uint64_t)(found == 0);
+		uint64_t sum = is_open;
+
+		for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
+			sum &= cursor_sum(g, &walk->of[k], k, i);
+		found |= sum;
+		is_open &= -(uint64_t)(sum == 0);
+		for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
+			cursor_advance(&walk->of[k], i, is_open);
+		at += (uint32_t)is_open & 1;
+	}
+	walk->i = at;
+	walk->sum = found;
+	return found != 0;
 }
 
 /* Behind walk_sums(): the next word with grants that are in all three. False: there is none. */
-static inline bool walk_words(struct walk *walk, const struct policy_table *table)
+static inline bool walk_words(struct walk *walk, const struct ground *g)
 {
 	do {
 		while (walk->sum != 0) {
@@ -239,40 +247,40 @@ static inline bool walk_words(struct walk *walk, const struct policy_table *tabl
 
 			walk->sum &= walk->sum - 1;
 			walk->word = walk->i * 64 + bit;
-			walk->bits = cursor_word(&walk->from, walk->i, bit)
-			             & cursor_word(&walk->to, walk->i, bit)
-			             & cursor_word(&walk->port, walk->i, bit);
+			walk->bits = ~UINT64_C(0);
+			for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
+				walk->bits &= cursor_word(g, &walk->of[k], k, walk->i, bit);
 			if (walk->bits != 0)
 				return true;
 		}
-		walk_advance(walk);
+		for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
+			cursor_advance(&walk->of[k], walk->i, ~UINT64_C(0));
 		walk->i++;
-	} while (walk_sums(walk, table));
+	} while (walk_sums(walk, g));
 	return false;
+}
+
+/* The rest of it: the first grant that is open, of the walk's words from this one on. */
+static inline void walk_rules(struct walk *walk, const struct ground *g, uint64_t now_s,
+                              struct policy_decision *decision)
+{
+	while (!first_open(g->table, walk->word, walk->bits, now_s, decision)
+	       && walk_words(walk, g))
+		;
 }
 
 /* ---- one ----------------------------------------------------------------------------------------- */
 
-/* The rest of it: the first grant that is open, of the walk's words from this one on. */
-static inline void walk_rules(struct walk *walk, const struct policy_table *table, uint64_t now_s,
-                              struct policy_decision *decision)
-{
-	while (!first_open(table, walk->word, walk->bits, now_s, decision)
-	       && walk_words(walk, table))
-		;
-}
-
 struct policy_decision policy_decide(const struct policy_table *table,
                                      const struct policy_packet *packet, uint64_t now_s)
 {
+	struct ground g = ground_of(table);
 	struct policy_decision decision;
 	struct walk walk;
 
-	if (!walk_find(&walk, table, packet, &decision) || is_for_nobody(table, packet))
-		return decision;
-	walk_begin(&walk, table, packet);
-	if (walk_sums(&walk, table) && walk_words(&walk, table))
-		walk_rules(&walk, table, now_s, &decision);
+	if (walk_begin(&walk, &g, packet, &decision) && walk_sums(&walk, &g)
+	    && walk_words(&walk, &g))
+		walk_rules(&walk, &g, now_s, &decision);
 	return decision;
 }
 
@@ -289,23 +297,21 @@ void policy__decide_prefetch(const struct policy_table *table, const struct poli
 	__builtin_prefetch(policy__port_slot(table, packet->proto, packet->dport));
 }
 
-static void fetch_sums(const struct walk *walk)
+static inline void fetch_sums(const struct walk *walk)
 {
-	__builtin_prefetch(walk->from.sums);
-	__builtin_prefetch(walk->to.sums);
-	__builtin_prefetch(walk->port.sums);
+	for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
+		__builtin_prefetch(walk->of[k].sums);
 }
 
-static void fetch_words(const struct walk *walk)
+static inline void fetch_words(const struct walk *walk)
 {
 	unsigned int bit = (unsigned int)__builtin_ctzll(walk->sum);
 
-	__builtin_prefetch(cursor_at(&walk->from, walk->i, bit));
-	__builtin_prefetch(cursor_at(&walk->to, walk->i, bit));
-	__builtin_prefetch(cursor_at(&walk->port, walk->i, bit));
+	for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
+		__builtin_prefetch(cursor_at(&walk->of[k], walk->i, bit));
 }
 
-static void fetch_rule(const struct walk *walk, const struct policy_table *table)
+static inline void fetch_rule(const struct walk *walk, const struct policy_table *table)
 {
 	uint32_t number = walk->word * 64 + (uint32_t)__builtin_ctzll(walk->bits);
 
@@ -318,6 +324,7 @@ void policy_decide_many(const struct policy_table *table,
                         const struct policy_packet *const *packets, uint32_t n, uint64_t now_s,
                         struct policy_decision *decisions)
 {
+	struct ground g = ground_of(table);
 	struct walk walks[POLICY_DECIDE_MAX];
 	uint32_t left[POLICY_DECIDE_MAX];
 	uint32_t n_found = 0, n_summed = 0, n_left = 0;
@@ -325,27 +332,25 @@ void policy_decide_many(const struct policy_table *table,
 	for (uint32_t i = 0; i < n; i++)
 		policy__decide_prefetch(table, packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		if (!walk_find(&walks[i], table, packets[i], &decisions[i])
-		    || is_for_nobody(table, packets[i]))
+		if (!walk_begin(&walks[i], &g, packets[i], &decisions[i]))
 			continue;
-		walk_begin(&walks[i], table, packets[i]);
 		fetch_sums(&walks[i]);
 		left[n_found++] = i;
 	}
 	for (uint32_t i = 0; i < n_found; i++) {
-		if (!walk_sums(&walks[left[i]], table))
+		if (!walk_sums(&walks[left[i]], &g))
 			continue;
 		fetch_words(&walks[left[i]]);
 		left[n_summed++] = left[i];
 	}
 	for (uint32_t i = 0; i < n_summed; i++) {
-		if (!walk_words(&walks[left[i]], table))
+		if (!walk_words(&walks[left[i]], &g))
 			continue;
 		fetch_rule(&walks[left[i]], table);
 		left[n_left++] = left[i];
 	}
 	for (uint32_t i = 0; i < n_left; i++)
-		walk_rules(&walks[left[i]], table, now_s, &decisions[left[i]]);
+		walk_rules(&walks[left[i]], &g, now_s, &decisions[left[i]]);
 }
 
 uint32_t policy_table_generation(const struct policy_table *table)

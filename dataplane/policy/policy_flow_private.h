@@ -198,7 +198,7 @@ struct flow_charge {
  * decision: a browser opens many, and who is refused tries again. It says so for as long as the table that
  * said it is the one in use, and no window of a grant begins or ends. Its place is taken by whatever falls on
  * it, but a refusal does not take the place of what is allowed: who scans makes nobody else slower. */
-#define FLOW_ANSWER_BITS 10U
+#define FLOW_ANSWER_BITS 12U
 struct flow_answer {
 	struct policy_address src;
 	struct policy_address dst;
