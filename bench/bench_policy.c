@@ -254,9 +254,12 @@ static void prepare(struct line *line)
 /* A burst of frames, as a worker does it. */
 static void judge_frames(struct policy_flow *flow, const struct policy_table *table, uint32_t first)
 {
-	uint64_t passed = policy_flow_pass(flow, table, the_clock, &frames[first], &results[first],
-	                                   BENCH_BURST);
+	uint64_t passed;
 
+	policy_flow_fetch(flow, table, the_clock, &frames[first], BENCH_BURST);
+	policy_flow_find(flow, BENCH_BURST);
+	passed = policy_flow_pass(flow, table, the_clock, &frames[first], &results[first],
+	                          BENCH_BURST);
 	for (uint64_t left = ~passed & ((UINT64_C(1) << BENCH_BURST) - 1); left != 0;
 	     left &= left - 1) {
 		uint32_t i = first + (uint32_t)__builtin_ctzll(left);

@@ -105,6 +105,16 @@ static inline uint32_t find_receiver(struct state *st, struct path_pkt *p)
 	return p->peer;
 }
 
+/* Of packets [first, end). */
+static inline void find_receivers(struct state *st, struct path_burst *b,
+                                  struct policy_frame *frames, uint32_t first, uint32_t end)
+{
+	for (uint32_t i = first; i < end; i++) {
+		frames[i].in_peer = b->pkt[i].session->peer;
+		frames[i].out_peer = find_receiver(st, &b->pkt[i]);
+	}
+}
+
 static inline uint32_t first_of(uint64_t bits)
 {
 	return (uint32_t)__builtin_ctzll(bits);
@@ -183,13 +193,15 @@ void policy(struct state *st, struct path_burst *b)
 		for (uint32_t i = 0; i < b->n; i++)
 			state_route_prefetch(st->routes, path_inner_version(&b->pkt[i]),
 			                     path_inner_destination(&b->pkt[i]));
-	for (uint32_t i = 0; i < b->n; i++)
-		frames[i] = (struct policy_frame){
-			.data = b->pkt[i].data,
-			.len = b->pkt[i].len,
-			.in_peer = b->pkt[i].session->peer,
-			.out_peer = find_receiver(st, &b->pkt[i]),
-		};
+	for (uint32_t i = 0; i < b->n; i++) {
+		frames[i].data = b->pkt[i].data;
+		frames[i].len = b->pkt[i].len;
+	}
+	/* What each step reads of flows comes while routes are looked up. */
+	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
+	find_receivers(st, b, frames, 0, b->n / 2);
+	policy_flow_find(st->flows, b->n);
+	find_receivers(st, b, frames, b->n / 2, b->n);
 	rest = ~policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n)
 	       & all_of(b->n);
 	for (uint32_t i = 0; i < b->n; i++)
@@ -250,6 +262,8 @@ static uint64_t pass_hub(struct state *st, const struct path_burst *b, struct po
 			.in_peer = b->pkt[i].from_hub ? POLICY_HUB : ABI_PEER_NONE,
 			.out_peer = b->pkt[i].peer,
 		};
+	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
+	policy_flow_find(st->flows, b->n);
 	return policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
 }
 

@@ -46,7 +46,7 @@ size_t policy_flow_len(const struct policy_flow_setup *setup)
 	       + round_up_line((size_t)setup->n_flows * sizeof(uint32_t))
 	       + (sizeof(struct flow_answer) << FLOW_ANSWER_BITS)
 	       + (size_t)round_up_power(setup->n_datagrams) * sizeof(struct flow_datagram)
-	       + round_up_line(sizeof(struct flow_ahead))
+	       + round_up_line(sizeof(struct flow_burst))
 	       + round_up_line(((size_t)setup->n_peers + 1) * sizeof(struct flow_charge));
 }
 
@@ -61,12 +61,12 @@ static void *take(uint8_t **at, size_t len)
 struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setup *setup,
                                      uint32_t now_s)
 {
-	flow_pass_fn *pass = flow__pass_choose(setup->kernel);
+	const struct flow_kernel *kernel = flow__kernel_choose(setup->kernel);
 	uint8_t *at = memory;
 	struct policy_flow *flow;
 	uint32_t n_buckets, n_datagrams;
 
-	if (!setup_is_good(setup) || (uintptr_t)memory % POLICY_ALIGN != 0 || pass == NULL)
+	if (!setup_is_good(setup) || (uintptr_t)memory % POLICY_ALIGN != 0 || kernel == NULL)
 		return NULL;
 	n_buckets = bucket_count(setup);
 	n_datagrams = round_up_power(setup->n_datagrams);
@@ -78,9 +78,9 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->free = take(&at, (size_t)setup->n_flows * sizeof(*flow->free));
 	flow->answers = take(&at, sizeof(*flow->answers) << FLOW_ANSWER_BITS);
 	flow->datagrams = take(&at, (size_t)n_datagrams * sizeof(*flow->datagrams));
-	flow->ahead = take(&at, sizeof(*flow->ahead));
+	flow->burst = take(&at, sizeof(*flow->burst));
 	flow->charges = take(&at, ((size_t)setup->n_peers + 1) * sizeof(*flow->charges));
-	flow->pass = pass;
+	flow->kernel = kernel;
 	memcpy(flow->secret, setup->key, sizeof(flow->secret));
 	flow->bucket_mask = n_buckets - 1;
 	flow->number_mask = round_up_power(setup->n_flows + 1) - 1;

@@ -173,11 +173,10 @@ static inline uint32_t flow_hash_words(const uint64_t *secret, const struct poli
 	return (uint32_t)((((sum >> 32) + fold[0]) * ((uint32_t)sum + fold[1]) + fold[2]) >> 32);
 }
 
+/* Of what the packet says itself: so it can be looked for before it is known whom it is for. */
 static inline uint32_t flow_hash(const uint64_t *secret, const struct flow_key *key)
 {
-	uint64_t peers = (uint64_t)(key->high & FLOW_PEER_MASK) << 32 | key->low;
-
-	return flow_hash_words(secret, key->address, peers, key->ports);
+	return flow_hash_words(secret, key->address, key->low & ~FLOW_PEER_MASK, key->ports);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------- */
@@ -226,15 +225,20 @@ struct flow_datagram {
 };
 _Static_assert(sizeof(struct flow_datagram) == 64, "one cache line");
 
-/* What policy_flow_pass() has found out of frames that it did not pass, for policy_flow_open(): they are
- * plain, may open a flow, and there was none that they could be of. */
-struct flow_ahead {
-	uint64_t openers; /* frames, as bits */
-	uint64_t highs;   /* of them, those whose sender is the high side */
-	uint32_t hashes[POLICY_FLOW_BURST_MAX];
-	struct policy_packet
-		packets[POLICY_FLOW_BURST_MAX]; /* of a SYN also before it is an opener */
-	/* of an entry: addresses, peers, protocol, ports */
+/* A burst on its way through policy_flow_fetch(), policy_flow_find() and policy_flow_pass(), and what
+ * policy_flow_open() goes on with. A key is in the form of an entry that it may pass by: allowed by this
+ * table, seen in this second, of a state in which nothing changes; without peers until policy_flow_pass(). That of a
+ * packet which may open a flow and is not plain has generation 0, and is like no entry; what is neither has
+ * protocol 0. */
+struct flow_burst {
+	uint64_t highs; /* frames whose sender is the high side, as bits */
+	uint64_t syns;
+	uint64_t
+		openers; /* behind policy_flow_pass(): may open a flow, and there was none that they could be of */
+	uint32_t buckets[POLICY_FLOW_BURST_MAX];
+	uint32_t tags[POLICY_FLOW_BURST_MAX];
+	uint32_t numbers[POLICY_FLOW_BURST_MAX];             /* of the entry that may be its */
+	struct policy_packet packets[POLICY_FLOW_BURST_MAX]; /* of openers, and of SYNs */
 	_Alignas(POLICY_ALIGN) struct flow_entry keys[POLICY_FLOW_BURST_MAX];
 };
 
@@ -246,12 +250,21 @@ struct flow_moment {
 	uint32_t wall_s; /* below UINT32_MAX */
 };
 
-typedef uint64_t flow_pass_fn(struct policy_flow *flow, const struct flow_moment *now,
-                              const struct policy_frame *frames, struct policy_flow_result *results,
-                              uint32_t n);
+/* How plain frames are passed. */
+struct flow_kernel {
+	/* Keys of frames, without peers, buckets and tags: into flow->burst, whose bits are all zero. */
+	void (*fetch)(struct policy_flow *flow, const struct flow_moment *now,
+	              const struct policy_frame *frames, uint32_t n);
+	/* Numbers. */
+	void (*find)(struct policy_flow *flow, uint32_t n);
+	/* As policy_flow_pass(). */
+	uint64_t (*pass)(struct policy_flow *flow, const struct flow_moment *now,
+	                 const struct policy_frame *frames, struct policy_flow_result *results,
+	                 uint32_t n);
+};
 
 struct policy_flow {
-	flow_pass_fn *pass;
+	const struct flow_kernel *kernel;
 	struct flow_entry *entries; /* [n_flows + 1], number 0 is none */
 	struct flow_bucket *buckets;
 	uint64_t secret[POLICY_FLOW_KEY_WORDS];
@@ -275,7 +288,7 @@ struct policy_flow {
 	struct flow_answer *answers; /* [1 << FLOW_ANSWER_BITS] */
 	struct flow_charge *charges; /* [n_peers + 1]: the last is the hub */
 	struct flow_datagram *datagrams;
-	struct flow_ahead *ahead;
+	struct flow_burst *burst;
 	uint32_t wheel[FLOW_WHEEL_SLOTS]; /* numbers of first entries */
 };
 
@@ -391,22 +404,27 @@ static inline bool flow_packet_is_plain(const struct policy_packet *packet)
 	return packet->kind == POLICY_KIND_UDP;
 }
 
-/* A whole packet that opens a flow if it is of none, and of which there is nothing to read but its headers. */
-static inline bool flow_packet_is_opener(const struct policy_packet *packet)
+/* A whole one of TCP that opens a flow if it is of none. */
+static inline bool flow_packet_is_syn(const struct policy_packet *packet)
 {
-	if (packet->is_fragment != 0 || policy_address_equal(packet->src, packet->dst))
-		return false;
-	if (packet->kind == POLICY_KIND_TCP)
-		return (packet->tcp_flags & FLOW_TCP_FLAGS) == POLICY_TCP_SYN;
-	return packet->kind == POLICY_KIND_UDP;
+	return packet->is_fragment == 0 && packet->kind == POLICY_KIND_TCP
+	       && (packet->tcp_flags & FLOW_TCP_FLAGS) == POLICY_TCP_SYN;
 }
 
-/* It is an opener; keys[i] and packets[i] are written. */
-static inline void flow_ahead_put(struct flow_ahead *ahead, uint32_t i, uint32_t hash, bool is_high)
+/* Frame number i is of these peers. Done twice it is the same. */
+static inline void flow_burst_add_peers(struct flow_burst *b, const struct policy_frame *frame,
+                                        uint32_t i)
 {
-	ahead->openers |= UINT64_C(1) << i;
-	ahead->highs |= (uint64_t)is_high << i;
-	ahead->hashes[i] = hash;
+	bool is_high = (b->highs >> i & 1) != 0;
+
+	b->keys[i].low |= (is_high ? frame->out_peer : frame->in_peer) & FLOW_PEER_MASK;
+	b->keys[i].high |= (is_high ? frame->in_peer : frame->out_peer) & FLOW_PEER_MASK;
+}
+
+/* Of frame number i, when it is an opener. */
+static inline uint32_t flow_burst_hash(const struct flow_burst *b, uint32_t i)
+{
+	return b->buckets[i] | b->tags[i];
 }
 
 /* Does the entry's flow stand, for a plain packet from this side? kind: POLICY_KIND_TCP or _UDP. Of UDP
@@ -457,7 +475,7 @@ static inline void flow_touch(struct flow_entry *e, const struct flow_moment *no
 }
 
 /* policy_pass.c. NULL: this CPU cannot. */
-flow_pass_fn *flow__pass_choose(enum policy_flow_kernel kernel);
+const struct flow_kernel *flow__kernel_choose(enum policy_flow_kernel kernel);
 
 /* policy_flow_index.c. The entry of a key, or NULL; also one that has timed out. */
 struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_key *key,

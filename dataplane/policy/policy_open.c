@@ -11,17 +11,17 @@ static __attribute__((noinline)) bool make(struct policy_flow *flow, const struc
                                            uint32_t i, const struct policy_decision *decision,
                                            struct policy_flow_result *result)
 {
-	const struct policy_packet *packet = &flow->ahead->packets[i];
+	const struct policy_packet *packet = &flow->burst->packets[i];
 	bool is_tcp = packet->proto == POLICY_PROTO_TCP;
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_OPENING : POLICY_FLOW_ONE_WAY;
-	bool is_high = (flow->ahead->highs >> i & 1) != 0;
-	struct flow_key key = flow_key_of(&flow->ahead->keys[i]);
+	bool is_high = (flow->burst->highs >> i & 1) != 0;
+	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
 	struct flow_entry *e;
 
 	result->verdict = (uint8_t)flow__charge_check(flow, packet->in_peer);
 	if (result->verdict != POLICY_FLOW_PASS)
 		return true;
-	e = flow__make(flow, &key, flow->ahead->hashes[i], is_high, state, now->now_s);
+	e = flow__make(flow, &key, flow_burst_hash(flow->burst, i), is_high, state, now->now_s);
 	if (e == NULL) {
 		result->verdict = POLICY_FLOW_FULL;
 		return true;
@@ -38,7 +38,7 @@ static __attribute__((noinline)) bool make(struct policy_flow *flow, const struc
 static inline bool finish(struct policy_flow *flow, const struct flow_moment *now, uint32_t i,
                           const struct policy_decision *decision, struct policy_flow_result *result)
 {
-	const struct policy_packet *packet = &flow->ahead->packets[i];
+	const struct policy_packet *packet = &flow->burst->packets[i];
 
 	*result = (struct policy_flow_result){0};
 	if (decision->reason == POLICY_ALLOWED)
@@ -55,7 +55,7 @@ static inline bool finish(struct policy_flow *flow, const struct flow_moment *no
 static bool open_one(struct policy_flow *flow, const struct flow_moment *now, uint32_t i,
                      struct policy_flow_result *result)
 {
-	const struct policy_packet *packet = &flow->ahead->packets[i];
+	const struct policy_packet *packet = &flow->burst->packets[i];
 	const struct flow_answer *answer = flow_answer_of(flow, packet);
 	struct policy_decision decision;
 
@@ -88,7 +88,7 @@ static void read_answers(const struct policy_flow *flow, const struct flow_momen
 	o->n_asked = 0;
 	for (; openers != 0; openers &= openers - 1, o->n++) {
 		uint32_t i = (uint32_t)__builtin_ctzll(openers);
-		const struct policy_packet *packet = &flow->ahead->packets[i];
+		const struct policy_packet *packet = &flow->burst->packets[i];
 		const struct flow_answer *answer = flow_answer_of(flow, packet);
 
 		flow__make_prefetch(flow, packet->in_peer, o->n);
@@ -126,7 +126,7 @@ static uint64_t open_many(struct policy_flow *flow, const struct flow_moment *no
 	for (uint32_t k = 0; k < o.n; k++) {
 		uint32_t i = o.number[k];
 
-		if (flow__has_none(flow, flow->ahead->hashes[i])
+		if (flow__has_none(flow, flow_burst_hash(flow->burst, i))
 		    && finish(flow, now, i, &o.decisions[k], &results[i]))
 			judged |= UINT64_C(1) << i;
 	}
@@ -139,7 +139,7 @@ uint64_t policy_flow_open(struct policy_flow *flow, const struct policy_table *t
 {
 	struct flow_moment now = flow_moment(table, clock);
 
-	left &= flow->ahead->openers;
+	left &= flow->burst->openers;
 	if (left == 0)
 		return 0;
 	if ((left & (left - 1)) == 0) {

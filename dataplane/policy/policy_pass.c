@@ -1,94 +1,100 @@
 /* Frames of flows that stand, the quick way: read, found, passed. In plain C, and the choice between it
- * and policy_pass_avx512.c. What is not plain is left to policy_packet_parse() and policy_flow_judge(). */
+ * and policy_pass_avx512.c. What is not plain is left to policy_flow_open(), or policy_packet_parse() and
+ * policy_flow_judge(). */
 #include "policy_pass.h"
 
-/* A frame, its key, and where its bucket says its entry is. */
-struct probe {
-	struct policy_packet packet;
-	struct flow_key key;
-	uint32_t number;
-	bool is_plain;
-	bool is_opener;
-};
+/* ---- in plain C ---------------------------------------------------------------------------------- */
 
-/* Is there anything to find for it here? Then its key. */
-static bool read_frame(const struct policy_frame *frame, struct probe *probe)
+/* The key of a frame that is plain or a SYN; of others all zero. */
+static void read_frame(struct flow_burst *b, const struct flow_moment *now,
+                       const struct policy_frame *frame, uint32_t i)
 {
-	struct policy_packet *packet = &probe->packet;
+	struct policy_packet packet = {.in_peer = 0, .out_peer = 0};
+	struct flow_key key;
+	bool is_plain;
 
-	packet->in_peer = frame->in_peer;
-	packet->out_peer = frame->out_peer;
-	if (policy_packet_parse(frame->data, frame->len, packet) != POLICY_PARSE_OK)
-		return false;
-	probe->is_plain = flow_packet_is_plain(packet);
-	probe->is_opener = flow_packet_is_opener(packet) && flow_peers_are_plain(frame);
-	flow_key_make(&probe->key, packet);
-	return probe->is_plain || probe->is_opener;
+	b->keys[i] = (struct flow_entry){0};
+	if (policy_packet_parse(frame->data, frame->len, &packet) != POLICY_PARSE_OK)
+		return;
+	is_plain = flow_packet_is_plain(&packet);
+	if (!is_plain && !flow_packet_is_syn(&packet))
+		return;
+	flow_key_make(&key, &packet);
+	b->highs |= (uint64_t)flow_sender_is_high(&packet) << i;
+	b->syns |= (uint64_t)!is_plain << i;
+	b->keys[i] = (struct flow_entry){
+		.address = {key.address[0], key.address[1]},
+		.low = key.low,
+		.ports = key.ports,
+		.generation = is_plain ? now->generation : 0,
+	};
 }
 
-static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now,
-                       const struct probe *probe, struct policy_flow_result *result)
+static void fetch_plainly(struct policy_flow *flow, const struct flow_moment *now,
+                          const struct policy_frame *frames, uint32_t n)
 {
-	struct flow_entry *e = &flow->entries[probe->number];
-	bool from_opener;
+	struct flow_burst *b = flow->burst;
 
-	if (!probe->is_plain || probe->number == 0 || !flow_key_equal(e, &probe->key))
-		return false;
-	from_opener = flow_sender_is_high(&probe->packet) == ((e->high & FLOW_OPENER_HIGH) != 0);
-	if (!flow_entry_is_plain(e, now, probe->packet.kind, from_opener))
+	for (uint32_t i = 0; i < n; i++) {
+		struct flow_key key;
+		uint32_t hash;
+
+		read_frame(b, now, &frames[i], i);
+		key = flow_key_of(&b->keys[i]);
+		hash = flow_hash(flow->secret, &key);
+		b->buckets[i] = flow_bucket_of(flow, hash);
+		b->tags[i] = flow_tag_of(flow, hash);
+		__builtin_prefetch(&flow->buckets[b->buckets[i]]);
+	}
+}
+
+static void find_plainly(struct policy_flow *flow, uint32_t n)
+{
+	struct flow_burst *b = flow->burst;
+
+	for (uint32_t i = 0; i < n; i++) {
+		b->numbers[i] = flow__candidate(flow, flow_burst_hash(b, i));
+		__builtin_prefetch(&flow->entries[b->numbers[i]], 1);
+	}
+}
+
+static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now, uint32_t i,
+                       struct policy_flow_result *result)
+{
+	const struct flow_entry *entry = &flow->burst->keys[i];
+	struct flow_entry *e = &flow->entries[flow->burst->numbers[i]];
+	struct flow_key key = flow_key_of(entry);
+	bool is_high = (flow->burst->highs >> i & 1) != 0;
+	bool from_opener = is_high == ((e->high & FLOW_OPENER_HIGH) != 0);
+	uint32_t kind = flow_proto(entry) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
+
+	if (flow_proto(entry) == 0 || entry->generation == 0 || flow->burst->numbers[i] == 0
+	    || !flow_key_equal(e, &key) || !flow_entry_is_plain(e, now, kind, from_opener))
 		return false;
 	flow_touch(e, now, from_opener, result);
 	return true;
-}
-
-/* Frame number i has not passed. */
-static void leave_ahead(struct policy_flow *flow, const struct probe *probe, uint32_t i,
-                        uint32_t hash)
-{
-	if (!probe->is_opener || !flow__has_none(flow, hash))
-		return;
-	flow_ahead_put(flow->ahead, i, hash, flow_sender_is_high(&probe->packet));
-	flow->ahead->packets[i] = probe->packet;
-	flow->ahead->keys[i] = (struct flow_entry){
-		.address = {probe->key.address[0], probe->key.address[1]},
-		.low = probe->key.low,
-		.high = probe->key.high,
-		.ports = probe->key.ports,
-	};
 }
 
 static uint64_t pass_plainly(struct policy_flow *flow, const struct flow_moment *now,
                              const struct policy_frame *frames, struct policy_flow_result *results,
                              uint32_t n)
 {
-	struct probe probes[POLICY_FLOW_BURST_MAX];
-	uint32_t hashes[POLICY_FLOW_BURST_MAX];
-	uint64_t candidates = 0;
+	struct flow_burst *b = flow->burst;
 	uint64_t passed = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (!read_frame(&frames[i], &probes[i]))
+		if (frames[i].in_peer > POLICY_HUB || frames[i].out_peer > POLICY_HUB)
 			continue;
-		candidates |= UINT64_C(1) << i;
-		hashes[i] = flow_hash(flow->secret, &probes[i].key);
-		__builtin_prefetch(&flow->buckets[flow_bucket_of(flow, hashes[i])]);
-	}
-	for (uint64_t left = candidates; left != 0; left &= left - 1) {
-		uint32_t i = (uint32_t)__builtin_ctzll(left);
-
-		probes[i].number = flow__candidate(flow, hashes[i]);
-		__builtin_prefetch(&flow->entries[probes[i].number], 1);
-	}
-	for (uint64_t left = candidates; left != 0; left &= left - 1) {
-		uint32_t i = (uint32_t)__builtin_ctzll(left);
-
-		if (pass_frame(flow, now, &probes[i], &results[i]))
+		flow_burst_add_peers(b, &frames[i], i);
+		if (pass_frame(flow, now, i, &results[i]))
 			passed |= UINT64_C(1) << i;
-		else
-			leave_ahead(flow, &probes[i], i, hashes[i]);
 	}
 	return passed;
 }
+
+static const struct flow_kernel plain = {fetch_plainly, find_plainly, pass_plainly};
+
+/* ---- which --------------------------------------------------------------------------------------- */
 
 /* __builtin_cpu_supports() also asks whether the operating system saves the registers. */
 static bool has_avx512(void)
@@ -100,11 +106,77 @@ static bool has_avx512(void)
 	       && __builtin_cpu_supports("popcnt");
 }
 
-flow_pass_fn *flow__pass_choose(enum policy_flow_kernel kernel)
+const struct flow_kernel *flow__kernel_choose(enum policy_flow_kernel kernel)
 {
 	if (kernel != POLICY_FLOW_KERNEL_PLAIN && has_avx512())
-		return flow__pass_avx512;
-	return kernel == POLICY_FLOW_KERNEL_AVX512 ? NULL : pass_plainly;
+		return &flow__kernel_avx512;
+	return kernel == POLICY_FLOW_KERNEL_AVX512 ? NULL : &plain;
+}
+
+/* ---- what has not passed ------------------------------------------------------------------------- */
+
+/* The frame may open a flow: who asks for what, and what a decision will read comes nearer. */
+static void foresee(struct policy_flow *flow, const struct flow_moment *now, uint32_t i)
+{
+	struct policy_packet *packet = &flow->burst->packets[i];
+	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
+
+	flow_turn_to(&key, (flow->burst->highs >> i & 1) != 0, packet);
+	__builtin_prefetch(flow_answer_of(flow, packet));
+	policy__decide_prefetch(now->table, packet);
+}
+
+/* Does it open a flow, and is there surely none that it could be of? Packets to the sender itself have no low
+ * side: there might be. */
+static bool is_opener(const struct policy_flow *flow, uint32_t i)
+{
+	const struct flow_burst *b = flow->burst;
+	const struct flow_entry *key = &b->keys[i];
+
+	return ((b->syns >> i & 1) != 0 || flow_proto(key) == POLICY_PROTO_UDP)
+	       && b->numbers[i] == 0 && flow->buckets[b->buckets[i]].n_next_door == 0
+	       && !policy_address_equal(key->address[0], key->address[1]);
+}
+
+static inline uint64_t all_of(uint32_t n)
+{
+	return n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+}
+
+/* Those of left that open a flow, ready for policy_flow_open(). */
+static void leave(struct policy_flow *flow, const struct flow_moment *now,
+                  const struct policy_frame *frames, uint64_t left)
+{
+	for (; left != 0; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+		if (!flow_peers_are_plain(&frames[i]) || !is_opener(flow, i))
+			continue;
+		if ((flow->burst->syns >> i & 1) == 0) {
+			flow_burst_add_peers(flow->burst, &frames[i], i);
+			foresee(flow, now, i);
+		}
+		flow->burst->openers |= left & -left;
+	}
+}
+
+/* ---- the steps ----------------------------------------------------------------------------------- */
+
+void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *table,
+                       struct policy_flow_clock clock, const struct policy_frame *frames,
+                       uint32_t n)
+{
+	struct flow_moment now = flow_moment(table, clock);
+
+	flow->burst->highs = 0;
+	flow->burst->syns = 0;
+	flow->burst->openers = 0;
+	flow->kernel->fetch(flow, &now, frames, n);
+}
+
+void policy_flow_find(struct policy_flow *flow, uint32_t n)
+{
+	flow->kernel->find(flow, n);
 }
 
 uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *table,
@@ -112,8 +184,18 @@ uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *t
                           struct policy_flow_result *results, uint32_t n)
 {
 	struct flow_moment now = flow_moment(table, clock);
+	uint64_t passed;
 
-	flow->ahead->openers = 0;
-	flow->ahead->highs = 0;
-	return flow->pass(flow, &now, frames, results, n);
+	for (uint64_t left = flow->burst->syns; left != 0; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+		if (!flow_peers_are_plain(&frames[i]))
+			continue;
+		flow_burst_add_peers(flow->burst, &frames[i], i);
+		foresee(flow, &now, i);
+	}
+	passed = flow->kernel->pass(flow, &now, frames, results, n);
+	if (passed != all_of(n))
+		leave(flow, &now, frames, ~passed & all_of(n));
+	return passed;
 }

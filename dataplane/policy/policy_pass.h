@@ -6,8 +6,6 @@
 
 /* With AVX-512 F, BW, DQ, VL and VBMI: may run only where the CPU has them. The same as in plain C, frame
  * by frame. */
-uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *now,
-                           const struct policy_frame *frames, struct policy_flow_result *results,
-                           uint32_t n);
+extern const struct flow_kernel flow__kernel_avx512;
 
 #endif

@@ -114,14 +114,9 @@ static const struct shape {
                     .low = POLICY_PROTO_TCP << 24},
 };
 
-/* A burst on its way. */
-struct burst {
-	__m512i keys[POLICY_FLOW_BURST_MAX]; /* zero: not a plain packet */
-	uint64_t syns;                       /* those that open a flow, if anything */
-	uint32_t buckets[POLICY_FLOW_BURST_MAX];
-	uint32_t tags[POLICY_FLOW_BURST_MAX];
-	uint32_t numbers[POLICY_FLOW_BURST_MAX]; /* of the entry that may be its */
-	__m512i bases[N_SHAPES];                 /* of a key: what the packet does not say */
+/* Of a key: what the packet does not say. */
+struct bases {
+	__m512i of[N_SHAPES];
 };
 
 static inline __m512i entry_vector(const struct flow_entry *e)
@@ -129,18 +124,16 @@ static inline __m512i entry_vector(const struct flow_entry *e)
 	return _mm512_loadu_si512(e);
 }
 
-static void prepare(struct burst *b, const struct flow_moment *now)
+static void prepare(struct bases *b, const struct flow_moment *now)
 {
-	b->syns = 0;
 	for (unsigned int i = 0; i < N_SHAPES; i++) {
 		const struct shape *shape = &shapes[i];
 
 		uint32_t generation = i < V4_SYN ? now->generation : 0; /* 0: no entry's */
 
-		b->bases[i] = _mm512_set_epi32(0, 0, (int)now->now_s, (int)generation, 0, 0,
-		                               (int)shape->high, (int)shape->low,
-		                               (int)shape->above_v4, 0, 0, 0, (int)shape->above_v4,
-		                               0, 0, 0);
+		b->of[i] = _mm512_set_epi32(0, 0, (int)now->now_s, (int)generation, 0, 0,
+		                            (int)shape->high, (int)shape->low, (int)shape->above_v4,
+		                            0, 0, 0, (int)shape->above_v4, 0, 0, 0);
 	}
 }
 
@@ -185,13 +178,13 @@ static inline bool has_shape(__m512i data, const struct shape *shape)
 	return _mm512_test_epi64_mask(differ, differ) == 0;
 }
 
-/* *syn: it opens a flow, if anything. */
-static inline __m512i make_key(const struct burst *b, const struct policy_frame *frame, bool *syn)
+/* class: of classify(). *syn: it opens a flow, if anything. */
+static inline __m512i make_key(const struct bases *b, const struct policy_frame *frame, int class,
+                               bool *syn)
 {
 	__mmask64 has = _bzhi_u64(UINT64_MAX, frame->len < 64 ? frame->len : 64);
-	int class = classify(frame);
 	unsigned int shape = (unsigned int)class >> 1;
-	__m512i data, peers, key;
+	__m512i data;
 
 	if (class < 0 || frame->len < shapes[shape].len_min)
 		return _mm512_setzero_si512();
@@ -204,12 +197,9 @@ static inline __m512i make_key(const struct burst *b, const struct policy_frame 
 			return _mm512_setzero_si512();
 		*syn = true;
 	}
-	key = _mm512_mask_permutexvar_epi8(b->bases[shape], shapes[shape].filled,
-	                                   _mm512_load_si512(shapes[shape].shuffle[class & 1]),
-	                                   data);
-	peers = _mm512_set1_epi64((long long)base_load_le64(&frame->in_peer));
-	peers = _mm512_maskz_rolv_epi64(QWORD_PEERS, peers, _mm512_set1_epi64((class & 1) * 32));
-	return _mm512_or_si512(key, peers);
+	return _mm512_mask_permutexvar_epi8(b->of[shape], shapes[shape].filled,
+	                                    _mm512_load_si512(shapes[shape].shuffle[class & 1]),
+	                                    data);
 }
 
 /* The sums of the words of eight registers. */
@@ -229,18 +219,18 @@ static inline __m512i add_up(const __m512i of[static EIGHT])
 }
 
 /* flow_hash() of eight keys. */
-static inline __m256i hash_eight(const struct policy_flow *flow, const __m512i *keys)
+static inline __m256i hash_eight(const struct policy_flow *flow, const struct flow_entry *keys)
 {
 	const uint64_t *fold = flow->secret + FLOW_HASH_FOLD;
 	__m512i secret = _mm512_maskz_loadu_epi64((1U << FLOW_HASH_PAIRS) - 1, flow->secret);
-	/* the words that are hashed, of high only the peer */
-	__m512i hashed = _mm512_set_epi32(0, 0, 0, 0, 0, -1, FLOW_PEER_MASK, -1, -1, -1, -1, -1, -1,
-	                                  -1, -1, -1);
+	/* the words that are hashed: of the state, which is beside the peers, nothing */
+	__m512i hashed = _mm512_set_epi32(0, 0, 0, 0, 0, -1, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1);
 	__m512i products[EIGHT];
 	__m512i sums, odd, even;
 
 	for (unsigned int i = 0; i < EIGHT; i++) {
-		__m512i words = _mm512_add_epi32(_mm512_and_si512(keys[i], hashed), secret);
+		__m512i words = _mm512_add_epi32(_mm512_and_si512(entry_vector(&keys[i]), hashed),
+		                                 secret);
 
 		products[i] = _mm512_mul_epu32(words, _mm512_srli_epi64(words, 32));
 	}
@@ -254,8 +244,9 @@ static inline __m256i hash_eight(const struct policy_flow *flow, const __m512i *
 }
 
 /* Buckets and tags of eight keys from number first on, as flow_bucket_of() and flow_tag_of(); fetched. */
-static inline void place_eight(const struct policy_flow *flow, struct burst *b, uint32_t first)
+static inline void place_eight(const struct policy_flow *flow, uint32_t first)
 {
+	struct flow_burst *b = flow->burst;
 	__m256i hashes = hash_eight(flow, &b->keys[first]);
 	__m256i numbers = _mm256_set1_epi32((int)flow->number_mask);
 	__m256i buckets = _mm256_and_si256(hashes, _mm256_set1_epi32((int)flow->bucket_mask));
@@ -269,10 +260,39 @@ static inline void place_eight(const struct policy_flow *flow, struct burst *b, 
 		__builtin_prefetch(&flow->buckets[b->buckets[i]]);
 }
 
+static void fetch(struct policy_flow *flow, const struct flow_moment *now,
+                  const struct policy_frame *frames, uint32_t n)
+{
+	struct flow_burst *b = flow->burst;
+	struct bases bases;
+	uint64_t highs = 0;
+	uint64_t syns = 0;
+
+	prepare(&bases, now);
+	for (uint32_t first = 0; first < n; first += EIGHT) {
+		uint32_t end = n - first < EIGHT ? n : first + EIGHT;
+
+		for (uint32_t i = first; i < end; i++) {
+			int class = classify(&frames[i]);
+			bool syn = false;
+
+			_mm512_store_si512(&b->keys[i], make_key(&bases, &frames[i], class, &syn));
+			highs |= (uint64_t)(class & 1) << i;
+			if (syn)
+				syns |= UINT64_C(1) << i;
+		}
+		for (uint32_t i = end; i < first + EIGHT; i++)
+			_mm512_store_si512(&b->keys[i], _mm512_setzero_si512());
+		place_eight(flow, first);
+	}
+	b->highs = highs;
+	b->syns = syns;
+}
+
 /* ---- second and third pass: entries -------------------------------------------------------------- */
 
 /* The first entry of the bucket that has the tag, or none, 0; fetched. */
-static inline uint32_t find(const struct policy_flow *flow, uint32_t at, uint32_t tag)
+static inline uint32_t find_one(const struct policy_flow *flow, uint32_t at, uint32_t tag)
 {
 	const struct flow_bucket *bucket = &flow->buckets[at];
 	__m512i differ = _mm512_xor_si512(_mm512_load_si512(bucket), _mm512_set1_epi32((int)tag));
@@ -286,13 +306,20 @@ static inline uint32_t find(const struct policy_flow *flow, uint32_t at, uint32_
 	return number;
 }
 
+static void find(struct policy_flow *flow, uint32_t n)
+{
+	struct flow_burst *b = flow->burst;
+
+	for (uint32_t i = 0; i < n; i++)
+		b->numbers[i] = find_one(flow, b->buckets[i], b->tags[i]);
+}
+
 /* All that is compared is the same, but for the word of the high side's peer with the state, and when it
  * was seen. */
-static bool touch(struct flow_entry *e, const struct flow_moment *now,
+static bool touch(struct flow_entry *e, const struct flow_moment *now, bool is_high,
                   const struct policy_frame *frame, struct policy_flow_result *result)
 {
 	uint32_t kind = flow_proto(e) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
-	bool is_high = (classify(frame) & 1) != 0;
 	uint32_t high = is_high ? frame->in_peer : frame->out_peer;
 	bool from_opener = is_high == ((e->high & FLOW_OPENER_HIGH) != 0);
 
@@ -302,92 +329,45 @@ static bool touch(struct flow_entry *e, const struct flow_moment *now,
 	return true;
 }
 
-/* Is the entry this flow's? A key of zero is nobody's: a generation is never 0. */
-static inline bool pass_frame(struct flow_entry *e, __m512i key, const struct flow_moment *now,
-                              const struct policy_frame *frame, struct policy_flow_result *result)
+/* Is the entry this flow's? A key of no protocol is nobody's: a generation is never 0. No peer, with more bits
+ * than peers have, spoils the key. */
+static inline bool pass_frame(struct flow_entry *e, const struct flow_entry *key, bool is_high,
+                              const struct flow_moment *now, const struct policy_frame *frame,
+                              struct policy_flow_result *result)
 {
 	/* addresses, peers with protocol and state, ports, generation, second */
 	__m512i compared = _mm512_set_epi32(0, 0, -1, -1, 0, -1, FLOW_PEER_MASK | FLOW_STATE_MASK,
 	                                    -1, -1, -1, -1, -1, -1, -1, -1, -1);
-	__m512i differ = _mm512_ternarylogic_epi64(key, compared, entry_vector(e),
-	                                           0x48); /* (a ^ c) & b */
-	uint32_t differs = _mm512_test_epi32_mask(differ, differ);
+	__m512i peers = _mm512_set1_epi64((long long)base_load_le64(&frame->in_peer));
+	__m512i full = _mm512_mask_rolv_epi64(_mm512_setzero_si512(), QWORD_PEERS, peers,
+	                                      _mm512_set1_epi64(is_high * 32));
+	__m512i differ;
+	uint32_t differs;
 
+	full = _mm512_or_si512(full, entry_vector(key));
+	differ = _mm512_ternarylogic_epi64(full, compared, entry_vector(e), 0x48); /* (a ^ c) & b */
+	differs = _mm512_test_epi32_mask(differ, differ);
 	if (differs == 0 && now->wall_s < e->recheck_s) {
 		*result = (struct policy_flow_result){.grant = e->grant};
 		return true;
 	}
-	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0 && touch(e, now, frame, result);
+	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0 && touch(e, now, is_high, frame, result);
 }
 
-/* ---- what has not passed ------------------------------------------------------------------------- */
-
-/* The frame may open a flow: what is known of it, and what a decision will read comes nearer. */
-static void foresee(struct policy_flow *flow, const struct flow_moment *now, const struct burst *b,
-                    const struct policy_frame *frames, uint32_t i)
+static uint64_t pass(struct policy_flow *flow, const struct flow_moment *now,
+                     const struct policy_frame *frames, struct policy_flow_result *results,
+                     uint32_t n)
 {
-	struct flow_entry *entry = &flow->ahead->keys[i];
-	struct policy_packet *packet = &flow->ahead->packets[i];
-	struct flow_key key;
-
-	_mm512_store_si512(entry, b->keys[i]);
-	if (!flow_peers_are_plain(&frames[i]))
-		return;
-	key = flow_key_of(entry);
-	flow_turn_to(&key, (classify(&frames[i]) & 1) != 0, packet);
-	__builtin_prefetch(flow_answer_of(flow, packet));
-	policy__decide_prefetch(now->table, packet);
-}
-
-/* Is it an opener? */
-static void leave_ahead(struct policy_flow *flow, const struct flow_moment *now,
-                        const struct burst *b, const struct policy_frame *frames, uint32_t i)
-{
-	struct flow_entry *key = &flow->ahead->keys[i];
-
-	if (b->numbers[i] != 0 || flow->buckets[b->buckets[i]].n_next_door != 0
-	    || !flow_peers_are_plain(&frames[i]))
-		return;
-	if ((b->syns >> i & 1) == 0) {
-		foresee(flow, now, b, frames, i);
-		if (flow_proto(key) != POLICY_PROTO_UDP)
-			return;
-	}
-	if (policy_address_equal(key->address[0], key->address[1]))
-		return;
-	flow_ahead_put(flow->ahead, i, b->buckets[i] | b->tags[i], (classify(&frames[i]) & 1) != 0);
-}
-
-uint64_t flow__pass_avx512(struct policy_flow *flow, const struct flow_moment *now,
-                           const struct policy_frame *frames, struct policy_flow_result *results,
-                           uint32_t n)
-{
-	struct burst b;
+	const struct flow_burst *b = flow->burst;
+	struct flow_entry *entries = flow->entries;
+	uint64_t highs = b->highs;
 	uint64_t passed = 0;
 
-	prepare(&b, now);
-	for (uint32_t first = 0; first < n; first += EIGHT) {
-		uint32_t end = n - first < EIGHT ? n : first + EIGHT;
-
-		for (uint32_t i = first; i < end; i++) {
-			bool syn = false;
-
-			b.keys[i] = make_key(&b, &frames[i], &syn);
-			b.syns |= (uint64_t)syn << i;
-		}
-		for (uint32_t i = end; i < first + EIGHT; i++)
-			b.keys[i] = _mm512_setzero_si512();
-		place_eight(flow, &b, first);
-	}
-	for (uint64_t left = b.syns; left != 0; left &= left - 1)
-		foresee(flow, now, &b, frames, (uint32_t)__builtin_ctzll(left));
 	for (uint32_t i = 0; i < n; i++)
-		b.numbers[i] = find(flow, b.buckets[i], b.tags[i]);
-	for (uint32_t i = 0; i < n; i++)
-		passed |= (uint64_t)pass_frame(&flow->entries[b.numbers[i]], b.keys[i], now,
-		                               &frames[i], &results[i])
+		passed |= (uint64_t)pass_frame(&entries[b->numbers[i]], &b->keys[i],
+		                               (highs >> i & 1) != 0, now, &frames[i], &results[i])
 		          << i;
-	for (uint64_t left = ~passed & _bzhi_u64(UINT64_MAX, n); left != 0; left &= left - 1)
-		leave_ahead(flow, now, &b, frames, (uint32_t)__builtin_ctzll(left));
 	return passed;
 }
+
+const struct flow_kernel flow__kernel_avx512 = {fetch, find, pass};
