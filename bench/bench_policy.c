@@ -257,7 +257,7 @@ static void judge_frames(struct policy_flow *flow, const struct policy_table *ta
 	uint64_t passed;
 
 	policy_flow_fetch(flow, table, the_clock, &frames[first], BENCH_BURST);
-	policy_flow_find(flow, BENCH_BURST);
+	policy_flow_find(flow, table, the_clock, &frames[first], BENCH_BURST, 0);
 	passed = policy_flow_pass(flow, table, the_clock, &frames[first], &results[first],
 	                          BENCH_BURST);
 	for (uint64_t left = ~passed & ((UINT64_C(1) << BENCH_BURST) - 1); left != 0;

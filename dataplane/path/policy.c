@@ -120,6 +120,14 @@ static inline uint32_t first_of(uint64_t bits)
 	return (uint32_t)__builtin_ctzll(bits);
 }
 
+/* Of packets that have passed; the others came without one. */
+static void keep_notes(struct path_burst *b, const struct policy_flow_result *results,
+                       uint64_t passed)
+{
+	for (; passed != 0; passed &= passed - 1)
+		b->pkt[first_of(passed)].note = results[first_of(passed)].note;
+}
+
 /* Drop those, each for its reason, and close up the ranks. */
 static void drop_some(struct state *st, struct path_burst *b, uint64_t dropped,
                       const uint32_t *verdicts)
@@ -179,6 +187,7 @@ void policy(struct state *st, struct path_burst *b)
 {
 	struct policy_frame frames[PATH_BURST_MAX];
 	struct policy_flow_result results[PATH_BURST_MAX];
+	uint32_t n_known;
 	uint64_t rest;
 
 	if (b->n == 0)
@@ -199,13 +208,14 @@ void policy(struct state *st, struct path_burst *b)
 	}
 	/* What each step reads of flows comes while routes are looked up. */
 	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
-	find_receivers(st, b, frames, 0, b->n / 2);
-	policy_flow_find(st->flows, b->n);
-	find_receivers(st, b, frames, b->n / 2, b->n);
+	n_known = b->n / 2;
+	find_receivers(st, b, frames, 0, n_known);
+	policy_flow_find(st->flows, st->policy, st->clock, frames, b->n, n_known);
+	find_receivers(st, b, frames, n_known, b->n);
 	rest = ~policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n)
 	       & all_of(b->n);
-	for (uint32_t i = 0; i < b->n; i++)
-		b->pkt[i].note = results[i].note;
+	if (unlikely(policy_flow_has_notes(st->flows)))
+		keep_notes(b, results, ~rest & all_of(b->n));
 	if (rest != 0)
 		sort_out(st, b, frames, results, rest);
 }
@@ -263,7 +273,7 @@ static uint64_t pass_hub(struct state *st, const struct path_burst *b, struct po
 			.out_peer = b->pkt[i].peer,
 		};
 	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
-	policy_flow_find(st->flows, b->n);
+	policy_flow_find(st->flows, st->policy, st->clock, frames, b->n, 0);
 	return policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
 }
 

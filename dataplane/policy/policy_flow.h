@@ -137,12 +137,15 @@ struct policy_frame {
 
 /* The quick way for most packets, in three steps, each of which fetches what the next one reads: so the caller
  * has something else to do in between, such as finding out whom the packets are for. frames[n] are the same
- * in all three, n <= POLICY_FLOW_BURST_MAX; the first reads data and len of them, the second nothing. Time
- * stands still meanwhile. */
+ * in all three, n <= POLICY_FLOW_BURST_MAX; the first reads data and len of them, the second the peers of the
+ * first n_known, so that what their decisions read is fetched too, if they open flows. Time stands still
+ * meanwhile. */
 void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *table,
                        struct policy_flow_clock clock, const struct policy_frame *frames,
                        uint32_t n);
-void policy_flow_find(struct policy_flow *flow, uint32_t n);
+void policy_flow_find(struct policy_flow *flow, const struct policy_table *table,
+                      struct policy_flow_clock clock, const struct policy_frame *frames, uint32_t n,
+                      uint32_t n_known);
 
 /* Pass those that are TCP data or UDP of a flow that stands, whole, with plain headers. Returns a bit for each
  * frame: 1 = it passes, as policy_flow_judge() would have said, and results[i] is its; 0 = nothing has been
@@ -152,6 +155,9 @@ void policy_flow_find(struct policy_flow *flow, uint32_t n);
 uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *table,
                           struct policy_flow_clock clock, const struct policy_frame *frames,
                           struct policy_flow_result *results, uint32_t n);
+
+/* Behind policy_flow_pass(): may any result that it has written have a note? Mostly none has. */
+bool policy_flow_has_notes(const struct policy_flow *flow);
 
 /* Right behind policy_flow_pass(): judges, of the frames left that it has not passed, those that open a flow
  * with a whole TCP SYN or UDP packet of plain headers. Returns a bit for each that it has judged, whose

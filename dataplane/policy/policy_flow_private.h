@@ -230,9 +230,12 @@ _Static_assert(sizeof(struct flow_datagram) == 64, "one cache line");
  * table, seen in this second, of a state in which nothing changes; without peers until policy_flow_pass(). That of a
  * packet which may open a flow and is not plain has generation 0, and is like no entry; what is neither has
  * protocol 0. */
+#define FLOW_SHAPES 6U /* of frames, see policy_pass_avx512.c */
 struct flow_burst {
 	uint64_t highs; /* frames whose sender is the high side, as bits */
 	uint64_t syns;
+	uint32_t n_known; /* frames whose peers policy_flow_find() was told */
+	uint64_t noted;   /* not 0: policy_flow_pass() may have left notes */
 	uint64_t
 		openers; /* behind policy_flow_pass(): may open a flow, and there was none that they could be of */
 	uint32_t buckets[POLICY_FLOW_BURST_MAX];
@@ -240,6 +243,8 @@ struct flow_burst {
 	uint32_t numbers[POLICY_FLOW_BURST_MAX];             /* of the entry that may be its */
 	struct policy_packet packets[POLICY_FLOW_BURST_MAX]; /* of openers, and of SYNs */
 	_Alignas(POLICY_ALIGN) struct flow_entry keys[POLICY_FLOW_BURST_MAX];
+	/* what a key begins as, by shape; of this table, in this second */
+	struct flow_entry bases[FLOW_SHAPES];
 };
 
 /* Now, and the table that is valid. */
@@ -463,14 +468,17 @@ static inline bool flow_note_is_due(uint32_t seen_s, uint32_t now_s)
 }
 
 /* What a plain packet does to its entry: writes only when the second has changed. */
-static inline void flow_touch(struct flow_entry *e, const struct flow_moment *now, bool from_opener,
+static inline void flow_touch(struct policy_flow *flow, struct flow_entry *e,
+                              const struct flow_moment *now, bool from_opener,
                               struct policy_flow_result *result)
 {
 	*result = (struct policy_flow_result){.grant = e->grant};
 	if (e->seen_s == now->now_s)
 		return;
-	if (flow_note_is_due(e->seen_s, now->now_s))
+	if (flow_note_is_due(e->seen_s, now->now_s)) {
 		result->note = flow_note_make(e, from_opener);
+		flow->burst->noted = 1;
+	}
 	e->seen_s = now->now_s;
 }
 

@@ -71,7 +71,7 @@ static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now, 
 	if (flow_proto(entry) == 0 || entry->generation == 0 || flow->burst->numbers[i] == 0
 	    || !flow_key_equal(e, &key) || !flow_entry_is_plain(e, now, kind, from_opener))
 		return false;
-	flow_touch(e, now, from_opener, result);
+	flow_touch(flow, e, now, from_opener, result);
 	return true;
 }
 
@@ -171,11 +171,37 @@ void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *tabl
 	flow->burst->highs = 0;
 	flow->burst->syns = 0;
 	flow->burst->openers = 0;
+	flow->burst->noted = 0;
 	flow->kernel->fetch(flow, &now, frames, n);
 }
 
-void policy_flow_find(struct policy_flow *flow, uint32_t n)
+bool policy_flow_has_notes(const struct policy_flow *flow)
 {
+	return flow->burst->noted != 0;
+}
+
+/* The SYNs of these frames, whose peers are known. */
+static void foresee_syns(struct policy_flow *flow, const struct flow_moment *now,
+                         const struct policy_frame *frames, uint64_t of)
+{
+	for (uint64_t left = flow->burst->syns & of; left != 0; left &= left - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(left);
+
+		if (!flow_peers_are_plain(&frames[i]))
+			continue;
+		flow_burst_add_peers(flow->burst, &frames[i], i);
+		foresee(flow, now, i);
+	}
+}
+
+void policy_flow_find(struct policy_flow *flow, const struct policy_table *table,
+                      struct policy_flow_clock clock, const struct policy_frame *frames, uint32_t n,
+                      uint32_t n_known)
+{
+	struct flow_moment now = flow_moment(table, clock);
+
+	foresee_syns(flow, &now, frames, all_of(n_known));
+	flow->burst->n_known = n_known;
 	flow->kernel->find(flow, n);
 }
 
@@ -186,14 +212,7 @@ uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *t
 	struct flow_moment now = flow_moment(table, clock);
 	uint64_t passed;
 
-	for (uint64_t left = flow->burst->syns; left != 0; left &= left - 1) {
-		uint32_t i = (uint32_t)__builtin_ctzll(left);
-
-		if (!flow_peers_are_plain(&frames[i]))
-			continue;
-		flow_burst_add_peers(flow->burst, &frames[i], i);
-		foresee(flow, &now, i);
-	}
+	foresee_syns(flow, &now, frames, ~all_of(flow->burst->n_known));
 	passed = flow->kernel->pass(flow, &now, frames, results, n);
 	if (passed != all_of(n))
 		leave(flow, &now, frames, ~passed & all_of(n));

@@ -114,26 +114,29 @@ static const struct shape {
                     .low = POLICY_PROTO_TCP << 24},
 };
 
-/* Of a key: what the packet does not say. */
-struct bases {
-	__m512i of[N_SHAPES];
-};
+_Static_assert(N_SHAPES == FLOW_SHAPES, "");
 
 static inline __m512i entry_vector(const struct flow_entry *e)
 {
 	return _mm512_loadu_si512(e);
 }
 
-static void prepare(struct bases *b, const struct flow_moment *now)
+/* What the packets do not say, as long as it is the same. */
+static void prepare(struct flow_burst *b, const struct flow_moment *now)
 {
+	if (b->bases[0].generation == now->generation && b->bases[0].seen_s == now->now_s)
+		return;
 	for (unsigned int i = 0; i < N_SHAPES; i++) {
 		const struct shape *shape = &shapes[i];
 
-		uint32_t generation = i < V4_SYN ? now->generation : 0; /* 0: no entry's */
-
-		b->of[i] = _mm512_set_epi32(0, 0, (int)now->now_s, (int)generation, 0, 0,
-		                            (int)shape->high, (int)shape->low, (int)shape->above_v4,
-		                            0, 0, 0, (int)shape->above_v4, 0, 0, 0);
+		b->bases[i] = (struct flow_entry){
+			.address = {{.low = (uint64_t)shape->above_v4 << 32},
+		                    {.low = (uint64_t)shape->above_v4 << 32}},
+			.low = shape->low,
+			.high = shape->high,
+			.generation = i < V4_SYN ? now->generation : 0, /* 0: no entry's */
+			.seen_s = now->now_s,
+		};
 	}
 }
 
@@ -179,8 +182,8 @@ static inline bool has_shape(__m512i data, const struct shape *shape)
 }
 
 /* class: of classify(). *syn: it opens a flow, if anything. */
-static inline __m512i make_key(const struct bases *b, const struct policy_frame *frame, int class,
-                               bool *syn)
+static inline __m512i make_key(const struct flow_burst *b, const struct policy_frame *frame,
+                               int class, bool *syn)
 {
 	__mmask64 has = _bzhi_u64(UINT64_MAX, frame->len < 64 ? frame->len : 64);
 	unsigned int shape = (unsigned int)class >> 1;
@@ -197,7 +200,7 @@ static inline __m512i make_key(const struct bases *b, const struct policy_frame 
 			return _mm512_setzero_si512();
 		*syn = true;
 	}
-	return _mm512_mask_permutexvar_epi8(b->of[shape], shapes[shape].filled,
+	return _mm512_mask_permutexvar_epi8(entry_vector(&b->bases[shape]), shapes[shape].filled,
 	                                    _mm512_load_si512(shapes[shape].shuffle[class & 1]),
 	                                    data);
 }
@@ -264,11 +267,10 @@ static void fetch(struct policy_flow *flow, const struct flow_moment *now,
                   const struct policy_frame *frames, uint32_t n)
 {
 	struct flow_burst *b = flow->burst;
-	struct bases bases;
 	uint64_t highs = 0;
 	uint64_t syns = 0;
 
-	prepare(&bases, now);
+	prepare(b, now);
 	for (uint32_t first = 0; first < n; first += EIGHT) {
 		uint32_t end = n - first < EIGHT ? n : first + EIGHT;
 
@@ -276,7 +278,7 @@ static void fetch(struct policy_flow *flow, const struct flow_moment *now,
 			int class = classify(&frames[i]);
 			bool syn = false;
 
-			_mm512_store_si512(&b->keys[i], make_key(&bases, &frames[i], class, &syn));
+			_mm512_store_si512(&b->keys[i], make_key(b, &frames[i], class, &syn));
 			highs |= (uint64_t)(class & 1) << i;
 			if (syn)
 				syns |= UINT64_C(1) << i;
@@ -316,8 +318,8 @@ static void find(struct policy_flow *flow, uint32_t n)
 
 /* All that is compared is the same, but for the word of the high side's peer with the state, and when it
  * was seen. */
-static bool touch(struct flow_entry *e, const struct flow_moment *now, bool is_high,
-                  const struct policy_frame *frame, struct policy_flow_result *result)
+static bool touch(struct policy_flow *flow, struct flow_entry *e, const struct flow_moment *now,
+                  bool is_high, const struct policy_frame *frame, struct policy_flow_result *result)
 {
 	uint32_t kind = flow_proto(e) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
 	uint32_t high = is_high ? frame->in_peer : frame->out_peer;
@@ -325,13 +327,14 @@ static bool touch(struct flow_entry *e, const struct flow_moment *now, bool is_h
 
 	if (high != (e->high & FLOW_PEER_MASK) || !flow_entry_is_plain(e, now, kind, from_opener))
 		return false;
-	flow_touch(e, now, from_opener, result);
+	flow_touch(flow, e, now, from_opener, result);
 	return true;
 }
 
 /* Is the entry this flow's? A key of no protocol is nobody's: a generation is never 0. No peer, with more bits
  * than peers have, spoils the key. */
-static inline bool pass_frame(struct flow_entry *e, const struct flow_entry *key, bool is_high,
+static inline bool pass_frame(struct policy_flow *flow, struct flow_entry *e,
+                              const struct flow_entry *key, bool is_high,
                               const struct flow_moment *now, const struct policy_frame *frame,
                               struct policy_flow_result *result)
 {
@@ -351,7 +354,8 @@ static inline bool pass_frame(struct flow_entry *e, const struct flow_entry *key
 		*result = (struct policy_flow_result){.grant = e->grant};
 		return true;
 	}
-	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0 && touch(e, now, is_high, frame, result);
+	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0
+	       && touch(flow, e, now, is_high, frame, result);
 }
 
 static uint64_t pass(struct policy_flow *flow, const struct flow_moment *now,
@@ -364,7 +368,7 @@ static uint64_t pass(struct policy_flow *flow, const struct flow_moment *now,
 	uint64_t passed = 0;
 
 	for (uint32_t i = 0; i < n; i++)
-		passed |= (uint64_t)pass_frame(&entries[b->numbers[i]], &b->keys[i],
+		passed |= (uint64_t)pass_frame(flow, &entries[b->numbers[i]], &b->keys[i],
 		                               (highs >> i & 1) != 0, now, &frames[i], &results[i])
 		          << i;
 	return passed;

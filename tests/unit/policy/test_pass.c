@@ -165,12 +165,14 @@ static struct policy_flow_result judge(struct hub *hub, const struct policy_fram
 static uint64_t pass(struct hub *hub, const struct policy_frame *frames,
                      struct policy_flow_result *results, uint32_t n)
 {
-	struct policy_frame seen[POLICY_FLOW_BURST_MAX];
+	struct policy_frame seen[POLICY_FLOW_BURST_MAX] = {0};
 
 	for (uint32_t i = 0; i < n; i++) /* the first step is told what lies where, and no more */
 		seen[i] = (struct policy_frame){.data = frames[i].data, .len = frames[i].len};
 	policy_flow_fetch(hub->flow, hub->table, hub->clock, seen, n);
-	policy_flow_find(hub->flow, n);
+	for (uint32_t i = 0; i < n / 2; i++)
+		seen[i] = frames[i];
+	policy_flow_find(hub->flow, hub->table, hub->clock, seen, n, n / 2);
 	return policy_flow_pass(hub->flow, hub->table, hub->clock, frames, results, n);
 }
 
