@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What becomes of inner packets, on a WAN of jumbo frames: large ones pass, those that are too large are answered or
-# cut, TCP that lost its ICMP opens with what fits, the first packet for a peer waits for its handshake; a link that
-# flaps is used again; and whose frames come cut off is told why.
+# cut, TCP that lost its ICMP opens with what fits; a peer that was disabled comes back without a change at its client; a
+# link that flaps is used again; and whose frames come cut off is told why.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -70,7 +70,7 @@ check "TCP of such a client passes" net_exec office iperf3 -c 10.77.0.3 -p 7001 
 check "its MSS was lowered" mss
 net_ip office link set "$office_device" mtu 8920
 
-# The peer has no session: the first packet begins the handshake and waits for it.
+# Cut off at once, and back with its next packet. (Packets that wait for a handshake: tests/flow/test_wait.c.)
 forgotten() {
 	lab_cli peer disable home && lab_cli peer enable home
 }
