@@ -349,8 +349,7 @@ static void write_inner(const struct bench_packet *packet, uint8_t *ip, uint32_t
 {
 	uint8_t *upper = ip + BENCH_WIRE_IP4_LEN;
 
-	bench_wire_ip4(ip, packet->len, BENCH_WIRE_TUNNEL + packet->from,
-	               BENCH_WIRE_TUNNEL + packet->to);
+	bench_wire_ip4(ip, packet->len, packet->source, BENCH_WIRE_TUNNEL + packet->to);
 	for (uint32_t at = BENCH_WIRE_IP4_LEN; at < packet->len; at++)
 		ip[at] = payload_byte(i, at);
 	base_store_be16(upper, packet->sport);
@@ -368,7 +367,7 @@ static void know_flows(struct bench_world *world, bool from_hub)
 	for (uint32_t i = 0; i < BENCH_PACKETS; i++) {
 		const struct bench_packet *packet = &world->packet[i];
 		struct policy_flow_result result;
-		struct base_ip from = bench_wire_ip(BENCH_WIRE_TUNNEL + packet->from);
+		struct base_ip from = bench_wire_ip(packet->source);
 		struct base_ip to = bench_wire_ip(BENCH_WIRE_TUNNEL + packet->to);
 		const struct policy_packet question = {
 			.src = policy_address_make(&from),
@@ -460,6 +459,8 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 		else
 			pick_next(world, packet);
 		packet->len = bench_size_len(size, i);
+		packet->source = direction == BENCH_SEAL ? ADDRESS_TUNNEL
+		                                         : BENCH_WIRE_TUNNEL + packet->from;
 		if (direction == BENCH_SEAL)
 			prepare_seal(world, i);
 		else

@@ -21,15 +21,16 @@ struct bench_packet {
 	struct rte_mbuf *mbuf;
 	uint32_t from;
 	uint32_t to;
-	uint32_t len;   /* inner, without padding */
-	uint16_t sport; /* of TCP or UDP */
+	uint32_t len;    /* inner, without padding */
+	uint32_t source; /* inner address */
+	uint16_t sport;  /* of TCP or UDP */
 	uint16_t dport;
 	uint8_t proto;
 	uint8_t tcp_flags;
 };
 
 struct bench_world;
-/* Say between which peers packet number i goes, and of which flow it is: all but mbuf and len. */
+/* Say between which peers packet number i goes, and of which flow it is: all but mbuf, len and source. */
 typedef void bench_pick_fn(struct bench_world *world, uint32_t i, struct bench_packet *packet);
 
 struct bench_world {
