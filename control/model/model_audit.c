@@ -101,7 +101,7 @@ static model_audit_fn *const of_hub[] = {
 static model_audit_peer_fn *const of_peers[] = {
 	audit_preshared_key,   audit_never_seen,   audit_disabled,         audit_whole_subnet,
 	model__audit_networks, model__audit_key,   model__audit_keepalive, model__audit_rotation,
-	model__audit_by_wg,    model__audit_quota, model__audit_hub_key,
+	model__audit_by_wg,    model__audit_quota, model__audit_hub_key,   model__audit_endpoint,
 };
 
 /* ---- all of it ---------------------------------------------------------------------------------- */

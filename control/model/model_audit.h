@@ -33,10 +33,11 @@ typedef void model_audit_peer_fn(struct model_audit *audit, const struct peer *p
 /* model_audit_network.c: networks behind peers. */
 model_audit_peer_fn model__audit_networks;
 
-/* model_audit_peer.c: a key that is old; a peer that the hub may lose. */
+/* model_audit_peer.c: a key that is old; a peer that the hub may lose; an endpoint that is no way to it. */
 model_audit_peer_fn model__audit_key;
 model_audit_peer_fn model__audit_keepalive;
 model_audit_peer_fn model__audit_rotation;
+model_audit_peer_fn model__audit_endpoint;
 
 /* model_hub.c: the hub between two keys. */
 model_audit_fn model__audit_hub_rotation;

@@ -1,6 +1,8 @@
-/* What may go wrong with a peer in time: its key grows old, or the hub loses its way to it. */
+/* What may go wrong with a peer in time: its key grows old, or the hub loses its way to it, or that way
+ * leads back. */
 #include "base_time.h"
 #include "model_audit.h"
+#include "program.h"
 #include "session.h"
 
 #define DAY_NS (24 * 3600 * BASE_NS_PER_S)
@@ -53,4 +55,33 @@ void model__audit_keepalive(struct model_audit *audit, const struct peer *peer,
 	                    "changed %u times: give it PersistentKeepalive = 25 (peer config "
 	                    "--client-keepalive 25), or the hub loses it",
 	                    info.n_moves);
+}
+
+/* Neither loops: the workers send nothing to an address of the hub's, and what is encrypted never goes into the
+ * tunnel. But the first peer is out of reach, and so may be that address behind the second. */
+void model__audit_endpoint(struct model_audit *audit, const struct peer *peer,
+                           const struct grant_peer *world)
+{
+	const struct model_setup *setup = &audit->model->setup;
+	struct base_endpoint endpoint = peer_state(setup->peers, peer).endpoint;
+	char text[BASE_ENDPOINT_STRLEN];
+	char net[BASE_PREFIX_STRLEN];
+	struct base_prefix inside;
+
+	(void)world;
+	if (endpoint.port == 0)
+		return;
+	base_endpoint_format(&endpoint, text);
+	if (program_address_is_own(setup->program, &endpoint.ip))
+		model__audit_report(audit, GRANT_ERROR, "endpoint-is-hub", "peer", peer->row.name,
+		                    "has the endpoint %s, which is the hub itself: nothing is sent "
+		                    "there; correct it, or take it away",
+		                    text);
+	else if (peer_endpoint_is_inside(setup->peers, peer, &endpoint, &inside))
+		model__audit_report(audit, GRANT_WARNING, "endpoint-inside", "peer", peer->row.name,
+		                    "has the endpoint %s, which lies in its own network %s: the "
+		                    "tunnel does not loop, but others of the tunnel reach that "
+		                    "address only through it; withdraw the network, or approve "
+		                    "smaller ones",
+		                    text, base_prefix_format(&inside, net));
 }

@@ -27,6 +27,8 @@ struct peer {
 	uint64_t rotation_end_ns;       /* of the window, monotonic */
 	/* The newest initiations with its key and its next one, that the store was to be told of at once. */
 	uint8_t heard[2][12];
+	struct base_ip
+		told_inside; /* endpoint that the log has named as lying in its own networks */
 };
 
 /* Why a change was refused. */
@@ -135,6 +137,11 @@ uint32_t peer_count(const struct peer_table *table);
 
 /* What changes by itself, up to date. */
 struct store_peer_state peer_state(const struct peer_table *table, const struct peer *peer);
+
+/* peer_endpoint.c: would a packet for this endpoint's address that comes out of the tunnel go to the peer
+ * itself? Then the prefix of its addresses and networks by which it would is in *inside. */
+bool peer_endpoint_is_inside(const struct peer_table *table, const struct peer *peer,
+                             const struct base_endpoint *endpoint, struct base_prefix *inside);
 
 /* The peer's address in the tunnel: IPv4 when it has one. family NONE = it has none. */
 struct base_ip peer_address(const struct peer *peer);

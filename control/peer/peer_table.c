@@ -456,6 +456,14 @@ static bool has_begun(const struct peer_table *table, struct peer *peer)
 	return has;
 }
 
+static void look_at_endpoint(const struct peer_table *table, struct peer *peer)
+{
+	struct session_peer_info info;
+
+	if (session_peer_info(table->setup.session, peer->row.id, &info) == 0)
+		peer__endpoint_look(table, peer, &info.endpoint);
+}
+
 static void on_session_change(void *arg, uint32_t id)
 {
 	struct peer_table *table = arg;
@@ -463,6 +471,7 @@ static void on_session_change(void *arg, uint32_t id)
 	if (id >= table->setup.config->max_peers || !table->by_id[id])
 		return;
 	peer__rotation_heard(table, table->by_id[id]);
+	look_at_endpoint(table, table->by_id[id]);
 	if (!table->is_dirty[id]) {
 		table->is_dirty[id] = true;
 		table->dirty[table->n_dirty++] = id;

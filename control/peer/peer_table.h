@@ -85,6 +85,10 @@ void peer__rotations_turn(struct peer_table *table, uint64_t now_ns);
 /* Session has news of the peer: perhaps its next key came. */
 void peer__rotation_heard(struct peer_table *table, struct peer *peer);
 
+/* peer_endpoint.c: say once, for each address, that the peer's endpoint lies in its own networks. */
+void peer__endpoint_look(const struct peer_table *table, struct peer *peer,
+                         const struct base_endpoint *endpoint);
+
 /* peer_load.c */
 int peer__load(struct peer_table *table, char *error, size_t error_len);
 

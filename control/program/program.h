@@ -106,6 +106,7 @@ bool program_is_attached(const struct program *program);
 /* Desired state, from program_create() on. Idempotent: what changes nothing sends nothing. peer <
  * n_peers; prefixes are masked here. Return 0, -EINVAL (out of range) or -ENOMEM. */
 int program_hub_set(struct program *program, const struct abi_cmd_hub *hub);
+bool program_address_is_own(const struct program *program, const struct base_ip *ip);
 int program_address_set(struct program *program, const struct abi_cmd_address *address);
 int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s);
 int program_peer_drop(struct program *program, uint32_t peer); /* its routes too */

@@ -1,5 +1,7 @@
 /* Commands down: changes of the desired state to every worker, sessions and messages to one. */
 #include "base_bytes.h"
+#include "base_log.h"
+#include "base_time.h"
 #include "program_private.h"
 
 #include <errno.h>
@@ -70,6 +72,11 @@ int program_address_set(struct program *program, const struct abi_cmd_address *a
 		return -EINVAL;
 	return broadcast(program, program_desired_address(&program->desired, &cmd), ABI_CMD_ADDRESS,
 	                 &cmd, sizeof(cmd));
+}
+
+bool program_address_is_own(const struct program *program, const struct base_ip *ip)
+{
+	return program_desired_is_own(&program->desired, ip);
 }
 
 int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s)
@@ -279,7 +286,24 @@ int program_handshake_over(struct program *program, uint32_t peer)
 	return first;
 }
 
+/* The worker drops what would come back to the hub, and counts it; here it is said. */
+static void tell_loop(const struct program *program, const struct base_endpoint *remote)
+{
+	static struct base_log_limit limit;
+	char text[BASE_ENDPOINT_STRLEN];
+	uint32_t suppressed;
+
+	if (program_address_is_own(program, &remote->ip)
+	    && base_log_limit_pass(&limit, base_time_monotonic_ns(), &suppressed))
+		log_warn(
+			"program",
+			"endpoint of a peer is an address of the hub itself: nothing is sent there, "
+			"correct it (audit policy names the peer) endpoint=%s suppressed=%u",
+			base_endpoint_format(remote, text), suppressed);
+}
+
 int program_inject(struct program *program, uint32_t worker, const struct abi_cmd_inject *inject)
 {
+	tell_loop(program, &inject->remote);
 	return send_to(program, worker, ABI_CMD_INJECT, inject, sizeof(*inject));
 }

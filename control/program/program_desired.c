@@ -129,6 +129,17 @@ int program_desired_address(struct program_desired *desired, const struct abi_cm
 	return put_by_key(desired, &desired->addresses, ABI_CMD_ADDRESS, address);
 }
 
+bool program_desired_is_own(const struct program_desired *desired, const struct base_ip *ip)
+{
+	struct abi_cmd_address key = {.ip = base_ip_make(ip->family, ip->bytes)};
+	uint32_t position;
+
+	for (key.port = 0; key.port <= ABI_PORTS_MAX; key.port++)
+		if (program_table_find(&desired->addresses, &key, &position) == 0)
+			return true;
+	return false;
+}
+
 int program_desired_wan_route_put(struct program_desired *desired,
                                   const struct abi_cmd_wan_route *route)
 {

@@ -63,6 +63,8 @@ void program_desired_fini(struct program_desired *desired);
  * in range and canonical: prefixes masked, padding zero. */
 int program_desired_hub(struct program_desired *desired, const struct abi_cmd_hub *hub);
 int program_desired_address(struct program_desired *desired, const struct abi_cmd_address *address);
+/* Is this an address of the hub's, on any port or in the tunnel? */
+bool program_desired_is_own(const struct program_desired *desired, const struct base_ip *ip);
 int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s);
 /* The peer must have no route left: program_desired_peer_route(). */
 int program_desired_peer_drop(struct program_desired *desired, uint32_t peer);

@@ -142,6 +142,32 @@ static void a_peer_that_moves_and_keeps_nothing_alive_is_audited(void **state)
 	stop();
 }
 
+/* What the tunnel's own packets are sent to, and what lies behind the peer. */
+static void an_endpoint_that_leads_back_is_audited(void **state)
+{
+	struct base_endpoint *endpoint;
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"gate\", \"gateway\": true, \"allowed_ips\": "
+	                    "[\"198.51.100.0/24\", \"198.51.0.0/16\"]}");
+	call_ok("peer.add", "{\"name\": \"other\"}");
+	endpoint = &fake.info[peer_find(peers, "gate")->row.id].endpoint;
+	assert_string_equal(audited("endpoint-inside", "gate"), ""); /* it has none */
+	assert_int_equal(base_endpoint_parse("192.0.2.7:51820", endpoint), 0);
+	assert_string_equal(audited("endpoint-inside", "gate"), "");
+	assert_int_equal(base_endpoint_parse("198.51.100.7:51820", endpoint), 0);
+	assert_string_equal(audited("endpoint-inside", "gate"), "warning");
+	assert_string_equal(audited("endpoint-inside", "other"), "");
+	assert_string_equal(audited("endpoint-is-hub", "gate"), "");
+	assert_int_equal(base_ip_parse("198.51.100.7", &fake.own), 0);
+	assert_int_equal(base_endpoint_parse("198.51.100.7:51820", endpoint), 0);
+	assert_string_equal(audited("endpoint-is-hub", "gate"), "error");
+	assert_string_equal(audited("endpoint-inside", "gate"), "");
+	assert_string_equal(audited("endpoint-is-hub", "other"), "");
+	stop();
+}
+
 #define DAY_NS (24 * 3600 * BASE_NS_PER_S)
 
 static const struct grant *grant_of(const char *name)
@@ -258,6 +284,7 @@ int main(void)
 		CASE(workers_that_could_not_take_a_table_get_it_soon),
 		CASE(an_old_key_is_audited_after_its_days),
 		CASE(a_peer_that_moves_and_keeps_nothing_alive_is_audited),
+		CASE(an_endpoint_that_leads_back_is_audited),
 		CASE(a_grant_that_nobody_uses_is_audited_after_its_days),
 		CASE(last_use_of_a_grant_outlives_changes_and_restarts),
 		CASE(a_policy_is_in_force_when_the_workers_say_so),

@@ -47,6 +47,7 @@ static struct {
 	struct abi_cmd_hub hub_cmd;
 	int put_err;
 	/* program */
+	struct base_ip own; /* the one address of the hub's */
 	bool peer[FAKE_PEERS];
 	uint16_t keepalive_s[FAKE_PEERS];
 	struct base_prefix route[FAKE_ROUTES];
@@ -233,6 +234,12 @@ void session_on_change(struct session_table *table, session_changed_fn *fn, void
 	(void)table;
 	fake.changed = fn;
 	fake.changed_arg = arg;
+}
+
+bool program_address_is_own(const struct program *program, const struct base_ip *ip)
+{
+	(void)program;
+	return base_ip_equal(&fake.own, ip);
 }
 
 int program_peer_put(struct program *program, uint32_t peer, uint16_t keepalive_s)

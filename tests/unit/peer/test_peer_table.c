@@ -1,6 +1,7 @@
 /* control/peer: adding and removing, what the file declares against what the store has, and that
  * session, program and store always agree. */
 #include "base_bytes.h"
+#include "base_log.h"
 #include "base_text.h"
 #include "fakes.h"
 #include "peer.h"
@@ -705,6 +706,54 @@ static int set_up(void **state)
 	return 0;
 }
 
+static void session_changes(const char *endpoint)
+{
+	uint32_t id = peer_find(table, "gate")->row.id;
+
+	assert_int_equal(base_endpoint_parse(endpoint, &fake.info[id].endpoint), 0);
+	fake.changed(fake.changed_arg, id);
+}
+
+/* Lines of the log about endpoints while the peer is heard from these, one after the other. */
+static uint32_t lines_about(const char *const *endpoints, uint32_t n)
+{
+	FILE *log = tmpfile();
+	int before = dup(STDERR_FILENO);
+	uint32_t n_lines = 0;
+	char line[512];
+
+	assert_non_null(log);
+	assert_true(dup2(fileno(log), STDERR_FILENO) >= 0);
+	for (uint32_t i = 0; i < n; i++)
+		session_changes(endpoints[i]);
+	assert_true(dup2(before, STDERR_FILENO) >= 0);
+	close(before);
+	rewind(log);
+	while (fgets(line, sizeof(line), log))
+		n_lines += strstr(line, "endpoint lies in a network of the peer's own") != NULL
+		           && strstr(line, "peer=gate endpoint=198.51.100.") != NULL
+		           && strstr(line, " inside=198.51.100.0/24 ") != NULL;
+	fclose(log);
+	return n_lines;
+}
+
+static void an_endpoint_in_the_peers_own_network_is_told_once(void **state)
+{
+	static const char *const elsewhere[] = {"192.0.2.7:51820", "198.51.101.7:51820"};
+	static const char *const inside[] = {"198.51.100.7:51820", "198.51.100.7:51820",
+	                                     "198.51.100.7:51821", "198.51.100.7:51820"};
+	static const char *const another[] = {"198.51.100.8:51820"};
+
+	(void)state;
+	start_good();
+	base_log_init("test", BASE_LOG_WARN);
+	add_good("gate", 1, "198.51.100.0/24");
+	assert_int_equal(lines_about(elsewhere, BASE_ARRAY_LEN(elsewhere)), 0);
+	assert_int_equal(lines_about(inside, BASE_ARRAY_LEN(inside)), 1);
+	assert_int_equal(lines_about(another, BASE_ARRAY_LEN(another)), 1);
+	stop();
+}
+
 static int tear_down(void **state)
 {
 	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
@@ -736,6 +785,7 @@ int main(void)
 		CASE(a_failure_below_leaves_nothing_behind),
 		CASE(names_come_in_order),
 		CASE(what_a_session_learns_reaches_the_store),
+		CASE(an_endpoint_in_the_peers_own_network_is_told_once),
 		CASE(an_initiation_is_in_the_store_before_it_is_answered),
 		CASE(declared_peers_are_merged_and_cannot_be_removed),
 		CASE(a_peer_that_left_the_file_is_removed),

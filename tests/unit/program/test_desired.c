@@ -352,6 +352,28 @@ static void wan_routes_of_two_ports_are_two(void **state)
 	program_desired_fini(&desired);
 }
 
+static void the_hubs_own_addresses_are_known_on_every_port(void **state)
+{
+	struct abi_cmd_address wan = {.ip = make_prefix(1).ip, .port = 1, .present = 1};
+	struct abi_cmd_address tunnel = {
+		.ip = make_prefix(2).ip, .port = ABI_PORTS_MAX, .present = 1};
+	struct base_ip other = make_prefix(3).ip;
+	struct program_desired desired;
+
+	(void)state;
+	assert_int_equal(program_desired_init(&desired, 1), 0);
+	assert_false(program_desired_is_own(&desired, &wan.ip));
+	assert_int_equal(program_desired_address(&desired, &wan), 1);
+	assert_int_equal(program_desired_address(&desired, &tunnel), 1);
+	assert_true(program_desired_is_own(&desired, &wan.ip));
+	assert_true(program_desired_is_own(&desired, &tunnel.ip));
+	assert_false(program_desired_is_own(&desired, &other));
+	wan.present = 0;
+	assert_int_equal(program_desired_address(&desired, &wan), 1);
+	assert_false(program_desired_is_own(&desired, &wan.ip));
+	program_desired_fini(&desired);
+}
+
 /* A quadratic table would take minutes here, not a fraction of a second. */
 static void three_hundred_thousand_routes_are_no_trouble(void **state)
 {
@@ -457,6 +479,7 @@ int main(void)
 		cmocka_unit_test(interrupted_synchronisation_ends_in_the_right_state),
 		cmocka_unit_test(overflowing_changes_are_carried_by_another_synchronisation),
 		cmocka_unit_test(wan_routes_of_two_ports_are_two),
+		cmocka_unit_test(the_hubs_own_addresses_are_known_on_every_port),
 		cmocka_unit_test(three_hundred_thousand_routes_are_no_trouble),
 		cmocka_unit_test(queue_keeps_order_and_wipes),
 		cmocka_unit_test(
