@@ -104,19 +104,13 @@ static uint64_t time_left(const struct hub_key_info *info)
 
 static void keep(struct hub_key *hub, const struct store_hub_key *stored)
 {
-	static const char *const texts[STORE_N_ROTATION_STATES] = {
-		[STORE_ROTATION_NONE] = "none",       [STORE_ROTATION_PROPOSED] = "proposed",
-		[STORE_ROTATION_OVERLAP] = "overlap", [STORE_ROTATION_CONFIRMED] = "confirmed",
-		[STORE_ROTATION_EXPIRED] = "expired", [STORE_ROTATION_CANCELLED] = "cancelled",
-	};
-
 	hub->info = (struct hub_key_info){stored->state, stored->since_wall_ns,
 	                                  stored->until_wall_ns, stored->changed_wall_ns};
 	if (stored->state == STORE_ROTATION_EXPIRED)
 		log_warn("hub", "rotation of the hub's key expired, no peer used the new one: the "
 		                "old one stays");
 	else
-		log_info("hub", "rotation of the hub's key %s", texts[stored->state]);
+		log_info("hub", "rotation of the hub's key %s", store_rotation_text(stored->state));
 }
 
 /* ---- steps -------------------------------------------------------------------------------------- */

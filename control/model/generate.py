@@ -36,7 +36,7 @@ TYPES = {
     "path": (None, "a file that does not exist yet"),
     "target": ("MODEL_TARGET", "a peer's name and a port, such as \"home:8080\""),
 }
-METHOD_KEYS = {"name", "summary", "description", "arguments", "pages", "reply", "errors"}
+METHOD_KEYS = {"name", "summary", "description", "arguments", "pages", "reply", "errors", "changes"}
 ARGUMENT_KEYS = {"name", "type", "positional", "required", "value", "min", "max", "default", "unit",
                  "help", "complete", "local", "fill"}
 
@@ -137,6 +137,20 @@ def usage(method):
     return " ".join(method["name"].split(".") + parts)
 
 
+# Whether an operation changes something, which the audit trail then records: "always" when it succeeds, or what it
+# has "stored". Each takes a reason.
+CHANGES = {None: "MODEL_CHANGES_NOTHING", "stored": "MODEL_CHANGES_STORED", "always": "MODEL_CHANGES_ALWAYS"}
+WHY = {"name": "why", "type": "text", "value": "TEXT", "help": "the reason, for the audit trail"}
+
+
+def add_why(methods):
+    for method in methods:
+        if method.get("changes") not in CHANGES:
+            fail(f"{method['name']}: changes is \"always\" or \"stored\"")
+        if "changes" in method:
+            method["arguments"].append(WHY)
+
+
 HEAD = "/* Generated from methods.json by generate.py; do not edit. */\n"
 
 
@@ -161,7 +175,8 @@ def dispatch(methods, _version):
         n = len(sent(method))
         arguments = f"{identifier(method)}_arguments" if n else "NULL"
         out.append(f"\t{{.name = {c_string(method['name'])}, .call = model__{identifier(method)},\n"
-                   f"\t .arguments = {arguments}, .n_arguments = {n}}},\n")
+                   f"\t .arguments = {arguments}, .n_arguments = {n},\n"
+                   f"\t .changes = {CHANGES[method.get('changes')]}}},\n")
     out.append("};\n\n")
     out.append(f"const size_t model_n_methods = {len(methods)};\n")
     return "".join(out)
@@ -407,6 +422,7 @@ def main(arguments):
     with open(arguments[1], encoding="utf-8") as file:
         methods = json.load(file)["methods"]
     check(methods)
+    add_why(methods)
     text = KINDS[arguments[0]](methods, arguments[3] if len(arguments) > 3 else "")
     with open(arguments[2], "w", encoding="utf-8") as file:
         file.write(text)

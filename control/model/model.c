@@ -172,7 +172,8 @@ int model_call(struct model *model, const char *name, json_t *params, json_t **r
 		if (err == 0 && !params)
 			params = empty = json_object();
 		if (err == 0)
-			err = params ? method->call(model, params, result, &why) : -ENOMEM;
+			err = params ? model__trail_call(model, method, params, result, &why)
+			             : -ENOMEM;
 		json_decref(empty);
 		if (err == 0 && !*result)
 			err = -ENOMEM;

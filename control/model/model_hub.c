@@ -12,7 +12,7 @@ json_t *model__hub_rotation_json(const struct model *model)
 
 	if (info.state == STORE_ROTATION_NONE)
 		return json_null();
-	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "state", peer_rotation_text(info.state),
+	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "state", store_rotation_text(info.state),
 	                 "next_key", next ? model__key(next) : json_null(), "since",
 	                 model__time(info.since_wall_ns), "until", model__time(info.until_wall_ns),
 	                 "changed_at", model__time(info.changed_wall_ns));

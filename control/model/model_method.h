@@ -58,11 +58,19 @@ struct model_error {
 typedef int model_call_fn(struct model *model, const json_t *params, json_t **result,
                           struct model_error *error);
 
+/* What the audit trail records of a call that succeeds: model_trail.c. */
+enum model_changes {
+	MODEL_CHANGES_NOTHING = 0,
+	MODEL_CHANGES_STORED = 1, /* what it has changed in the store, if anything */
+	MODEL_CHANGES_ALWAYS = 2,
+};
+
 struct model_method {
 	const char *name;
 	model_call_fn *call;
 	const struct model_argument *arguments;
 	size_t n_arguments;
+	enum model_changes changes;
 };
 
 extern const struct model_method model_methods[];
@@ -130,6 +138,10 @@ int model__host_normalize(const char *text, char *out);
 int model__target_parse(const char *text, char *peer, uint16_t *port);
 /* "90s", "15m", "12h", "7d", in seconds: 1 s to ten years. Returns 0 or -EINVAL. */
 int model__duration_parse(const char *text, uint64_t *out_s);
+
+/* model_trail.c: call the method, and record what it changes. params is an object that was checked. */
+int model__trail_call(struct model *model, const struct model_method *method, const json_t *params,
+                      json_t **result, struct model_error *error);
 
 /* model_text.c: pieces of replies. JSON values are new; NULL when memory is short. */
 json_t *model__time(uint64_t wall_ns); /* RFC 3339, or null for 0 */

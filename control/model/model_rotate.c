@@ -15,7 +15,7 @@ json_t *model__rotation_json(const struct peer *peer)
 
 	if (rotation->state == STORE_ROTATION_NONE)
 		return json_null();
-	json = json_pack("{s:s, s:o, s:o, s:o}", "state", peer_rotation_text(rotation->state),
+	json = json_pack("{s:s, s:o, s:o, s:o}", "state", store_rotation_text(rotation->state),
 	                 "since", model__time(rotation->since_wall_ns), "until",
 	                 model__time(rotation->until_wall_ns), "changed_at",
 	                 model__time(rotation->changed_wall_ns));
@@ -40,7 +40,7 @@ static void on_rotation(void *arg, const struct peer *peer)
 	};
 	const struct model *model = arg;
 
-	watch_event_add(model->setup.watch, "rotation", peer_rotation_text(peer->rotation.state),
+	watch_event_add(model->setup.watch, "rotation", store_rotation_text(peer->rotation.state),
 	                peer->row.name, "%s", texts[peer->rotation.state]);
 }
 

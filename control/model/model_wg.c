@@ -7,6 +7,7 @@
 #include "model_policy.h"
 #include "model_table.h"
 #include "peer_set.h"
+#include "store_trail.h"
 #include "wg_allowedips.h"
 
 #include <errno.h>
@@ -177,15 +178,25 @@ static void publish(struct asking *asking)
 int model_wg_set(struct model *model, const struct peer_set *set, struct peer_error *error)
 {
 	struct asking asking = {.model = model};
+	char actor[64];
 	const struct peer_set_hooks hooks = {may_remove, may_withdraw, changed, &asking};
+	struct store_trail_entry entry = {actor, "wg.set", "hub", "endpoints", "", true};
 	int err = name_subnets(&asking);
+	int ended;
 
+	snprintf(actor, sizeof(actor), "wg uid=%u pid=%d", (unsigned int)model->caller.uid,
+	         (int)model->caller.pid);
+	store_trail_begin(model->setup.store, &entry);
 	if (err < 0)
 		refuse(error, err, "failed", "not enough memory");
 	else
 		err = peer_set_apply(model->setup.peers, set, &hooks, error);
 	if (err == 0)
 		publish(&asking);
+	ended = store_trail_end(model->setup.store, err == 0 && asking.n_changed > 0);
+	if (ended < 0)
+		log_err("model", "change by wg is not in the audit trail: %s",
+		        store_error(model->setup.store));
 	wg_allowedips_destroy(asking.named);
 	free(asking.gone);
 	return err;

@@ -122,7 +122,6 @@ int peer_rotate(struct peer_table *table, const struct peer_rotation *request,
 int peer_rotate_end(struct peer_table *table, const char *name, bool with_next,
                     struct peer_error *error) __attribute__((warn_unused_result));
 bool peer_is_rotating(const struct peer *peer);
-const char *peer_rotation_text(enum store_rotation_state state); /* "proposed", ... */
 /* Called when a rotation has come to another state: peer->rotation says which. */
 typedef void peer_rotation_fn(void *arg, const struct peer *peer);
 void peer_on_rotation(struct peer_table *table, peer_rotation_fn *fn, void *arg);

@@ -6,6 +6,7 @@
 #include "peer_pool.h"
 #include "peer_table.h"
 #include "session.h"
+#include "store_trail.h"
 #include "wg_allowedips.h"
 #include "wg_key.h"
 
@@ -478,6 +479,7 @@ static int apply_all(struct peer_table *table, const struct rows *rows, char *er
 
 int peer__load(struct peer_table *table, char *error, size_t error_len)
 {
+	static const struct store_trail_entry by_file = {"config", "config.peer", "", "", "", true};
 	struct store *store = table->setup.store;
 	struct rows rows = {0};
 	struct declared all = {0};
@@ -489,6 +491,7 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 		snprintf(error, error_len, "store: %s", store_error(store));
 		return err;
 	}
+	store_trail_begin(store, &by_file);
 	err = store_peer_each(store, collect_row, &rows);
 	if (err < 0)
 		snprintf(error, error_len, "store: %s", store_error(store));
@@ -506,6 +509,9 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 	if (err == 0)
 		err = enter_all(table, &rows, &all, matched, error, error_len);
 	ended = store_end(store, err == 0);
+	if (store_trail_end(store, false)
+	    < 0) /* writes nothing: each peer's record is in the transaction */
+		ended = -EIO;
 	if (err == 0 && ended < 0) {
 		snprintf(error, error_len, "store: %s", store_error(store));
 		err = ended;

@@ -22,17 +22,6 @@
 #define SETTLE_NS (2 * BASE_NS_PER_S)
 #define RETRY_NS  BASE_NS_PER_S /* when the store refused */
 
-static const char *const state_texts[STORE_N_ROTATION_STATES] = {
-	[STORE_ROTATION_NONE] = "none",       [STORE_ROTATION_PROPOSED] = "proposed",
-	[STORE_ROTATION_OVERLAP] = "overlap", [STORE_ROTATION_CONFIRMED] = "confirmed",
-	[STORE_ROTATION_EXPIRED] = "expired", [STORE_ROTATION_CANCELLED] = "cancelled",
-};
-
-const char *peer_rotation_text(enum store_rotation_state state)
-{
-	return state_texts[state];
-}
-
 bool peer_is_rotating(const struct peer *peer)
 {
 	return peer->rotation.state == STORE_ROTATION_PROPOSED
@@ -53,8 +42,8 @@ static void tell(const struct peer_table *table, const struct peer *peer)
 		         "stays name=%s peer=%u",
 		         peer->row.name, peer->row.id);
 	else
-		log_info("peer", "rotation %s name=%s peer=%u", state_texts[peer->rotation.state],
-		         peer->row.name, peer->row.id);
+		log_info("peer", "rotation %s name=%s peer=%u",
+		         store_rotation_text(peer->rotation.state), peer->row.name, peer->row.id);
 	if (table->on_rotation)
 		table->on_rotation(table->on_rotation_arg, peer);
 }

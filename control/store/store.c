@@ -95,6 +95,8 @@ const char *store__text(sqlite3_stmt *statement, int column)
 
 int store_begin(struct store *store)
 {
+	store->trail.was_written = store->trail.is_written;
+	store->trail.n_changes = sqlite3_total_changes(store->db);
 	return store__exec(store, "BEGIN IMMEDIATE");
 }
 
@@ -102,18 +104,44 @@ int store_begin_unsynced(struct store *store)
 {
 	int err = store__exec(store, "PRAGMA synchronous = NORMAL");
 
-	return err < 0 ? err : store_begin(store);
+	if (err == 0)
+		err = store_begin(store);
+	store->is_unsynced = err == 0;
+	return err;
 }
 
 int store_end(struct store *store, bool commit)
 {
-	int err = commit ? store__exec(store, "COMMIT") : 0;
-	int undone = err < 0 || !commit ? store__exec(store, "ROLLBACK") : 0;
-	int synced = store__exec(store, "PRAGMA synchronous = FULL");
+	bool was_written = store->trail.was_written;
+	int err = commit && !store->is_unsynced ? store__trail_commit(store) : 0;
+	int undone, synced;
 
+	if (commit && err == 0)
+		err = store__exec(store, "COMMIT");
+	undone = err < 0 || !commit ? store__exec(store, "ROLLBACK") : 0;
+	synced = store__exec(store, "PRAGMA synchronous = FULL");
+	store->is_unsynced = false;
+	if (err < 0 || !commit)
+		store->trail.is_written = was_written;
+	else
+		store__trail_log(store);
+	store->trail_end.sequence = 0;
 	if (err < 0)
 		return err;
 	return undone < 0 ? undone : synced;
+}
+
+int store__join(struct store *store, bool *alone)
+{
+	*alone = sqlite3_get_autocommit(store->db) != 0;
+	return *alone ? store_begin(store) : 0;
+}
+
+int store__leave(struct store *store, bool alone, int err)
+{
+	int ended = alone ? store_end(store, err == 0) : 0;
+
+	return err < 0 ? err : ended;
 }
 
 /* ---- sealing ------------------------------------------------------------------------------------ */

@@ -40,7 +40,7 @@ int store_block_change(struct store *store, uint64_t id, const void *prefixes, s
 	return store__change(store, statement);
 }
 
-int store_block_drop(struct store *store, uint64_t id)
+static int row_drop(struct store *store, uint64_t id)
 {
 	sqlite3_stmt *statement = store__prepare(store, "DELETE FROM block WHERE id = ?");
 
@@ -48,6 +48,42 @@ int store_block_drop(struct store *store, uint64_t id)
 		return store__fail(store, sqlite3_errcode(store->db));
 	sqlite3_bind_int64(statement, 1, (int64_t)id);
 	return store__change(store, statement);
+}
+
+/* Nobody's operation takes it away: its time has come. */
+static int note_ended(struct store *store, uint64_t id)
+{
+	sqlite3_stmt *statement = store__prepare(
+		store, "SELECT source, is_list, created FROM block WHERE id = ?");
+	char source[CONFIG_NAME_LEN], text[80];
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, (int64_t)id);
+	if (sqlite3_step(statement) != SQLITE_ROW) {
+		sqlite3_finalize(statement);
+		return -ENOENT;
+	}
+	snprintf(source, sizeof(source), "%s", store__text(statement, 0));
+	snprintf(text, sizeof(text), "a %s ended, listed at %lld",
+	         sqlite3_column_int(statement, 1) ? "list" : "prefix",
+	         sqlite3_column_int64(statement, 2));
+	sqlite3_finalize(statement);
+	return store__trail_note(store, "block.end", "drop list", source, text);
+}
+
+int store_block_drop(struct store *store, uint64_t id)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	if (!store->trail.entry)
+		err = note_ended(store, id);
+	if (err == 0)
+		err = row_drop(store, id);
+	return store__leave(store, alone, err);
 }
 
 static struct store_block_row row_read(sqlite3_stmt *row)

@@ -5,6 +5,8 @@
 #include "base_text.h"
 #include "store_sql.h"
 
+#include <sodium.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +40,7 @@ static int secret_read(struct store *store, sqlite3_stmt *row, int column, const
 	return store__unseal(store, label, sqlite3_column_blob(row, column), SEALED_LEN, key);
 }
 
-int store_hub_key_put(struct store *store, const struct store_hub_key *key)
+static int row_put(struct store *store, const struct store_hub_key *key)
 {
 	char file_key[BASE_KEY_BASE64_LEN];
 	sqlite3_stmt *statement = store__prepare(
@@ -64,6 +66,38 @@ int store_hub_key_put(struct store *store, const struct store_hub_key *key)
 		return store__run(store, statement);
 	sqlite3_finalize(statement);
 	return err;
+}
+
+/* Of the keys the public ones. */
+static int note(struct store *store, const struct store_hub_key *key)
+{
+	uint8_t public_key[32];
+	char is[BASE_KEY_BASE64_LEN], next[BASE_KEY_BASE64_LEN] = "", text[160];
+
+	memcpy(public_key, key->file_public_key, sizeof(public_key));
+	if (key->has_private_key && crypto_scalarmult_base(public_key, key->private_key) < 0)
+		return -EINVAL;
+	base_key_to_base64(is, public_key);
+	if (key->has_next && crypto_scalarmult_base(public_key, key->next_private_key) < 0)
+		return -EINVAL;
+	if (key->has_next)
+		base_key_to_base64(next, public_key);
+	snprintf(text, sizeof(text), "%s key=%s%s%s", store_rotation_text(key->state), is,
+	         key->has_next ? " next-key=" : "", next);
+	return store__trail_note(store, "hub.rotate", "rotation of", "hub", text);
+}
+
+int store_hub_key_put(struct store *store, const struct store_hub_key *key)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = row_put(store, key);
+	if (err == 0)
+		err = note(store, key);
+	return store__leave(store, alone, err);
 }
 
 static int row_read(struct store *store, sqlite3_stmt *row, struct store_hub_key *out)

@@ -3,7 +3,7 @@
 
 #include "store_sql.h"
 
-int store_limit_put(struct store *store, uint32_t peer, const char *text)
+static int row_put(struct store *store, uint32_t peer, const char *text)
 {
 	sqlite3_stmt *statement = store__prepare(
 		store, text ? "INSERT INTO peer_limits (peer, text) VALUES (?1, ?2)"
@@ -16,6 +16,15 @@ int store_limit_put(struct store *store, uint32_t peer, const char *text)
 	if (text)
 		sqlite3_bind_text(statement, 2, text, -1, SQLITE_STATIC);
 	return store__run(store, statement);
+}
+
+int store_limit_put(struct store *store, uint32_t peer, const char *text)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	/* The transaction is for the record of the operation. */
+	return err < 0 ? err : store__leave(store, alone, row_put(store, peer, text));
 }
 
 int store_limit_each(struct store *store, store_limit_fn *fn, void *arg)

@@ -122,21 +122,36 @@ static int row_change(struct store *store, const struct store_peer *peer)
 	return store__change(store, statement);
 }
 
+static void identity_copy(struct store_peer *to, const struct store_peer *from)
+{
+	memcpy(to->name, from->name, sizeof(to->name));
+	memcpy(to->public_key, from->public_key, sizeof(to->public_key));
+	memcpy(to->preshared_key, from->preshared_key, sizeof(to->preshared_key));
+	to->has_preshared_key = from->has_preshared_key;
+	to->declared = from->declared;
+}
+
 /* A peer is its row and its networks. */
 typedef int write_fn(struct store *store, const struct store_peer *peer);
 static int write_whole(struct store *store, const struct store_peer *peer, write_fn *write)
 {
-	bool alone = sqlite3_get_autocommit(store->db) != 0;
-	int err = alone ? store_begin(store) : 0;
-	int ended;
+	struct store_peer before, after = *peer;
+	bool alone;
+	int err = store__join(store, &alone);
 
 	if (err < 0)
 		return err;
-	err = write(store, peer);
-	if (err == 0)
-		err = store__networks_write(store, peer);
-	ended = alone ? store_end(store, err == 0) : 0;
-	return err < 0 ? err : ended;
+	err = store__trail_peer_before(store, peer->id, &before);
+	if (err == 0 && write == row_change) /* its name and keys stay */
+		identity_copy(&after, &before);
+	if (err == 0) {
+		err = write(store, peer);
+		if (err == 0)
+			err = store__networks_write(store, peer);
+		err = store__trail_peer(store, &before, &after, err);
+	}
+	base_wipe(&after, sizeof(after));
+	return store__leave(store, alone, err);
 }
 
 int store_peer_put(struct store *store, const struct store_peer *peer)
@@ -149,9 +164,9 @@ int store_peer_change(struct store *store, const struct store_peer *peer)
 	return write_whole(store, peer, row_change);
 }
 
-int store_peer_key_put(struct store *store, uint32_t id, const uint8_t public_key[static 32],
-                       const uint8_t *preshared_key, const uint8_t last_timestamp[static 12],
-                       uint64_t key_set_wall_ns)
+static int key_put(struct store *store, uint32_t id, const uint8_t public_key[static 32],
+                   const uint8_t *preshared_key, const uint8_t last_timestamp[static 12],
+                   uint64_t key_set_wall_ns)
 {
 	char key[BASE_KEY_BASE64_LEN];
 	sqlite3_stmt *statement = store__prepare(
@@ -172,7 +187,33 @@ int store_peer_key_put(struct store *store, uint32_t id, const uint8_t public_ke
 	return store__change(store, statement);
 }
 
-int store_peer_drop(struct store *store, uint32_t id)
+int store_peer_key_put(struct store *store, uint32_t id, const uint8_t public_key[static 32],
+                       const uint8_t *preshared_key, const uint8_t last_timestamp[static 12],
+                       uint64_t key_set_wall_ns)
+{
+	struct store_peer before, after;
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = store__trail_peer_before(store, id, &before);
+	if (err == 0) {
+		after = before;
+		memcpy(after.public_key, public_key, sizeof(after.public_key));
+		if (preshared_key) {
+			after.has_preshared_key = true;
+			memcpy(after.preshared_key, preshared_key, sizeof(after.preshared_key));
+		}
+		err = key_put(store, id, public_key, preshared_key, last_timestamp,
+		              key_set_wall_ns);
+		err = store__trail_peer(store, &before, &after, err);
+		base_wipe(&after, sizeof(after));
+	}
+	return store__leave(store, alone, err);
+}
+
+static int row_drop(struct store *store, uint32_t id)
 {
 	sqlite3_stmt *statement = store__prepare(store, "DELETE FROM peers WHERE id = ?");
 
@@ -180,6 +221,20 @@ int store_peer_drop(struct store *store, uint32_t id)
 		return store__fail(store, sqlite3_errcode(store->db));
 	sqlite3_bind_int64(statement, 1, id);
 	return store__change(store, statement);
+}
+
+int store_peer_drop(struct store *store, uint32_t id)
+{
+	struct store_peer before;
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = store__trail_peer_before(store, id, &before);
+	if (err == 0)
+		err = store__trail_peer(store, &before, NULL, row_drop(store, id));
+	return store__leave(store, alone, err);
 }
 
 static int state_write(struct store *store, uint32_t id, const struct store_peer_state *state)

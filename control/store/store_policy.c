@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-int store_policy_put(struct store *store, const struct store_policy_row *row)
+static int row_put(struct store *store, const struct store_policy_row *row)
 {
 	sqlite3_stmt *statement = store__prepare(
 		store, "INSERT INTO policy (kind, name, number, text, created)"
@@ -23,7 +23,20 @@ int store_policy_put(struct store *store, const struct store_policy_row *row)
 	return store__run(store, statement);
 }
 
-int store_policy_drop(struct store *store, const char *kind, const char *name)
+int store_policy_put(struct store *store, const struct store_policy_row *row)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = row_put(store, row);
+	if (err == 0)
+		err = store__trail_note(store, "policy.change", row->kind, row->name, row->text);
+	return store__leave(store, alone, err);
+}
+
+static int row_drop(struct store *store, const char *kind, const char *name)
 {
 	sqlite3_stmt *statement = store__prepare(store,
 	                                         "DELETE FROM policy WHERE kind = ? AND name = ?");
@@ -33,6 +46,19 @@ int store_policy_drop(struct store *store, const char *kind, const char *name)
 	sqlite3_bind_text(statement, 1, kind, -1, SQLITE_STATIC);
 	sqlite3_bind_text(statement, 2, name, -1, SQLITE_STATIC);
 	return store__change(store, statement);
+}
+
+int store_policy_drop(struct store *store, const char *kind, const char *name)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = row_drop(store, kind, name);
+	if (err == 0)
+		err = store__trail_note(store, "policy.change", kind, name, "removed");
+	return store__leave(store, alone, err);
 }
 
 int store_policy_used_put(struct store *store, const char *name, uint64_t used_s)

@@ -34,7 +34,7 @@ static int secret_bind(struct store *store, sqlite3_stmt *statement, int column,
 	               : -ENOMEM;
 }
 
-int store_rotation_put(struct store *store, const struct store_rotation *rotation)
+static int row_put(struct store *store, const struct store_rotation *rotation)
 {
 	char key[BASE_KEY_BASE64_LEN];
 	sqlite3_stmt *statement = store__prepare(
@@ -67,6 +67,58 @@ int store_rotation_put(struct store *store, const struct store_rotation *rotatio
 	sqlite3_bind_int64(statement, 9, (int64_t)rotation->until_wall_ns);
 	sqlite3_bind_int64(statement, 10, (int64_t)rotation->changed_wall_ns);
 	return store__run(store, statement);
+}
+
+const char *store_rotation_text(enum store_rotation_state state)
+{
+	static const char *const texts[STORE_N_ROTATION_STATES] = {
+		[STORE_ROTATION_NONE] = "none",       [STORE_ROTATION_PROPOSED] = "proposed",
+		[STORE_ROTATION_OVERLAP] = "overlap", [STORE_ROTATION_CONFIRMED] = "confirmed",
+		[STORE_ROTATION_EXPIRED] = "expired", [STORE_ROTATION_CANCELLED] = "cancelled",
+	};
+
+	return texts[state];
+}
+
+static int name_of(struct store *store, uint32_t peer, char name[static CONFIG_NAME_LEN])
+{
+	sqlite3_stmt *statement = store__prepare(store, "SELECT name FROM peers WHERE id = ?");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, peer);
+	snprintf(name, CONFIG_NAME_LEN, "%s",
+	         sqlite3_step(statement) == SQLITE_ROW ? store__text(statement, 0) : "");
+	sqlite3_finalize(statement);
+	return 0;
+}
+
+static int note(struct store *store, const struct store_rotation *rotation)
+{
+	char name[CONFIG_NAME_LEN], key[BASE_KEY_BASE64_LEN] = "", text[160];
+	int err = name_of(store, rotation->peer, name);
+
+	if (err < 0)
+		return err;
+	if (rotation->has_public_key)
+		base_key_to_base64(key, rotation->public_key);
+	snprintf(text, sizeof(text), "%s%s%s%s", store_rotation_text(rotation->state),
+	         rotation->has_public_key ? " next-key=" : "", key,
+	         rotation->has_preshared_key ? " another-preshared-key" : "");
+	return store__trail_note(store, "peer.rotate", "rotation of peer", name, text);
+}
+
+int store_rotation_put(struct store *store, const struct store_rotation *rotation)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = row_put(store, rotation);
+	if (err == 0)
+		err = note(store, rotation);
+	return store__leave(store, alone, err);
 }
 
 int store_rotation_seen(struct store *store, uint32_t peer, const uint8_t last_timestamp[static 12])

@@ -16,6 +16,8 @@ enum store_rotation_state {
 	STORE_N_ROTATION_STATES
 };
 
+const char *store_rotation_text(enum store_rotation_state state); /* "proposed", ... */
+
 /* The next key stands here in the first two states alone. Secret: caller wipes. */
 struct store_rotation {
 	uint32_t peer;

@@ -120,6 +120,25 @@ static const char *const steps[] = {
 	" until INTEGER NOT NULL,"
 	" changed INTEGER NOT NULL"
 	") STRICT;",
+	/* 12: who changed what; rows are only added */
+	("CREATE TABLE trail ("
+         " sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+         " time INTEGER NOT NULL,"
+         " actor TEXT NOT NULL,"
+         " operation TEXT NOT NULL,"
+         " object TEXT NOT NULL,"
+         " summary TEXT NOT NULL,"
+         " comment TEXT NOT NULL,"
+         " previous BLOB NOT NULL," /* hash of the row before */
+         " hash BLOB NOT NULL"
+         ") STRICT;"
+         "CREATE TRIGGER trail_update BEFORE UPDATE ON trail BEGIN"
+         " SELECT RAISE(ABORT, 'the audit trail is only added to'); END;"
+         "CREATE TRIGGER trail_delete BEFORE DELETE ON trail BEGIN"
+         " SELECT RAISE(ABORT, 'the audit trail is only added to'); END;"
+         "CREATE TRIGGER trail_insert BEFORE INSERT ON trail"
+         " WHEN NEW.sequence != (SELECT ifnull(max(sequence), 0) + 1 FROM trail) BEGIN"
+         " SELECT RAISE(ABORT, 'the audit trail is only added to'); END;"),
 };
 
 unsigned int store_schema_version(void)

@@ -84,7 +84,7 @@ static void label_of(const char *host, char label[static 300])
 	snprintf(label, 300, "certificate:%.253s", host);
 }
 
-int store_certificate_put(struct store *store, const char *host, const char *pem)
+static int certificate_write(struct store *store, const char *host, const char *pem)
 {
 	char label[300];
 	size_t len;
@@ -104,6 +104,19 @@ int store_certificate_put(struct store *store, const char *host, const char *pem
 	sqlite3_bind_text(statement, 1, host, -1, SQLITE_STATIC);
 	sqlite3_bind_blob64(statement, 2, sealed, len, sqlite3_free);
 	return store__run(store, statement);
+}
+
+int store_certificate_put(struct store *store, const char *host, const char *pem)
+{
+	bool alone;
+	int err = store__join(store, &alone);
+
+	if (err < 0)
+		return err;
+	err = certificate_write(store, host, pem);
+	if (err == 0)
+		err = store__trail_note(store, "certificate.make", "certificate of", host, "made");
+	return store__leave(store, alone, err);
 }
 
 /* The row of get holds the sealed bytes: open them into a new text. */

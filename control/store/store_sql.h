@@ -3,6 +3,7 @@
 #define STORE_SQL_H
 
 #include "store_peer.h"
+#include "store_trail.h"
 
 #include <sqlite3.h>
 
@@ -10,8 +11,25 @@
 
 #define STORE_KEY_LEN 32
 
+/* The operation under way: store_trail.c. */
+struct store_trail {
+	const struct store_trail_entry *entry; /* NULL = none is */
+	bool is_written;
+	bool was_written;                    /* before the transaction that is open */
+	int n_changes;                       /* of rows, before it */
+	bool is_ending;                      /* the record is all that is missing */
+	char notes[STORE_TRAIL_SUMMARY_LEN]; /* what was stored so far */
+	size_t notes_len;
+};
+
 struct store {
 	sqlite3 *db;
+	bool is_unsynced; /* the transaction that is open */
+	struct store_trail trail;
+	struct {
+		uint64_t sequence; /* 0 = the transaction that is open has none */
+		uint8_t hash[STORE_TRAIL_HASH_LEN];
+	} trail_end; /* its last record */
 	uint8_t key[STORE_KEY_LEN];
 	char error[256];
 };
@@ -27,6 +45,25 @@ int store__run(struct store *store, sqlite3_stmt *statement);
 int store__change(struct store *store, sqlite3_stmt *statement);
 /* Plain SQL without values. Returns 0 or -errno. */
 int store__exec(struct store *store, const char *sql);
+
+/* A transaction of its own (*alone), unless one is open; and its end, which returns err, or why it could not be
+ * committed. */
+int store__join(struct store *store, bool *alone);
+int store__leave(struct store *store, bool alone, int err);
+
+/* store_trail.c, both in a transaction. The record of the operation under way, which is about to be committed. */
+int store__trail_commit(struct store *store);
+void store__trail_log(const struct store *store); /* what was committed */
+/* This was stored: part of the record of the operation under way, or one of its own. Without any it is the hub's,
+ * and this is what it did (operation). */
+int store__trail_note(struct store *store, const char *operation, const char *kind,
+                      const char *name, const char *text);
+
+/* store_trail_peer.c: the row as it is before a change (zero = there is none), and what became of it; after = NULL:
+ * it is gone. Takes before. Returns err if that is an error, or -errno. */
+int store__trail_peer_before(struct store *store, uint32_t id, struct store_peer *before);
+int store__trail_peer(struct store *store, struct store_peer *before,
+                      const struct store_peer *after, int err);
 
 /* Seal bytes so that they open only as what and for whom they were sealed: label is, say,
  * "peer.preshared_key:7". XChaCha20-Poly1305 under store.key, random nonce in front; unlike

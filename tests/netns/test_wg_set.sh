@@ -158,6 +158,7 @@ lasts() {
 	is "$(state)" "$before" && net_wait 20 pings office 10.77.0.30 1
 }
 check "all of it is there after a restart" lasts
+check "each peer that wg changed is in the audit trail, with who did" eval 'lab_cli audit trail --last 1000 | grep -q "wg uid=0 pid=[0-9]*  wg.set peer .*: added key=" && lab_cli audit verify'
 check "the balance holds" net_wait 5 balance
 rm -f "/var/run/wireguard/$device.sock"
 tap_done

@@ -186,6 +186,36 @@ static void show_drift(const json_t *result)
 		       json_is_true(json_object_get(result, "repair")) ? "; being put right" : "");
 }
 
+static void show_trail(const json_t *result)
+{
+	const json_t *records = json_object_get(result, "records");
+
+	for (size_t i = 0; i < json_array_size(records); i++) {
+		const json_t *one = json_array_get(records, i);
+		const char *why = weir_text_of(one, "comment");
+
+		printf("%lld  %s  %s  %s %s: %s", weir_number_of(one, "sequence"),
+		       weir_text_of(one, "at"), weir_text_of(one, "actor"),
+		       weir_text_of(one, "operation"), weir_text_of(one, "object"),
+		       weir_text_of(one, "summary"));
+		if (why[0] != '\0')
+			printf("  (%s)", why);
+		putchar('\n');
+	}
+	if (json_array_size(records) == 0)
+		printf("no records\n");
+}
+
+static void show_verify(const json_t *result)
+{
+	const char *why = json_string_value(json_object_get(result, "why"));
+
+	if (why)
+		printf("record %lld: %s\n", weir_number_of(result, "broken"), why);
+	printf("%lld records are as they were written, the last with hash %s\n",
+	       weir_number_of(result, "records"), weir_text_of(result, "hash"));
+}
+
 bool weir_show_watch(const char *method, const json_t *result)
 {
 	if (strcmp(method, "drops") == 0)
@@ -198,6 +228,10 @@ bool weir_show_watch(const char *method, const json_t *result)
 		show_flows(result);
 	else if (strcmp(method, "audit.drift") == 0)
 		show_drift(result);
+	else if (strcmp(method, "audit.trail") == 0)
+		show_trail(result);
+	else if (strcmp(method, "audit.verify") == 0)
+		show_verify(result);
 	else
 		return false;
 	return true;

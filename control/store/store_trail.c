@@ -1,0 +1,360 @@
+/* Records of the audit trail, and what the other tables tell it. */
+#include "store_trail.h"
+
+#include "base_bytes.h"
+#include "base_log.h"
+#include "base_text.h"
+#include "base_time.h"
+#include "store_sql.h"
+
+#include <sodium.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(STORE_TRAIL_HASH_LEN == crypto_hash_sha256_BYTES, "SHA-256");
+
+#define HEX_LEN (2 * STORE_TRAIL_HASH_LEN + 1)
+
+/* ---- text --------------------------------------------------------------------------------------- */
+
+/* Append, without control characters; what does not fit is cut between two characters of UTF-8. */
+static void append(char *buf, size_t size, size_t *len, const char *text)
+{
+	static const char more[] = "...";
+	size_t end = size - sizeof(more);
+
+	if (*len > end)
+		return; /* was cut before */
+	for (; *text != '\0' && *len < end; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		buf[(*len)++] = c < 0x20 || c == 0x7f ? '?' : *text;
+	}
+	if (*text != '\0') {
+		while (*len > 0 && (*text & 0xc0) == 0x80) {
+			text--;
+			(*len)--;
+		}
+		memcpy(buf + *len, more, sizeof(more));
+		*len = size;
+		return;
+	}
+	buf[*len] = '\0';
+}
+
+static void hash_line(crypto_hash_sha256_state *state, const char *text)
+{
+	crypto_hash_sha256_update(state, (const uint8_t *)text, strlen(text));
+	crypto_hash_sha256_update(state, (const uint8_t *)"\n", 1);
+}
+
+static void hash_number(crypto_hash_sha256_state *state, uint64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+	hash_line(state, text);
+}
+
+static void hash_of(const struct store_trail_record *record,
+                    uint8_t hash[static STORE_TRAIL_HASH_LEN])
+{
+	crypto_hash_sha256_state state;
+	char previous[HEX_LEN];
+
+	base_hex_encode(previous, record->previous, sizeof(record->previous));
+	crypto_hash_sha256_init(&state);
+	hash_line(&state, previous);
+	hash_number(&state, record->sequence);
+	hash_number(&state, record->wall_ns);
+	hash_line(&state, record->actor);
+	hash_line(&state, record->operation);
+	hash_line(&state, record->object);
+	hash_line(&state, record->summary);
+	hash_line(&state, record->comment);
+	crypto_hash_sha256_final(&state, hash);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------ */
+
+/* Sequence and hash of the last record; both zero when there is none. */
+static int last_read(struct store *store, uint64_t *sequence,
+                     uint8_t hash[static STORE_TRAIL_HASH_LEN])
+{
+	sqlite3_stmt *statement = store__prepare(
+		store, "SELECT sequence, hash FROM trail ORDER BY sequence DESC LIMIT 1");
+	int result;
+	int err = 0;
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	*sequence = 0;
+	memset(hash, 0, STORE_TRAIL_HASH_LEN);
+	result = sqlite3_step(statement);
+	if (result == SQLITE_ROW && sqlite3_column_bytes(statement, 1) == STORE_TRAIL_HASH_LEN) {
+		*sequence = (uint64_t)sqlite3_column_int64(statement, 0);
+		memcpy(hash, sqlite3_column_blob(statement, 1), STORE_TRAIL_HASH_LEN);
+	} else if (result == SQLITE_ROW) {
+		snprintf(store->error, sizeof(store->error), "trail: the last record is damaged");
+		err = -EUCLEAN;
+	} else if (result != SQLITE_DONE) {
+		err = store__fail(store, result);
+	}
+	sqlite3_finalize(statement);
+	return err;
+}
+
+static int row_add(struct store *store, const struct store_trail_record *record)
+{
+	sqlite3_stmt *statement = store__prepare(
+		store, "INSERT INTO trail (sequence, time, actor, operation, object, summary,"
+		       " comment, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, (int64_t)record->sequence);
+	sqlite3_bind_int64(statement, 2, (int64_t)record->wall_ns);
+	sqlite3_bind_text(statement, 3, record->actor, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 4, record->operation, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 5, record->object, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 6, record->summary, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 7, record->comment, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(statement, 8, record->previous, STORE_TRAIL_HASH_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(statement, 9, record->hash, STORE_TRAIL_HASH_LEN, SQLITE_STATIC);
+	return store__run(store, statement);
+}
+
+/* In the transaction that is open. notes: what was stored, may be "". */
+static int record_add(struct store *store, const struct store_trail_entry *entry, const char *notes)
+{
+	char actor[128], operation[64], object[256], summary[STORE_TRAIL_SUMMARY_LEN], comment[512];
+	size_t lens[5] = {0};
+	struct store_trail_record record = {
+		.wall_ns = base_time_wall_ns(),
+		.actor = actor,
+		.operation = operation,
+		.object = object,
+		.summary = summary,
+		.comment = comment,
+	};
+	int err = last_read(store, &record.sequence, record.previous);
+
+	if (err < 0)
+		return err;
+	record.sequence++;
+	append(actor, sizeof(actor), &lens[0], entry->actor);
+	append(operation, sizeof(operation), &lens[1], entry->operation);
+	append(object, sizeof(object), &lens[2], entry->object);
+	append(summary, sizeof(summary), &lens[3], entry->summary);
+	if (*entry->summary != '\0' && *notes != '\0')
+		append(summary, sizeof(summary), &lens[3], "; ");
+	append(summary, sizeof(summary), &lens[3], notes);
+	append(comment, sizeof(comment), &lens[4], entry->comment);
+	hash_of(&record, record.hash);
+	err = row_add(store, &record);
+	if (err < 0)
+		return err;
+	store->trail.is_written = true;
+	store->trail_end.sequence = record.sequence;
+	memcpy(store->trail_end.hash, record.hash, sizeof(record.hash));
+	return 0;
+}
+
+void store__trail_log(const struct store *store)
+{
+	char hex[HEX_LEN];
+
+	if (store->trail_end.sequence == 0)
+		return;
+	base_hex_encode(hex, store->trail_end.hash, sizeof(store->trail_end.hash));
+	log_info("trail", "record=%llu hash=%s", (unsigned long long)store->trail_end.sequence,
+	         hex);
+}
+
+void store_trail_begin(struct store *store, const struct store_trail_entry *entry)
+{
+	store->trail = (struct store_trail){.entry = entry};
+}
+
+int store__trail_commit(struct store *store)
+{
+	const struct store_trail *trail = &store->trail;
+
+	if (!trail->entry || trail->entry->each || trail->is_written)
+		return 0;
+	if (!trail->is_ending && sqlite3_total_changes(store->db) == trail->n_changes)
+		return 0; /* of something that then was refused, say */
+	return record_add(store, trail->entry, trail->notes);
+}
+
+int store_trail_end(struct store *store, bool changed)
+{
+	const struct store_trail_entry *entry = store->trail.entry;
+	bool is_missing = entry && changed && !store->trail.is_written;
+	int err = 0;
+
+	if (is_missing) {
+		store->trail.is_ending = true;
+		err = store_begin(store);
+		if (err == 0) {
+			int added = entry->each ? record_add(store, entry, "") : 0;
+
+			/* That of an entry without each is added by the commit. */
+			err = store_end(store, added == 0);
+			err = added < 0 ? added : err;
+		}
+	}
+	store->trail = (struct store_trail){0};
+	return err;
+}
+
+/* ---- what is stored ----------------------------------------------------------------------------- */
+
+int store__trail_note(struct store *store, const char *operation, const char *kind,
+                      const char *name, const char *text)
+{
+	struct store_trail *trail = &store->trail;
+	struct store_trail_entry entry = {"hub", operation, NULL, text, "", true};
+	char object[256];
+
+	snprintf(object, sizeof(object), "%s %s", kind, name);
+	if (trail->entry && !trail->entry->each) {
+		if (trail->notes_len > 0)
+			append(trail->notes, sizeof(trail->notes), &trail->notes_len, "; ");
+		append(trail->notes, sizeof(trail->notes), &trail->notes_len, object);
+		append(trail->notes, sizeof(trail->notes), &trail->notes_len, " ");
+		append(trail->notes, sizeof(trail->notes), &trail->notes_len, text);
+		return 0;
+	}
+	if (trail->entry) {
+		entry.actor = trail->entry->actor;
+		entry.operation = trail->entry->operation;
+		entry.comment = trail->entry->comment;
+	}
+	entry.object = object;
+	return record_add(store, &entry, "");
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+#define SELECT                                                                                     \
+	"SELECT sequence, time, actor, operation, object, summary, comment, previous, hash FROM"   \
+	" trail"
+
+static int row_read(sqlite3_stmt *row, struct store_trail_record *out)
+{
+	out->sequence = (uint64_t)sqlite3_column_int64(row, 0);
+	if (sqlite3_column_bytes(row, 7) != STORE_TRAIL_HASH_LEN
+	    || sqlite3_column_bytes(row, 8) != STORE_TRAIL_HASH_LEN)
+		return -EUCLEAN;
+	out->wall_ns = (uint64_t)sqlite3_column_int64(row, 1);
+	out->actor = store__text(row, 2);
+	out->operation = store__text(row, 3);
+	out->object = store__text(row, 4);
+	out->summary = store__text(row, 5);
+	out->comment = store__text(row, 6);
+	memcpy(out->previous, sqlite3_column_blob(row, 7), STORE_TRAIL_HASH_LEN);
+	memcpy(out->hash, sqlite3_column_blob(row, 8), STORE_TRAIL_HASH_LEN);
+	return 0;
+}
+
+int store_trail_each(struct store *store, const struct store_trail_query *query, store_trail_fn *fn,
+                     void *arg)
+{
+	sqlite3_stmt *statement = store__prepare(
+		store, query->last ? SELECT " WHERE sequence > ?1 AND time >= ?2"
+					    " ORDER BY sequence DESC LIMIT ?3"
+				   : SELECT " WHERE sequence > ?1 AND time >= ?2"
+					    " ORDER BY sequence LIMIT ?3");
+	int result = SQLITE_DONE;
+	int err = 0;
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	sqlite3_bind_int64(statement, 1, (int64_t)query->after);
+	sqlite3_bind_int64(statement, 2, (int64_t)query->since_wall_ns);
+	sqlite3_bind_int64(statement, 3, query->limit);
+	while (err == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct store_trail_record record;
+
+		err = row_read(statement, &record);
+		if (err < 0)
+			snprintf(store->error, sizeof(store->error),
+			         "trail: record %llu is damaged",
+			         (unsigned long long)record.sequence);
+		else
+			err = fn(arg, &record);
+	}
+	if (err == 0 && result != SQLITE_DONE)
+		err = store__fail(store, result);
+	sqlite3_finalize(statement);
+	return err;
+}
+
+/* One more record, in order. */
+static void verify_one(sqlite3_stmt *row, struct store_trail_verdict *out)
+{
+	struct store_trail_record record;
+	uint8_t hash[STORE_TRAIL_HASH_LEN];
+
+	if (row_read(row, &record) < 0) {
+		out->broken = record.sequence;
+		out->why = "its hashes are not hashes";
+		return;
+	}
+	hash_of(&record, hash);
+	if (record.sequence != out->n_good + 1) {
+		out->broken = out->n_good + 1;
+		out->why = "it is missing";
+	} else if (memcmp(record.previous, out->hash, sizeof(hash)) != 0) {
+		out->broken = record.sequence;
+		out->why = "it does not follow the one before";
+	} else if (memcmp(record.hash, hash, sizeof(hash)) != 0) {
+		out->broken = record.sequence;
+		out->why = "it is not as it was written";
+	} else {
+		out->n_good++;
+		memcpy(out->hash, hash, sizeof(hash));
+	}
+}
+
+/* SQLite remembers the highest sequence that ever was, so the last records cannot just be cut off. */
+static int verify_end(struct store *store, struct store_trail_verdict *out)
+{
+	sqlite3_stmt *statement = store__prepare(
+		store, "SELECT seq FROM sqlite_sequence WHERE name = 'trail'");
+	int result;
+
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	result = sqlite3_step(statement);
+	if ((result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0)
+	    != out->n_good) {
+		out->broken = out->n_good + 1;
+		out->why = "it is missing, at the end";
+	}
+	sqlite3_finalize(statement);
+	return result == SQLITE_ROW || result == SQLITE_DONE ? 0 : store__fail(store, result);
+}
+
+int store_trail_verify(struct store *store, struct store_trail_verdict *out)
+{
+	sqlite3_stmt *statement = store__prepare(store, SELECT " ORDER BY sequence");
+	int result = SQLITE_DONE;
+
+	memset(out, 0, sizeof(*out));
+	if (!statement)
+		return store__fail(store, sqlite3_errcode(store->db));
+	while (out->broken == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW)
+		verify_one(statement, out);
+	if (result != SQLITE_DONE && result != SQLITE_ROW) {
+		int err = store__fail(store, result);
+
+		sqlite3_finalize(statement);
+		return err;
+	}
+	sqlite3_finalize(statement);
+	return out->broken == 0 ? verify_end(store, out) : 0;
+}
