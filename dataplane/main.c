@@ -11,6 +11,7 @@
 #include "base_time.h"
 #include "blob.h"
 #include "main_link.h"
+#include "main_port.h"
 #include "port_count.h"
 #include "port_eal.h"
 #include "port_eth.h"
@@ -78,6 +79,7 @@ struct dataplane {
 	struct rte_mempool *pool;
 	struct port_eth ports[ABI_PORTS_MAX];
 	struct port_count counts[ABI_PORTS_MAX];
+	struct main_port port_lives[ABI_PORTS_MAX];
 	struct port_truncated truncated;
 	bool ports_run;
 	struct port_exception *exception;
@@ -317,8 +319,11 @@ static int start_ports(struct dataplane *dp)
 	if (r < 0)
 		return r;
 	dp->ports_run = true;
-	for (uint32_t i = 0; i < setup->n_ports; i++)
+	for (uint32_t i = 0; i < setup->n_ports; i++) {
 		port_count_init(&dp->counts[i], &dp->ports[i], setup->n_workers);
+		dp->port_lives[i] = (struct main_port){.eth = &dp->ports[i],
+		                                       .count = &dp->counts[i]};
+	}
 	return early ? 0 : drop_capabilities();
 }
 
@@ -391,6 +396,7 @@ static int make_worker(struct dataplane *dp, uint32_t id)
 		setup.queue[i] = (uint16_t)id;
 		setup.sums_udp[i] = dp->ports[i].sums_udp;
 		fd = port_wake_fd(&dp->ports[i], id, dp->region.n_workers);
+		dp->ports[i].wake_fds[id] = fd;
 		if (fd >= 0)
 			setup.wake_fds[setup.n_wake_fds++] = fd;
 	}
@@ -473,9 +479,22 @@ static void update_ports(struct dataplane *dp)
 	/* The exception thread's array; these words are ours. */
 	uint64_t *counters = abi_region_exception_counters(&dp->region);
 	uint64_t n_truncated = 0;
+	const struct main_port_setup lives = {
+		.setup = &dp->region.setup,
+		.pool = dp->pool,
+		.shared = dp->shared,
+		.worker_wake = dp->fds.worker_wake,
+	};
 
 	for (uint32_t i = 0; i < dp->region.setup.n_ports; i++) {
-		port_eth_status(&dp->ports[i], abi_region_port_status(&dp->region, i));
+		struct abi_port_status *status = abi_region_port_status(&dp->region, i);
+
+		main_port_turn(&dp->port_lives[i], &lives, i, base_time_monotonic_ns());
+		if (dp->port_lives[i].state == MAIN_PORT_GONE) {
+			__atomic_store_n(&status->up, 0, __ATOMIC_RELAXED);
+			continue;
+		}
+		port_eth_status(&dp->ports[i], status);
 		port_count_turn(&dp->counts[i], counters);
 	}
 	for (uint32_t i = 0; i < dp->region.n_workers; i++)

@@ -4,6 +4,7 @@
 
 #include "base_bytes.h"
 #include "base_log.h"
+#include "guard.h"
 #include "kernel.h"
 #include "kernel_netlink.h"
 
@@ -209,7 +210,7 @@ static int raw_take(struct maker *maker, const struct config_port *port, struct 
 	r = ipv6_setting(port->device, "disable_ipv6", '1', &raw->ipv6_off);
 	if (r != 0)
 		return fail_errno(maker, port->device, "turn IPv6 off", r);
-	r = kernel__guard_set(port->device);
+	r = guard_set(port->device);
 	if (r == -EPERM)
 		return fail_errno(maker, port->device, "set the nftables guard", r);
 	raw->guarded = r == 0;
@@ -238,7 +239,7 @@ static void raw_give_back(struct maker *maker, const struct config_port *port,
 
 	if (!raw->touched || index == 0)
 		return;
-	if (raw->guarded && kernel__guard_clear(port->device) != 0)
+	if (raw->guarded && guard_clear(port->device) != 0)
 		log_warn("kernel", "guard not removed interface=%s", port->device);
 	if (raw->ipv6_off != 0 && ipv6_setting(port->device, "disable_ipv6", raw->ipv6_off, &old))
 		log_warn("kernel", "IPv6 not turned on again interface=%s", port->device);
@@ -489,7 +490,7 @@ void kernel_devices_destroy(const struct config *config)
 	for (uint32_t i = 0; i < config->n_ports; i++) {
 		const struct config_port *port = &config->ports[i];
 
-		if (!is_raw(port) || kernel__guard_clear(port->device) == 0)
+		if (!is_raw(port) || guard_clear(port->device) == 0)
 			continue;
 		log_info("kernel",
 		         "guard left in place, removing it needs root: "

@@ -1,14 +1,8 @@
-/* Between the files of kernel: the guard on raw interfaces. */
+/* Between the files of kernel: which raw interfaces have a guard (guard.h). */
 #ifndef KERNEL_DEVICE_H
 #define KERNEL_DEVICE_H
 
 #include <stddef.h>
-
-/* Let the kernel drop whatever comes in on interface (AF_PACKET sees it before). Replaces a guard
- * that is there. Returns 0 or -errno. */
-int kernel__guard_set(const char *interface) __attribute__((warn_unused_result));
-/* Returns 0, also when there is none, or -errno. */
-int kernel__guard_clear(const char *interface) __attribute__((warn_unused_result));
 
 /* Write down that interface has a guard: by the time it is to go, the configuration may name others.
  * run_dir "" = nowhere. Returns 0 or -errno. */

@@ -84,19 +84,28 @@ __attribute__((format(printf, 2, 3))) static void add(struct port_eal_args *args
 	va_end(list);
 }
 
-static void add_port(struct port_eal_args *args, const struct abi_setup *setup, uint32_t i)
+void port_eal_af_packet(const struct abi_setup *setup, uint32_t i, char *name, char *args)
 {
 	const struct abi_port_setup *port = &setup->ports[i];
 	uint32_t frame_len = BUFFER_LEN;
 
+	while (frame_len < port->mtu + FRAME_OVERHEAD)
+		frame_len *= 2;
+	snprintf(name, PORT_EAL_ARG_LEN, "net_af_packet%u", i);
+	snprintf(args, PORT_EAL_ARG_LEN,
+	         "iface=%s,qpairs=%u,qdisc_bypass=1,blocksz=65536,framesz=%u,framecnt=%u",
+	         port->device, setup->n_workers, frame_len, SOCKET_RING_LEN / frame_len);
+}
+
+static void add_port(struct port_eal_args *args, const struct abi_setup *setup, uint32_t i)
+{
+	const struct abi_port_setup *port = &setup->ports[i];
+	char name[PORT_EAL_ARG_LEN], text[PORT_EAL_ARG_LEN];
+
 	switch (port->driver) {
 	case ABI_DRIVER_AF_PACKET:
-		while (frame_len < port->mtu + FRAME_OVERHEAD)
-			frame_len *= 2;
-		add(args,
-		    "--vdev=net_af_packet%u,iface=%s,qpairs=%u,qdisc_bypass=1,blocksz=65536,"
-		    "framesz=%u,framecnt=%u",
-		    i, port->device, setup->n_workers, frame_len, SOCKET_RING_LEN / frame_len);
+		port_eal_af_packet(setup, i, name, text);
+		add(args, "--vdev=%s,%s", name, text);
 		break;
 	case ABI_DRIVER_PCI:
 		add(args, "-a");

@@ -32,6 +32,10 @@ uint32_t port_eal_buffer_len(const struct abi_setup *setup);
 void port_eal_compose(const struct abi_setup *setup, const char *cpus, int hugepages,
                       struct port_eal_args *args);
 
+/* Name and arguments of the device of af_packet port i, by which it can also be made again.
+ * name, args: [PORT_EAL_ARG_LEN] */
+void port_eal_af_packet(const struct abi_setup *setup, uint32_t i, char *name, char *args);
+
 /* Start EAL: hugepages when the set-up wants them and enough are free, else ordinary memory with
  * one warning. The thread's CPU affinity is as before afterwards. Once a process.
  * Returns 0 or -errno, with one line logged. */

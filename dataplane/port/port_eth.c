@@ -2,15 +2,20 @@
 #include "port_eth.h"
 
 #include "base_log.h"
+#include "guard.h"
+#include "port_eal.h"
 
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -211,7 +216,8 @@ static int start_one(const struct abi_setup *setup, uint32_t i, struct rte_mempo
 	struct rte_ether_addr mac;
 	int r;
 
-	*port = (struct port_eth){.setup = &setup->ports[i], .socket = -1};
+	port->setup = &setup->ports[i];
+	port->socket = -1;
 	r = find(port->setup, i, &port->id);
 	if (r < 0)
 		return r;
@@ -227,6 +233,8 @@ static int start_one(const struct abi_setup *setup, uint32_t i, struct rte_mempo
 	if (r < 0)
 		return fail(port->setup, "MAC address", r);
 	memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
+	if (port->setup->driver == ABI_DRIVER_AF_PACKET)
+		port->ifindex = if_nametoindex(port->setup->device);
 	r = rte_eth_dev_start(port->id);
 	if (r < 0)
 		return fail(port->setup, "start", r);
@@ -257,8 +265,11 @@ int port_eth_start(const struct abi_setup *setup, struct rte_mempool *pool, stru
 void port_eth_stop(struct port_eth *ports, uint32_t n_ports)
 {
 	for (uint32_t i = 0; i < n_ports; i++) {
-		int r = rte_eth_dev_stop(ports[i].id);
+		int r;
 
+		if (ports[i].id == RTE_MAX_ETHPORTS)
+			continue; /* gone */
+		r = rte_eth_dev_stop(ports[i].id);
 		if (r == 0)
 			r = rte_eth_dev_close(ports[i].id);
 		if (r < 0)
@@ -267,7 +278,107 @@ void port_eth_stop(struct port_eth *ports, uint32_t n_ports)
 		if (ports[i].socket >= 0)
 			close(ports[i].socket);
 		ports[i].socket = -1;
+		ports[i].id = RTE_MAX_ETHPORTS;
 	}
+}
+
+/* ---- gone and back ------------------------------------------------------------------------------- */
+
+bool port_eth_is_gone(const struct port_eth *port)
+{
+	return port->setup->driver == ABI_DRIVER_AF_PACKET
+	       && if_nametoindex(port->setup->device) != port->ifindex;
+}
+
+void port_eth_leave(uint32_t i, struct port_eth *port)
+{
+	char name[RTE_ETH_NAME_MAX_LEN];
+
+	port_eth_stop(port, 1);
+	snprintf(name, sizeof(name), "net_af_packet%u", i);
+	/* Closed, it is nobody's port any more; what is left of it is the device. */
+	if (rte_eal_hotplug_remove("vdev", name) < 0)
+		log_warn("port", "port \"%s\": its device stays err=\"%s\"", port->setup->name,
+		         rte_strerror(rte_errno));
+}
+
+/* No link-local address of the kernel's there, as control saw to at its start. */
+static void turn_ipv6_off(const struct port_eth *port)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%.15s/disable_ipv6",
+	         port->setup->device);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return; /* a kernel without IPv6 */
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		log_warn("port",
+		         "port \"%s\": IPv6 stays on at interface \"%s\" err=\"%s\": turn it "
+		         "off (sysctl net.ipv6.conf.%s.disable_ipv6=1)",
+		         port->setup->name, port->setup->device, strerror(errno),
+		         port->setup->device);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* As control left the one before: the kernel keeps quiet on it, it has the port's MAC address, and is up. */
+static int prepare_interface(const struct port_eth *port)
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	turn_ipv6_off(port);
+	/* Without netdev tables control goes on too, and has said so. */
+	r = guard_set(port->setup->device);
+	if (r == -ENOTSUP)
+		r = 0;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s", port->setup->device);
+	request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+	memcpy(request.ifr_hwaddr.sa_data, port->mac, sizeof(port->mac));
+	if (r == 0
+	    && (ioctl(fd, SIOCSIFHWADDR, &request) != 0 || ioctl(fd, SIOCGIFFLAGS, &request) != 0))
+		r = -errno;
+	request.ifr_flags |= IFF_UP;
+	if (r == 0 && ioctl(fd, SIOCSIFFLAGS, &request) != 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+int port_eth_return(const struct abi_setup *setup, uint32_t i, struct rte_mempool *pool,
+                    struct port_eth *port)
+{
+	char name[PORT_EAL_ARG_LEN], args[PORT_EAL_ARG_LEN];
+	int r;
+
+	if (if_nametoindex(port->setup->device) == 0)
+		return -ENODEV;
+	r = check_af_packet(port->setup);
+	if (r < 0)
+		return r;
+	r = prepare_interface(port);
+	if (r < 0)
+		return fail(port->setup, "prepare the interface that is back", r);
+	port_eal_af_packet(setup, i, name, args);
+	r = rte_eal_hotplug_add("vdev", name, args);
+	if (r < 0)
+		return fail(port->setup, "make its device again", r);
+	r = start_one(setup, i, pool, port);
+	if (r == 0)
+		return 0;
+	if (port->socket >= 0)
+		close(port->socket);
+	port->socket = -1;
+	port->id = RTE_MAX_ETHPORTS;
+	if (rte_eal_hotplug_remove("vdev", name) < 0)
+		log_warn("port", "port \"%s\": its device stays err=\"%s\"", port->setup->name,
+		         rte_strerror(rte_errno));
+	return r;
 }
 
 /* ---- status ------------------------------------------------------------------------------------ */

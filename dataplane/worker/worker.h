@@ -55,6 +55,19 @@ struct port_bell *worker_shared_bell(struct worker_shared *shared, uint32_t work
  * borrowed. */
 struct state_blobs *worker_shared_blobs(struct worker_shared *shared);
 struct state_routes *worker_shared_routes(struct worker_shared *shared);
+/* worker_port.c: a port goes (was: what the workers have of it now), or is back (now). Each only when
+ * the one before has settled: every worker has taken notice, and none is inside the port's driver. A worker
+ * that sleeps wants its bell rung. What is to be sent on a port that is off is dropped (drop_stray).
+ * Thread: main. */
+struct worker_port {
+	uint16_t ethdev;
+	int wake_fds[ABI_WORKERS_MAX]; /* -1 = none */
+};
+void worker_shared_port_off(struct worker_shared *shared, uint32_t port,
+                            const struct worker_port *was);
+void worker_shared_port_on(struct worker_shared *shared, uint32_t port,
+                           const struct worker_port *now);
+bool worker_shared_ports_settled(const struct worker_shared *shared, uint32_t n_workers);
 void worker_shared_destroy(struct worker_shared *shared);
 
 /* Make a worker; sessions found in its region slots are resumed (send counters from the reserved

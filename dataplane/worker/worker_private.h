@@ -1,4 +1,4 @@
-/* What the three files of this module share, and nobody else sees. */
+/* What the files of this module share, and nobody else sees. */
 #ifndef WORKER_PRIVATE_H
 #define WORKER_PRIVATE_H
 
@@ -13,6 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Written by the main thread, but for seen[i], which is worker i's. */
+struct worker_ports {
+	_Atomic uint32_t generation;
+	uint32_t off; /* bit i: port i is gone */
+	struct worker_port at[ABI_PORTS_MAX];
+	_Atomic uint32_t seen[ABI_WORKERS_MAX]; /* generation that the worker acts on */
+};
+
 struct worker_shared {
 	uint32_t n_peers;
 	struct state_current *current; /* [n_peers] */
@@ -20,6 +28,7 @@ struct worker_shared {
 	struct port_bell bells[ABI_WORKERS_MAX];
 	struct state_routes *routes;
 	struct state_blobs blobs; /* the main thread writes, once in a while */
+	struct worker_ports ports;
 };
 
 struct worker {
@@ -53,7 +62,11 @@ struct worker {
 	uint32_t n_empty;                      /* turns without work in a row */
 	struct pollfd wake[ABI_PORTS_MAX + 1]; /* [n_wake]: setup.wake_fds, then our bell */
 	uint32_t n_wake;
-	bool woke_in_vain; /* a port woke us and had nothing */
+	bool woke_in_vain;                 /* a port woke us and had nothing */
+	bool is_deaf;                      /* a port came back that cannot wake us */
+	uint8_t wake_place[ABI_PORTS_MAX]; /* 1 + place in wake of a port that is or was off */
+	uint32_t ports_off;                /* as adopted last, and which generation that was */
+	uint32_t ports_seen;
 };
 
 /* Commands applied in one turn at most, so that a long sync does not hold up packets. */
@@ -70,6 +83,14 @@ static inline void worker__follow_wall(struct worker *worker, uint64_t now_ns)
 		return;
 	worker->wall_read_ns = now_ns;
 	worker->wall_ahead_ns = base_time_wall_ns() - now_ns;
+}
+
+/* worker_port.c: adopt which ports there are. */
+void worker__ports_take(struct worker *worker);
+static inline bool worker__ports_changed(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->setup.shared->ports.generation, memory_order_relaxed)
+	       != worker->ports_seen;
 }
 
 /* worker_blob.c: go over to the tables that are in force. To be called after everything in a turn that

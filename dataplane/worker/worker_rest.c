@@ -39,7 +39,7 @@ static void forget_errors(struct worker *w)
 		int error;
 		socklen_t len = sizeof(error);
 
-		if ((w->wake[i].revents & ~POLLIN) != 0)
+		if (w->wake[i].fd >= 0 && (w->wake[i].revents & ~POLLIN) != 0)
 			(void)getsockopt(w->wake[i].fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	}
 }
@@ -58,7 +58,7 @@ static uint32_t sleep_limit_us(const struct worker *w)
 	uint32_t limit_us = SLEEP_MAX_US;
 	uint64_t scan_us;
 
-	if (w->setup.wake_fd < 0 || w->setup.n_wake_fds < w->setup.n_ports)
+	if (w->is_deaf || w->setup.wake_fd < 0 || w->setup.n_wake_fds < w->setup.n_ports)
 		return w->idle_cap_us;
 	if (w->barrier_due)
 		return SLEEP_ANSWER_US;

@@ -77,9 +77,14 @@ static void go_out_late(struct worker *w, struct path_burst *b)
 
 static void transmit_on(struct worker *w, uint32_t port, struct rte_mbuf **mbufs, uint32_t n)
 {
-	uint32_t n_sent = rte_eth_tx_burst(w->setup.ethdev[port], w->setup.queue[port], mbufs,
-	                                   (uint16_t)n);
+	uint32_t n_sent;
 
+	if (unlikely(w->ports_off >> port & 1)) {
+		for (uint32_t i = 0; i < n; i++)
+			path_drop(&w->st, mbufs[i], ABI_COUNTER_DROP_STRAY);
+		return;
+	}
+	n_sent = rte_eth_tx_burst(w->setup.ethdev[port], w->setup.queue[port], mbufs, (uint16_t)n);
 	state_count(&w->st, ABI_COUNTER_TX_WAN, n_sent);
 	for (uint32_t i = n_sent; i < n; i++)
 		path_drop(&w->st, mbufs[i], ABI_COUNTER_DROP_TX_FULL);
@@ -120,9 +125,11 @@ static uint32_t turn_wan(struct worker *w, uint32_t port)
 {
 	struct path_burst *b = &w->in;
 	struct rte_mbuf *mbufs[PATH_BURST_MAX];
-	uint32_t n = rte_eth_rx_burst(w->setup.ethdev[port], w->setup.queue[port], mbufs,
-	                              PATH_BURST_MAX);
+	uint32_t n;
 
+	if (unlikely(w->ports_off >> port & 1))
+		return 0;
+	n = rte_eth_rx_burst(w->setup.ethdev[port], w->setup.queue[port], mbufs, PATH_BURST_MAX);
 	if (n == 0)
 		return 0;
 	state_count(&w->st, ABI_COUNTER_RX_WAN, n);
@@ -372,6 +379,8 @@ static bool turn(struct worker *w, uint64_t now_ns, struct turn *out)
 	*out = (struct turn){0};
 	set_clock(w, now_ns);
 	w->n_loops++;
+	if (unlikely(worker__ports_changed(w)))
+		worker__ports_take(w);
 	worker__blob_take(w);
 	out->n_served = assist_serve(&w->assist, &w->st);
 	if (unlikely(assist_is_used(&w->assist)))

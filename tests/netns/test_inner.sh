@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What becomes of inner packets, on a WAN of jumbo frames: large ones pass, those that are too large are answered or
 # cut, TCP that lost its ICMP opens with what fits; a peer that was disabled comes back without a change at its client; a
-# link that flaps is used again; and whose frames come cut off is told why.
+# link that flaps is used again, and an interface that was removed and made anew; and whose frames come cut off is told why.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -93,6 +93,23 @@ link_is() { net_ip hub -br link show wan0 | grep -q " $1 "; }
 exec 3>&1
 check "after a link flap packets pass again" flap
 check "no packet is lost from then on" pings office 10.77.0.3 20
+check "what came is what went and what was dropped" net_wait 5 balance
+
+# The interface itself goes, and one of its name comes: the same processes go on with it.
+gone_and_back() {
+	local pids began
+	pids=$(pgrep -f -d ' ' "weir-(dataplane|control) .*$net_dir")
+	net_ip internet link del hub0
+	net_wait 10 grep -q 'interface of the port is gone' "$net_dir/hub.log" || return 1
+	{ lab_wire hub wan0 hub0 203.0.113 2001:db8:1 && jumbo; } || return 1
+	began=$(date +%s%N)
+	net_wait 20 net_exec office ping -q -c 1 -W 0.2 10.77.0.3 || return 1
+	echo "# a packet through the hub $((($(date +%s%N) - began) / 1000000)) ms after the interface is back" >&3
+	is "$(pgrep -f -d ' ' "weir-(dataplane|control) .*$net_dir")" "$pids"
+}
+check "an interface that is removed and made again is taken up by the same processes" gone_and_back
+check "no packet is lost from then on" pings office 10.77.0.3 20
+check "the kernel keeps quiet on it" net_exec hub nft list table netdev weir_wan0
 check "what came is what went and what was dropped" net_wait 5 balance
 
 # The other end leaves segmentation to hardware that is not there.
