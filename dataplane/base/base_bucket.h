@@ -3,6 +3,9 @@
 #ifndef BASE_BUCKET_H
 #define BASE_BUCKET_H
 
+#include "base_time.h"
+
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,8 +19,16 @@ struct base_bucket {
 	uint64_t full_ns; /* when it will be full if nothing more is taken */
 };
 
-/* tokens per_second 1..10^9 (the cost is rounded up, so the rate is never exceeded), burst >= 1. */
-struct base_bucket_rate base_bucket_rate(uint32_t per_second, uint32_t burst);
+/* tokens per_second 1..10^9 (the cost is rounded up, so the rate is never exceeded), burst >= 1. Of constants
+ * it is one: no division on a packet's way. */
+static inline struct base_bucket_rate base_bucket_rate(uint32_t per_second, uint32_t burst)
+{
+	assert(per_second >= 1 && per_second <= BASE_NS_PER_S && burst >= 1);
+
+	uint64_t cost_ns = (BASE_NS_PER_S + per_second - 1) / per_second;
+
+	return (struct base_bucket_rate){.cost_ns = cost_ns, .capacity_ns = burst * cost_ns};
+}
 
 /* Take n tokens at once, or none. now_ns may go back: that gives no tokens. Thread: one a bucket.*/
 static inline bool base_bucket_take(struct base_bucket *bucket, const struct base_bucket_rate *rate,

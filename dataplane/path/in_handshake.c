@@ -50,7 +50,7 @@ static uint32_t ask_for_proof(struct state *st, const struct knock *knock)
 	if (base_source_take_port(&st->gate.asked_of, &knock->source, st->now_ns)
 	            == BASE_SOURCE_OVER
 	    || !state_gate_take(&st->gate.replies, STATE_GATE_REPLIES_PER_S,
-	                        STATE_GATE_REPLIES_BURST, st->now_ns))
+	                        STATE_GATE_REPLIES_BURST, 1, st->now_ns))
 		return ABI_COUNTER_DROP_COOKIE_LIMIT;
 	switch (state_wan_resolve(st, &knock->source.ip, &knock->local, knock->p->mbuf->port,
 	                          &hop)) {
@@ -77,8 +77,8 @@ static uint32_t judge_proven(struct state *st, const struct knock *knock)
 	case BASE_SOURCE_FULL:
 		return ABI_COUNTER_DROP_SOURCE_FULL;
 	}
-	if (!state_gate_take(&gate->proven, STATE_GATE_CONTROL_PER_S / st->n_workers,
-	                     STATE_GATE_CONTROL_BURST, st->now_ns))
+	if (!state_gate_take(&gate->proven, STATE_GATE_CONTROL_PER_S, STATE_GATE_CONTROL_BURST,
+	                     st->n_workers, st->now_ns))
 		return ABI_COUNTER_DROP_CONTROL_LIMIT;
 	return to_control(st, knock);
 }
@@ -88,8 +88,8 @@ static uint32_t judge_unproven(struct state *st, const struct knock *knock)
 	struct state_gate *gate = &st->gate;
 
 	if (base_source_take(&gate->unproven_of, &knock->source.ip, st->now_ns) == BASE_SOURCE_OK
-	    && state_gate_take(&gate->trial, STATE_GATE_TRIAL_PER_S / st->n_workers,
-	                       STATE_GATE_TRIAL_BURST, st->now_ns))
+	    && state_gate_take(&gate->trial, STATE_GATE_TRIAL_PER_S, STATE_GATE_TRIAL_BURST,
+	                       st->n_workers, st->now_ns))
 		return to_control(st, knock);
 	return ask_for_proof(st, knock);
 }
@@ -100,8 +100,8 @@ static bool is_under_load(struct state *st)
 	struct state_gate *gate = &st->gate;
 	bool was = st->now_ns < gate->load_until_ns;
 
-	if (state_gate_take(&gate->control, STATE_GATE_CONTROL_PER_S / st->n_workers,
-	                    STATE_GATE_CONTROL_BURST, st->now_ns))
+	if (state_gate_take(&gate->control, STATE_GATE_CONTROL_PER_S, STATE_GATE_CONTROL_BURST,
+	                    st->n_workers, st->now_ns))
 		return was;
 	gate->load_until_ns = st->now_ns + STATE_GATE_HOLD_NS;
 	if (!was)
@@ -131,7 +131,7 @@ static uint32_t collect(struct state *st, const struct path_burst *b, const uint
 		if (b->pkt[i].data[0] == WG_MESSAGE_DATA)
 			continue;
 		if (!state_gate_take(&st->gate.mac1, STATE_GATE_MAC1_PER_S, STATE_GATE_MAC1_BURST,
-		                     st->now_ns))
+		                     1, st->now_ns))
 			break;
 		messages[n] = b->pkt[i].data;
 		place[n++] = (uint8_t)i;

@@ -37,7 +37,7 @@ static uint32_t check_handshake(struct state *st, struct path_pkt *p)
 		return PATH_KEEP;
 	}
 	if (!state_gate_take(&st->gate.cookies, STATE_GATE_COOKIES_PER_S, STATE_GATE_COOKIES_BURST,
-	                     st->now_ns))
+	                     1, st->now_ns))
 		return ABI_COUNTER_DROP_CONTROL_LIMIT;
 	path_to_control(st, p, 0, false);
 	return PATH_GONE;

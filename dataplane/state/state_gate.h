@@ -78,11 +78,14 @@ void state_gate_reply(struct state_gate *gate, uint32_t key, const uint8_t *mess
                       const struct base_endpoint *source, const uint64_t nonce_random[static 3],
                       uint64_t now_ns, uint8_t reply[static WG_COOKIE_LEN]);
 
+/* Take one of so many a second, constants, of which n_sharing workers have a part each. */
 static inline bool state_gate_take(struct base_bucket *bucket, uint32_t per_s, uint32_t burst,
-                                   uint64_t now_ns)
+                                   uint32_t n_sharing, uint64_t now_ns)
 {
 	struct base_bucket_rate rate = base_bucket_rate(per_s, burst);
 
+	rate.cost_ns *= n_sharing;
+	rate.capacity_ns *= n_sharing;
 	return base_bucket_take(bucket, &rate, 1, now_ns);
 }
 
