@@ -47,7 +47,7 @@ rig_join_all() {
 	local ns
 	for ns in "${rig_spokes[@]}"; do rig_join "$ns" || return 1; done
 }
-rig_handshaken() { net_exec "$1" wg show "$(net_wg_device "$1")" latest-handshakes | grep -qv '	0$'; }
+rig_handshaken() { net_exec "$1" wg show "$(net_wg_device "$1")" latest-handshakes | net_has -v '	0$'; }
 
 # seen NS [errors]: packets, or ICMP errors, that have come to it out of the tunnel.
 seen() { net_exec "$1" nft list counter inet seen "${2:-n}" | awk '$1 == "packets" { print $2 }'; }
@@ -96,6 +96,6 @@ unheard() {
 drops_are() { [ "$(drops)" = "$1" ]; }
 peer_drops_are() { [ "$(peer_drops "$1")" = "$2" ]; }
 
-rig_in_force() { lab_cli status | grep -q '^policy .* in force'; } # every worker uses the policy; for net_wait
+rig_in_force() { lab_cli status | net_has '^policy .* in force'; } # every worker uses the policy; for net_wait
 grant() { lab_cli grant add "$@"; }
 ungrant() { lab_cli grant remove "$1"; }

@@ -107,7 +107,7 @@ refused() { # refused EXIT_CODE TEXT COMMAND...: fails with this code and says T
 	shift 2
 	output=$("$@" 2>&1)
 	status=$?
-	[ "$status" = "$code" ] && printf '%s' "$output" | grep -qF -- "$text" && return 0
+	[ "$status" = "$code" ] && printf '%s' "$output" | net_has -F -- "$text" && return 0
 	echo "exit $status, expected $code with \"$text\"; output:"
 	printf '%s\n' "$output"
 	return 1

@@ -98,17 +98,17 @@ printf '198.51.100.0/24\n\n198.51.100.7/24\n' >"$net_dir/bad.txt"
 check "a bad line is named and nothing changes" \
 	refused 1 "$net_dir/bad.txt:3: \"198.51.100.7/24\" has bits behind its length, is 198.51.100.0/24 meant?" \
 	lab_cli block import "$net_dir/bad.txt" --source feed
-check "nothing is listed" eval 'lab_cli block list | grep -qx "nothing is listed"'
+check "nothing is listed" eval 'lab_cli block list | net_has -x "nothing is listed"'
 block import "$net_dir/good.txt" --source feed --reason "a feed"
 check "an imported list holds for both families" eval 'no_echo office 203.0.113.2 && no_echo office 2001:db8:1::2'
-check "check says by what" eval 'lab_cli block check $office | grep -q "198.51.100.0/24 .*feed.*a feed"'
+check "check says by what" eval 'lab_cli block check $office | net_has "198.51.100.0/24 .*feed.*a feed"'
 
 # ---- deaths
 kill -9 "$(lab_pid control)"
 check "control killed: still dropped" no_echo office 203.0.113.2
 back() { lab_cli status >/dev/null 2>&1; }
 check "control is back" net_wait 10 back
-check "with its lists" eval 'lab_cli block list | grep -q "list of 2"'
+check "with its lists" eval 'lab_cli block list | net_has "list of 2"'
 check "and they are in force" eval 'net_wait 10 in_force && no_echo office 203.0.113.2'
 dataplane=$(lab_pid dataplane)
 kill -9 "$dataplane"

@@ -34,7 +34,7 @@ require "office reaches home" net_wait 5 pings office 10.77.0.3 1
 
 check "without a change nothing is found, check after check" quiet 3
 check "on demand: no drift, exit 0" lab_cli audit drift
-check "status says so" eval 'lab_cli status | grep -q "^drift  *0 peers, 0 entries"'
+check "status says so" eval 'lab_cli status | net_has "^drift  *0 peers, 0 entries"'
 
 # ---- found, not repaired --------------------------------------------------------------------------
 
@@ -50,7 +50,7 @@ found() {
 check "found within a period: peer, what, expected, found" found
 check "audit drift exits 1 and shows it" refused 1 "peer home" lab_cli audit drift
 check "audit policy has it as an error" refused 1 "expected peer home, found peer office" lab_cli audit policy
-check "the gauge counts the peer" eval 'lab_cli -o json counters | grep -q "\"policy_drift_peers\": 1"'
+check "the gauge counts the peer" eval 'lab_cli -o json counters | net_has "\"policy_drift_peers\": 1"'
 more_checks() { net_wait $((period * 4 + 3)) counter_at_least drift_checks $(($(lab_counter drift_checks) + 3)); }
 check "three more checks" more_checks
 check "one line in the log, not one a check" logged 1 'wg-drift: found worker=0 peer=home kind=route what="10.77.0.3/32" expected="peer home" actual="peer office"'

@@ -16,13 +16,13 @@ check "office moves to the hub's IPv6 address" net_exec office wg set "$office_d
 check "IPv4 inside IPv6" net_wait 5 pings office 10.77.0.1 1
 check "IPv6 inside IPv6, through the hub" net_wait 5 pings office fd77::3 1
 check "large packets inside IPv6" pings_of_size office 10.77.0.3 1392
-outer_is_v6() { lab_cli -o json peer show office | grep -q '2001:db8:2::2'; }
+outer_is_v6() { lab_cli -o json peer show office | net_has '2001:db8:2::2'; }
 check "hub follows the move to IPv6" net_wait 5 outer_is_v6
 # The client follows the hub as the hub follows it: a packet of the hub that is still on its way
 # over IPv6 moves the client back, so ask until both have settled.
 back_to_v4() {
 	net_exec office wg set "$office_device" peer "$hub_key" endpoint 203.0.113.2:51820
-	pings office 10.77.0.3 2 && net_exec office wg show "$office_device" endpoints | grep -q '203.0.113.2:51820'
+	pings office 10.77.0.3 2 && net_exec office wg show "$office_device" endpoints | net_has '203.0.113.2:51820'
 }
 check "and back to IPv4" net_wait 5 back_to_v4
 
@@ -33,7 +33,7 @@ net_ip office route add default via 198.51.100.1
 # wireguard-go keeps its source address until it is told to look again.
 net_exec office wg set "$office_device" peer "$hub_key" endpoint 203.0.113.2:51820
 check "office roams to another address" net_wait 5 pings office 10.77.0.3 1
-roamed() { lab_cli -o json peer show office | grep -q '198.51.100.77'; }
+roamed() { lab_cli -o json peer show office | net_has '198.51.100.77'; }
 check "hub knows the new address" net_wait 5 roamed
 check "no packet lost after roaming" pings office 10.77.0.3 20
 

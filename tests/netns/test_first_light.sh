@@ -46,7 +46,7 @@ removed() { ! browser -k -f https://www.example.test/; }
 check "a removed service is gone" eval 'lab_cli service remove home-web && removed'
 
 check "every packet is accounted for" net_wait 3 balance
-check "peer list shows both with a handshake" eval 'lab_cli peer list | grep -E "office|home" | wc -l | grep -qx 2'
+check "peer list shows both with a handshake" eval 'lab_cli peer list | grep -E "office|home" | wc -l | net_has -x 2'
 
 removed_peer() {
 	lab_cli peer remove home || return 1

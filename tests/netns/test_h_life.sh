@@ -25,7 +25,7 @@ require "four grants" four_grants
 
 # ---- H18: behind NAT. Its idle time passes under the checks that follow -------------------------------
 
-check "H18: a configuration has a keepalive of 25 s" eval 'lab_cli peer config collector | grep -qx "PersistentKeepalive = 25"'
+check "H18: a configuration has a keepalive of 25 s" eval 'lab_cli peer config collector | net_has -x "PersistentKeepalive = 25"'
 keepalive() { # SECONDS; wireguard-go takes another interval at once only when it had none
 	local device seconds
 	device=$(net_wg_device collector)
@@ -110,7 +110,7 @@ idle_since=$(date +%s)
 
 carries() { is "$(lab_cli peer config metrics | sed -n 's/^AllowedIPs *= *//p')" "$1"; }
 goes_by() { # TO DEVICE: how metrics would send
-	net_exec metrics ip route get "${rig_ip[$1]}" | grep -q "dev $2" || is "$(net_exec metrics ip route get "${rig_ip[$1]}")" "dev $2"
+	net_exec metrics ip route get "${rig_ip[$1]}" | net_has "dev $2" || is "$(net_exec metrics ip route get "${rig_ip[$1]}")" "dev $2"
 }
 tunnel=$(net_wg_device metrics)
 ungrant ping >/dev/null && net_wait 3 rig_in_force
@@ -122,8 +122,8 @@ check "H5: a grant brings app into it" eval '
 	goes_by app "$tunnel" && reach metrics tcp:app:443=open'
 check "H5: and it goes with the grant" eval 'ungrant scrape-app && lab_client_refresh metrics && goes_by app eth0 &&
 	carries "10.77.0.1/32, 10.77.0.5/32, fd77::1/128, fd77::5/128"'
-check "H5: who has the whole net stands in the audit" eval 'lab_cli audit policy | grep -q "warning: peer \"gate\": .*whole"'
-check "H5: and metrics no longer" eval '! lab_cli audit policy | grep -q "warning: peer \"metrics\": .*whole"'
+check "H5: who has the whole net stands in the audit" eval 'lab_cli audit policy | net_has "warning: peer \"gate\": .*whole"'
+check "H5: and metrics no longer" eval '! lab_cli audit policy | net_has "warning: peer \"metrics\": .*whole"'
 
 # ---- H3, H16: gateways --------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ require "a port of it is granted" eval 'grant lan --who peer:laptop --to subnet:
 check "H16: that is reached, no other port, and not the other network" reach laptop tcp:192.168.50.2:8080=open \
 	tcp:192.168.50.2:22=silent tcp:192.168.60.2:8080=silent
 check "H16: and not from elsewhere" reach app tcp:192.168.50.2:8080=silent
-check "H3: a gateway is no error" eval 'lab_cli audit policy | grep -q "info: peer \"gate\": has the network 192.168.50.0/24"'
+check "H3: a gateway is no error" eval 'lab_cli audit policy | net_has "info: peer \"gate\": has the network 192.168.50.0/24"'
 check "H16: the hub forwards nothing in its kernel" is "$(net_exec hub sysctl -n net.ipv4.ip_forward)" 0
 
 # ---- H19: whole policies ------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ before=$(generation)
 check "H19: a bad file names its line and changes nothing" eval '
 	(cat "$net_dir/many.conf"; echo "grant: ();") >"$net_dir/bad.conf"
 	refused 1 "$net_dir/bad.conf:$(wc -l <"$net_dir/bad.conf"): " lab_cli policy apply "$net_dir/bad.conf" && is "$(generation)" "$before"'
-check "H19: a dry run changes nothing" eval 'lab_cli policy apply --dry-run "$net_dir/many.conf" | grep -q "10000 added" && is "$(generation)" "$before"'
+check "H19: a dry run changes nothing" eval 'lab_cli policy apply --dry-run "$net_dir/many.conf" | net_has "10000 added" && is "$(generation)" "$before"'
 check "H19: applied, it is the next generation, on all workers" eval 'apply_many && is "$(generation)" $((before + 1))'
 cat "$net_dir/check.out"
 check "H6: with ten thousand grants the same is allowed and refused" reach laptop tcp:app:443=open tcp:app:8080=silent udp:app:443=silent \

@@ -20,7 +20,7 @@ from_a() { # PACKET...: laptop sends to app
 
 # ---- H7, H8: an empty policy --------------------------------------------------------------------------
 
-check "H7: nobody has granted anything" eval 'lab_cli grant list | grep -q "no grants"'
+check "H7: nobody has granted anything" eval 'lab_cli grant list | net_has "no grants"'
 check "H7: a scan of 1000 ports of app hears nothing, counted to the packet" unheard 1000 app \
 	from_a proto=tcp,sport=50000,dport=1-1000
 check "H7: refusals have a line in the log" net_wait 3 \
@@ -66,7 +66,7 @@ with socket.create_connection(('$b', 443), source_address=('', 41000)):
 	hold_pid=$net_pid
 	net_wait 3 held
 }
-held() { net_exec app ss -Htn state established "( sport = :443 )" | grep -q ':41000'; }
+held() { net_exec app ss -Htn state established "( sport = :443 )" | net_has ':41000'; }
 heard_error() { # SPORT BY
 	local before
 	before=$(seen laptop errors)

@@ -89,7 +89,7 @@ flap() {
 	net_wait 10 net_exec office ping -q -c 1 -W 0.05 10.77.0.3 || return 1
 	echo "# a packet through the hub $((($(date +%s%N) - began) / 1000000)) ms after link up" >&3
 }
-link_is() { net_ip hub -br link show wan0 | grep -q " $1 "; }
+link_is() { net_ip hub -br link show wan0 | net_has " $1 "; }
 exec 3>&1
 check "after a link flap packets pass again" flap
 check "no packet is lost from then on" pings office 10.77.0.3 20

@@ -101,7 +101,7 @@ require "a configuration with --kill-switch" office_conf --kill-switch
 check "a name cannot persist" refused 1 "must be an address" lab_cli peer config office --kill-switch-persist
 require "wg-quick up" quick up
 check "nothing goes past the tunnel" nothing_leaks
-pinned() { net_exec office nft list table inet "weir_$device" | grep -q 'ip daddr 127.0.0.1 udp dport 51820 accept\|ip6 daddr ::1 udp dport 51820 accept'; }
+pinned() { net_exec office nft list table inet "weir_$device" | net_has 'ip daddr 127.0.0.1 udp dport 51820 accept\|ip6 daddr ::1 udp dport 51820 accept'; }
 check "the name's addresses are let out" pinned
 check "wg-quick down" quick down
 tap_done

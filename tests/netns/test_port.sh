@@ -78,7 +78,7 @@ PY
 	wait "$receiver"
 	cmp "$net_dir/sent" "$net_dir/received"
 }
-listens() { net_exec b ss -ltn | grep -q ':7000 '; }
+listens() { net_exec b ss -ltn | net_has ':7000 '; }
 
 # Every length, one after the other: there and back.
 udp() {

@@ -35,7 +35,7 @@ kill_control() { # and wait for the next one
 }
 another_control() {
 	local pid
-	pid=$(lab_pid control 2>/dev/null) && [ "$pid" != "$1" ] && lab_cli status | grep -q '^dataplane .* ready'
+	pid=$(lab_pid control 2>/dev/null) && [ "$pid" != "$1" ] && lab_cli status | net_has '^dataplane .* ready'
 }
 # twin KEY: the same peer in the namespace home, with this key and the same addresses.
 twin() {
@@ -71,7 +71,7 @@ handshake() { # NS DEVICE: its client begins one
 	net_exec "$1" wg set "$2" peer "$hub_key" preshared-key "$net_dir/${3:-office}.psk" endpoint 203.0.113.2:51820 \
 		allowed-ips 10.77.0.0/24 persistent-keepalive 25
 }
-shaken() { net_exec "$1" wg show "$2" latest-handshakes | grep -qv '	0$'; }
+shaken() { net_exec "$1" wg show "$2" latest-handshakes | net_has -v '	0$'; }
 (umask 077 && net_exec office wg show "$office" preshared-keys | cut -f2 >"$net_dir/office.psk")
 (umask 077 && net_exec office wg show "$office" private-key >"$net_dir/one.key")
 
@@ -131,8 +131,8 @@ check "a key is proposed for a second" rotate --next-key "$(public_of four)" --o
 check "H13: it expires" net_wait 10 state_is expired
 check "H13: the old one stays" eval 'is "$(field public_key)" "$(public_of three)" && pings home 10.77.0.1 3'
 check "H13: the log says so" grep -q 'rotation expired, .* name=office' "$net_dir/hub.log"
-check "H13: and audit policy does" eval 'lab_cli audit policy | grep -q "warning: peer \"office\": was to get another key, which was never used"'
-check "until it is put aside" eval 'rotate --cancel && ! lab_cli audit policy | grep -q "was to get another key"'
+check "H13: and audit policy does" eval 'lab_cli audit policy | net_has "warning: peer \"office\": was to get another key, which was never used"'
+check "until it is put aside" eval 'rotate --cancel && ! lab_cli audit policy | net_has "was to get another key"'
 # ---- preshared keys -----------------------------------------------------------------------------------
 
 psk_of() { sed -n 's/^PresharedKey *= *//p' "$1"; }
@@ -166,7 +166,7 @@ new_hub=$(lab_cli peer config office | sed -n 's/^PublicKey *= *//p')
 check "configurations name it" eval '[ "$new_hub" != "$old_hub" ] && hub_state proposed'
 check "control is killed, both are still known" eval 'kill_control && hub_state proposed'
 check "the old one is answered" eval 'shake "$old_hub" && net_wait 10 shaken home "$(net_wg_device twin)"'
-check "audit policy names who has to change" eval 'lab_cli audit policy | grep -q "warning: peer \"office\": has not used the hub.s next key yet"'
+check "audit policy names who has to change" eval 'lab_cli audit policy | net_has "warning: peer \"office\": has not used the hub.s next key yet"'
 check "the new one is answered" eval 'shake "$new_hub" && net_wait 10 shaken home "$(net_wg_device twin)" && net_wait 5 hub_state overlap && pings home 10.77.0.1 3'
 check "control is killed, both are still known" eval 'kill_control && hub_state overlap && pings home 10.77.0.1 3'
 check "the window ends, and the session of the new key goes on" eval 'lab_cli hub rotate --confirm && pings home 10.77.0.1 5'

@@ -67,7 +67,7 @@ for i in range(300):
     s = socket.socket(); s.settimeout(2); s.connect(("203.0.113.2", 80)); held.append(s)
 print("held", flush=True); time.sleep(60)'
 	net_wait 10 grep -q held "$net_dir/flood.log" && timeout 3 "$lab_weir" -s "$lab_run/control.sock" status >/dev/null &&
-		kill -9 "$(lab_pid dataplane)" && net_wait 5 eval 'lab_cli status | grep -q "ready"'
+		kill -9 "$(lab_pid dataplane)" && net_wait 5 eval 'lab_cli status | net_has "ready"'
 	local ret=$?
 	net_end "$net_pid"
 	net_end "$lab_hub_pid"

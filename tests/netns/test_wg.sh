@@ -10,7 +10,7 @@ hub_wg() { net_exec hub wg show "$device" "$@"; }
 require "laboratory comes up" lab_up
 LAB_WG_SOCKET=read-only LAB_HUB="tunnel_device = \"$device\";" lab_hub_conf
 require "hub becomes ready" lab_hub_start
-check "wg finds the interface" eval 'wg show interfaces | tr " " "\n" | grep -qx "$device"'
+check "wg finds the interface" eval 'wg show interfaces | tr " " "\n" | net_has -x "$device"'
 check "a hub without peers is shown" eval 'is "$(hub_wg peers)" "" && is "$(hub_wg listen-port)" 51820'
 require "office joins" lab_client office
 require "home joins from behind NAT" lab_client home --keepalive 21
@@ -25,7 +25,7 @@ check "the peers are the clients' public keys" eval 'is "$(hub_wg peers | sort)"
 check "allowed IPs are their addresses" eval 'is "$(of allowed-ips "$office_key")" "10.77.0.2/32 fd77::2/128"'
 office_endpoint() { is "$(of endpoints "$office_key")" "198.51.100.2:$(net_exec office wg show "$(net_wg_device office)" listen-port)"; }
 check "the endpoint is where office sends from" office_endpoint
-check "home's is its NAT's address" eval 'of endpoints "$home_key" | grep -q "^192\.0\.2\.2:"'
+check "home's is its NAT's address" eval 'of endpoints "$home_key" | net_has "^192\.0\.2\.2:"'
 check "keepalives as they were given" eval 'is "$(of persistent-keepalive "$home_key") $(of persistent-keepalive "$office_key")" "21 off"'
 same_handshake() { # the client's clock and ours are one; it notes it when it gets the response
 	local theirs ours
@@ -52,12 +52,12 @@ columns() { # interface line of 5, each peer of 9: what exporters read
 	wg show all dump | awk -F'\t' -v d="$device" '$1 == d { print NF }' | tr '\n' ' '
 }
 check "wg show all dump has the usual columns" eval 'is "$(columns)" "5 9 9 "'
-check "wg show is as people read it" eval 'hub_wg | grep -q "latest handshake: .* ago" && hub_wg | grep -q "transfer: .* received"'
+check "wg show is as people read it" eval 'hub_wg | net_has "latest handshake: .* ago" && hub_wg | net_has "transfer: .* received"'
 
 secret_free() {
 	local out
 	out="$(hub_wg dump; net_exec hub wg showconf "$device")"
-	! printf '%s' "$out" | grep -qF -e "$(cat "$net_dir/hub.key")" -e "$(sed -n 's/^PresharedKey *= *//p' "$net_dir/office-quick.conf")"
+	! printf '%s' "$out" | net_has -F -e "$(cat "$net_dir/hub.key")" -e "$(sed -n 's/^PresharedKey *= *//p' "$net_dir/office-quick.conf")"
 }
 check "neither the hub's private key nor a preshared key is told" secret_free
 check "wg set is refused" refused 1 "Operation not permitted" net_exec hub wg set "$device" peer "$home_key" remove
@@ -122,7 +122,7 @@ second() { # another WireGuard of this name
 	local pid=$net_pid
 	net_wait 5 test -S "/var/run/wireguard/$device.sock" || return 1
 	sed -i "s/tunnel_device = \"$device\"/tunnel_device = \"x$device\"/" "$lab_conf"
-	lab_hub_start && net_exec hub wg show "x$device" peers | wc -l | grep -qx 200
+	lab_hub_start && net_exec hub wg show "x$device" peers | wc -l | net_has -x 200
 	local result=$?
 	net_end "$pid"
 	return "$result"

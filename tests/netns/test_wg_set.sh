@@ -35,7 +35,7 @@ hub_reaches() { pings hub "$1" 1; }
 
 check "wg adds a peer" hub_wg set peer "$office" preshared-key "$net_dir/office.psk" allowed-ips 10.77.0.20/32
 check "it has what was said and no more" eval 'is "$(of allowed-ips "$office")" "10.77.0.20/32"'
-check "it is a peer like others, named by its key" eval 'name_of "$office" | grep -qx "wg-[0-9a-f]\{20\}"'
+check "it is a peer like others, named by its key" eval 'name_of "$office" | net_has -x "wg-[0-9a-f]\{20\}"'
 require "its client comes up" client office 10.77.0.20/24
 check "it connects" net_wait 10 hub_reaches 10.77.0.20
 check "wg adds another, without a preshared key" hub_wg set peer "$home" allowed-ips 10.77.0.30/32 persistent-keepalive 21
@@ -158,7 +158,7 @@ lasts() {
 	is "$(state)" "$before" && net_wait 20 pings office 10.77.0.30 1
 }
 check "all of it is there after a restart" lasts
-check "each peer that wg changed is in the audit trail, with who did" eval 'lab_cli audit trail --last 1000 | grep -q "wg uid=0 pid=[0-9]*  wg.set peer .*: added key=" && lab_cli audit verify'
+check "each peer that wg changed is in the audit trail, with who did" eval 'lab_cli audit trail --last 1000 | net_has "wg uid=0 pid=[0-9]*  wg.set peer .*: added key=" && lab_cli audit verify'
 check "the balance holds" net_wait 5 balance
 rm -f "/var/run/wireguard/$device.sock"
 tap_done

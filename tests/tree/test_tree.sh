@@ -51,6 +51,10 @@ path_side_effects() {
 	# no allocation, log or system call on the packet path
 	sources 'dataplane/path/*.c' | xargs grep -nE '\b(malloc|calloc|realloc|free|printf|log_(err|warn|info|debug)|write|read|clock_gettime|pthread_mutex_lock)\('
 }
+quiet_grep_in_pipe() { # see net_has in tools/lib/net.sh; one line that is "sh -c" has no pipefail
+	sources 'tests/netns/*.sh' 'tests/long/*.sh' 'tools/lib/*.sh' tools/demo |
+		xargs grep -nE '\|[[:space:]]*grep -[a-zA-Z]*q' | grep -v 'sh -c'
+}
 
 check "no relative include" relative_includes
 check "dataplane does not include control, pure modules do not include DPDK" upward_includes
@@ -59,5 +63,6 @@ check "shell scripts pass shellcheck" bad_shell
 check "no path of one machine" stray_paths
 check "no function longer than 120 lines" long_functions
 check "no allocation, log or system call in dataplane/path" path_side_effects
+check "no grep -q behind a pipe under pipefail" quiet_grep_in_pipe
 echo "1..$n"
 exit $failed

@@ -46,9 +46,14 @@ net_link() {
 	net_ip "$b" link set "$if_b" up
 }
 
+# ... | net_has [options of grep] PATTERN: like "grep -q", but what writes into the pipe is read to its end: grep -q
+# leaves at the first match, and under pipefail a writer that had more to say (SIGPIPE) then fails the check,
+# now and then.
+net_has() { [ "$(grep -c "$@")" -gt 0 ]; }
+
 net_offloads_off() {
 	net_exec "$1" ethtool -K "$2" tx off >/dev/null 2>&1
-	net_exec "$1" ethtool -k "$2" | grep -q '^tx-checksumming: off' || {
+	net_exec "$1" ethtool -k "$2" | net_has '^tx-checksumming: off' || {
 		echo "error: cannot turn tx offloads off on $2 in $1" >&2
 		return 1
 	}
@@ -87,7 +92,7 @@ net_wait() {
 }
 
 # net_listening NAME PORT: somebody listens on this TCP port. For net_wait.
-net_listening() { net_exec "$1" ss -Hltn "sport = :$2" | grep -q .; }
+net_listening() { net_exec "$1" ss -Hltn "sport = :$2" | net_has .; }
 
 net_cleanup() {
 	local pid ns
