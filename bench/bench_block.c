@@ -5,13 +5,12 @@
 #include "bench.h"
 #include "bench_machine.h"
 #include "bench_report.h"
+#include "bench_store.h"
 #include "block_build.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define N_PACKETS BENCH_PACKETS /* a pass */
 #define N_SOURCES 65536U        /* that a line asks in turn */
@@ -25,7 +24,7 @@ static struct list {
 	uint32_t n;
 	uint32_t of_v6; /* in 16 */
 	struct block_prefix *prefixes;
-	void *map; /* of a memfd, as workers have it */
+	struct bench_store store;
 	size_t len;
 	const struct block_table *table;
 	struct bench_samples build_ns; /* unsorted: an import */
@@ -134,27 +133,17 @@ static int build(const struct block_prefix *from, uint32_t n, struct bench_sampl
 	return err;
 }
 
-/* As a worker has it: pages of a memfd. */
-static int map_blob(struct list *list, const void *blob)
+/* As a worker has it. */
+static int hand_over(struct list *list, const void *blob)
 {
-	int fd = memfd_create("block", MFD_CLOEXEC);
-	const uint8_t *at = blob;
+	const struct state_blob *mapped;
+	int err = bench_store_init(&list->store);
 
-	if (fd < 0)
-		return -errno;
-	for (size_t done = 0; done < list->len;) {
-		ssize_t n = write(fd, at + done, list->len - done);
-
-		if (n <= 0)
-			return -EIO;
-		done += (size_t)n;
-	}
-	list->map = mmap(NULL, list->len, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-	close(fd);
-	if (list->map == MAP_FAILED)
-		return -errno;
-	list->table = block_table_check(list->map, list->len, NULL);
-	return list->table ? 0 : -EINVAL;
+	if (err == 0)
+		err = bench_store_put(&list->store, ABI_BLOB_BLOCK, blob, list->len, &mapped);
+	if (err == 0)
+		list->table = mapped->data;
+	return err;
 }
 
 /* One more in a list that is sorted but for it, as control has it. */
@@ -185,7 +174,7 @@ static int make_list(struct list *list)
 		err = build(list->prefixes, list->n, &list->build_ns, &blob, &list->len);
 	}
 	if (err == 0)
-		err = map_blob(list, blob);
+		err = hand_over(list, blob);
 	free(blob);
 	if (err == 0)
 		err = block_prefix_sort(list->prefixes, list->n);
@@ -429,8 +418,7 @@ static void fini(void)
 		bench_samples_fini(&lists[i].build_ns);
 		bench_samples_fini(&lists[i].again_ns);
 		free(lists[i].prefixes);
-		if (lists[i].map && lists[i].map != MAP_FAILED)
-			munmap(lists[i].map, lists[i].len);
+		bench_store_fini(&lists[i].store);
 	}
 }
 

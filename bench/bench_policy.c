@@ -1,13 +1,12 @@
 /* weir-bench policy: what the policy costs a packet (a look-up in the flow table, reading the packet),
  * a new flow (a decision), and control (compiling). */
 #include "base_bytes.h"
-#include "base_log.h"
 #include "base_time.h"
 #include "bench.h"
 #include "bench_machine.h"
 #include "bench_report.h"
 #include "bench_rules.h"
-#include "blob.h"
+#include "bench_store.h"
 #include "policy_flow.h"
 
 #include <errno.h>
@@ -78,43 +77,18 @@ static int build(struct world *world, bool counts)
 	return err;
 }
 
-/* Both ends of what hands tables over, but for the socket between them: control's memfd, and a dataplane
- * with one worker, which asks for it at once. */
-static struct state_blobs published;
-static struct state_routes *routes;
-static struct blob_store *store;
-
-static int make_store(void)
-{
-	int err = state_routes_create(1, 16, &routes);
-
-	base_log_init("weir-bench", BASE_LOG_WARN);
-	if (err == 0)
-		err = blob_store_create(&published, routes, &store);
-	if (err == 0)
-		state_route_online(routes, 0);
-	return err;
-}
+static struct bench_store store;
 
 /* From a table that control has compiled to one that the worker uses. */
 static int swap(struct world *world, bool counts)
 {
-	static uint64_t generation;
-	struct abi_blob_message message = {.kind = ABI_BLOB_POLICY, .generation = ++generation};
-	struct abi_blob_message answer = {0};
 	uint64_t start_ns = base_time_monotonic_ns();
-	int fd = abi_blob_make("policy", world->rules.blob, world->rules.len);
+	int err = bench_store_put(&store, ABI_BLOB_POLICY, world->rules.blob, world->rules.len,
+	                          NULL);
 
-	if (fd < 0)
-		return fd;
-	blob_store_put(store, &message, fd);
-	state_route_quiet(routes, 0);
-	if (!blob_store_answer(store, &answer) || answer.err != 0
-	    || state_blob_get(&published, ABI_BLOB_POLICY)->generation != generation)
-		return -EINVAL;
-	if (counts)
+	if (err == 0 && counts)
 		bench_samples_add(&world->swap_ns, base_time_monotonic_ns() - start_ns);
-	return 0;
+	return err;
 }
 
 /* One that a grant of the world allows, or (denied) none does. */
@@ -431,7 +405,7 @@ static int init(const struct bench_options *options)
 			err = build(&worlds[i], false);
 	}
 	if (err == 0)
-		err = make_store();
+		err = bench_store_init(&store);
 	return err == 0 ? make_flows() : err;
 }
 
@@ -451,5 +425,6 @@ int bench_policy(const struct bench_options *options)
 		bench_samples_fini(&worlds[i].swap_ns);
 		bench_rules_fini(&worlds[i].rules);
 	}
+	bench_store_fini(&store);
 	return ret;
 }

@@ -1,12 +1,14 @@
-/* Free hugepages as the kernel counts them. */
+/* Free hugepages as the kernel counts them, and transparent ones. */
 #include "base_hugepage.h"
 
 #include <dirent.h>
-#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #define ORDINARY_PAGE 4096U
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
+#define TRANSPARENT   "/sys/kernel/mm/transparent_hugepage/enabled"
 
 uint64_t base_hugepage_free_len(void)
 {
@@ -40,4 +42,38 @@ uint64_t base_hugepage_pool_len(uint32_t n, uint32_t object_len, bool hugepages)
 	if (!hugepages && object_len <= ORDINARY_PAGE)
 		object_len = ORDINARY_PAGE / (ORDINARY_PAGE / object_len);
 	return (uint64_t)n * object_len;
+}
+
+void *base_hugepage_map(size_t *len)
+{
+	size_t whole = (*len + BASE_HUGEPAGE_LEN - 1) & ~(BASE_HUGEPAGE_LEN - 1);
+	size_t room = whole + BASE_HUGEPAGE_LEN;
+	uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	                       0);
+	size_t before;
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	/* A large page begins at a multiple of its length: the rest of the room goes back. */
+	before = -(uintptr_t)memory & (BASE_HUGEPAGE_LEN - 1);
+	if (before > 0)
+		(void)munmap(memory, before);
+	if (before < BASE_HUGEPAGE_LEN)
+		(void)munmap(memory + before + whole, BASE_HUGEPAGE_LEN - before);
+	/* Refused by a kernel that has none: then pages are small. */
+	(void)madvise(memory + before, whole, MADV_HUGEPAGE);
+	*len = whole;
+	return memory + before;
+}
+
+bool base_hugepage_is_transparent(void)
+{
+	char text[64] = "";
+	FILE *file = fopen(TRANSPARENT, "re");
+	bool is_there = file != NULL && fgets(text, sizeof(text), file) != NULL
+	                && strstr(text, "[never]") == NULL;
+
+	if (file != NULL)
+		fclose(file);
+	return is_there;
 }

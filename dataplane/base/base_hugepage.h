@@ -1,9 +1,10 @@
-/* How much memory in hugepages is free on this machine, and how much a pool of packets takes with and
- * without them. */
+/* How much memory in hugepages is free on this machine, how much a pool of packets takes with and
+ * without them, and memory for tables in large pages that need no pool. */
 #ifndef BASE_HUGEPAGE_H
 #define BASE_HUGEPAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Bytes in free hugepages of all sizes; 0 when the kernel does not say. */
@@ -12,5 +13,16 @@ uint64_t base_hugepage_free_len(void);
 /* Bytes for n objects, of which none crosses a page unless it is larger than one: on ordinary pages
  * a packet of 2.4 KB takes 4 KB. object_len > 0. */
 uint64_t base_hugepage_pool_len(uint32_t n, uint32_t object_len, bool hugepages);
+
+/* Private zeroed memory of *len bytes for a table that is read at random: its pages are large ones, taken
+ * from ordinary memory (transparent hugepages), where the kernel has them, and small ones where it has
+ * not. *len is rounded up to whole large pages: what munmap() wants. Returns NULL when there is none. */
+void *base_hugepage_map(size_t *len) __attribute__((warn_unused_result));
+
+#define BASE_HUGEPAGE_LEN ((size_t)2 << 20)
+
+/* Whether the kernel makes large pages of ordinary memory for those who ask, as base_hugepage_map()
+ * does. */
+bool base_hugepage_is_transparent(void);
 
 #endif

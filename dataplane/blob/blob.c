@@ -1,6 +1,7 @@
 /* Mapping, publishing, and waiting for the workers. */
 #include "blob.h"
 
+#include "base_hugepage.h"
 #include "base_log.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ struct blob_store {
 	struct state_blobs *published;
 	struct state_routes *routes;
 	struct kind kinds[ABI_N_BLOBS];
+	bool has_warned; /* of small pages */
 };
 
 int blob_store_create(struct state_blobs *published, struct state_routes *routes,
@@ -53,7 +55,7 @@ static void free_blob(struct state_blob *blob)
 {
 	if (!blob)
 		return;
-	(void)munmap(blob->data, blob->len);
+	(void)munmap(blob->data, blob->map_len);
 	free(blob);
 }
 
@@ -96,23 +98,68 @@ static int check_file(const struct blob_kind *kind, int fd, size_t *len, char *w
 	return 0;
 }
 
-/* Private and populated, so that no worker waits for a page; what is sealed is shared all the same. */
-static int map_blob(const struct blob_kind *kind, int fd, struct state_blob *blob, char *why,
-                    size_t why_len)
+/* From here on tables are copied: half of a large page. What is smaller fits the small ones that a CPU
+ * knows by heart. */
+#define COPY_MIN (BASE_HUGEPAGE_LEN / 2)
+
+/* The memfd's small pages, populated, so that no worker waits for one. */
+static int map_file(const struct blob_kind *kind, int fd, struct state_blob *blob)
 {
-	const char *wrong;
 	void *data = mmap(NULL, blob->len, PROT_READ | (kind->is_written ? PROT_WRITE : 0),
 	                  MAP_POPULATE | (kind->is_written ? MAP_SHARED : MAP_PRIVATE), fd, 0);
 
 	if (data == MAP_FAILED)
-		return REFUSE(errno, "cannot be mapped (%s)", strerror(errno));
-	wrong = kind->check(data, blob->len);
+		return -errno;
+	blob->data = data;
+	blob->map_len = blob->len;
+	return 0;
+}
+
+/* A copy of our own, in large pages: a look-up at random in a table of small ones waits for the page as
+ * well as for its line, and a memfd has large ones only of a pool, or where root lets them be. It costs
+ * the table's length once more, and reading it once, here where no packet waits. */
+static int copy_file(int fd, struct state_blob *blob)
+{
+	size_t map_len = blob->len;
+	uint8_t *data = base_hugepage_map(&map_len);
+	size_t done = 0;
+
+	if (!data)
+		return -ENOMEM;
+	while (done < blob->len) {
+		ssize_t n = pread(fd, data + done, blob->len - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int err = n < 0 ? -errno : -EIO;
+
+			(void)munmap(data, map_len);
+			return err;
+		}
+		done += (size_t)n;
+	}
+	(void)mprotect(data, map_len, PROT_READ);
+	blob->data = data;
+	blob->map_len = map_len;
+	return 0;
+}
+
+static int map_blob(const struct blob_kind *kind, int fd, struct state_blob *blob, char *why,
+                    size_t why_len)
+{
+	bool is_copied = !kind->is_written && blob->len >= COPY_MIN;
+	int err = is_copied ? copy_file(fd, blob) : map_file(kind, fd, blob);
+	const char *wrong;
+
+	if (err < 0)
+		return REFUSE(-err, "cannot be mapped (%s)", strerror(-err));
+	wrong = kind->check(blob->data, blob->len);
 	if (wrong) {
-		(void)munmap(data, blob->len);
+		(void)munmap(blob->data, blob->map_len);
 		return REFUSE(EPROTO, "malformed: %s", wrong);
 	}
-	blob->data = data;
-	blob->hash = kind->is_written ? 0 : abi_blob_hash(data, blob->len);
+	blob->hash = kind->is_written ? 0 : abi_blob_hash(blob->data, blob->len);
 	return 0;
 }
 
@@ -162,6 +209,16 @@ static void publish(struct blob_store *store, uint32_t number, struct state_blob
 	kind->current = blob;
 }
 
+/* Once: it is so until somebody changes the machine. */
+static void warn_of_small_pages(struct blob_store *store, const struct state_blob *blob)
+{
+	if (store->has_warned || blob->len < COPY_MIN || base_hugepage_is_transparent())
+		return;
+	store->has_warned = true;
+	log_warn("blob", "large tables lie in small pages, which makes look-ups slower: "
+	                 "let /sys/kernel/mm/transparent_hugepage/enabled be madvise");
+}
+
 /* Returns 0, or -errno and why. */
 static int take(struct blob_store *store, const struct abi_blob_message *message, int fd, char *why,
                 size_t why_len)
@@ -182,6 +239,7 @@ static int take(struct blob_store *store, const struct abi_blob_message *message
 			free_blob(blob);
 			return r;
 		}
+		warn_of_small_pages(store, blob);
 	}
 	publish(store, message->kind, blob);
 	return 0;

@@ -13,6 +13,7 @@
 struct state_blob {
 	void *data; /* checked, and mapped to be written only if its kind is */
 	size_t len;
+	size_t map_len; /* of the mapping that it lies in */
 	uint64_t generation;
 	uint64_t hash; /* as in struct abi_blob_status */
 };

@@ -1,7 +1,9 @@
 /* The dataplane's end of tables that are handed over: what is refused changes nothing, what is taken is
  * answered for when every worker has it, and the old one goes then and not before. */
+#include "base_hugepage.h"
 #include "base_log.h"
 #include "blob.h"
+#include "block_build.h"
 #include "policy_build.h"
 #include "test.h"
 
@@ -244,6 +246,51 @@ static void worker_that_hangs_ends_in_a_refusal_and_not_in_a_heap(void **state)
 	expect_answer(9, 0, "");
 }
 
+/* A drop list of many hosts: longer than what is left in its memfd. */
+static void *make_list(uint32_t n, size_t *len)
+{
+	struct block_prefix *prefixes = calloc(n, sizeof(*prefixes));
+	struct block_source source = {.generation = 1, .prefixes = prefixes, .n = n};
+	void *list;
+
+	assert_non_null(prefixes);
+	for (uint32_t i = 0; i < n; i++)
+		prefixes[i] = (struct block_prefix){.high = (uint64_t)(i * 2654435761U) << 32,
+		                                    .family = BASE_IP_V4,
+		                                    .len = 32,
+		                                    .scopes = BLOCK_ALL};
+	assert_int_equal(block_build(&source, &list, len), 0);
+	free(prefixes);
+	return list;
+}
+
+static void long_table_lies_where_large_pages_can_be(void **state)
+{
+	const struct {
+		uint32_t n_hosts;
+		bool is_copied;
+	} cases[] = {{1000, false}, {300000, true}};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct abi_blob_message message = name_of(ABI_BLOB_BLOCK, 1 + i);
+		const struct state_blob *blob;
+		size_t len;
+		void *list = make_list(cases[i].n_hosts, &len);
+
+		assert_int_equal(len >= BASE_HUGEPAGE_LEN / 2, cases[i].is_copied);
+		blob_store_put(store, &message, abi_blob_make("test", list, len));
+		all_quiet();
+		expect_answer(1 + i, 0, "");
+		blob = state_blob_get(&published, ABI_BLOB_BLOCK);
+		assert_int_equal(blob->len, len);
+		assert_memory_equal(blob->data, list, len);
+		if (cases[i].is_copied)
+			assert_int_equal((uintptr_t)blob->data % BASE_HUGEPAGE_LEN, 0);
+		free(list);
+	}
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -255,6 +302,7 @@ int main(void)
 		CASE(what_is_refused_leaves_the_old_one_in_force),
 		CASE(same_table_again_is_no_mistake),
 		CASE(table_may_be_taken_away),
+		CASE(long_table_lies_where_large_pages_can_be),
 		CASE(worker_that_hangs_ends_in_a_refusal_and_not_in_a_heap),
 	};
 
