@@ -37,7 +37,7 @@ LAB_DATAPLANE="cores = [ ${cpus[0]} ]; max_peers = $((peers + 16));"
 LAB_IDLE=busy
 LAB_PORT="driver = \"vdev\"; device = \"net_vhost0,iface=$net_dir/vhost.sock,queues=1\";"
 LAB_EXTRA=$("$pktgen" config --peers "$peers") || fail "weir-pktgen makes no configuration"
-lab_hub_conf
+LAB_HUB='preshared_key = "optional";' lab_hub_conf
 lab_hub_start 30 || fail "weir does not start"
 hub_key=$(wg pubkey <"$net_dir/hub.key") || fail "no key of the hub"
 

@@ -19,6 +19,11 @@
 #define CONFIG_LISTEN_MAX    8
 #define CONFIG_ALLOWED_MAX   32
 
+enum config_psk {                          /* who may be a peer without a preshared key */
+	          CONFIG_PSK_OPTIONAL = 0, /* whoever is added without one */
+	          CONFIG_PSK_REQUIRED = 1, /* nobody but whom wg(8) sets so */
+};
+
 enum config_wg_socket { /* what wg(8) may */
 	                CONFIG_WG_OFF = 0,
 	                CONFIG_WG_READ_ONLY = 1,
@@ -70,6 +75,7 @@ struct config {
 	bool peer_to_peer;      /* false */
 	uint16_t dscp;          /* of outer packets, 0 to 63 (0), or CONFIG_DSCP_COPY */
 	bool clamp_mss;         /* false */
+	uint32_t preshared_key; /* enum config_psk: required */
 
 	/* dataplane: { ... } */
 	uint32_t n_workers;             /* 1 */

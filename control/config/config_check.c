@@ -426,6 +426,22 @@ static int check_allowed_ips(const struct config *config, const config_setting_t
 	                    peer->name, text, other->name, other->line);
 }
 
+static int check_preshared_keys(const struct config *config, const config_setting_t *root,
+                                const struct config_error *error)
+{
+	if (config->preshared_key != CONFIG_PSK_REQUIRED)
+		return 0;
+	for (uint32_t i = 0; i < config->n_peers; i++)
+		if (!config->peers[i].has_preshared_key)
+			return config__fail(
+				error, at(root, "peers", (int)i, "name"),
+				"peer \"%s\": preshared_key_file is missing, must name a "
+				"file that wg genpsk wrote (hub.preshared_key = "
+				"\"optional\" lets peers do without)",
+				config->peers[i].name);
+	return 0;
+}
+
 static int check_peers(const struct config *config, const config_setting_t *root,
                        const struct config_error *error)
 {
@@ -463,7 +479,8 @@ int config__check(const struct config *config, const config_setting_t *root,
 {
 	int (*const checks[])(const struct config *, const config_setting_t *,
 	                      const struct config_error *) = {
-		check_tunnel, check_cores, check_ports, check_edge, check_limits, check_peers,
+		check_tunnel, check_cores, check_ports,          check_edge,
+		check_limits, check_peers, check_preshared_keys,
 	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(checks); i++)

@@ -26,6 +26,8 @@ static const struct config_key hub_keys[] = {
 	{"dscp", "\"zero\", \"copy\" (as inside) or 0 to 63", config__read_dscp, AT(config, dscp),
          RANGE(0, CONFIG_DSCP_MAX)},
 	{"clamp_mss", "true or false", config__read_bool, AT(config, clamp_mss)},
+	{"preshared_key", "\"required\" or \"optional\"", config__read_preshared_key_rule,
+         AT(config, preshared_key)},
 };
 
 static const struct config_key dataplane_keys[] = {

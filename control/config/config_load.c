@@ -309,6 +309,7 @@ static void set_defaults(struct config *config)
 	         "/var/lib/weir/hub.key");
 	snprintf(config->tunnel_device, sizeof(config->tunnel_device), "weir0");
 	config->tunnel_mtu = 1420;
+	config->preshared_key = CONFIG_PSK_REQUIRED;
 	config->n_workers = 1;
 	for (size_t i = 0; i < ABI_WORKERS_MAX; i++)
 		config->cores[i] = -1;

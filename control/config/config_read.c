@@ -357,6 +357,18 @@ int config__read_wg_socket(const struct config_key *key, config_setting_t *setti
 	return read_choice(setting, names, BASE_ARRAY_LEN(names), out);
 }
 
+int config__read_preshared_key_rule(const struct config_key *key, config_setting_t *setting,
+                                    void *object, config_setting_t **bad)
+{
+	static const char *const names[] = {
+		[CONFIG_PSK_OPTIONAL] = "optional",
+		[CONFIG_PSK_REQUIRED] = "required",
+	};
+
+	(void)bad;
+	return read_choice(setting, names, BASE_ARRAY_LEN(names), field(key, object));
+}
+
 int config__read_log_level(const struct config_key *key, config_setting_t *setting, void *object,
                            config_setting_t **bad)
 {

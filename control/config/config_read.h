@@ -27,6 +27,7 @@ config_read_fn config__read_peer_name;
 config_read_fn config__read_port_addresses;
 config_read_fn config__read_port_name;
 config_read_fn config__read_preshared_key;
+config_read_fn config__read_preshared_key_rule;
 config_read_fn config__read_public_key;
 config_read_fn config__read_tap;
 config_read_fn config__read_tunnel;

@@ -55,6 +55,14 @@ static void audit_peer_to_peer(struct model_audit *audit)
 		                    "the hub, and grants decide nothing");
 }
 
+static void audit_preshared_keys(struct model_audit *audit)
+{
+	if (audit->model->setup.config->preshared_key == CONFIG_PSK_OPTIONAL)
+		model__audit_report(audit, GRANT_WARNING, "preshared-key-optional", "hub", "hub",
+		                    "hub.preshared_key is \"optional\": peers can be added without "
+		                    "a preshared key");
+}
+
 static void audit_preshared_key(struct model_audit *audit, const struct peer *peer,
                                 const struct grant_peer *world)
 {
@@ -96,6 +104,7 @@ static void audit_disabled(struct model_audit *audit, const struct peer *peer,
 static model_audit_fn *const of_hub[] = {
 	audit_enforced,           audit_refused,       audit_peer_to_peer,
 	model__audit_found_drift, model__audit_unused, model__audit_hub_rotation,
+	audit_preshared_keys,
 };
 
 static model_audit_peer_fn *const of_peers[] = {

@@ -157,6 +157,11 @@ static void changed(void *arg, const struct peer_set_news *news)
 	log_info("model", "changed by wg uid=%u pid=%d peer=%s what=%s",
 	         (unsigned int)model->caller.uid, (int)model->caller.pid, news->peer->row.name,
 	         what);
+	if ((news->was_added || news->has_new_key) && !news->peer->row.has_preshared_key
+	    && model->setup.config->preshared_key == CONFIG_PSK_REQUIRED)
+		log_warn("model", "wg left a peer without a preshared key uid=%u pid=%d peer=%s",
+		         (unsigned int)model->caller.uid, (int)model->caller.pid,
+		         news->peer->row.name);
 }
 
 static void publish(struct asking *asking)

@@ -477,6 +477,27 @@ static int apply_all(struct peer_table *table, const struct rows *rows, char *er
 	return 0;
 }
 
+/* They stay: who could be reached before is not cut off by a new setting. */
+static void name_keyless(const struct peer_table *table)
+{
+	const struct peer *first = NULL;
+	uint32_t n = 0;
+
+	if (!peer__needs_preshared_key(table))
+		return;
+	for (uint32_t i = 0; i < table->n; i++) {
+		if (table->by_name[i]->row.has_preshared_key)
+			continue;
+		first = first ? first : table->by_name[i];
+		n++;
+	}
+	if (n > 0)
+		log_warn("peer",
+		         "peers without a preshared key, audit policy names them all "
+		         "peers=%u first=%s",
+		         n, first->row.name);
+}
+
 int peer__load(struct peer_table *table, char *error, size_t error_len)
 {
 	static const struct store_trail_entry by_file = {"config", "config.peer", "", "", "", true};
@@ -523,6 +544,8 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 	}
 	if (err == 0)
 		err = apply_all(table, &rows, error, error_len);
+	if (err == 0)
+		name_keyless(table);
 	rows_fini(&rows);
 	declared_fini(&all);
 	free(matched);

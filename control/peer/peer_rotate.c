@@ -379,6 +379,20 @@ static int check_key(const struct peer_table *table, const struct peer *peer,
 	return 0;
 }
 
+/* A key is not accepted without a preshared key either. */
+static int check_preshared_key(const struct peer_table *table, const struct peer *peer,
+                               const struct peer_rotation *request, struct peer_error *error)
+{
+	if (peer->row.has_preshared_key || request->preshared_key
+	    || !peer__needs_preshared_key(table))
+		return 0;
+	return peer__refuse(
+		error, -EINVAL, "invalid", "next_key",
+		"next_key: peer \"%s\" has no preshared key, and every peer of this hub "
+		"has one: give it one too, with --new-preshared-key",
+		peer->row.name);
+}
+
 static struct store_rotation proposal(const struct peer *peer, const struct peer_rotation *request)
 {
 	struct store_rotation next = {
@@ -479,6 +493,8 @@ int peer_rotate(struct peer_table *table, const struct peer_rotation *request,
 	if (!peer)
 		return peer_find(table, request->name) ? -EPERM : -ENOENT;
 	err = check_key(table, peer, request->public_key, error);
+	if (err == 0)
+		err = check_preshared_key(table, peer, request, error);
 	if (err < 0)
 		return err;
 	next = proposal(peer, request);

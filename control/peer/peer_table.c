@@ -227,6 +227,11 @@ int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t
 	return 0;
 }
 
+bool peer__needs_preshared_key(const struct peer_table *table)
+{
+	return table->setup.config->preshared_key == CONFIG_PSK_REQUIRED;
+}
+
 /* ---- changes ------------------------------------------------------------------------------------ */
 
 static int check_identity(const struct peer_table *table, const struct peer_request *request,
@@ -251,6 +256,12 @@ static int check_identity(const struct peer_table *table, const struct peer_requ
 	if (other)
 		return peer__refuse(error, -EEXIST, "exists", "public_key",
 		                    "public_key: belongs to peer \"%s\"", other->row.name);
+	if (!request->preshared_key && peer__needs_preshared_key(table))
+		return peer__refuse(
+			error, -EINVAL, "invalid", "no_preshared_key",
+			"no_preshared_key: every peer of this hub has a preshared key "
+			"(hub.preshared_key = \"optional\" in %s lets peers do without)",
+			table->setup.config->path);
 	return 0;
 }
 

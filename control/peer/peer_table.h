@@ -74,6 +74,9 @@ int peer__give_addresses(const struct peer_table *table, struct store_peer *row,
 int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
                 struct peer_error *error);
 
+/* Whether nobody may be added without a preshared key. */
+bool peer__needs_preshared_key(const struct peer_table *table);
+
 /* peer_rotate.c: what session has to know beside the peer's key. */
 void peer__rotation_apply(const struct peer_table *table, const struct peer *peer);
 /* Rotations from the store, when all peers are entered. Returns 0 or -errno. */

@@ -24,7 +24,7 @@ import pcapng
 HUB, WEIR, GENERATE, METHODS, COMPLETION = sys.argv[1:6]
 KEY = "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
 CONF = """
-hub: { tunnel = [ "10.77.0.1/24", "fd77::1/64" ]; endpoint = "vpn.example.org:51820"; };
+hub: { tunnel = [ "10.77.0.1/24", "fd77::1/64" ]; endpoint = "vpn.example.org:51820"; preshared_key = "optional"; };
 dataplane: { max_peers = 32; };
 ports: ( { name = "wan0"; driver = "vdev"; device = "net_null0"; } );
 control: { run_dir = "%(dir)s"; store = "%(dir)s/store/weir.db"; };
@@ -748,6 +748,27 @@ def only_an_approved_network_is_behind_a_peer(hub):
     audit = json.loads(hub.weir("-o", "json", "audit", "policy").stdout)["findings"]
     found = {(f["severity"], f["rule"], f["name"]) for f in audit}
     assert found >= {("info", "gateway", "a"), ("info", "gateway", "b"), ("warning", "whole-subnet", "b")}, found
+
+
+def no_peer_is_without_a_preshared_key_unless_that_is_optional(hub):
+    """H9 (e): refused with a sentence, and as a request with the argument that is wrong."""
+    hub.ok("peer", "add", "old", "--public-key", KEY, "--no-preshared-key")
+    with open(hub.conf, encoding="utf-8") as file:
+        text = file.read()
+    with open(hub.conf, "w", encoding="utf-8") as file:
+        file.write(text[:text.index("peers:")].replace(' preshared_key = "optional";', ""))
+    hub.restart()
+    hub.refused(1, "every peer of this hub has a preshared key", "peer", "add", "bare", "--no-preshared-key")
+    with hub.connect() as client, lines(client) as reader:
+        reply = ask(client, reader, {"id": 1, "method": "peer.add", "params": {"name": "bare", "no_preshared_key": True}})
+    assert reply["error"]["code"] == "invalid" and reply["error"]["field"] == "no_preshared_key", reply
+    assert "PresharedKey = " in hub.ok("peer", "add", "good")
+    assert [p["name"] for p in hub.json("peer", "list")["peers"]] == ["good", "old"]
+    hub.refused(1, "give it one too, with --new-preshared-key", "peer", "rotate", "old", "--next-key", "5Db9DsMWOLC6b7v5Jr1wpnSYFdZSLFUmmIDjyB0u0mE=", "--emergency")
+    run = hub.weir("audit", "policy")
+    assert run.returncode == 1 and 'error: peer "old": has no preshared key' in run.stdout and "1 error" in run.stdout, run
+    hub.ok("peer", "rotate", "old", "--new-preshared-key", "--emergency")
+    hub.ok("audit", "policy")
 
 
 def an_audit_tells_errors_by_its_exit_status(hub):

@@ -8,7 +8,7 @@ import random
 import sys
 
 HEAD = """
-hub: {{ tunnel = [ "10.64.0.1/12" ]; peer_to_peer = true; endpoint = "192.0.2.2:51820"; private_key_file = "{dir}/hub.key"; }};
+hub: {{ tunnel = [ "10.64.0.1/12" ]; peer_to_peer = true; preshared_key = "optional"; endpoint = "192.0.2.2:51820"; private_key_file = "{dir}/hub.key"; }};
 dataplane: {{ max_peers = {room}; workers = 2; hugepages = false; mbufs = 4096; }};
 ports: ( {{ name = "wan0"; driver = "vdev"; device = "net_null0"; addresses = [ "192.0.2.2/24" ];
             gateways = [ "192.0.2.1" ]; }} );

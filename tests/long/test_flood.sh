@@ -31,8 +31,7 @@ shown() { for c in $counters; do printf '%s ' "$(lab_counter "$c")"; done; }
 # under_flood KIND: prints lost pings in 1/1000, ms of the newcomer, its initiations and cookies, KB grown.
 under_flood() {
 	local kind=$1 before after memory lost
-	wg genkey >"$net_dir/$kind.key"
-	lab_cli peer add "new-$kind" --no-preshared-key --public-key "$(wg pubkey <"$net_dir/$kind.key")" >"$net_dir/$kind.conf" || return 1
+	raw_peer "new-$kind" || return 1
 	before=$(shown)
 	memory=$(resident)
 	net_spawn internet "$net_dir/flood-$kind.log" "$lab_build/tests/netns/flood" -p "$hub_key" -e 203.0.113.2:51820 \
@@ -41,7 +40,7 @@ under_flood() {
 	net_spawn office "$net_dir/ping-$kind.log" ping -q -i 0.01 -c $((seconds * 100 - 50)) -W 1 10.77.0.3
 	local ping_pid=$net_pid
 	sleep 1 # into the flood: it is what is measured
-	net_exec nat "$lab_build/tests/netns/rawpeer" -k "$net_dir/$kind.key" -p "$hub_key" -e 203.0.113.2:51820 \
+	raw_as "new-$kind" nat \
 		arrive >"$net_dir/arrive-$kind" || return 1
 	wait "$ping_pid"
 	wait "$flood_pid" || return 1

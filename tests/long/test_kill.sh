@@ -99,7 +99,7 @@ net_ip internet addr add 198.51.77.1/24 dev gen0
 many() { # PEERS: a hub that knows them
 	rm -rf "$net_dir/store"
 	LAB_EXTRA=$("$pktgen" config --peers "$1") # not for the environment of commands: it is too long
-	LAB_TUNNEL_BITS=16 LAB_DATAPLANE="max_peers = $(($1 + 64));" lab_hub_conf
+	LAB_HUB='preshared_key = "optional";' LAB_TUNNEL_BITS=16 LAB_DATAPLANE="max_peers = $(($1 + 64));" lab_hub_conf
 	lab_hub_start 30 && hub_key=$(wg pubkey <"$net_dir/hub.key")
 }
 generate() { # COMMAND PEERS ARGS...

@@ -180,6 +180,22 @@ static int command_response(struct rawpeer *peer, const char *arg)
 	return 0;
 }
 
+/* Take the response for good whatever it holds, with keys that are made up: what is left to a client that
+ * lacks the preshared key. */
+static int command_guess(struct rawpeer *peer, const char *arg)
+{
+	uint8_t msg[DATAGRAM_MAX];
+
+	(void)arg;
+	if (receive_datagram(peer, msg, WAIT_MS) != WG_RESPONSE_LEN
+	    || msg[0] != WG_MESSAGE_RESPONSE)
+		return fail("no answer");
+	peer->remote_index = base_load_le32(msg + WG_RESPONSE_SENDER);
+	randombytes_buf(&peer->keys, sizeof(peer->keys));
+	peer->counter = 0;
+	return 0;
+}
+
 /* Knock as long as it takes: an initiation, and another as soon as a cookie has come, or nothing for half a
  * second (a stock client waits 5 s in both cases). Prints how many milliseconds passed, how many
  * initiations it took, and with how many cookies. */
@@ -486,6 +502,7 @@ static const struct {
 	{"initiate-stranger", command_initiate_stranger, false},
 	{"replay-initiation", command_replay_initiation, false},
 	{"response", command_response, false},
+	{"guess", command_guess, false},
 	{"keepalive", command_keepalive, false},
 	{"send", command_send, true},
 	{"send-flipped", command_send_flipped, true},

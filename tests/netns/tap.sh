@@ -102,6 +102,26 @@ sys.exit(came != went + drops)'
 
 counter_is() { [ "$(lab_counter "$1")" = "$2" ]; }
 
+# raw_peer NAME [OPTION...]: a peer for rawpeer, its keys in NAME.key and NAME.psk, its configuration in NAME.conf.
+raw_peer() {
+	local name=$1
+	shift
+	(
+		umask 077
+		[ -s "$net_dir/$name.key" ] || wg genkey >"$net_dir/$name.key"
+		lab_cli peer add "$name" --public-key "$(wg pubkey <"$net_dir/$name.key")" "$@" >"$net_dir/$name.conf" || exit 1
+		sed -n 's/^PresharedKey *= *//p' "$net_dir/$name.conf" >"$net_dir/$name.psk"
+	)
+}
+
+# raw_as NAME NS COMMAND...: rawpeer as that peer, from there.
+raw_as() {
+	local name=$1 ns=$2
+	shift 2
+	net_exec "$ns" "$lab_build/tests/netns/rawpeer" -k "$net_dir/$name.key" -s "$net_dir/$name.psk" \
+		-p "$(sed -n 's/^PublicKey *= *//p' "$net_dir/$name.conf")" -e 203.0.113.2:51820 "$@"
+}
+
 refused() { # refused EXIT_CODE TEXT COMMAND...: fails with this code and says TEXT
 	local code=$1 text=$2 output status
 	shift 2

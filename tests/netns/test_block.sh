@@ -57,10 +57,8 @@ block remove $office
 check "what is removed comes back" net_wait 3 pings office 10.77.0.1 1
 
 # ---- handshakes
-wg genkey >"$net_dir/raw.key"
-lab_cli peer add raw --no-preshared-key --public-key "$(wg pubkey <"$net_dir/raw.key")" >"$net_dir/raw.conf"
-hub_key=$(sed -n 's/^PublicKey *= *//p' "$net_dir/raw.conf")
-raw() { net_exec internet "$lab_build/tests/netns/rawpeer" -k "$net_dir/raw.key" -p "$hub_key" -e 203.0.113.2:51820 "$@"; }
+raw_peer raw
+raw() { raw_as raw internet "$@"; }
 check "a handshake is answered" raw handshake ping "10.77.0.4 10.77.0.1" expect-reply
 check "the gateway wants --force" refused 1 "the hub's gateway" lab_cli block add 203.0.113.0/31 --scope wireguard
 block add 203.0.113.0/31 --scope wireguard --force

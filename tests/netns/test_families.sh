@@ -51,12 +51,10 @@ check "eight TCP flows over two workers" net_exec office iperf3 -c 10.77.0.3 -P 
 
 # The kernel's hash decides which worker gets a flow. A peer that moves to twelve ports, one after the
 # other, meets both: the one that owns its session, and the one that must hand over.
-wg genkey >"$net_dir/raw.key"
-lab_cli peer add raw --no-preshared-key --public-key "$(wg pubkey <"$net_dir/raw.key")" >"$net_dir/raw.conf"
+raw_peer raw
 moves=()
 for _ in $(seq 12); do moves+=(roam 203.0.113.2:51820 ping "10.77.0.4 10.77.0.1" expect-reply); done
-check "a peer that moves twelve times is answered each time" net_exec internet "$lab_build/tests/netns/rawpeer" \
-	-k "$net_dir/raw.key" -p "$hub_key" -e 203.0.113.2:51820 handshake "${moves[@]}"
+check "a peer that moves twelve times is answered each time" raw_as raw internet handshake "${moves[@]}"
 check "packets were handed between workers" eval '[ "$(lab_counter to_handoff)" -gt 0 ]'
 check "nothing lost between workers" eval 'is "$(lab_counter drop_handoff_full)" 0'
 tap_done

@@ -101,15 +101,11 @@ check "H1: first and later fragments" unheard 2 app spoof_fragments
 check "H1: a hundred, and genuine pings meanwhile" grows drop_inner_source 100 spoof_many
 
 # What no kernel sends, from a client of our own.
-(umask 077 && wg genkey >"$net_dir/raw.key")
 raw_up() {
-	lab_cli peer add raw --no-preshared-key --public-key "$(wg pubkey <"$net_dir/raw.key")" >"$net_dir/raw.conf" &&
+	raw_peer raw &&
 		grant raw-ping --who peer:raw --to hub --protocol icmp && net_wait 3 rig_in_force
 }
-raw() {
-	net_exec laptop "$lab_build/tests/netns/rawpeer" -k "$net_dir/raw.key" -p "$(sed -n 's/^PublicKey *= *//p' "$net_dir/raw.conf")" \
-		-e 203.0.113.2:51820 "$@"
-}
+raw() { raw_as raw laptop "$@"; }
 raw_packet() { # COUNTER PACKET
 	grows "$1" 1 raw handshake send "$(spoke laptop hex "$2")" silence 50
 }
@@ -127,13 +123,12 @@ check "H2: what the hub sends to an address of nobody is dropped" grows drop_no_
 change_hands() { # of collector's address, to the raw client
 	refused 1 'grant "scrape" names peer "collector"' lab_cli peer remove collector || return 1
 	ungrant scrape && lab_cli peer remove collector && ungrant raw-ping && lab_cli peer remove raw || return 1
-	lab_cli peer add second --no-preshared-key --allowed-ips "${rig_ip[collector]}/32" \
-		--public-key "$(wg pubkey <"$net_dir/raw.key")" >"$net_dir/raw.conf" &&
+	raw_peer second --allowed-ips "${rig_ip[collector]}/32" &&
 		grant second-ping --who peer:second --to hub --protocol icmp && net_wait 3 rig_in_force
 }
 require "an address moves to another peer" change_hands
 heard=$(seen collector)
-check "H2: the next packet reaches the new one" raw handshake ping "${rig_ip[collector]} $hub" expect-reply
+check "H2: the next packet reaches the new one" raw_as second laptop handshake ping "${rig_ip[collector]} $hub" expect-reply
 check "H2: and not the old one" is "heard $(seen collector)" "heard $heard"
 
 # The scans were half a minute ago.

@@ -50,6 +50,7 @@ net_ns hub
 net_ns gen
 require "a wire" net_link hub wan0 gen gen0
 LAB_EXTRA=$("$pktgen" config --peers "$PEERS")
+LAB_HUB='preshared_key = "optional";' # of simulated peers
 lab_hub_conf
 require "hub with 64 peers from weir-pktgen config" hub_ready
 check "handshakes of all peers" veth handshake

@@ -8,13 +8,9 @@ lab_hub_conf
 require "hub becomes ready" lab_hub_start
 require "a real client joins" lab_client office
 
-wg genkey >"$net_dir/raw.key"
-lab_cli peer add raw --no-preshared-key --public-key "$(wg pubkey <"$net_dir/raw.key")" >"$net_dir/raw.conf" ||
-	require "raw peer is added" false
+require "raw peer is added" raw_peer raw
+raw() { raw_as raw nat "$@"; }
 hub_key=$(sed -n 's/^PublicKey *= *//p' "$net_dir/raw.conf")
-raw() {
-	net_exec nat "$lab_build/tests/netns/rawpeer" -k "$net_dir/raw.key" -p "$hub_key" -e 203.0.113.2:51820 "$@"
-}
 me=10.77.0.3
 hub=10.77.0.1
 
@@ -41,6 +37,27 @@ check "static changed on the way" only hs_refused_decrypt silent initiate-flippe
 check "timestamp changed on the way" only hs_refused_decrypt silent initiate-flipped 100
 check "timestamp a minute old" only hs_refused_timestamp silent initiate-old 60
 check "replayed initiation" only hs_refused_timestamp silent handshake replay-initiation
+
+# ---- H9: preshared keys -------------------------------------------------------------------------------
+
+field() { lab_cli -o json peer show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["peer"][sys.argv[1]])' "$2"; }
+never() { is "$(field "$1" last_handshake_at) $(field "$1" rx_packets)" "None 0"; } # NAME: no handshake counts as made
+arrived() { [ "$(field "$1" last_handshake_at)" != None ]; }
+no_further() { # PRESHARED-KEY: whoever has that one is answered, and nothing comes of it
+	echo "$1" >"$net_dir/keyed.psk"
+	grows hs_response_out 1 refused 1 "response does not fit" raw_as keyed nat initiate response &&
+		grows drop_auth 2 raw_as keyed nat initiate guess keepalive ping "10.77.0.4 $hub" silence 150 && never keyed
+}
+none=$(printf '%043d=' 0 | tr 0 A)
+require "a peer with a preshared key" raw_peer keyed
+psk=$(cat "$net_dir/keyed.psk")
+check "H9: with the right keys and no preshared key nothing comes about" no_further "$none"
+check "H9: nor with another one" no_further "$(wg genpsk)"
+echo "$psk" >"$net_dir/keyed.psk"
+check "H9: with the right one the response alone is no handshake" eval 'raw_as keyed nat initiate response silence 150 && never keyed'
+check "H9: the first packet makes it one" eval 'raw_as keyed nat handshake ping "10.77.0.4 $hub" expect-reply && net_wait 5 arrived keyed'
+check "H9: no peer can be added without one" refused 1 "every peer of this hub has a preshared key" lab_cli peer add bare --no-preshared-key
+check "H9: every peer has another" is "$(cat "$net_dir"/{raw,keyed}.psk <(sed -n 's/^PresharedKey *= *//p' "$net_dir/office-quick.conf") | sort -u | wc -l)" 3
 
 check "empty datagram" only drop_wg_short silent junk "1 0"
 check "three bytes" only drop_wg_short silent junk "1 3"

@@ -43,7 +43,13 @@ taken() {
 check "port 443 is taken" taken
 check "nothing is left behind" net_wait 3 nothing_left
 # Found only when control is no longer root, and cannot take back its guard on the interface itself.
-LAB_EXTRA="peers: ( { name = \"clash\"; public_key = \"$(wg genkey | wg pubkey)\"; } );" lab_hub_conf
+(umask 077 && wg genpsk >"$net_dir/clash.psk")
+clash() { # what else it has
+	LAB_EXTRA="peers: ( { name = \"clash\"; public_key = \"$(wg genkey | wg pubkey)\"; $1 } );" lab_hub_conf
+}
+clash ""
+check "H9: a peer of the file without a preshared key" refused 1 'peer "clash": preshared_key_file is missing' weir_run "$lab_conf"
+clash "preshared_key_file = \"$net_dir/clash.psk\";"
 check "a peer of the file that clashes with a stored one" refused 1 '"clash"' weir_run "$lab_conf"
 check "nothing is left behind" net_wait 3 nothing_left
 LAB_EXTRA='' lab_hub_conf

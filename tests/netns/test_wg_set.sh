@@ -10,8 +10,10 @@ of() { hub_wg show "$1" | awk -v key="$2" -F'\t' '$1 == key { print $2 }'; } # F
 state() { hub_wg show allowed-ips | awk '{ for (i = 2; i <= NF; i++) print $1, $i }' | sort | md5sum; hub_wg show persistent-keepalive | sort; hub_wg show endpoints | sort; }
 
 require "laboratory comes up" lab_up
+(umask 077 && wg genpsk >"$net_dir/fixed.psk")
 LAB_WG_SOCKET=read-write LAB_HUB="tunnel_device = \"$device\"; peer_to_peer = false;" LAB_EXTRA="peers: (
-	{ name = \"fixed\"; public_key = \"$(wg genkey | wg pubkey)\"; allowed_ips = [ \"10.77.0.99/32\" ]; }
+	{ name = \"fixed\"; public_key = \"$(wg genkey | wg pubkey)\"; allowed_ips = [ \"10.77.0.99/32\" ];
+	  preshared_key_file = \"$net_dir/fixed.psk\"; }
 );" lab_hub_conf
 require "hub becomes ready" lab_hub_start
 
@@ -45,6 +47,9 @@ check "keepalive as it was said" eval 'is "$(of persistent-keepalive "$home")" 2
 check "without a grant they do not reach each other" eval '! pings office 10.77.0.30 1'
 check "with one they do" eval 'lab_cli grant add o-h --who "peer:$(name_of "$office")" --to "peer:$(name_of "$home")" --protocol any >/dev/null && net_wait 5 pings office 10.77.0.30 1'
 check "the audit names who came by wg" eval 'lab_cli audit policy >"$net_dir/audit"; grep -q "$(name_of "$home").*that wg(8) gave it" "$net_dir/audit" || { cat "$net_dir/audit"; false; }'
+check "H9: that one has no preshared key is an error of the audit" grep -q "error: peer \"$(name_of "$home")\": has no preshared key" "$net_dir/audit"
+check "H9: it alone" is "$(grep -c "has no preshared key" "$net_dir/audit")" 1
+check "H9: and the log warns of it" grep -q "wg left a peer without a preshared key .*peer=$(name_of "$home")" "$net_dir/hub.log"
 check "and the log who did it" grep -q "changed by wg uid=0 pid=[0-9]* peer=$(name_of "$home") what=added" "$net_dir/hub.log"
 
 # ---- reading and writing back ------------------------------------------------------------------------

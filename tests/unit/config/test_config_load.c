@@ -56,6 +56,7 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_int_equal(config->dscp, 0);
 	assert_false(config->clamp_mss);
 	assert_false(config->peer_to_peer);
+	assert_int_equal(config->preshared_key, CONFIG_PSK_REQUIRED);
 	assert_int_equal(config->n_workers, 1);
 	assert_int_equal(config->cores[0], -1);
 	assert_int_equal(config->idle_cap_us, 100);
@@ -112,7 +113,7 @@ static void every_key_arrives_in_its_field(void **state)
 		text, sizeof(text),
 		"hub: { listen_port = 443; private_key_file = \"/k\"; " TUNNEL
 		"tunnel_device = \"wt\"; tunnel_mtu = 1380; endpoint = \"vpn.example.org:443\"; "
-		"peer_to_peer = true; dscp = \"copy\"; clamp_mss = true; };\n"
+		"peer_to_peer = true; dscp = \"copy\"; clamp_mss = true; preshared_key = \"optional\"; };\n"
 		"dataplane: { workers = 2; cores = [ 2, 5 ]; idle = \"busy\"; aead = \"sodium\"; "
 		"mbufs = 4096; hugepages = false; max_peers = 7; };\n"
 		"ports: ( { " PORT "tap = \"\"; mtu = 9000; },\n"
@@ -140,6 +141,7 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_true(config->peer_to_peer);
 	assert_int_equal(config->dscp, CONFIG_DSCP_COPY);
 	assert_true(config->clamp_mss);
+	assert_int_equal(config->preshared_key, CONFIG_PSK_OPTIONAL);
 	assert_int_equal(config->n_workers, 2);
 	assert_int_equal(config->cores[0], 2);
 	assert_int_equal(config->cores[1], 5);
@@ -389,6 +391,11 @@ static const struct {
          "4: peers has 2 peers, must have at most 1 (dataplane.max_peers)"},
 	{GOOD "peers: ( " PEER("a", KEY_A) "preshared_key_file = \"/nonexistent\"; } );\n",
          "3: peer \"a\": preshared_key_file \"/nonexistent\": No such file or directory"},
+	{HUB("preshared_key = \"none\";") PORTS(""),
+         "1: hub: preshared_key is \"none\", must be \"required\" or \"optional\""},
+	{GOOD "peers: (\n" PEER("a", KEY_A) "} );\n",
+         "4: peer \"a\": preshared_key_file is missing, must name a file that wg genpsk wrote "
+         "(hub.preshared_key = \"optional\" lets peers do without)"},
 };
 
 static void every_wrong_value_is_refused_with_its_sentence(void **state)
@@ -521,14 +528,34 @@ static void every_key_is_in_the_example_and_in_the_manual(void **state)
 	free(documents.manual);
 }
 
+/* But for the path of its preshared key, which names no file of this machine. */
 static void example_file_loads(void **state)
 {
-	struct config *config = NULL;
-	char error[512];
+	static const char psk[] = "/etc/weir/branch-office.psk";
+	char *example = slurp(CONF_DIR "/weir.conf");
+	char *at = strstr(example, psk);
+	char *cwd = getcwd(NULL, 0);
+	char *text = NULL;
 
 	(void)state;
-	if (config_load(CONF_DIR "/weir.conf", &config, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
+	assert_non_null(at);
+	*at = '\0';
+	assert_true(asprintf(&text, "%s%s/psk%s", example, cwd, at + strlen(psk)) > 0);
+	write_file("psk", KEY_B "\n", 0600);
+	config_unload(load_good(text));
+	free(text);
+	free(cwd);
+	free(example);
+}
+
+static void a_peer_may_do_without_a_preshared_key_where_that_is_optional(void **state)
+{
+	struct config *config = load_good(HUB("preshared_key = \"optional\";")
+	                                          PORTS("") "peers: ( " PEER("a", KEY_A) "} );\n");
+
+	(void)state;
+	assert_int_equal(config->n_peers, 1);
+	assert_false(config->peers[0].has_preshared_key);
 	config_unload(config);
 }
 
@@ -558,6 +585,7 @@ int main(void)
 		cmocka_unit_test(short_error_buffers_are_not_overrun),
 		cmocka_unit_test(every_key_is_in_the_example_and_in_the_manual),
 		cmocka_unit_test(example_file_loads),
+		cmocka_unit_test(a_peer_may_do_without_a_preshared_key_where_that_is_optional),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -107,6 +107,41 @@ static void preshared_key_can_be_left_out(void **state)
 	assert_true(
 		json_is_false(json_object_get(json_object_get(result, "peer"), "preshared_key")));
 	json_decref(result);
+	config.preshared_key = CONFIG_PSK_REQUIRED;
+	call_refused("peer.add", "{\"name\": \"b\", \"no_preshared_key\": true}", "invalid",
+	             "no_preshared_key",
+	             "no_preshared_key: every peer of this hub has a preshared key "
+	             "(hub.preshared_key = \"optional\" in weir.conf lets peers do without)");
+	call_ok("peer.add", "{\"name\": \"b\"}");
+	assert_true(fake.has_preshared_key[1]);
+	stop();
+}
+
+/* H9 (a). */
+static void each_peer_has_a_preshared_key_of_its_own(void **state)
+{
+	enum { N = 12 };
+	char keys[N][64];
+	char params[64];
+
+	(void)state;
+	start(true);
+	for (int i = 0; i < N; i++) {
+		json_t *result;
+
+		snprintf(params, sizeof(params), "{\"name\": \"peer-%d\"}", i);
+		result = call("peer.add", params);
+		value_of(config_of(result), "PresharedKey = ", keys[i]);
+		json_decref(result);
+		for (int k = 0; k < i; k++)
+			assert_string_not_equal(keys[i], keys[k]);
+	}
+	for (int i = 0; i < N; i++) {
+		uint8_t key[32];
+
+		assert_int_equal(base_key_from_base64(key, keys[i]), 0);
+		assert_memory_equal(fake.preshared_key[i], key, 32);
+	}
 	stop();
 }
 
@@ -313,6 +348,7 @@ int main(void)
 		CASE(peer_with_its_own_key_gets_a_file_with_a_placeholder),
 		CASE(key_pair_of_the_hub_is_in_that_one_reply_only),
 		CASE(preshared_key_can_be_left_out),
+		CASE(each_peer_has_a_preshared_key_of_its_own),
 		CASE(endpoint_of_the_hub_falls_back_to_the_first_port_address),
 		CASE(kill_switch_lets_out_the_hub_by_its_addresses_and_port),
 		CASE(kill_switch_with_a_name_is_resolved_by_the_peer_unless_it_persists),

@@ -143,6 +143,22 @@ static void a_peer_that_moves_and_keeps_nothing_alive_is_audited(void **state)
 }
 
 /* What the tunnel's own packets are sent to, and what lies behind the peer. */
+static void a_missing_preshared_key_is_an_error_that_names_the_peer(void **state)
+{
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"bare\", \"no_preshared_key\": true}");
+	call_ok("peer.add", "{\"name\": \"good\"}");
+	for (uint32_t rule = CONFIG_PSK_OPTIONAL; rule <= CONFIG_PSK_REQUIRED; rule++) {
+		config.preshared_key = rule;
+		assert_string_equal(audited("no-preshared-key", "bare"), "error");
+		assert_string_equal(audited("no-preshared-key", "good"), "");
+		assert_string_equal(audited("preshared-key-optional", "hub"),
+		                    rule == CONFIG_PSK_OPTIONAL ? "warning" : "");
+	}
+	stop();
+}
+
 static void an_endpoint_that_leads_back_is_audited(void **state)
 {
 	struct base_endpoint *endpoint;
@@ -284,6 +300,7 @@ int main(void)
 		CASE(workers_that_could_not_take_a_table_get_it_soon),
 		CASE(an_old_key_is_audited_after_its_days),
 		CASE(a_peer_that_moves_and_keeps_nothing_alive_is_audited),
+		CASE(a_missing_preshared_key_is_an_error_that_names_the_peer),
 		CASE(an_endpoint_that_leads_back_is_audited),
 		CASE(a_grant_that_nobody_uses_is_audited_after_its_days),
 		CASE(last_use_of_a_grant_outlives_changes_and_restarts),

@@ -475,6 +475,30 @@ static void what_cannot_be_is_refused(void **state)
 	        "or give it the key at once with --emergency");
 }
 
+static void no_key_is_given_to_a_peer_without_a_preshared_key(void **state)
+{
+	struct peer_request request = {.name = "bare", .public_key = key(OTHER)};
+	struct peer_rotation rotation = {
+		.name = "bare", .public_key = key(NEW), .overlap_s = WINDOW, .emergency = true};
+	struct peer_error why = {0};
+	const struct peer *bare;
+
+	(void)state;
+	assert_int_equal(peer_add(table, &request, &bare, &why), 0);
+	config.preshared_key = CONFIG_PSK_REQUIRED;
+	assert_int_equal(peer_rotate(table, &rotation, &why), -EINVAL);
+	assert_string_equal(why.text,
+	                    "next_key: peer \"bare\" has no preshared key, and every peer "
+	                    "of this hub has one: give it one too, with "
+	                    "--new-preshared-key");
+	assert_memory_equal(bare->row.public_key, key(OTHER), 32);
+	rotation.preshared_key = psk_new;
+	assert_int_equal(peer_rotate(table, &rotation, &why), 0);
+	assert_memory_equal(bare->row.public_key, key(NEW), 32);
+	assert_true(bare->row.has_preshared_key);
+	rotate_good(4, NULL, true); /* the others keep theirs */
+}
+
 static void a_declared_peers_key_is_the_files(void **state)
 {
 	(void)state;
@@ -539,6 +563,7 @@ int main(void)
 		CASE(a_preshared_key_changes_alone),
 		CASE(both_change_together),
 		CASE(what_cannot_be_is_refused),
+		CASE(no_key_is_given_to_a_peer_without_a_preshared_key),
 		CASE(a_declared_peers_key_is_the_files),
 	};
 

@@ -373,6 +373,29 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	stop();
 }
 
+static void nobody_is_added_without_a_preshared_key_where_each_has_one(void **state)
+{
+	static const uint8_t psk[32] = {7};
+	struct peer_error why;
+	uint8_t key[32];
+	const struct peer *peer;
+	struct peer_request request = {.name = "b", .public_key = key, .preshared_key = psk};
+
+	(void)state;
+	start_good();
+	add_good("before", 1, NULL);
+	config.preshared_key = CONFIG_PSK_REQUIRED;
+	add_refused("a", 2, NULL, "invalid", "no_preshared_key",
+	            "no_preshared_key: every peer of this hub has a preshared key "
+	            "(hub.preshared_key = \"optional\" in weir.conf lets peers do without)");
+	key_of(key, 2);
+	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
+	restart(); /* who was there before is not cut off */
+	assert_true(fake.known[peer_find(table, "before")->row.id]);
+	assert_true(fake.known[peer_find(table, "b")->row.id]);
+	stop();
+}
+
 static void a_network_behind_a_peer_is_refused_naming_its_holder(void **state)
 {
 	static const struct {
@@ -780,6 +803,7 @@ int main(void)
 		CASE(only_a_gateway_has_networks_behind_it),
 		CASE(an_address_in_a_tunnel_net_can_be_asked_for),
 		CASE(what_cannot_be_added_is_refused_and_changes_nothing),
+		CASE(nobody_is_added_without_a_preshared_key_where_each_has_one),
 		CASE(a_network_behind_a_peer_is_refused_naming_its_holder),
 		CASE(a_full_table_and_a_full_net_are_refused),
 		CASE(a_failure_below_leaves_nothing_behind),
