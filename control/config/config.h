@@ -52,6 +52,7 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	uint32_t n_allowed_ips; /* an address is given in each tunnel net where none is named */
 	uint16_t keepalive_s;
 	struct base_endpoint endpoint; /* port 0 = not given */
+	bool expected_up;              /* false */
 	bool has_limits;
 	struct limit_spec limits;
 	int line;
@@ -109,6 +110,10 @@ struct config {
 	bool drift_repair;          /* true */
 	uint32_t key_age_days;      /* 365; 0 = a key may be of any age */
 	uint32_t unused_grant_days; /* 90; 0 = a grant may be unused */
+
+	/* events: { ... } */
+	uint32_t
+		stale_after_s; /* 180: without a handshake, a peer that should be up raises an alarm */
 
 	/* debug: { ... } */
 	bool debug_commands; /* false */

@@ -42,6 +42,7 @@ extern const struct config_object config__port;
 extern const struct config_object config__control;
 extern const struct config_object config__edge;
 extern const struct config_object config__policy;
+extern const struct config_object config__events;
 extern const struct config_object config__debug;
 extern const struct config_object config__limits;
 extern const struct config_object config__peer;

@@ -96,6 +96,11 @@ static const struct config_key policy_keys[] = {
          AT(config, unused_grant_days), RANGE(0, 36500)},
 };
 
+static const struct config_key events_keys[] = {
+	{"stale_after", "5 to 86400 seconds", config__read_u32, AT(config, stale_after_s),
+         RANGE(5, 86400)},
+};
+
 static const struct config_key debug_keys[] = {
 	{"commands", "true or false", config__read_bool, AT(config, debug_commands)},
 };
@@ -145,6 +150,7 @@ static const struct config_key peer_keys[] = {
          AT(config_peer, keepalive_s), RANGE(0, 65535)},
 	{"endpoint", "an address with port, such as \"192.0.2.7:51820\" or \"[2001:db8::7]:51820\"",
          config__read_endpoint, AT(config_peer, endpoint)},
+	{"expected_up", "true or false", config__read_bool, AT(config_peer, expected_up)},
 	{"limits",
          "a group of keys as limits has them, but quota_day, within their ranges, and a burst only "
          "beside its rate",
@@ -162,6 +168,7 @@ const struct config_object config__port = OBJECT("ports", port_keys);
 const struct config_object config__control = OBJECT("control", control_keys);
 const struct config_object config__edge = OBJECT("edge", edge_keys);
 const struct config_object config__policy = OBJECT("policy", policy_keys);
+const struct config_object config__events = OBJECT("events", events_keys);
 const struct config_object config__debug = OBJECT("debug", debug_keys);
 const struct config_object config__limits = OBJECT("limits", limits_keys);
 const struct config_object config__peer = OBJECT("peers", peer_keys);
@@ -169,9 +176,9 @@ const struct config_object config__peer = OBJECT("peers", peer_keys);
 void config_key_each(config_key_fn *fn, void *arg)
 {
 	static const struct config_object *const objects[] = {
-		&config__hub,     &config__dataplane, &config__port,
-		&config__control, &config__edge,      &config__policy,
-		&config__debug,   &config__limits,    &config__peer,
+		&config__hub,    &config__dataplane, &config__port,   &config__control,
+		&config__edge,   &config__policy,    &config__events, &config__debug,
+		&config__limits, &config__peer,
 	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(objects); i++)

@@ -21,11 +21,11 @@ static const struct {
 	enum section kind;
 	bool required;
 } sections[] = {
-	{&config__hub, SECTION_GROUP, true},    {&config__dataplane, SECTION_GROUP, false},
-	{&config__port, SECTION_LIST, true},    {&config__control, SECTION_GROUP, false},
-	{&config__edge, SECTION_GROUP, false},  {&config__policy, SECTION_GROUP, false},
-	{&config__debug, SECTION_GROUP, false}, {&config__limits, SECTION_GROUP, false},
-	{&config__peer, SECTION_LIST, false},
+	{&config__hub, SECTION_GROUP, true},     {&config__dataplane, SECTION_GROUP, false},
+	{&config__port, SECTION_LIST, true},     {&config__control, SECTION_GROUP, false},
+	{&config__edge, SECTION_GROUP, false},   {&config__policy, SECTION_GROUP, false},
+	{&config__events, SECTION_GROUP, false}, {&config__debug, SECTION_GROUP, false},
+	{&config__limits, SECTION_GROUP, false}, {&config__peer, SECTION_LIST, false},
 };
 
 int config__fail(const struct config_error *error, const config_setting_t *where,
@@ -328,6 +328,7 @@ static void set_defaults(struct config *config)
 	config->drift_repair = true;
 	config->key_age_days = 365;
 	config->unused_grant_days = 90;
+	config->stale_after_s = 180;
 }
 
 /* Names and kinds of the top level's settings. */
@@ -374,7 +375,7 @@ static int read_root(struct config *config, config_setting_t *root,
 {
 	static const struct config_object *const groups[] = {
 		&config__hub,    &config__dataplane, &config__control, &config__edge,
-		&config__policy, &config__debug,     &config__limits,
+		&config__policy, &config__events,    &config__debug,   &config__limits,
 	};
 	config_setting_t *list;
 	int err = check_sections(root, error);

@@ -14,6 +14,7 @@ import sys
 
 TYPES = {
     "boolean": ("MODEL_BOOLEAN", "true or false"),
+    "switch": ("MODEL_SWITCH", "yes or no"),
     "integer": ("MODEL_INTEGER", None),
     "name": ("MODEL_NAME", "1 to 63 of the characters a-z 0-9 -, not beginning or ending with -"),
     "key": ("MODEL_KEY", "a WireGuard key, 44 characters of base64"),

@@ -3,6 +3,7 @@
 
 #include "base_log.h"
 #include "base_time.h"
+#include "model_alarm.h"
 #include "model_block.h"
 #include "model_grant.h"
 #include "model_limit.h"
@@ -107,6 +108,12 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
+	err = model__alarms_begin(model, &why);
+	if (err < 0) {
+		snprintf(error, error_len, "alarms: %s", why.text);
+		model_destroy(model);
+		return err;
+	}
 	if (model__grants_used_begin(model) < 0) {
 		snprintf(error, error_len, "model: not enough memory");
 		model_destroy(model);
@@ -128,6 +135,7 @@ void model_destroy(struct model *model)
 		event_free(model->table_timer);
 	model__grants_used_end(model);
 	model__rotations_watch(model, false);
+	model__alarms_end(model);
 	model__limits_unload(model);
 	model__block_unload(model);
 	grant_policy_fini(&model->policy);

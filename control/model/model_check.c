@@ -145,6 +145,12 @@ int model__duration_parse(const char *text, uint64_t *out_s)
 	return -EINVAL;
 }
 
+bool model__switch(const json_t *value)
+{
+	return json_is_string(value) ? strcmp(json_string_value(value), "yes") == 0
+	                             : json_is_true(value);
+}
+
 static bool is_integer(const struct model_argument *argument, const json_t *value)
 {
 	return json_is_integer(value) && json_integer_value(value) >= argument->min
@@ -246,6 +252,9 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
 	switch (argument->type) {
 	case MODEL_BOOLEAN:
 		return json_is_boolean(value);
+	case MODEL_SWITCH:
+		return json_is_boolean(value)
+		       || (text && (strcmp(text, "yes") == 0 || strcmp(text, "no") == 0));
 	case MODEL_INTEGER:
 		return is_integer(argument, value);
 	case MODEL_NAME:

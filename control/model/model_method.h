@@ -2,6 +2,7 @@
 #ifndef MODEL_METHOD_H
 #define MODEL_METHOD_H
 
+#include "base_log.h"
 #include "blocklist.h"
 #include "grant.h"
 #include "model.h"
@@ -36,6 +37,7 @@ enum model_type {
 	MODEL_DURATION = 18, /* model__duration_parse() */
 	MODEL_AMOUNT = 19,   /* integer, or text with a unit */
 	MODEL_BYTES = 20,    /* the same, of bytes */
+	MODEL_SWITCH = 21,   /* true or false, or "yes" or "no": model__switch() */
 };
 
 struct model_argument {
@@ -100,6 +102,17 @@ struct model_limits {
 	struct event *timer;             /* every second: what passed */
 };
 
+/* Alarms about peers that should be up: model_alarm.c. */
+struct model_alarm;
+struct model_alarms {
+	struct model_alarm **raised; /* [max_peers], owned; NULL = none stands */
+	uint32_t n;
+	uint32_t next; /* number of the peer that is looked at next */
+	uint64_t started_ns;
+	struct event *timer;
+	struct base_log_limit limit;
+};
+
 struct model {
 	struct model_setup setup;
 	struct {
@@ -120,6 +133,7 @@ struct model {
 	} sent;
 	struct model_block block;
 	struct model_limits limits;
+	struct model_alarms alarms;
 };
 
 /* Fill error and return err, for return model__refuse(...). field may be NULL. */
@@ -138,6 +152,9 @@ int model__host_normalize(const char *text, char *out);
 int model__target_parse(const char *text, char *peer, uint16_t *port);
 /* "90s", "15m", "12h", "7d", in seconds: 1 s to ten years. Returns 0 or -EINVAL. */
 int model__duration_parse(const char *text, uint64_t *out_s);
+
+/* A switch that was checked; NULL is no. */
+bool model__switch(const json_t *value);
 
 /* model_trail.c: call the method, and record what it changes. params is an object that was checked. */
 int model__trail_call(struct model *model, const struct model_method *method, const json_t *params,

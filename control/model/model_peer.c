@@ -5,6 +5,7 @@
 #include "base_log.h"
 #include "base_text.h"
 #include "base_time.h"
+#include "model_alarm.h"
 #include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -58,6 +59,15 @@ static uint64_t wall_of(uint64_t monotonic_ns)
 	                         : base_time_wall_ns() - (base_time_monotonic_ns() - monotonic_ns);
 }
 
+static json_t *handshake_age_json(const struct model *model, const struct peer *peer)
+{
+	struct peer_handshake handshake = peer_handshake(model->setup.peers, peer);
+
+	return handshake.wall_ns == 0
+	               ? json_null()
+	               : json_integer((json_int_t)(handshake.age_ns / BASE_NS_PER_S));
+}
+
 json_t *model__peer_json(const struct model *model, const struct peer *peer)
 {
 	const struct store_peer *row = &peer->row;
@@ -69,7 +79,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 
 	return json_pack(
 		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
-		" s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+		" s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o}",
 		"name", row->name, "enabled", !row->disabled, "public_key",
 		model__key(row->public_key), "preshared_key", row->has_preshared_key, "addresses",
 		addresses_json(row), "allowed_ips", allowed_ips_json(row), "whole_subnet",
@@ -81,7 +91,9 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 		(json_int_t)counters.rx_bytes, "tx_bytes", (json_int_t)counters.tx_bytes,
 		"rx_packets", (json_int_t)counters.rx_packets, "tx_packets",
 		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops, "limits",
-		model__limits_json(model, peer), "rotation", model__rotation_json(peer));
+		model__limits_json(model, peer), "rotation", model__rotation_json(peer),
+		"handshake_age", handshake_age_json(model, peer), "expected_up",
+		row->expected_wall_ns != 0, "alarm", model__alarm_json(model, peer));
 }
 
 const struct peer *model__peer_find(const struct model *model, const json_t *params,
@@ -181,6 +193,7 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 		.keepalive_s = (uint16_t)json_integer_value(json_object_get(params, "keepalive")),
 		.is_gateway = json_is_true(json_object_get(params, "gateway")),
 		.client = client_read(params),
+		.expected_up = model__switch(json_object_get(params, "expected_up")),
 	};
 	struct peer_error why = {0};
 	char kill_switch[MODEL_KILL_SWITCH_LEN];

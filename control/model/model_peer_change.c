@@ -1,4 +1,4 @@
-/* peer.enable, peer.disable, peer.approve, peer.withdraw: what changes of a peer while it lives. */
+/* peer.enable, peer.disable, peer.set, peer.approve, peer.withdraw: what changes of a peer while it lives. */
 #include "model_peer.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -46,6 +46,16 @@ int model__peer_disable(struct model *model, const json_t *params, json_t **resu
 	err = peer_enable(model->setup.peers, name_of(params), false, &why);
 	if (err == 0) /* whoever reaches it through the edge is cut, too */
 		model__services_again(model);
+	return finish(model, params, err, &why, result, error);
+}
+
+int model__peer_set(struct model *model, const json_t *params, json_t **result,
+                    struct model_error *error)
+{
+	bool up = model__switch(json_object_get(params, "expected_up"));
+	struct peer_error why = {0};
+	int err = peer_expect(model->setup.peers, name_of(params), up, &why);
+
 	return finish(model, params, err, &why, result, error);
 }
 

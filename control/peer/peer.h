@@ -75,6 +75,7 @@ struct peer_request {
 	bool is_gateway; /* networks that are no address in a tunnel net are approved; else they are
 	                      refused */
 	struct peer_client client;
+	bool expected_up;
 };
 
 /* Returns 0, or -errno with error filled and nothing changed. */
@@ -102,6 +103,11 @@ int peer_networks_drop(struct peer_table *table, const char *name, const struct 
 /* Remember what the configuration has that it was given last. */
 int peer_client_set(struct peer_table *table, const char *name, const struct peer_client *client,
                     struct peer_error *error) __attribute__((warn_unused_result));
+
+/* Should it be up? Then an alarm is raised when it is not. Not of a peer that the file declares, which says it
+ * itself. To what is so already, nothing happens. */
+int peer_expect(struct peer_table *table, const char *name, bool up, struct peer_error *error)
+	__attribute__((warn_unused_result));
 
 /* peer_rotate.c: another key, another preshared key, or both. */
 #define PEER_OVERLAP_S 120U
@@ -136,6 +142,14 @@ uint32_t peer_count(const struct peer_table *table);
 
 /* What changes by itself, up to date. */
 struct store_peer_state peer_state(const struct peer_table *table, const struct peer *peer);
+
+/* Its last handshake, and how old that is: by a clock that nobody sets, but for one before control's start. */
+struct peer_handshake {
+	uint64_t wall_ns; /* 0 = never */
+	uint64_t age_ns;
+	bool is_of_before;
+};
+struct peer_handshake peer_handshake(const struct peer_table *table, const struct peer *peer);
 
 /* peer_endpoint.c: would a packet for this endpoint's address that comes out of the tunnel go to the peer
  * itself? Then the prefix of its addresses and networks by which it would is in *inside. */

@@ -1,6 +1,7 @@
 /* What changes of a peer while it lives: whether it may come at all, and the networks behind it. */
 #include "base_bytes.h"
 #include "base_log.h"
+#include "base_time.h"
 #include "peer_table.h"
 #include "program.h"
 #include "session.h"
@@ -81,9 +82,12 @@ static int apply_stored(void *arg, const struct store_peer *row)
 static int enable_again(struct peer_table *table, struct peer *peer, struct peer_error *error)
 {
 	struct enabling enabling = {.table = table, .peer = peer, .error = error};
+	uint64_t expected_wall_ns = peer->row.expected_wall_ns;
 	int err;
 
 	peer->row.disabled = false;
+	if (expected_wall_ns != 0)
+		peer->row.expected_wall_ns = base_time_wall_ns();
 	error->code = NULL;
 	err = store_peer_find(table->setup.store, peer->row.id, apply_stored, &enabling);
 	if (err < 0 && !error->code)
@@ -96,8 +100,10 @@ static int enable_again(struct peer_table *table, struct peer *peer, struct peer
 			(void)program_peer_drop(table->setup.program, peer->row.id);
 		}
 	}
-	if (err < 0)
+	if (err < 0) {
 		peer->row.disabled = true;
+		peer->row.expected_wall_ns = expected_wall_ns;
+	}
 	return err;
 }
 
@@ -119,18 +125,18 @@ int peer_enable(struct peer_table *table, const char *name, bool enable, struct 
 
 /* ---- networks ----------------------------------------------------------------------------------- */
 
-/* The peer whose networks may be changed by hand. */
-static struct peer *find_gateway(const struct peer_table *table, const char *name,
-                                 struct peer_error *error)
+/* The peer of which what the file has to say may be changed by hand. */
+static struct peer *find_ours(const struct peer_table *table, const char *name, const char *key,
+                              struct peer_error *error)
 {
 	struct peer *peer = find(table, name, error);
 
 	if (!peer || !peer->row.declared)
 		return peer;
 	peer__refuse(error, -EPERM, "declared", "name",
-	             "name: peer \"%s\" is declared in %s:%d; change its allowed_ips there and "
+	             "name: peer \"%s\" is declared in %s:%d; change its %s there and "
 	             "restart weir",
-	             name, table->setup.config->path, peer->line);
+	             name, table->setup.config->path, peer->line, key);
 	return NULL;
 }
 
@@ -183,7 +189,7 @@ static void put_routes(struct peer_table *table, const struct peer *peer,
 int peer_networks_add(struct peer_table *table, const char *name, const struct base_prefix *nets,
                       uint32_t n_nets, struct peer_error *error)
 {
-	struct peer *peer = find_gateway(table, name, error);
+	struct peer *peer = find_ours(table, name, "allowed_ips", error);
 	struct store_peer row;
 	int err;
 
@@ -223,7 +229,7 @@ static int take_out(struct store_peer *row, const struct base_prefix *net, struc
 int peer_networks_drop(struct peer_table *table, const char *name, const struct base_prefix *nets,
                        uint32_t n_nets, struct peer_error *error)
 {
-	struct peer *peer = find_gateway(table, name, error);
+	struct peer *peer = find_ours(table, name, "allowed_ips", error);
 	struct store_peer row;
 	int err;
 
@@ -259,6 +265,25 @@ int peer_client_set(struct peer_table *table, const char *name, const struct pee
 		return 0;
 	row.whole_subnet = client->whole_subnet;
 	row.client_keepalive_s = client->keepalive_s;
+	err = store_peer_change(table->setup.store, &row);
+	if (err < 0)
+		return refuse_store(table, err, error);
+	peer->row = row;
+	return 0;
+}
+
+int peer_expect(struct peer_table *table, const char *name, bool up, struct peer_error *error)
+{
+	struct peer *peer = find_ours(table, name, "expected_up", error);
+	struct store_peer row;
+	int err;
+
+	if (!peer)
+		return peer_find(table, name) ? -EPERM : -ENOENT;
+	if ((peer->row.expected_wall_ns != 0) == up)
+		return 0;
+	row = peer->row;
+	row.expected_wall_ns = up ? base_time_wall_ns() : 0;
 	err = store_peer_change(table->setup.store, &row);
 	if (err < 0)
 		return refuse_store(table, err, error);

@@ -221,6 +221,10 @@ static void declare(const struct declared *all, struct store_peer *row,
 	memcpy(row->preshared_key, declared->preshared_key, 32);
 	row->keepalive_s = declared->keepalive_s;
 	row->declared = true;
+	if (!declared->expected_up)
+		row->expected_wall_ns = 0;
+	else if (row->expected_wall_ns == 0)
+		row->expected_wall_ns = base_time_wall_ns();
 	row->wg_set_wall_ns = 0;
 	row->n_allowed_ips = 0;
 	free(row->allowed_ips);

@@ -286,6 +286,7 @@ static int row_make(const struct peer_table *table, const struct peer_request *r
 	row->client_keepalive_s = request->client.keepalive_s;
 	row->created_wall_ns = base_time_wall_ns();
 	row->key_set_wall_ns = row->created_wall_ns;
+	row->expected_wall_ns = request->expected_up ? row->created_wall_ns : 0;
 	if (request->preshared_key) {
 		row->has_preshared_key = true;
 		memcpy(row->preshared_key, request->preshared_key, 32);
@@ -383,6 +384,24 @@ struct store_peer_state peer_state(const struct peer_table *table, const struct 
 	if (memcmp(info.last_timestamp, state.last_timestamp, sizeof(info.last_timestamp)) > 0)
 		memcpy(state.last_timestamp, info.last_timestamp, sizeof(info.last_timestamp));
 	return state;
+}
+
+struct peer_handshake peer_handshake(const struct peer_table *table, const struct peer *peer)
+{
+	uint64_t now_ns = base_time_monotonic_ns();
+	uint64_t now_wall_ns = base_time_wall_ns();
+	struct peer_handshake out = {.wall_ns = peer->row.state.last_handshake_wall_ns};
+	struct session_peer_info info;
+
+	if (session_peer_info(table->setup.session, peer->row.id, &info) == 0
+	    && info.last_handshake_ns != 0) {
+		out.wall_ns = info.last_handshake_wall_ns;
+		out.age_ns = now_ns > info.last_handshake_ns ? now_ns - info.last_handshake_ns : 0;
+		return out;
+	}
+	out.is_of_before = true;
+	out.age_ns = out.wall_ns != 0 && now_wall_ns > out.wall_ns ? now_wall_ns - out.wall_ns : 0;
+	return out;
 }
 
 /* Whoever recorded an initiation of the next key must not be able to send it again after a restart. */

@@ -81,6 +81,7 @@ void session_on_hub_used(struct session_table *table, session_hub_used_fn *fn, v
 
 struct session_peer_info {
 	uint64_t last_handshake_wall_ns; /* a session confirmed in both directions, 0 = never */
+	uint64_t last_handshake_ns;      /* the same, monotonic, of those that this control knows */
 	struct base_endpoint endpoint;   /* last authenticated, or configured; port 0 = unknown */
 	uint32_t current_index;          /* 0 = none */
 	uint8_t last_timestamp[12];

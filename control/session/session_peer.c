@@ -218,6 +218,7 @@ int session_peer_info(const struct session_table *table, uint32_t id, struct ses
 	now = in_use(peer);
 	*out = (struct session_peer_info){
 		.last_handshake_wall_ns = now->last_handshake_wall_ns,
+		.last_handshake_ns = now->completed_ns,
 		.n_moves = peer->n_moves,
 		.endpoint = now->source.remote,
 		.current_index = now->ring.current.index,

@@ -70,11 +70,12 @@ static int row_put(struct store *store, const struct store_peer *peer)
 		store,
 		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, wg_set,"
 		" keepalive, declared, created, enabled, whole_subnet, client_keepalive,"
-		" key_set)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+		" key_set, expected)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 		" ON CONFLICT (id) DO UPDATE SET name = ?2, public_key = ?3, preshared_key = ?4,"
 		" addresses = ?5, wg_set = ?6, keepalive = ?7, declared = ?8, created = ?9,"
-		" enabled = ?10, whole_subnet = ?11, client_keepalive = ?12, key_set = ?13");
+		" enabled = ?10, whole_subnet = ?11, client_keepalive = ?12, key_set = ?13,"
+		" expected = ?14");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -98,6 +99,7 @@ static int row_put(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_int(statement, 11, peer->whole_subnet);
 	sqlite3_bind_int(statement, 12, peer->client_keepalive_s);
 	sqlite3_bind_int64(statement, 13, (int64_t)peer->key_set_wall_ns);
+	sqlite3_bind_int64(statement, 14, (int64_t)peer->expected_wall_ns);
 	return store__run(store, statement);
 }
 
@@ -106,7 +108,7 @@ static int row_change(struct store *store, const struct store_peer *peer)
 	char addresses[ADDRESSES_LEN];
 	sqlite3_stmt *statement = store__prepare(
 		store, "UPDATE peers SET addresses = ?2, enabled = ?3, whole_subnet = ?4,"
-		       " client_keepalive = ?5, keepalive = ?6, wg_set = ?7"
+		       " client_keepalive = ?5, keepalive = ?6, wg_set = ?7, expected = ?8"
 		       " WHERE id = ?1");
 
 	if (!statement)
@@ -119,6 +121,7 @@ static int row_change(struct store *store, const struct store_peer *peer)
 	sqlite3_bind_int(statement, 5, peer->client_keepalive_s);
 	sqlite3_bind_int(statement, 6, peer->keepalive_s);
 	sqlite3_bind_int64(statement, 7, (int64_t)peer->wg_set_wall_ns);
+	sqlite3_bind_int64(statement, 8, (int64_t)peer->expected_wall_ns);
 	return store__change(store, statement);
 }
 
@@ -288,12 +291,13 @@ enum column {
 	COLUMN_WHOLE_SUBNET,
 	COLUMN_CLIENT_KEEPALIVE,
 	COLUMN_KEY_SET,
+	COLUMN_EXPECTED,
 	COLUMN_NETWORKS,
 };
 #define SELECT                                                                                         \
 	"SELECT id, name, public_key, preshared_key, addresses, wg_set, keepalive, declared,"          \
 	" created, endpoint, last_handshake, last_timestamp, enabled, whole_subnet, client_keepalive," \
-	" key_set, networks FROM peers LEFT JOIN peer_networks ON peer = id"
+	" key_set, expected, networks FROM peers LEFT JOIN peer_networks ON peer = id"
 
 static int preshared_key_read(struct store *store, sqlite3_stmt *row, struct store_peer *peer)
 {
@@ -346,6 +350,7 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	peer->created_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_CREATED);
 	peer->key_set_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_KEY_SET);
 	peer->wg_set_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_WG_SET);
+	peer->expected_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_EXPECTED);
 	if (base_key_from_base64(peer->public_key, store__text(row, COLUMN_PUBLIC_KEY)) < 0
 	    || addresses_parse(store__text(row, COLUMN_ADDRESSES), peer) < 0
 	    || store__networks_read(store__text(row, COLUMN_NETWORKS), peer) < 0

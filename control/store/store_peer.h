@@ -40,6 +40,7 @@ struct store_peer {
 	/* When wg(8) said last which addresses and networks it has; 0 = never. Since then it has these and
 	 * no other: none is given beside them. */
 	uint64_t wg_set_wall_ns;
+	uint64_t expected_wall_ns; /* since when it should be up; 0 = it need not be */
 	struct store_peer_state state;
 };
 
@@ -54,7 +55,7 @@ void store_peer_fini(struct store_peer *peer);
 int store_peer_put(struct store *store, const struct store_peer *peer)
 	__attribute__((warn_unused_result));
 /* Write what changes of a peer while it lives: addresses, allowed IPs, wg_set_wall_ns, keepalive_s,
- * disabled, whole_subnet, client_keepalive_s. Its keys need not be in peer. Returns 0, -ENOENT, -errno. */
+ * disabled, whole_subnet, client_keepalive_s, expected_wall_ns. Its keys need not be in peer. Returns 0, -ENOENT, -errno. */
 int store_peer_change(struct store *store, const struct store_peer *peer)
 	__attribute__((warn_unused_result));
 /* Another key, since key_set_wall_ns, and what was heard with it: 12 bytes TAI64N. preshared_key: 32 bytes,

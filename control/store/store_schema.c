@@ -139,6 +139,12 @@ static const char *const steps[] = {
          "CREATE TRIGGER trail_insert BEFORE INSERT ON trail"
          " WHEN NEW.sequence != (SELECT ifnull(max(sequence), 0) + 1 FROM trail) BEGIN"
          " SELECT RAISE(ABORT, 'the audit trail is only added to'); END;"),
+	/* 13: peers that should be up, and alarms about those that are not */
+	("ALTER TABLE peers ADD COLUMN expected INTEGER NOT NULL DEFAULT 0;" /* since; 0 = it need not */
+         "CREATE TABLE peer_alarms ("
+         " peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
+         " since INTEGER NOT NULL"
+         ") STRICT;"),
 };
 
 unsigned int store_schema_version(void)

@@ -38,7 +38,8 @@ static void describe(const struct store_peer *peer, char *buf, size_t size)
 	snprintf(number, sizeof(number), " keepalive=%u client-keepalive=%u", peer->keepalive_s,
 	         peer->client_keepalive_s);
 	add(buf, size, number, "");
-	add(buf, size, peer->whole_subnet ? " whole-subnet" : "", "");
+	add(buf, size, peer->whole_subnet ? " whole-subnet" : "",
+	    peer->expected_wall_ns != 0 ? " expected-up" : "");
 	add(buf, size, peer->declared ? " declared" : "", peer->disabled ? " disabled" : "");
 }
 

@@ -807,6 +807,7 @@ def each_change_is_one_record_of_the_audit_trail(hub):
         ("peer.withdraw", {"name": "laptop", "networks": ["10.8.0.0/24"]}, {"name": "laptop", "networks": ["10.9.0.0/24"]}, "laptop", "networks=10.9.0.0/24"),
         ("peer.disable", {"name": "nobody"}, {"name": "laptop"}, "laptop", " disabled"),
         ("peer.enable", {"name": "nobody"}, {"name": "laptop"}, "laptop", "changed"),
+        ("peer.set", {"name": "nobody", "expected_up": True}, {"name": "laptop", "expected_up": "yes"}, "laptop", " expected-up"),
         ("peer.rotate", {"name": "laptop"}, {"name": "laptop", "next_key": other}, "laptop", f"proposed next-key={other}"),
         ("hub.rotate", {"confirm": True}, {"overlap": 600}, "hub", "next-key="),
         ("peer.limit", {"name": "nobody", "rx_bytes": "1M"}, {"name": "laptop", "quota": "1G"}, "laptop", "quota=1G"),

@@ -77,15 +77,20 @@ static void show_status(const json_t *result)
 }
 
 /* When the last handshake was, or why nothing passes. */
-static const char *handshake_text(const json_t *peer, char buf[static 32])
+static const char *handshake_text(const json_t *peer, char buf[static 64])
 {
+	const char *reason = json_string_value(
+		json_object_get(json_object_get(peer, "alarm"), "reason"));
+	char age[32];
 	const json_t *month = json_object_get(json_object_get(peer, "limits"), "month");
 
 	if (json_is_false(json_object_get(peer, "enabled")))
 		return "disabled";
 	if (json_is_true(json_object_get(month, "reached")))
 		return "quota reached";
-	return weir_age_text(peer, "last_handshake_at", buf);
+	snprintf(buf, 64, "%s%s", weir_age_text(peer, "last_handshake_at", age),
+	         reason ? ", alarm" : "");
+	return buf;
 }
 
 static void show_peer_list(const json_t *result)
@@ -179,6 +184,20 @@ static void show_rotation(const json_t *rotation)
 		printf("both good      until %s\n", weir_text_of(rotation, "until"));
 }
 
+/* Whether it should be up, and whether it is. */
+static void show_expected(const json_t *peer)
+{
+	const json_t *alarm = json_object_get(peer, "alarm");
+	char age[32];
+
+	printf("expected up    %s",
+	       json_is_true(json_object_get(peer, "expected_up")) ? "yes" : "no");
+	if (json_is_object(alarm))
+		printf(", alarm (%s) raised %s", weir_text_of(alarm, "reason"),
+		       weir_age_text(alarm, "since", age));
+	putchar('\n');
+}
+
 static void show_peer(const json_t *result)
 {
 	const json_t *peer = json_object_get(result, "peer");
@@ -199,6 +218,7 @@ static void show_peer(const json_t *result)
 	printf("endpoint       %s\n", weir_text_of(peer, "endpoint"));
 	printf("handshake      %s\n", weir_age_text(peer, "last_handshake_at", age));
 	printf("last seen      %s\n", weir_age_text(peer, "last_seen_at", age));
+	show_expected(peer);
 	printf("received       %s, %lld packets\n",
 	       weir_bytes_text(weir_number_of(peer, "rx_bytes"), buf),
 	       weir_number_of(peer, "rx_packets"));
@@ -319,15 +339,25 @@ static const struct {
 	const char *method;
 	void (*show)(const json_t *result);
 } shows[] = {
-	{"status", show_status},           {"peer.add", show_config},
-	{"peer.list", show_peer_list},     {"peer.show", show_peer},
-	{"peer.enable", show_peer},        {"peer.disable", show_peer},
-	{"peer.limit", show_peer},         {"quota.reset", show_peer},
-	{"peer.rotate", show_rotate},      {"hub.rotate", show_hub_rotate},
-	{"peer.approve", show_peer},       {"peer.withdraw", show_peer},
-	{"peer.remove", show_removed},     {"peer.config", show_config},
-	{"service.add", show_service_add}, {"service.list", show_service_list},
-	{"service.remove", show_removed},  {"counters", show_counters},
+	{"status", show_status},
+	{"peer.add", show_config},
+	{"peer.list", show_peer_list},
+	{"peer.show", show_peer},
+	{"peer.enable", show_peer},
+	{"peer.disable", show_peer},
+	{"peer.set", show_peer},
+	{"peer.limit", show_peer},
+	{"quota.reset", show_peer},
+	{"peer.rotate", show_rotate},
+	{"hub.rotate", show_hub_rotate},
+	{"peer.approve", show_peer},
+	{"peer.withdraw", show_peer},
+	{"peer.remove", show_removed},
+	{"peer.config", show_config},
+	{"service.add", show_service_add},
+	{"service.list", show_service_list},
+	{"service.remove", show_removed},
+	{"counters", show_counters},
 };
 
 void weir_show(const struct weir_command *command, const json_t *result)

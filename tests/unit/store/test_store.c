@@ -2,6 +2,7 @@
  * and a second process are refused with a sentence. */
 #include "base_bytes.h"
 #include "store.h"
+#include "store_alarm.h"
 #include "store_peer.h"
 #include "store_policy.h"
 #include "store_rotation.h"
@@ -46,6 +47,7 @@ static struct store_peer make_peer(uint32_t id)
 		.created_wall_ns = 1700000000123456789,
 		.key_set_wall_ns = 1700000000000000007,
 		.wg_set_wall_ns = 1700000000000000009,
+		.expected_wall_ns = 1700000000000000011,
 	};
 	char text[64];
 
@@ -191,7 +193,7 @@ static void a_gateway_has_many_networks(void **state)
 
 /* The tables of peers as version 8 had them, with two peers in them. */
 static const char version_8[] =
-	"DROP TABLE hub_key; DROP TABLE peer_rotations; DROP TABLE peer_usage; DROP TABLE peer_limits;"
+	"DROP TABLE peer_alarms; DROP TABLE hub_key; DROP TABLE peer_rotations; DROP TABLE peer_usage; DROP TABLE peer_limits;"
 	"DROP TABLE trail; DROP TABLE peer_networks; DROP TABLE peers;"
 	"CREATE TABLE peers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 	" public_key TEXT NOT NULL UNIQUE, preshared_key BLOB, addresses TEXT NOT NULL,"
@@ -231,6 +233,7 @@ static void a_store_of_version_8_keeps_its_peers(void **state)
 	assert_int_equal(found.peers[0].n_addresses, 1);
 	assert_int_equal(found.peers[0].n_allowed_ips, 0);
 	assert_int_equal(found.peers[0].wg_set_wall_ns, 0);
+	assert_int_equal(found.peers[0].expected_wall_ns, 0);
 	assert_int_equal(found.peers[1].keepalive_s, 7);
 	assert_int_equal(found.peers[1].n_allowed_ips, 1);
 	assert_int_equal(base_prefix_parse("10.1.0.0/16", &found.networks[0]), 0);
@@ -353,6 +356,40 @@ static void names_and_keys_are_unique(void **state)
 	memcpy(b.name, a.name, sizeof(b.name));
 	assert_int_equal(store_peer_put(store, &b), -EEXIST);
 	assert_int_equal(read_peers(store).n, 1);
+	store_close(store);
+}
+
+static int add_alarm(void *arg, uint32_t peer, uint64_t since_wall_ns)
+{
+	*(uint64_t *)arg += 1000 * peer + since_wall_ns;
+	return 0;
+}
+
+static void alarms_come_back_and_go_with_their_peer(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer a = make_peer(1), b = make_peer(2);
+	uint64_t sum = 0;
+
+	(void)state;
+	assert_int_equal(store_peer_put(store, &a), 0);
+	assert_int_equal(store_peer_put(store, &b), 0);
+	assert_int_equal(store_alarm_put(store, 1, 5), 0);
+	assert_int_equal(store_alarm_put(store, 1, 7), 0);
+	assert_int_equal(store_alarm_put(store, 2, 9), 0);
+	store_close(store);
+	store = open_good();
+	assert_int_equal(store_alarm_each(store, add_alarm, &sum), 0);
+	assert_int_equal(sum, 1007 + 2009);
+	assert_int_equal(store_peer_drop(store, 2), 0);
+	sum = 0;
+	assert_int_equal(store_alarm_each(store, add_alarm, &sum), 0);
+	assert_int_equal(sum, 1007);
+	assert_int_equal(store_alarm_drop(store, 1), 0);
+	assert_int_equal(store_alarm_drop(store, 1), 0);
+	sum = 0;
+	assert_int_equal(store_alarm_each(store, add_alarm, &sum), 0);
+	assert_int_equal(sum, 0);
 	store_close(store);
 }
 
@@ -690,6 +727,7 @@ int main(void)
 		CASE(names_and_keys_are_unique),
 		CASE(rotations_come_back_and_go_with_their_peer),
 		CASE(a_key_is_changed_with_or_without_its_preshared_key),
+		CASE(alarms_come_back_and_go_with_their_peer),
 		CASE(an_undone_transaction_changes_nothing),
 		CASE(services_and_certificates_come_back),
 		CASE(secrets_are_sealed_and_files_are_private),
