@@ -146,16 +146,25 @@ static inline uint32_t step(const struct wg_allowedips *table, uint32_t ref, str
 	return wg__ref_load(&node->slots[count_below(node->external, bits)]);
 }
 
-static inline uint32_t lookup(const struct wg_allowedips *table, unsigned int root,
-                              struct wg_key key)
+/* Not inlined: most addresses are single ones, and for those the functions below need no frame. */
+static __attribute__((noinline)) uint32_t lookup_trie(const struct wg_allowedips *table,
+                                                      unsigned int root, struct wg_key key)
 {
-	uint32_t best = find_host(table, root, key);
+	uint32_t best = WG_ALLOWEDIPS_NONE;
 
-	if (best != WG_ALLOWEDIPS_NONE)
-		return best;
 	for (uint32_t ref = wg__ref_load(&table->root[root]); ref != WG_REF_NONE;)
 		ref = step(table, ref, key, &best);
 	return best;
+}
+
+static inline uint32_t lookup(const struct wg_allowedips *table, unsigned int root,
+                              struct wg_key key)
+{
+	uint32_t value = find_host(table, root, key);
+
+	if (__builtin_expect(value != WG_ALLOWEDIPS_NONE, 1))
+		return value;
+	return lookup_trie(table, root, key);
 }
 
 uint32_t wg_allowedips_lookup_v4(const struct wg_allowedips *table, const uint8_t address[static 4])

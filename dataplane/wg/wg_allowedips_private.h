@@ -156,11 +156,13 @@ struct wg_hosts {
 };
 
 /* Number of the bucket in which a search begins. Who chooses addresses cannot choose many (a peer's
- * prefixes are configured), so the mixing need not be keyed. */
+ * prefixes are configured), so the mixing need not be keyed. Of an IPv4 address only the lower half of the last
+ * factor counts, and that is 2^32 by the golden ratio: so addresses that follow one another, as a hub gives
+ * them to its peers, fill the buckets evenly, and few searches go beyond the first. */
 static inline uint32_t wg__hosts_start(const struct wg_hosts *hosts, struct wg_key key)
 {
 	uint64_t mixed = (key.high ^ key.low * UINT64_C(0x9e3779b97f4a7c15))
-	                 * UINT64_C(0xd6e8feb86659fd93);
+	                 * UINT64_C(0xd6e8feb89e3779b9);
 
 	return (uint32_t)(mixed >> 32) >> (32 - hosts->bits);
 }

@@ -1,7 +1,7 @@
 /* The trie: a table, how prefixes move and go, and random tables against a list. */
 #include "base_bytes.h"
 #include "test.h"
-#include "wg_allowedips.h"
+#include "wg_allowedips_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -626,6 +626,28 @@ static void removing_one_by_one_gives_every_node_back(void **state)
 	wg_allowedips_destroy(table);
 }
 
+/* As a hub gives them to its peers, and the first of many networks: half of all slots are taken, as after a
+ * move, and no bucket has more than it holds, so that each search ends in its first. */
+static void addresses_in_a_row_fill_buckets_evenly(void **state)
+{
+	static const uint32_t first[] = {0x0a400000, 0x0a3f0002, 0x64400001, 0xc0a80001};
+	uint32_t n_in[1 << 12];
+
+	(void)state;
+	for (uint32_t bits = 3; bits <= 12; bits++) {
+		const struct wg_hosts hosts = {.bits = bits};
+
+		for (size_t i = 0; i < BASE_ARRAY_LEN(first); i++) {
+			memset(n_in, 0, sizeof(n_in));
+			for (uint32_t j = 0; j < WG_BUCKET_V4 / 2 << bits; j++) {
+				struct wg_key key = {.high = (uint64_t)(first[i] + j) << 32};
+
+				assert_true(++n_in[wg__hosts_start(&hosts, key)] <= WG_BUCKET_V4);
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -642,6 +664,7 @@ int main(void)
 		cmocka_unit_test(filling_and_emptying_again_and_again_needs_no_more_memory),
 		cmocka_unit_test(removing_one_by_one_gives_every_node_back),
 		cmocka_unit_test(addresses_that_come_and_go_leave_nothing_behind),
+		cmocka_unit_test(addresses_in_a_row_fill_buckets_evenly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
