@@ -335,6 +335,94 @@ AEAD_MULTI_INLINE unsigned int aead_multi_rank(struct aead_multi *multi,
 	return n;
 }
 
+/* ---- bursts of one length ------------------------------------------------------------------------ */
+
+/* Under load most bursts are full, and many of one length: whole calls of the kernel for their blocks 0, whole
+ * groups, no ranks, and nothing that is cheaper one by one (aead_multi_cross_over() would take none). */
+AEAD_MULTI_INLINE bool aead_multi_is_even(const struct aead_multi_kernel *kernel,
+                                          const struct aead_op *ops, unsigned int n)
+{
+	uint32_t differ = 0;
+
+	if (n % kernel->n_lanes != 0 || n % kernel->costs.n_group != 0 || ops[0].len != ops[1].len
+	    || ops[0].len != ops[2].len)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		differ |= ops[i].len ^ ops[0].len;
+	return differ == 0;
+}
+
+/* aead_multi_rank() and aead_multi_push_keys() for them. */
+AEAD_MULTI_INLINE void aead_multi_line_up(struct aead_multi *multi, unsigned int *n_queued,
+                                          const struct aead_op *ops, unsigned int n)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+	struct aead_macs *macs = &multi->macs;
+	uint32_t len = ops[0].len;
+
+	for (unsigned int i = 0; i < AEAD_BURST_MAX; i++)
+		multi->order[i] = (uint8_t)i;
+	for (unsigned int first = 0; first < n; first += 8) {
+		for (unsigned int i = first; i < first + 8; i++) {
+			lanes->data[i] = macs->otk[i];
+			lanes->len[i] = AEAD_OTK_LEN;
+			lanes->counter[i] = 0;
+			lanes->nonce[0][i] = 0;
+			macs->len[i] = len;
+		}
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		const struct aead_op *op = &ops[i];
+
+		macs->data[i] = op->data;
+		lanes->key[i] = op->key;
+		lanes->nonce[1][i] = (uint32_t)op->counter;
+		lanes->nonce[2][i] = (uint32_t)(op->counter >> 32);
+	}
+	*n_queued = n;
+}
+
+AEAD_MULTI_INLINE bool aead_multi_is_block(const struct aead_op *op)
+{
+	return op->len - 1 < AEAD_BLOCK_LEN;
+}
+
+/* Their payloads, a block each, when all blocks 0 are done: keys and nonces are still in the lanes. */
+AEAD_MULTI_INLINE void aead_multi_push_blocks(struct aead_multi *multi, unsigned int *n_queued,
+                                              const struct aead_op *ops, unsigned int n)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+	uint32_t len = ops[0].len;
+
+	for (unsigned int first = 0; first < n; first += 8) {
+		for (unsigned int i = first; i < first + 8; i++) {
+			lanes->len[i] = len;
+			lanes->counter[i] = 1;
+		}
+	}
+	for (unsigned int i = 0; i < n; i++)
+		lanes->data[i] = ops[i].data;
+	*n_queued = n;
+}
+
+/* ---- sealing and opening ------------------------------------------------------------------------- */
+
+/* Of all packets; opening: of those that are authentic. */
+AEAD_MULTI_INLINE void aead_multi_push_payloads(struct aead_multi *multi,
+                                                const struct aead_multi_kernel *kernel,
+                                                unsigned int *n_queued, const struct aead_op *ops,
+                                                const struct aead_extra *extra, unsigned int n,
+                                                bool opening)
+{
+	for (unsigned int rank = 0; rank < n; rank++) {
+		unsigned int i = multi->order[rank];
+
+		if (!opening || ops[i].verdict == AEAD_OK)
+			aead_multi_push_payload(multi, kernel, n_queued, &ops[i],
+			                        aead_multi_nonce_head(extra, i));
+	}
+}
+
 AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
                                                const struct aead_multi_kernel *kernel,
                                                const struct aead_extra *extra, unsigned int n)
@@ -354,6 +442,7 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
                                         const struct aead_extra *extra, unsigned int n)
 {
 	unsigned int n_queued = 0;
+	bool is_even;
 
 	aead_multi_reach_begin(multi, ops, n);
 	if (n <= AEAD_MULTI_FEW && extra == NULL && multi->helper != NULL) {
@@ -361,16 +450,20 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 		aead_ipsec_mb_ops.seal(multi->helper, ops, NULL, n);
 		return;
 	}
-	n = aead_multi_rank(multi, kernel, ops, extra, n, false);
-	if (n == 0)
-		return;
-	aead_multi_push_keys(multi, &n_queued, ops, extra, n);
-	for (unsigned int rank = 0; rank < n; rank++) {
-		unsigned int i = multi->order[rank];
-
-		aead_multi_push_payload(multi, kernel, &n_queued, &ops[i],
-		                        aead_multi_nonce_head(extra, i));
+	is_even = extra == NULL && aead_multi_is_even(kernel, ops, n);
+	if (is_even) {
+		aead_multi_line_up(multi, &n_queued, ops, n);
+		aead_multi_flush(multi, kernel, &n_queued);
+	} else {
+		n = aead_multi_rank(multi, kernel, ops, extra, n, false);
+		if (n == 0)
+			return;
+		aead_multi_push_keys(multi, &n_queued, ops, extra, n);
 	}
+	if (is_even && aead_multi_is_block(&ops[0]))
+		aead_multi_push_blocks(multi, &n_queued, ops, n);
+	else
+		aead_multi_push_payloads(multi, kernel, &n_queued, ops, extra, n, false);
 	aead_multi_flush(multi, kernel, &n_queued);
 	aead_multi_authenticate(multi, kernel, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
@@ -404,6 +497,8 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
                                         const struct aead_extra *extra, unsigned int n)
 {
 	unsigned int n_queued = 0;
+	uint32_t n_forged = 0;
+	bool is_even;
 
 	aead_multi_reach_begin(multi, ops, n);
 	if (n <= AEAD_MULTI_FEW && extra == NULL && multi->helper != NULL) {
@@ -411,24 +506,27 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
 		aead_ipsec_mb_ops.open(multi->helper, ops, NULL, n);
 		return;
 	}
-	n = aead_multi_rank(multi, kernel, ops, extra, n, true);
-	if (n == 0)
-		return;
-	aead_multi_push_keys(multi, &n_queued, ops, extra, n);
+	is_even = extra == NULL && aead_multi_is_even(kernel, ops, n);
+	if (is_even) {
+		aead_multi_line_up(multi, &n_queued, ops, n);
+	} else {
+		n = aead_multi_rank(multi, kernel, ops, extra, n, true);
+		if (n == 0)
+			return;
+		aead_multi_push_keys(multi, &n_queued, ops, extra, n);
+	}
 	aead_multi_flush(multi, kernel, &n_queued);
 	aead_multi_authenticate(multi, kernel, extra, n);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		struct aead_op *op = &ops[multi->order[rank]];
 
 		op->verdict = aead_multi_verdict(op->data + op->len, multi->macs.tag[rank]);
+		n_forged += op->verdict;
 	}
-	for (unsigned int rank = 0; rank < n; rank++) {
-		unsigned int i = multi->order[rank];
-
-		if (ops[i].verdict == AEAD_OK)
-			aead_multi_push_payload(multi, kernel, &n_queued, &ops[i],
-			                        aead_multi_nonce_head(extra, i));
-	}
+	if (is_even && n_forged == 0 && aead_multi_is_block(&ops[0]))
+		aead_multi_push_blocks(multi, &n_queued, ops, n);
+	else
+		aead_multi_push_payloads(multi, kernel, &n_queued, ops, extra, n, true);
 	aead_multi_flush(multi, kernel, &n_queued);
 	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
 }
