@@ -20,8 +20,8 @@ struct store;
 unsigned int store_schema_version(void);
 
 /* Open or make the store.
- * path      of the database; its directory is made 0700 when missing, and refused when others
- *           may write to it. Files are 0600.
+ * path      of the database; its directory is made 0700 when missing, and refused when it is open
+ *           to others. Files are 0600.
  * uid, gid  who will own the files when root makes them; (uid_t)-1 = whoever runs this
  * error     one line that names the file, on error
  * Returns 0, -EBUSY (another process has it), -EPERM (owner or mode), -EUCLEAN (damaged, or

@@ -62,11 +62,11 @@ static int directory_prepare(const char *dir, const struct owner *owner, char *e
 		         dir, st.st_uid);
 		return -EPERM;
 	}
-	if (st.st_mode & 022) {
+	if (st.st_mode & 077) {
 		snprintf(error, len,
-		         "%s: directory of the store has mode %04o, others may not write to it "
-		         "(chmod go-w)",
-		         dir, st.st_mode & 07777);
+		         "%s: directory of the store has mode %04o, must be 0700: run `chmod 700 "
+		         "%s`, or give the store a directory of its own",
+		         dir, st.st_mode & 07777, dir);
 		return -EPERM;
 	}
 	return 0;

@@ -951,6 +951,35 @@ def a_new_peer_is_shown_as_a_qr_code(hub):
         assert 'takes no argument "qr_png"' in reply["error"]["message"], reply
 
 
+def a_configuration_goes_into_a_file_of_its_owner(hub):
+    """H10: with any umask; and a file that the shell made is closed to others before anything is in it."""
+    before = os.umask(0)
+    try:
+        path = os.path.join(hub.dir, "laptop.conf")
+        assert hub.ok("peer", "add", "laptop", "--save", path) == f"# saved as {path}\n"
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        assert os.stat(path).st_mode & 0o777 == 0o600 and "PrivateKey = " in text and "PresharedKey = " in text, text
+        next_path = os.path.join(hub.dir, "next.conf")
+        reply = hub.json("peer", "rotate", "laptop", "--new-preshared-key", "--save", next_path)
+        assert reply["config"] == f"# saved as {next_path}\n" and os.stat(next_path).st_mode & 0o777 == 0o600, reply
+        # what cannot be saved is not made
+        hub.refused(1, "File exists", "peer", "add", "tablet", "--save", path)
+        hub.refused(2, "leave one of them out", "peer", "add", "tablet", "--save", path + "x", "--qr")
+        hub.refused(2, "give --new-preshared-key", "peer", "rotate", "laptop", "--save", path + "x", "--cancel")
+        hub.refused(1, "exists already", "peer", "add", "laptop", "--save", path + "x")
+        assert not os.path.exists(path + "x")
+        shell = os.path.join(hub.dir, "shell.conf")
+        with open(shell, "w", encoding="ascii") as file:
+            run = subprocess.run([WEIR, "-s", hub.socket, "peer", "add", "desk"], stdout=file, stderr=subprocess.PIPE, text=True, timeout=30, check=True)
+        assert os.stat(shell).st_mode & 0o777 == 0o600 and "others could read (mode 0666): it is 0600 now" in run.stderr, run
+        with open(shell, "w", encoding="ascii") as file:
+            run = subprocess.run([WEIR, "-s", hub.socket, "peer", "list"], stdout=file, stderr=subprocess.PIPE, text=True, timeout=30, check=True)
+        assert run.stderr == "", run
+    finally:
+        os.umask(before)
+
+
 # ---- what is watched -----------------------------------------------------------------------------
 
 def flows_are_collected_from_all_workers(hub):

@@ -99,6 +99,63 @@ fallback() {
 check "falls back by itself when no hugepage is free" fallback
 one_warning() { is "$(grep -c 'warn.*hugepage' "$net_dir/hub.log")" 1; }
 check "and says so in one line" one_warning
+net_end "$lab_hub_pid"
+
+# ---- H10: with a umask of 000 whatever is made is for its owner alone at its first sight ---------------
+
+mkdir -m 700 "$net_dir/secrets" "$net_dir/secrets/run" "$net_dir/mine"
+rm -f "$lab_run/control.sock"
+lab_run=$net_dir/secrets/run
+lab_hub_conf
+sed -i "s|$net_dir/hub.key|$net_dir/secrets/hub.key|; s|$net_dir/store/weir.db|$net_dir/secrets/state/weir.db|; s|wg_socket = \"off\"|user = \"nobody\"|" "$lab_conf"
+watch_modes() {
+	mkfifo "$net_dir/modes-end"
+	net_spawn hub "$net_dir/modes.log" bash -c "exec python3 '$top/tests/netns/modes.py' '$net_dir/secrets' '$net_dir/secrets/run' '$net_dir/mine' <'$net_dir/modes-end'"
+	modes_pid=$net_pid
+	exec {modes_end}>"$net_dir/modes-end"
+	net_wait 5 grep -q watching "$net_dir/modes.log"
+}
+bare() { (umask 000 && lab_cli "$@"); }
+everything() { # that makes a key, or a file that holds one
+	LAB_WRAP=(sh -c 'umask 000; exec "$@"' sh)
+	lab_hub_start && bare peer add laptop --save "$net_dir/mine/laptop.conf" && bare peer add phone --qr-png "$net_dir/mine/phone.png" &&
+		bare peer rotate laptop --new-preshared-key --save "$net_dir/mine/next.conf" && bare hub rotate &&
+		bare service add files --host www.example.test --target laptop:80 &&
+		bare capture --seconds 1 --write "$net_dir/mine/capture" && bare upgrade --binary-dir "$net_dir/programs" &&
+		net_wait 10 eval 'lab_cli status | grep -q "^dataplane .* ready"'
+}
+seen_modes() { # of all that must have been seen
+	local name
+	exec {modes_end}>&-
+	wait "$modes_pid" || { cat "$net_dir/modes.log" && return 1; }
+	for name in hub.key state state/weir.db state/weir.db-wal state/store.key run/control.sock; do
+		grep " $net_dir/secrets/$name\$" "$net_dir/modes.log" || return 1
+	done
+	is "$(grep -c " $net_dir/mine/" "$net_dir/modes.log")" 4
+}
+mkdir "$net_dir/programs"
+cp "$lab_build/control/weir-control" "$lab_build/dataplane/weir-dataplane" "$net_dir/programs/"
+check "H10: what is made is watched" watch_modes
+check "H10: a start, keys, configurations, pictures, a certificate, an upgrade" everything
+net_end "$lab_hub_pid"
+check "H10: nothing of it was open to others at any moment" seen_modes
+LAB_WRAP=()
+loosened() { # MODE FILE TEXT
+	local before
+	before=$(stat -c %a "$2")
+	chmod "$1" "$2"
+	refused 1 "$3" weir_run "$lab_conf"
+	local ret=$?
+	chmod "$before" "$2"
+	return $ret
+}
+state=$net_dir/secrets/state
+check "H10: a key file that others can read" loosened 640 "$net_dir/secrets/hub.key" "chmod 600 $net_dir/secrets/hub.key"
+check "H10: the key of the store" loosened 604 "$state/store.key" "store.key: has mode 0604"
+check "H10: the store" loosened 644 "$state/weir.db" "weir.db: has mode 0644"
+check "H10: the directory of the state" loosened 755 "$state" "chmod 700 $state"
+check "nothing is left behind" net_wait 3 nothing_left
+check "H10: as they were they are taken" eval 'lab_hub_start && lab_cli peer list | grep laptop'
 check "hub not reachable is exit code 3" refused 3 "no hub" lab_cli -s "$net_dir/none.sock" status
 check "bad argument is exit code 2" refused 2 "--keepalive" lab_cli peer add x --keepalive 70000
 tap_done

@@ -65,6 +65,18 @@ int weir_qr_show(struct weir_qr *qr, const json_t *result, char *why, size_t why
 /* There is nothing to show: remove the file. */
 void weir_qr_cancel(struct weir_qr *qr);
 
+/* weir_save.c: what a reply says this once, in a file: --save of peer.add and peer.rotate. Prepared as the
+ * QR code is. Without --save, a file that standard output goes to is closed to others before a secret is in it. */
+struct weir_save {
+	const char *path; /* NULL = to standard output */
+	FILE *file;
+};
+int weir_save_prepare(const struct weir_line *line, struct weir_save *out, char *why,
+                      size_t why_len);
+/* Write the "config" of a result, and close the file. */
+int weir_save_write(struct weir_save *save, const json_t *result, char *why, size_t why_len);
+void weir_save_cancel(struct weir_save *save);
+
 /* weir_png.c: a square picture of n x n modules, each scale x scale pixels, with a white margin of
  * margin modules. modules is row-major, bit 0 = black. Returns 0 or -EIO. */
 int weir_png_write(FILE *file, const unsigned char *modules, unsigned int n, unsigned int scale,

@@ -83,32 +83,73 @@ static int show_qr(struct weir_qr *qr, const json_t *result)
 	return r;
 }
 
+/* The same for a file, which then has what is not printed too. */
+static int save(struct weir_save *save, json_t *result)
+{
+	char why[320];
+	int r = weir_save_write(save, result, why, sizeof(why));
+
+	if (r == WEIR_DONE)
+		json_object_set_new(result, "config", json_sprintf("# saved as %s\n", save->path));
+	else
+		fprintf(stderr, "weir: %s; the configuration as text:\n", why);
+	return r;
+}
+
+static int show(const struct weir_line *line, json_t *result, struct weir_qr *qr,
+                struct weir_save *file)
+{
+	int saved = file->path ? save(file, result) : WEIR_DONE;
+	int shown = WEIR_DONE;
+
+	if (weir_qr_wanted(qr))
+		shown = show_qr(qr, result);
+	else if (line->json)
+		print_json(result, stdout);
+	else
+		weir_show(line->command, result);
+	return saved != WEIR_DONE ? saved : shown;
+}
+
+/* Files for secrets are there before the hub is asked. */
+static int prepare(const struct weir_line *line, struct weir_qr *qr, struct weir_save *file)
+{
+	char why[320];
+	int r = weir_qr_prepare(line, qr, why, sizeof(why));
+
+	if (r == WEIR_DONE) {
+		r = weir_save_prepare(line, file, why, sizeof(why));
+		if (r != WEIR_DONE)
+			weir_qr_cancel(qr);
+	}
+	if (r != WEIR_DONE)
+		fprintf(stderr, "weir: %s\n", why);
+	return r;
+}
+
 static int ask(const struct weir_line *line)
 {
 	json_t *result = NULL;
 	json_t *error = NULL;
 	struct weir_qr qr;
+	struct weir_save file;
 	char why[320];
-	int r = weir_qr_prepare(line, &qr, why, sizeof(why));
+	int r = prepare(line, &qr, &file);
 
-	if (r != WEIR_DONE) {
-		fprintf(stderr, "weir: %s\n", why);
+	if (r != WEIR_DONE)
 		return r;
-	}
 	r = line->command->pages ? weir_ask_pages(socket_of(line), line->command, line->params,
 	                                          &result, &error, why, sizeof(why))
 	                         : weir_ask(socket_of(line), line->command->method, line->params,
 	                                    &result, &error, why, sizeof(why));
 	if (r == WEIR_DONE && json_is_true(json_object_get(result, "checking")))
 		r = weir_await(line, socket_of(line), &result, &error, why, sizeof(why));
-	if (r != WEIR_DONE)
+	if (r != WEIR_DONE) {
 		weir_qr_cancel(&qr);
-	if (r == WEIR_DONE && weir_qr_wanted(&qr))
-		r = show_qr(&qr, result);
-	else if (r == WEIR_DONE && line->json)
-		print_json(result, stdout);
-	else if (r == WEIR_DONE)
-		weir_show(line->command, result);
+		weir_save_cancel(&file);
+	}
+	if (r == WEIR_DONE)
+		r = show(line, result, &qr, &file);
 	else
 		weir_fail(line, r, error, why);
 	/* An audit that finds errors has done its work, and scripts must see it. */

@@ -548,6 +548,8 @@ static void wrong_modes_are_refused(void **state)
 	assert_int_equal(chmod(path, 0600), 0);
 	assert_int_equal(chmod(dir, 0770), 0);
 	refused(-EPERM, "directory of the store has mode 0770");
+	assert_int_equal(chmod(dir, 0755), 0);
+	refused(-EPERM, "directory of the store has mode 0755, must be 0700");
 	assert_int_equal(chmod(dir, 0700), 0);
 	store_close(open_good());
 }
