@@ -122,7 +122,7 @@ everything() { # that makes a key, or a file that holds one
 		bare peer rotate laptop --new-preshared-key --save "$net_dir/mine/next.conf" && bare hub rotate &&
 		bare service add files --host www.example.test --target laptop:80 &&
 		bare capture --seconds 1 --write "$net_dir/mine/capture" && bare upgrade --binary-dir "$net_dir/programs" &&
-		net_wait 10 eval 'lab_cli status | grep -q "^dataplane .* ready"'
+		net_wait 10 eval 'lab_cli status | net_has "^dataplane .* ready"'
 }
 seen_modes() { # of all that must have been seen
 	local name
