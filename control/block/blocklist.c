@@ -218,16 +218,15 @@ size_t blocklist_find(const struct blocklist *list, uint64_t id)
 
 /* ---- changes: first in the store, all of it or nothing ------------------------------------------ */
 
-/* What the request takes the place of. */
-static bool is_replaced(const struct blocklist_entry *entry,
-                        const struct blocklist_request *request)
+/* What a new entry takes the place of. */
+static bool is_replaced(const struct blocklist_entry *entry, const struct blocklist_ready *ready)
 {
-	if (!request->replaces || strcmp(entry->source, request->source) != 0)
+	if (!ready->replaces || strcmp(entry->source, ready->entry.source) != 0)
 		return false;
-	if (request->is_list)
+	if (ready->entry.is_list)
 		return true;
 	return !entry->is_list
-	       && block_prefix_compare(&entry->prefixes[0], &request->prefixes[0]) == 0;
+	       && block_prefix_compare(&entry->prefixes[0], &ready->entry.prefixes[0]) == 0;
 }
 
 /* A copy of the request as an entry, without its id. */
@@ -254,8 +253,32 @@ static int entry_init(struct blocklist_entry *entry, const struct blocklist_requ
 	return 0;
 }
 
-static int store_entry(struct blocklist *list, struct blocklist_entry *entry)
+int blocklist_ready_init(struct blocklist_ready *ready, const struct blocklist_request *request)
 {
+	int err;
+
+	*ready = (struct blocklist_ready){.replaces = request->replaces};
+	err = entry_init(&ready->entry, request);
+	if (err < 0)
+		return err;
+	ready->packed = pack(ready->entry.prefixes, ready->entry.n, &ready->packed_len);
+	if (!ready->packed) {
+		entry_fini(&ready->entry);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void blocklist_ready_fini(struct blocklist_ready *ready)
+{
+	entry_fini(&ready->entry);
+	free(ready->packed);
+	ready->packed = NULL;
+}
+
+static int store_entry(struct blocklist *list, struct blocklist_ready *ready)
+{
+	struct blocklist_entry *entry = &ready->entry;
 	struct store_block_row row = {
 		.source = entry->source,
 		.reason = entry->reason,
@@ -264,15 +287,11 @@ static int store_entry(struct blocklist *list, struct blocklist_entry *entry)
 		.is_list = entry->is_list,
 		.created_s = entry->created_s,
 		.until_s = entry->until_s,
+		.prefixes = ready->packed,
+		.len = ready->packed_len,
 	};
-	uint8_t *packed = pack(entry->prefixes, entry->n, &row.len);
-	int err;
+	int err = store_block_add(list->store, &row);
 
-	if (!packed)
-		return -ENOMEM;
-	row.prefixes = packed;
-	err = store_block_add(list->store, &row);
-	free(packed);
 	entry->id = row.id;
 	return err;
 }
@@ -288,57 +307,65 @@ static int store_drops(struct blocklist *list, const bool *go)
 	return err;
 }
 
-/* The marked entries go, and entry (may be NULL) comes, in one transaction. */
-static int commit(struct blocklist *list, const bool *go, struct blocklist_entry *entry)
+/* The marked entries go, and the new one (may be NULL) comes, in one transaction. */
+static int commit(struct blocklist *list, const bool *go, struct blocklist_ready *ready)
 {
 	int err = make_room(list);
 
 	if (err == 0)
-		err = store_begin(list->store);
+		err = store_begin_large(list->store);
 	if (err < 0)
 		return err;
 	err = store_drops(list, go);
-	if (err == 0 && entry)
-		err = store_entry(list, entry);
+	if (err == 0 && ready)
+		err = store_entry(list, ready);
 	if (err < 0)
 		return store_end(list->store, false) < 0 ? -EIO : err;
 	err = store_end(list->store, true);
 	if (err < 0)
 		return err;
 	drop_marked(list, go);
-	if (entry) {
-		list->entries[list->n++] = *entry;
-		list->n_prefixes += entry->n;
+	if (ready) {
+		list->entries[list->n++] = ready->entry;
+		list->n_prefixes += ready->entry.n;
+		ready->entry = (struct blocklist_entry){0};
 	}
 	return 0;
 }
 
-int blocklist_add(struct blocklist *list, const struct blocklist_request *request,
-                  size_t *n_replaced)
+int blocklist_put(struct blocklist *list, struct blocklist_ready *ready, size_t *n_replaced)
 {
 	bool *go = calloc(list->n + 1, sizeof(*go));
-	struct blocklist_entry entry;
 	size_t n_less = 0;
 	int err = go ? 0 : -ENOMEM;
 
 	*n_replaced = 0;
 	for (size_t i = 0; i < list->n && go; i++) {
-		go[i] = is_replaced(&list->entries[i], request);
+		go[i] = is_replaced(&list->entries[i], ready);
 		*n_replaced += go[i];
 		n_less += go[i] ? list->entries[i].n : 0;
 	}
 	if (err == 0
 	    && (list->n - *n_replaced >= BLOCKLIST_ENTRIES_MAX
-	        || list->n_prefixes - n_less + request->n > BLOCK_ENTRIES_MAX))
+	        || list->n_prefixes - n_less + ready->entry.n > BLOCK_ENTRIES_MAX))
 		err = -E2BIG;
 	if (err == 0)
-		err = entry_init(&entry, request);
-	if (err == 0) {
-		err = commit(list, go, &entry);
-		if (err < 0)
-			entry_fini(&entry);
-	}
+		err = commit(list, go, ready);
 	free(go);
+	return err;
+}
+
+int blocklist_add(struct blocklist *list, const struct blocklist_request *request,
+                  size_t *n_replaced)
+{
+	struct blocklist_ready ready;
+	int err = blocklist_ready_init(&ready, request);
+
+	*n_replaced = 0;
+	if (err < 0)
+		return err;
+	err = blocklist_put(list, &ready, n_replaced);
+	blocklist_ready_fini(&ready);
 	return err;
 }
 

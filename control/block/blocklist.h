@@ -5,7 +5,8 @@
  * The same prefix may be in several entries, of different sources or scopes: it is dropped while any of
  * them holds.
  *
- * Thread: control's main loop, all functions. */
+ * Thread: control's main loop, all functions but blocklist_ready_init(), blocklist_ready_fini() and
+ * blocklist_text_read(), which know no list and may be called anywhere. */
 #ifndef BLOCKLIST_H
 #define BLOCKLIST_H
 
@@ -68,6 +69,22 @@ struct blocklist_request {
  * entries or prefixes), -ENOMEM, -errno (then store_error() says why). */
 int blocklist_add(struct blocklist *list, const struct blocklist_request *request,
                   size_t *n_replaced) __attribute__((warn_unused_result));
+
+/* A request as an entry that can be put in: what takes time of adding a million prefixes, without the list. */
+struct blocklist_ready {
+	struct blocklist_entry entry;
+	uint8_t *packed; /* [packed_len], for the store */
+	size_t packed_len;
+	bool replaces;
+};
+
+/* Copies the request. Returns 0 or -ENOMEM. Caller: blocklist_ready_fini(). */
+int blocklist_ready_init(struct blocklist_ready *ready, const struct blocklist_request *request)
+	__attribute__((warn_unused_result));
+void blocklist_ready_fini(struct blocklist_ready *ready);
+/* blocklist_add() of the request: the entry is the list's then, and only then. */
+int blocklist_put(struct blocklist *list, struct blocklist_ready *ready, size_t *n_replaced)
+	__attribute__((warn_unused_result));
 
 /* Take the prefix out of every entry of the source (NULL: of all sources), and with prefix NULL the
  * whole source. *n_removed: prefixes. Returns 0 (also when there were none), -errno. */

@@ -9,6 +9,7 @@
 #include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
+#include "work.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -84,6 +85,12 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return -ENOMEM;
 	}
+	err = work_create(setup->base, &model->work);
+	if (err < 0) {
+		snprintf(error, error_len, "model: no thread: %s", strerror(-err));
+		model_destroy(model);
+		return err;
+	}
 	err = model__policy_load(model, &why);
 	if (err < 0) {
 		snprintf(error, error_len, "policy: %s", why.text);
@@ -129,6 +136,7 @@ void model_destroy(struct model *model)
 {
 	if (!model)
 		return;
+	work_destroy(model->work); /* nothing of what was under way is done */
 	if (model->renewal)
 		event_free(model->renewal);
 	if (model->table_timer)
@@ -156,7 +164,7 @@ static const struct model_method *find_method(const char *name)
 	return NULL;
 }
 
-static json_t *error_json(const struct model_error *error)
+json_t *model__error_json(const struct model_error *error)
 {
 	return json_pack("{s:s, s:s, s:s?}", "code", error->code, "message", error->text, "field",
 	                 error->field[0] != '\0' ? error->field : NULL);
@@ -191,7 +199,24 @@ int model_call(struct model *model, const char *name, json_t *params, json_t **r
 	if (err < 0) {
 		json_decref(*result);
 		*result = NULL;
-		*error = error_json(&why);
+		*error = model__error_json(&why);
 	}
 	return err;
+}
+
+int model_call_later(struct model *model, const char *name, json_t *params, model_reply_fn *reply,
+                     void *arg, json_t **result, json_t **error)
+{
+	int err;
+
+	model->waiter.reply = reply;
+	model->waiter.arg = arg;
+	err = model_call(model, name, params, result, error);
+	model->waiter.reply = NULL;
+	return err;
+}
+
+void model_forget(struct model *model, const void *arg)
+{
+	model__imports_forget(model, arg);
 }

@@ -75,4 +75,19 @@ void model_caller_set(struct model *model, uid_t uid, pid_t pid);
 int model_call(struct model *model, const char *method, json_t *params, json_t **result,
                json_t **error) __attribute__((warn_unused_result));
 
+/* What an operation has come to that took its time: result, or error as of model_call(); both NULL when memory was
+ * short. They are the callee's. */
+typedef void model_reply_fn(void *arg, json_t *result, json_t *error);
+
+/* As model_call(), for who has other things to do meanwhile: an operation that takes long (block.import of a long
+ * list) returns MODEL_LATER, goes on in a thread, and comes to reply later, from the loop. What it changes, it
+ * changes at once, just before its reply; other operations come before or after it as a whole. */
+#define MODEL_LATER 1
+int model_call_later(struct model *model, const char *method, json_t *params, model_reply_fn *reply,
+                     void *arg, json_t **result, json_t **error)
+	__attribute__((warn_unused_result));
+/* Whoever waits with this arg does not any more. What is under way is done all the same, unless the model is
+ * destroyed first: then nothing of it is. */
+void model_forget(struct model *model, const void *arg);
+
 #endif

@@ -1,4 +1,4 @@
-/* block.add, block.remove, block.clear, block.import, block.list, block.check */
+/* block.add, block.remove, block.clear, block.list, block.check */
 #include "model_block.h"
 
 #include "base_bytes.h"
@@ -74,8 +74,8 @@ static int read_until(const json_t *params, uint64_t now_s, uint64_t *out,
 	return 0;
 }
 
-static int read_request(const json_t *params, struct blocklist_request *out,
-                        struct model_error *error)
+int model__block_request(const json_t *params, struct blocklist_request *out,
+                         struct model_error *error)
 {
 	int err;
 
@@ -150,19 +150,14 @@ static int refuse_change(const struct model *model, int err, struct model_error 
 	                                    : store_error(model->setup.store));
 }
 
-/* What add and import share, from the guard on. */
-static int add(struct model *model, const json_t *params, struct blocklist_request *request,
-               json_t **result, struct model_error *error)
+int model__block_put(struct model *model, struct blocklist_ready *ready, json_t **result,
+                     struct model_error *error)
 {
 	const struct blocklist *list = model->block.list;
 	const struct blocklist_entry *entry;
 	size_t n_replaced;
-	int err = model__block_guard(model, params, request->prefixes, request->n, request->scopes,
-	                             error);
+	int err = blocklist_put(model->block.list, ready, &n_replaced);
 
-	if (err < 0)
-		return err;
-	err = blocklist_add(model->block.list, request, &n_replaced);
 	if (err < 0)
 		return refuse_change(model, err, error);
 	model__block_changed(model);
@@ -180,43 +175,21 @@ int model__block_add(struct model *model, const json_t *params, json_t **result,
 {
 	struct block_prefix prefix = read_prefix(params, "prefix");
 	struct blocklist_request request;
-	int err = read_request(params, &request, error);
+	struct blocklist_ready ready;
+	int err = model__block_request(params, &request, error);
 
 	request.prefixes = &prefix;
 	request.n = 1;
 	request.replaces = true;
-	return err < 0 ? err : add(model, params, &request, result, error);
-}
-
-int model__block_import(struct model *model, const json_t *params, json_t **result,
-                        struct model_error *error)
-{
-	const json_t *file = json_object_get(params, "file");
-	const json_t *text = json_object_get(file, "text");
-	struct blocklist_text_error why;
-	struct blocklist_request request;
-	struct block_prefix *prefixes = NULL;
-	int err = read_request(params, &request, error);
-
+	if (err == 0)
+		err = model__block_guard(model, params, &prefix, 1, request.scopes, error);
 	if (err < 0)
 		return err;
-	request.is_list = true;
-	request.replaces = json_is_true(json_object_get(params, "replace"));
-	err = blocklist_text_read(json_string_value(text), json_string_length(text), request.scopes,
-	                          &prefixes, &request.n, &why);
-	if (err == -EINVAL || err == -E2BIG)
-		return model__refuse(error, err, "invalid", "file", "%s:%u: %s",
-		                     text_of(file, "name", "file"), why.line, why.text);
+	err = blocklist_ready_init(&ready, &request);
 	if (err < 0)
 		return refuse_change(model, err, error);
-	request.prefixes = prefixes;
-	if (request.n == 0)
-		err = model__refuse(error, -EINVAL, "invalid", "file",
-		                    "%s: has no prefix; block clear takes a source away",
-		                    text_of(file, "name", "file"));
-	else
-		err = add(model, params, &request, result, error);
-	free(prefixes);
+	err = model__block_put(model, &ready, result, error);
+	blocklist_ready_fini(&ready);
 	return err;
 }
 
@@ -313,12 +286,14 @@ int model__block_list(struct model *model, const json_t *params, json_t **result
 		if (next[0] != '\0')
 			break;
 	}
-	*result = json_pack(
-		"{s:o, s:s?, s:I, s:I, s:b, s:s?}", "entries", array, "next",
-		next[0] != '\0' ? next : NULL, "total", (json_int_t)blocklist_n_prefixes(list),
-		"generation", (json_int_t)model->block.generation, "in_force",
-		!model->block.is_dirty && model->block.in_force == model->block.generation,
-		"refused", model->block.refused[0] != '\0' ? model->block.refused : NULL);
+	*result = json_pack("{s:o, s:s?, s:I, s:I, s:b, s:s?}", "entries", array, "next",
+	                    next[0] != '\0' ? next : NULL, "total",
+	                    (json_int_t)blocklist_n_prefixes(list), "generation",
+	                    (json_int_t)model->block.generation, "in_force",
+	                    !model->block.is_dirty && !model->block.is_building
+	                            && model->block.in_force == model->block.generation,
+	                    "refused",
+	                    model->block.refused[0] != '\0' ? model->block.refused : NULL);
 	return 0;
 }
 

@@ -17,7 +17,18 @@ void model__block_changed(struct model *model);
 const struct blocklist_entry *model__block_holding(const struct model *model,
                                                    const struct base_ip *source, uint8_t scopes);
 
-/* model_block_guard.c. Refuse prefixes[n] that would cut off whoever administers the hub: everything,
+/* model_block.c: what a handler answers. */
+/* Put in what is ready, and say what was done. Returns 0 or -errno with error. */
+int model__block_put(struct model *model, struct blocklist_ready *ready, json_t **result,
+                     struct model_error *error) __attribute__((warn_unused_result));
+/* What add and import have in common: the prefixes are missing. Its texts are params'. */
+int model__block_request(const json_t *params, struct blocklist_request *out,
+                         struct model_error *error) __attribute__((warn_unused_result));
+
+/* model_block_import.c: nobody waits for imports with this arg. */
+void model__imports_forget(struct model *model, const void *arg);
+
+/* model_block_guard.c, which reads nothing of the model but its configuration: also in the work's thread. Refuse prefixes[n] that would cut off whoever administers the hub: everything,
  * addresses of the hub, the session that asks (params: session), unless params.force is set. */
 int model__block_guard(const struct model *model, const json_t *params,
                        const struct block_prefix *prefixes, size_t n, uint8_t scopes,

@@ -6,10 +6,13 @@
  * listed control spends a tenth of its time at most. Nothing is lost on the way: a change is in the store
  * first, and the table is made of all there is.
  *
+ * A long table is made by model's thread, of a copy of the entries, while the loop goes on.
+ *
  * When an entry ends a table without it is made; the workers know no times. */
 #include "base_log.h"
 #include "base_time.h"
 #include "model_block.h"
+#include "work.h"
 
 #include <sodium.h>
 
@@ -19,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LONG_N      16384 /* prefixes: from here on not on the loop, below it takes 5 ms */
 #define REST_FACTOR 10
 #define RETRY_NS    BASE_NS_PER_S
 #define CLOSER_S    3600 /* wall clocks are set: look again within that time */
@@ -39,27 +43,37 @@ static int hand_over(struct model *model, const void *table, size_t len, uint64_
 	return model->setup.block_set(model->setup.policy_arg, table, len, generation);
 }
 
-/* From entries to workers. */
-static int make_table(struct model *model)
-{
-	struct model_block *block = &model->block;
-	struct block_source source = {.generation = block->generation + 1, .seed = block->seed};
-	void *table = NULL;
-	size_t len = 0;
-	int err = blocklist_collect(block->list, &source.prefixes, &source.n);
+/* A table on its way. */
+struct table_job {
+	struct work_job job;
+	struct model *model;
+	struct block_source source;
+	uint64_t start_ns;
+	void *table;
+	size_t len;
+	int err;
+};
 
-	add_ports(&source, model->setup.config->https, model->setup.config->n_https);
-	add_ports(&source, model->setup.config->http, model->setup.config->n_http);
-	/* Without entries the workers have no table, and look up nothing. */
-	if (err == 0 && source.n > 0)
-		err = block_build(&source, &table, &len);
-	if (err == 0)
-		err = hand_over(model, table, len, source.generation);
-	if (err == 0)
-		block->generation = source.generation;
-	free(source.prefixes);
-	free(table);
-	return err;
+static void job_free(struct table_job *job)
+{
+	free(job->source.prefixes);
+	free(job->table);
+	free(job);
+}
+
+/* In the work's thread, or for few on the loop. Without entries the workers have no table, and look up
+ * nothing. */
+static void job_run(struct work_job *work_job)
+{
+	struct table_job *job = (struct table_job *)work_job;
+
+	if (job->source.n > 0)
+		job->err = block_build(&job->source, &job->table, &job->len);
+}
+
+static void job_drop(struct work_job *work_job)
+{
+	job_free((struct table_job *)work_job);
 }
 
 static void again_in(struct model *model, uint64_t delay_ns)
@@ -83,7 +97,9 @@ static void wait_for_next(struct model *model)
 	uint64_t rest_ns = block->ready_ns > now_ns ? block->ready_ns - now_ns : 0;
 	uint64_t delay_s;
 
-	if (block->is_dirty) {
+	if (block->is_building) { /* job_done() comes here again */
+		event_del(block->timer);
+	} else if (block->is_dirty) {
 		again_in(model, rest_ns);
 	} else if (end_s != 0) {
 		delay_s = end_s > now_s ? end_s - now_s : 0;
@@ -94,35 +110,93 @@ static void wait_for_next(struct model *model)
 	}
 }
 
-static void refresh(struct model *model)
+/* The last one is made, or could not be: what comes next. */
+static void rest(struct model *model, uint64_t start_ns, int err)
+{
+	struct model_block *block = &model->block;
+	uint64_t end_ns = base_time_monotonic_ns();
+
+	block->ready_ns = end_ns + REST_FACTOR * (end_ns - start_ns);
+	if (err < 0) {
+		log_err("model", "drop lists not compiled, tried again err=%s", strerror(-err));
+		block->is_dirty = true;
+		block->ready_ns = end_ns + RETRY_NS;
+	}
+	wait_for_next(model);
+}
+
+static void job_done(struct work_job *work_job)
+{
+	struct table_job *job = (struct table_job *)work_job;
+	struct model *model = job->model;
+	uint64_t start_ns = job->start_ns;
+	int err = job->err;
+
+	if (err == 0)
+		err = hand_over(model, job->table, job->len, job->source.generation);
+	if (err == 0)
+		model->block.generation = job->source.generation;
+	model->block.is_building = false;
+	job_free(job);
+	rest(model, start_ns, err);
+}
+
+/* A copy of all entries, so that they can change meanwhile. */
+static int job_make(struct model *model, uint64_t start_ns, struct table_job **out)
+{
+	struct table_job *job = calloc(1, sizeof(*job));
+	int err;
+
+	if (!job)
+		return -ENOMEM;
+	job->job = (struct work_job){.run = job_run, .done = job_done, .drop = job_drop};
+	job->model = model;
+	job->start_ns = start_ns;
+	job->source.generation = model->block.generation + 1;
+	job->source.seed = model->block.seed;
+	add_ports(&job->source, model->setup.config->https, model->setup.config->n_https);
+	add_ports(&job->source, model->setup.config->http, model->setup.config->n_http);
+	err = blocklist_collect(model->block.list, &job->source.prefixes, &job->source.n);
+	if (err < 0) {
+		job_free(job);
+		return err;
+	}
+	*out = job;
+	return 0;
+}
+
+/* waits: the table is handed over before this returns. */
+static void refresh(struct model *model, bool waits)
 {
 	struct model_block *block = &model->block;
 	uint64_t start_ns = base_time_monotonic_ns();
-	uint64_t end_ns;
+	struct table_job *job = NULL;
 	size_t n_ended;
 	int err = blocklist_expire(block->list, base_time_wall_ns() / BASE_NS_PER_S, &n_ended);
 
 	if (n_ended > 0)
 		block->is_dirty = true;
 	if (err == 0 && block->is_dirty)
-		err = make_table(model);
-	end_ns = base_time_monotonic_ns();
-	block->ready_ns = end_ns + REST_FACTOR * (end_ns - start_ns);
-	if (err < 0) {
-		log_err("model", "drop lists not compiled, tried again err=%s", strerror(-err));
-		block->is_dirty = true;
-		block->ready_ns = end_ns + RETRY_NS;
-	} else {
-		block->is_dirty = false;
+		err = job_make(model, start_ns, &job);
+	if (!job) {
+		rest(model, start_ns, err);
+		return;
 	}
-	wait_for_next(model);
+	block->is_dirty = false; /* what changes from here on is for the next one */
+	block->is_building = true;
+	if (waits || job->source.n < LONG_N) {
+		job_run(&job->job);
+		job_done(&job->job);
+	} else {
+		work_submit(model->work, &job->job);
+	}
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	refresh(arg);
+	refresh(arg, false);
 }
 
 void model__block_changed(struct model *model)
@@ -157,7 +231,7 @@ int model__block_load(struct model *model, struct model_error *error)
 		return model__refuse(error, err, "failed", NULL, "%s",
 		                     store_error(model->setup.store));
 	block->is_dirty = true;
-	refresh(model);
+	refresh(model, true);
 	return 0;
 }
 

@@ -11,9 +11,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 struct event;
+struct model_import;
+struct work;
 
 enum model_type {
 	MODEL_BOOLEAN = 0,
@@ -56,7 +59,7 @@ struct model_error {
 };
 
 /* A handler: params is an object whose members were checked. Returns 0 with *result (NULL when
- * memory was short), or -errno with error. */
+ * memory was short), or -errno with error, or MODEL_LATER when model->waiter.reply is there. */
 typedef int model_call_fn(struct model *model, const json_t *params, json_t **result,
                           struct model_error *error);
 
@@ -89,6 +92,7 @@ struct model_block {
 	uint64_t in_force;   /* of the one that every worker uses; 0 = not known */
 	uint64_t ready_ns;   /* monotonic: not before that is the next one made */
 	bool is_dirty;       /* entries have changed since */
+	bool is_building;    /* the next table is on its way */
 	/* by worker and scope: packets dropped when the last sample came; 0 = none did */
 	uint64_t dropped[ABI_WORKERS_MAX][3];
 	char refused[160]; /* why the workers refused the last one, or "" */
@@ -119,6 +123,13 @@ struct model {
 		uid_t uid;
 		pid_t pid;
 	} caller; /* of the operation under way, for the log */
+	struct {
+		model_reply_fn *reply; /* NULL = waits for the result */
+		void *arg;
+	} waiter;                          /* of the operation under way */
+	struct work *work;                 /* what would take the loop too long */
+	LIST_HEAD(, model_import) imports; /* under way */
+	uint32_t n_imports;
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
@@ -141,6 +152,9 @@ int model__refuse(struct model_error *error, int err, const char *code, const ch
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The same from a lower module's error. */
 int model__refuse_peer(struct model_error *error, int err, const struct peer_error *why);
+
+/* What a reply says of an error; NULL when memory is short. */
+json_t *model__error_json(const struct model_error *error);
 
 /* model_check.c: params against the description; "bad_argument" names the argument, what was read
  * and what is allowed. params may be NULL. Returns 0 or -EINVAL. */

@@ -4,6 +4,7 @@
 
 #include "base_bytes.h"
 #include "model.h"
+#include "work.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 
 #define LINE_LEN_MAX    (64 * 1024 * 1024) /* a million networks of a drop list fit */
+#define LONG_LEN        (256 * 1024)       /* a line from here on is parsed by the thread */
 #define READ_LEN_MAX    (1024 * 1024)      /* at a time */
 #define OUTPUT_LEN_MAX  (256 * 1024)       /* beyond, no further request is read until it drains */
 #define CONNECTIONS_MAX 64
@@ -24,19 +26,33 @@
 static const struct timeval idle_timeout = {600, 0};
 static const struct timeval write_timeout = {30, 0};
 
+/* A long line that is parsed in the thread. */
+struct parsing {
+	struct work_job job;
+	struct connection *connection; /* NULL: has gone meanwhile */
+	char *line;
+	size_t len;
+	json_t *request; /* NULL: it is none */
+	json_error_t where;
+};
+
 struct connection {
 	struct serve *serve;
 	struct bufferevent *bev;
 	struct ucred client;
 	bool is_closing; /* once what was written is out */
 	bool is_at_end;  /* the client has shut its side down, and still reads */
-	size_t n_looked; /* bytes of the input in which there is no end of a line */
+	bool is_waiting; /* for a long line, or an answer that takes its time: nothing is read */
+	struct parsing *parsing; /* of the long line */
+	json_t *id;              /* of the request that is answered later */
+	size_t n_looked;         /* bytes of the input in which there is no end of a line */
 	LIST_ENTRY(connection) link;
 };
 
 struct serve {
 	struct model *model;
 	struct serve_gate *gate;
+	struct work *work;
 	LIST_HEAD(, connection) connections;
 	bool is_paused;
 };
@@ -46,6 +62,10 @@ struct serve {
 static void connection_free(struct connection *connection)
 {
 	LIST_REMOVE(connection, link);
+	model_forget(connection->serve->model, connection);
+	if (connection->parsing)
+		connection->parsing->connection = NULL;
+	json_decref(connection->id);
 	serve_gate_left(connection->serve->gate);
 	bufferevent_free(connection->bev); /* closes the socket */
 	free(connection);
@@ -112,37 +132,70 @@ static const char *request_wrong(const json_t *request)
 	return NULL;
 }
 
+/* Take no more requests until go_on(). */
+static void wait_here(struct connection *connection)
+{
+	connection->is_waiting = true;
+	bufferevent_disable(connection->bev, EV_READ);
+}
+
+static void go_on(struct connection *connection)
+{
+	connection->is_waiting = false;
+	if (connection->is_closing)
+		return;
+	if (!connection->is_at_end)
+		bufferevent_enable(connection->bev, EV_READ);
+	bufferevent_trigger(connection->bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
+}
+
+/* result and error are taken over; one of them is NULL, or both. */
+static void send_reply(struct connection *connection, json_t *id, json_t *result, json_t *error)
+{
+	json_t *reply = result ? json_pack("{s:O?, s:o}", "id", id, "result", result)
+	                       : json_pack("{s:O?, s:o}", "id", id, "error", error);
+
+	if (send_json(connection, reply) < 0)
+		send_last(connection, "failed", "not enough memory");
+}
+
+static void on_later(void *arg, json_t *result, json_t *error)
+{
+	struct connection *connection = arg;
+
+	send_reply(connection, connection->id, result, error);
+	json_decref(connection->id);
+	connection->id = NULL;
+	go_on(connection);
+}
+
 static void answer(struct connection *connection, json_t *request)
 {
 	json_t *id = json_object_get(request, "id");
 	json_t *params = json_object_get(request, "params");
 	json_t *result = NULL;
 	json_t *error = NULL;
-	json_t *reply;
-	int err;
 
 	model_caller_set(connection->serve->model, connection->client.uid, connection->client.pid);
-	err = model_call(connection->serve->model,
-	                 json_string_value(json_object_get(request, "method")), params, &result,
-	                 &error);
-	reply = err < 0 ? json_pack("{s:O?, s:o}", "id", id, "error", error)
-	                : json_pack("{s:O?, s:o}", "id", id, "result", result);
-	if (send_json(connection, reply) < 0)
-		send_last(connection, "failed", "not enough memory");
+	if (model_call_later(connection->serve->model,
+	                     json_string_value(json_object_get(request, "method")), params,
+	                     on_later, connection, &result, &error)
+	    != MODEL_LATER) {
+		send_reply(connection, id, result, error);
+		return;
+	}
+	connection->id = json_incref(id);
+	wait_here(connection);
 }
 
-static void take_line(struct connection *connection, const char *line, size_t len)
+/* request is taken over; NULL: where says why it is none. */
+static void take_request(struct connection *connection, json_t *request, const json_error_t *where)
 {
 	char message[256];
-	json_error_t where;
-	json_t *request;
 	const char *wrong;
 
-	if (len == 0)
-		return;
-	request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
 	if (!request) {
-		snprintf(message, sizeof(message), "not JSON: %s", where.text);
+		snprintf(message, sizeof(message), "not JSON: %s", where->text);
 		send_last(connection, "bad_request", message);
 		return;
 	}
@@ -152,6 +205,78 @@ static void take_line(struct connection *connection, const char *line, size_t le
 	else
 		answer(connection, request);
 	json_decref(request);
+}
+
+static void parsing_free(struct work_job *job)
+{
+	struct parsing *parsing = (struct parsing *)job;
+
+	json_decref(parsing->request);
+	free(parsing->line);
+	free(parsing);
+}
+
+/* In the thread. */
+static void parsing_run(struct work_job *job)
+{
+	struct parsing *parsing = (struct parsing *)job;
+
+	parsing->request = json_loadb(parsing->line, parsing->len, JSON_REJECT_DUPLICATES,
+	                              &parsing->where);
+	free(parsing->line);
+	parsing->line = NULL;
+}
+
+static void parsing_done(struct work_job *job)
+{
+	struct parsing *parsing = (struct parsing *)job;
+	struct connection *connection = parsing->connection;
+
+	if (connection) {
+		connection->parsing = NULL;
+		go_on(connection);
+		take_request(connection, parsing->request, &parsing->where);
+		parsing->request = NULL;
+	}
+	parsing_free(job);
+}
+
+/* line is taken over. */
+static void parse_later(struct connection *connection, char *line, size_t len)
+{
+	struct parsing *parsing = calloc(1, sizeof(*parsing));
+
+	if (!parsing) {
+		free(line);
+		send_last(connection, "failed", "not enough memory");
+		return;
+	}
+	parsing->job = (struct work_job){
+		.run = parsing_run,
+		.done = parsing_done,
+		.drop = parsing_free,
+	};
+	parsing->connection = connection;
+	parsing->line = line;
+	parsing->len = len;
+	connection->parsing = parsing;
+	wait_here(connection);
+	work_submit(connection->serve->work, &parsing->job);
+}
+
+/* line is taken over. */
+static void take_line(struct connection *connection, char *line, size_t len)
+{
+	json_error_t where;
+
+	if (len >= LONG_LEN) {
+		parse_later(connection, line, len);
+		return;
+	}
+	if (len > 0)
+		take_request(connection, json_loadb(line, len, JSON_REJECT_DUPLICATES, &where),
+		             &where);
+	free(line);
 }
 
 /* The next line, which the caller frees, or NULL: it is not there yet. What was looked at is not looked at
@@ -182,7 +307,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 	struct connection *connection = arg;
 	struct evbuffer *input = bufferevent_get_input(bev);
 
-	for (int i = 0; !connection->is_closing; i++) {
+	for (int i = 0; !connection->is_closing && !connection->is_waiting; i++) {
 		size_t len = 0;
 		char *line;
 
@@ -198,8 +323,9 @@ static void on_read(struct bufferevent *bev, void *arg)
 		if (!line)
 			break;
 		take_line(connection, line, len);
-		free(line);
 	}
+	if (connection->is_waiting)
+		return; /* go_on() comes here again */
 	if (connection->serve->is_paused && !connection->is_closing && !connection->is_at_end)
 		rest(connection);
 	if (!connection->is_closing && evbuffer_get_length(input) > LINE_LEN_MAX)
@@ -220,6 +346,8 @@ static void on_write(struct bufferevent *bev, void *arg)
 		connection_free(connection);
 		return;
 	}
+	if (connection->is_waiting)
+		return;
 	if (!(bufferevent_get_enabled(bev) & EV_READ)) {
 		bufferevent_enable(bev, EV_READ);
 		bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
@@ -284,8 +412,11 @@ int serve_create(struct event_base *base, int fd, struct model *model, struct se
 		return -ENOMEM;
 	serve->model = model;
 	LIST_INIT(&serve->connections);
-	err = serve_gate_create(base, fd, &setup, serve, &serve->gate);
+	err = work_create(base, &serve->work);
+	if (err == 0)
+		err = serve_gate_create(base, fd, &setup, serve, &serve->gate);
 	if (err < 0) {
+		work_destroy(serve->work);
 		free(serve);
 		return err;
 	}
@@ -304,14 +435,14 @@ void serve_pause(struct serve *serve, bool pause)
 	LIST_FOREACH(connection, &serve->connections, link) {
 		if (pause)
 			rest(connection);
-		else if (!connection->is_closing)
+		else if (!connection->is_closing && !connection->is_waiting)
 			bufferevent_enable(connection->bev, EV_READ);
 	}
 }
 
 static bool is_quiet(const struct connection *connection)
 {
-	return !connection->is_closing && !connection->is_at_end
+	return !connection->is_closing && !connection->is_at_end && !connection->is_waiting
 	       && evbuffer_get_length(bufferevent_get_input(connection->bev)) == 0
 	       && evbuffer_get_length(bufferevent_get_output(connection->bev)) == 0;
 }
@@ -350,6 +481,7 @@ void serve_destroy(struct serve *serve)
 		return;
 	while ((connection = LIST_FIRST(&serve->connections)) != NULL)
 		connection_free(connection);
+	work_destroy(serve->work);
 	serve_gate_destroy(serve->gate);
 	free(serve);
 }

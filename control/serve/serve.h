@@ -2,7 +2,9 @@
  *   {"id": ..., "method": "peer.add", "params": {...}}
  * and answers each with one line, {"id": ..., "result": ...} or {"id": ..., "error": {...}}. Only
  * root and control's own user may speak; a client that sends garbage or too much is told so and
- * closed, one that does not read is closed when too much waits for it.
+ * closed, one that does not read is closed when too much waits for it. Answers of a client come in the order
+ * of its requests: while a long one is read, or takes its time (model_call_later()), its others wait, and
+ * everybody else's are answered.
  *
  * Thread: control's main loop. */
 #ifndef SERVE_H

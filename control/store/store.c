@@ -13,6 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define CHECKPOINT_PAGES       1000 /* of the journal; SQLite's own */
+#define CHECKPOINT_PAGES_LARGE 8000
+
 static int errno_of(int result)
 {
 	switch (result & 0xff) {
@@ -110,6 +113,15 @@ int store_begin_unsynced(struct store *store)
 	return err;
 }
 
+int store_begin_large(struct store *store)
+{
+	int err = store_begin(store);
+
+	if (err == 0)
+		sqlite3_wal_autocheckpoint(store->db, CHECKPOINT_PAGES_LARGE);
+	return err;
+}
+
 int store_end(struct store *store, bool commit)
 {
 	bool was_written = store->trail.was_written;
@@ -126,6 +138,7 @@ int store_end(struct store *store, bool commit)
 	else
 		store__trail_log(store);
 	store->trail_end.sequence = 0;
+	sqlite3_wal_autocheckpoint(store->db, CHECKPOINT_PAGES);
 	if (err < 0)
 		return err;
 	return undone < 0 ? undone : synced;

@@ -33,6 +33,18 @@ static int policy_set(void *arg, const void *table, size_t len)
 	return 0;
 }
 
+/* As if every worker had taken it at once. arg: where the model is, NULL until it is made. */
+static int block_set(void *arg, const void *table, size_t len, uint64_t generation)
+{
+	struct model *const *model = arg;
+
+	(void)table;
+	(void)len;
+	if (*model)
+		model_block_done(*model, generation, 0, NULL);
+	return 0;
+}
+
 static int fail(const char *error)
 {
 	fprintf(stderr, "api_hub: %s\n", error);
@@ -205,6 +217,8 @@ int main(int argc, char **argv)
 		.peers = peers,
 		.watch = watch,
 		.policy_set = policy_set,
+		.policy_arg = &model,
+		.block_set = block_set,
 		.edge = config->n_https > 0 ? (struct edge *)(void *)&edge_dummy : NULL,
 	};
 

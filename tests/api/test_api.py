@@ -1286,6 +1286,88 @@ def a_long_list_goes_in_at_once(hub):
     assert hub.json("block", "check", "1.2.3.7")["scope"] == ["all"]
 
 
+def importing(hub, path, *words):
+    return subprocess.Popen([WEIR, "-s", hub.socket, "block", "import", path, *words], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+
+
+def others_are_answered_while_a_million_networks_go_in(hub):
+    path = write(hub, "".join(f"{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}.7\n" for i in range(1 << 20, (1 << 20) + 1000000)),
+                 "million.txt")
+    hub.ok("block", "add", "192.0.2.1", "--source", "feed")
+    with hub.connect() as client, lines(client) as reader:
+        def one(ident, method, params):
+            reply = ask(client, reader, {"id": ident, "method": method, "params": params})
+            assert reply["id"] == ident and "result" in reply, reply
+            return reply["result"]
+
+        begin = time.monotonic()
+        run = importing(hub, path, "--source", "feed", "--replace")
+        longest, imported, n, page = 0, None, 0, {"total": 1}
+        while imported is None or not page["in_force"]:
+            asked = time.monotonic()
+            assert asked < begin + 60, page
+            one(n, "status", {})
+            longest = max(longest, time.monotonic() - asked)
+            n += 1
+            page = one("x", "block.list", {"limit": 1})
+            assert page["total"] in (1, 1000000), page
+            if imported is None and run.poll() is not None:
+                imported = time.monotonic() - begin
+                page = one("x", "block.list", {"limit": 1})
+        took = time.monotonic() - begin
+        assert run.returncode == 0 and page["total"] == 1000000, page
+        print(f"# imported after {imported:.2f} s, in force after {took:.2f}: "
+              f"{n} of status answered meanwhile, the slowest after {longest * 1000:.0f} ms")
+        # with slack: machines that test are loaded
+        assert longest < max(0.5, took / 3), f"{longest} s without an answer, of {took} s"
+        # requests of one client keep their order, and each import its own connection's answer
+        text = "192.0.2.9\n" * 40000
+        for ident, good in ((1, text), (2, text + "nonsense\n")):
+            client.sendall((json.dumps({"id": ident, "method": "block.import", "params": {
+                "source": "other", "replace": True, "file": {"name": "other.txt", "text": good}}}) + "\n").encode())
+        client.sendall(b'{"id": 3, "method": "block.list", "params": {"source": "other"}}\n')
+        replies = [json.loads(reader.readline()) for _ in range(3)]
+        assert [reply["id"] for reply in replies] == [1, 2, 3], replies
+        assert replies[0]["result"]["entry"]["prefixes"] == 1, replies[0]
+        assert replies[1]["error"]["message"].startswith("other.txt:40001: "), replies[1]
+        assert [e["prefix"] for e in replies[2]["result"]["entries"]] == ["192.0.2.9"], replies[2]
+
+
+def an_import_whose_client_goes_or_shuts_down_is_whole(hub):
+    request = json.dumps({"id": 1, "method": "block.import", "params": {
+        "source": "feed", "replace": True, "file": {"name": "x", "text": "192.0.2.9\n" * 40000}}}) + "\n"
+    with hub.connect() as client, lines(client) as reader:
+        client.sendall(request.encode())
+        client.shutdown(socket.SHUT_WR)
+        assert [json.loads(line)["id"] for line in reader] == [1]
+    for _ in range(5):
+        with hub.connect() as client:
+            client.sendall(request.encode())
+        hub.ok("status")
+    assert listed(hub, "--source", "feed") == [("192.0.2.9", 1, ["all"], "feed")]
+
+
+def a_hub_killed_while_it_imports_has_either_list(hub):
+    n = 1 << 17
+    hub.json("block", "import", write(hub, "192.0.2.1\n192.0.2.2\n", "two.txt"), "--source", "feed")
+    path = write(hub, "".join(f"10.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}\n" for i in range(n)), "long.txt")
+    ends = []
+    for turn in range(8):
+        before = hub.json("block", "list")["total"]
+        run = importing(hub, path if before == 2 else os.path.join(hub.dir, "two.txt"), "--source", "feed",
+                           "--replace", "--force")
+        time.sleep(0.03 * turn)  # anywhere in it
+        hub.restart()
+        run.wait(30)
+        page = hub.json("block", "list")
+        assert page["total"] in (2, n) and len(page["entries"]) == 1, page
+        assert page["entries"][0]["prefixes"] == page["total"], page
+        assert run.returncode != 0 or page["total"] != before, "an import that was answered is lost"
+        ends.append(page["total"])
+    print(f"# prefixes after each kill: {ends}")
+
+
 TESTS = [value for name, value in list(globals().items())
          if callable(value) and "_" in name and value.__code__.co_varnames[:1] == ("hub",)]
 

@@ -258,6 +258,129 @@ static void what_is_dropped_counts_for_the_entries_that_it_is_on(void **state)
 	assert_int_equal(hits_of(0), 1);
 }
 
+/* block.import of n addresses of 10.0.0.0/8, one a line. */
+static json_t *import_params(uint32_t n)
+{
+	char *text = malloc((size_t)n * 16 + 1);
+	size_t len = 0;
+	json_t *params;
+
+	assert_non_null(text);
+	for (uint32_t i = 0; i < n; i++)
+		len += (size_t)sprintf(&text[len], "10.%u.%u.%u\n", i >> 16 & 255, i >> 8 & 255,
+		                       i & 255);
+	params = json_pack("{s:{s:s, s:s%}, s:b, s:s}", "file", "name", "x", "text", text, len,
+	                   "replace", 1, "source", "feed");
+	assert_non_null(params);
+	free(text);
+	return params;
+}
+
+static uint32_t n_replies;
+
+static void on_reply(void *arg, json_t *result, json_t *error)
+{
+	json_t **out = arg;
+
+	assert_null(error);
+	assert_null(*out);
+	*out = result;
+	n_replies++;
+}
+
+static void import_later(uint32_t n, json_t **reply)
+{
+	json_t *params = import_params(n);
+	json_t *result = NULL;
+	json_t *error = NULL;
+
+	assert_int_equal(model_call_later(model, "block.import", params, on_reply, reply, &result,
+	                                  &error),
+	                 MODEL_LATER);
+	assert_null(result);
+	assert_null(error);
+	json_decref(params);
+}
+
+static size_t n_listed(void)
+{
+	json_t *result = NULL;
+	json_t *error = NULL;
+	size_t n;
+
+	assert_int_equal(model_call(model, "block.list", NULL, &result, &error), 0);
+	n = (size_t)json_integer_value(json_object_get(result, "total"));
+	json_decref(result);
+	return n;
+}
+
+#define LONG_N 40000U
+
+static void a_long_import_comes_later_at_once_and_after_what_was_done_meanwhile(void **state)
+{
+	json_t *reply = NULL;
+
+	(void)state;
+	n_replies = 0;
+	import_later(LONG_N, &reply);
+	call("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
+	call("block.add", "{\"prefix\": \"192.0.2.8\"}");
+	assert_int_equal(n_listed(), 2);
+	while (!reply) {
+		assert_int_equal(n_listed(), 2);
+		event_base_loop(base, EVLOOP_ONCE);
+	}
+	/* 192.0.2.7 was the same source's before it */
+	assert_int_equal(json_integer_value(json_object_get(reply, "replaced")), 1);
+	assert_int_equal(n_listed(), LONG_N + 1);
+	wait_until_scopes(7, 0);
+	wait_until_scopes(8, BLOCK_ALL);
+	/* A change while the long table is made is in the next one. */
+	call("block.add", "{\"prefix\": \"192.0.2.9\"}");
+	wait_until_scopes(9, BLOCK_ALL);
+	json_decref(reply);
+}
+
+static void imports_wait_for_each_other_and_too_many_are_refused(void **state)
+{
+	json_t *replies[9] = {NULL};
+	json_t *params = import_params(LONG_N);
+	json_t *result = NULL;
+	json_t *error = NULL;
+
+	(void)state;
+	n_replies = 0;
+	for (uint32_t i = 0; i < 8; i++)
+		import_later(LONG_N + i, &replies[i]);
+	assert_int_equal(model_call_later(model, "block.import", params, on_reply, &replies[8],
+	                                  &result, &error),
+	                 -EBUSY);
+	assert_string_equal(json_string_value(json_object_get(error, "code")), "busy");
+	json_decref(error);
+	json_decref(params);
+	model_forget(model, &replies[3]);
+	while (n_replies < 7)
+		event_base_loop(base, EVLOOP_ONCE);
+	assert_null(replies[3]);
+	assert_int_equal(n_listed(), LONG_N + 7);
+	for (uint32_t i = 0; i < 8; i++)
+		json_decref(replies[i]);
+}
+
+static void an_import_that_is_cut_short_by_the_end_has_changed_nothing(void **state)
+{
+	json_t *reply = NULL;
+
+	(void)state;
+	call("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
+	import_later(LONG_N, &reply);
+	import_later(LONG_N, &reply);
+	stop();
+	start();
+	assert_null(reply);
+	assert_int_equal(n_listed(), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +396,14 @@ int main(void)
 			what_the_workers_could_not_take_is_handed_over_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_restart_hands_over_what_is_stored_before_anything_else, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_long_import_comes_later_at_once_and_after_what_was_done_meanwhile, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			imports_wait_for_each_other_and_too_many_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_import_that_is_cut_short_by_the_end_has_changed_nothing, set_up,
 			tear_down),
 	};
 
