@@ -37,7 +37,7 @@ TYPES = {
     "path": (None, "a file that does not exist yet"),
     "target": ("MODEL_TARGET", "a peer's name and a port, such as \"home:8080\""),
 }
-METHOD_KEYS = {"name", "summary", "description", "arguments", "pages", "reply", "errors", "changes"}
+METHOD_KEYS = {"name", "summary", "description", "arguments", "pages", "reply", "errors", "changes", "later"}
 ARGUMENT_KEYS = {"name", "type", "positional", "required", "value", "min", "max", "default", "unit",
                  "help", "complete", "local", "fill"}
 
@@ -155,8 +155,14 @@ def add_why(methods):
 HEAD = "/* Generated from methods.json by generate.py; do not edit. */\n"
 
 
+def later(method):
+    """What is asked first when the caller can wait: model_later.h."""
+    return f"model__{identifier(method)}_later" if method.get("later") else "NULL"
+
+
 def handlers(methods, _version):
-    return "".join([HEAD] + [f"model_call_fn model__{identifier(method)};\n" for method in methods])
+    return "".join([HEAD] + [f"model_call_fn model__{identifier(method)};\n" for method in methods]
+                   + [f"model_later_fn {later(method)};\n" for method in methods if "later" in method])
 
 
 def dispatch(methods, _version):
@@ -176,6 +182,7 @@ def dispatch(methods, _version):
         n = len(sent(method))
         arguments = f"{identifier(method)}_arguments" if n else "NULL"
         out.append(f"\t{{.name = {c_string(method['name'])}, .call = model__{identifier(method)},\n"
+                   f"\t .later = {later(method)},\n"
                    f"\t .arguments = {arguments}, .n_arguments = {n},\n"
                    f"\t .changes = {CHANGES[method.get('changes')]}}},\n")
     out.append("};\n\n")

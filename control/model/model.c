@@ -170,6 +170,16 @@ json_t *model__error_json(const struct model_error *error)
 	                 error->field[0] != '\0' ? error->field : NULL);
 }
 
+static int run(struct model *model, const struct model_method *method, const json_t *params,
+               json_t **result, struct model_error *error)
+{
+	int err = 0;
+
+	if (method->later && model->waiter.reply)
+		err = method->later(model, method, params, error);
+	return err != 0 ? err : model__trail_call(model, method, params, result, error);
+}
+
 int model_call(struct model *model, const char *name, json_t *params, json_t **result,
                json_t **error)
 {
@@ -188,8 +198,7 @@ int model_call(struct model *model, const char *name, json_t *params, json_t **r
 		if (err == 0 && !params)
 			params = empty = json_object();
 		if (err == 0)
-			err = params ? model__trail_call(model, method, params, result, &why)
-			             : -ENOMEM;
+			err = params ? run(model, method, params, result, &why) : -ENOMEM;
 		json_decref(empty);
 		if (err == 0 && !*result)
 			err = -ENOMEM;
@@ -214,9 +223,4 @@ int model_call_later(struct model *model, const char *name, json_t *params, mode
 	err = model_call(model, name, params, result, error);
 	model->waiter.reply = NULL;
 	return err;
-}
-
-void model_forget(struct model *model, const void *arg)
-{
-	model__imports_forget(model, arg);
 }

@@ -25,11 +25,9 @@ int model__block_put(struct model *model, struct blocklist_ready *ready, json_t 
 int model__block_request(const json_t *params, struct blocklist_request *out,
                          struct model_error *error) __attribute__((warn_unused_result));
 
-/* model_block_import.c: nobody waits for imports with this arg. */
-void model__imports_forget(struct model *model, const void *arg);
-
-/* model_block_guard.c, which reads nothing of the model but its configuration: also in the work's thread. Refuse prefixes[n] that would cut off whoever administers the hub: everything,
- * addresses of the hub, the session that asks (params: session), unless params.force is set. */
+/* model_block_guard.c. Refuse prefixes[n] that would cut off whoever administers the hub: everything,
+ * addresses of the hub, the session that asks (params: session), unless params.force is set. Reads nothing of the
+ * model but its configuration, which never changes: also in the work's thread. */
 int model__block_guard(const struct model *model, const json_t *params,
                        const struct block_prefix *prefixes, size_t n, uint8_t scopes,
                        struct model_error *error) __attribute__((warn_unused_result));

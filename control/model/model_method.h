@@ -8,6 +8,7 @@
 #include "model.h"
 #include "peer.h"
 #include "store_service.h"
+#include "store_trail.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@
 #include <sys/types.h>
 
 struct event;
-struct model_import;
+struct model_later;
 struct work;
 
 enum model_type {
@@ -59,9 +60,15 @@ struct model_error {
 };
 
 /* A handler: params is an object whose members were checked. Returns 0 with *result (NULL when
- * memory was short), or -errno with error, or MODEL_LATER when model->waiter.reply is there. */
+ * memory was short), or -errno with error. */
 typedef int model_call_fn(struct model *model, const json_t *params, json_t **result,
                           struct model_error *error);
+
+struct model_method;
+/* Is this call to be answered later (model_later.h)? Returns 0 = no, MODEL_LATER = it has begun, or -errno with
+ * error. */
+typedef int model_later_fn(struct model *model, const struct model_method *method,
+                           const json_t *params, struct model_error *error);
 
 /* What the audit trail records of a call that succeeds: model_trail.c. */
 enum model_changes {
@@ -73,6 +80,7 @@ enum model_changes {
 struct model_method {
 	const char *name;
 	model_call_fn *call;
+	model_later_fn *later; /* NULL = never */
 	const struct model_argument *arguments;
 	size_t n_arguments;
 	enum model_changes changes;
@@ -126,10 +134,13 @@ struct model {
 	struct {
 		model_reply_fn *reply; /* NULL = waits for the result */
 		void *arg;
-	} waiter;                          /* of the operation under way */
-	struct work *work;                 /* what would take the loop too long */
-	LIST_HEAD(, model_import) imports; /* under way */
-	uint32_t n_imports;
+	} waiter;                        /* of the operation under way */
+	struct work *work;               /* what would take the loop too long */
+	LIST_HEAD(, model_later) laters; /* to be answered later */
+	struct {
+		uint32_t n;      /* long ones, under way */
+		uint64_t n_busy; /* refused, since there were too many */
+	} imports;
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
@@ -170,7 +181,10 @@ int model__duration_parse(const char *text, uint64_t *out_s);
 /* A switch that was checked; NULL is no. */
 bool model__switch(const json_t *value);
 
-/* model_trail.c: call the method, and record what it changes. params is an object that was checked. */
+/* model_trail.c: what is asked, as the audit trail says it. Reads nothing but its arguments: in any thread. */
+void model__trail_summarize(const struct model_method *method, const json_t *params,
+                            char out[static STORE_TRAIL_SUMMARY_LEN]);
+/* Call the method, and record what it changes. params is an object that was checked. */
 int model__trail_call(struct model *model, const struct model_method *method, const json_t *params,
                       json_t **result, struct model_error *error);
 

@@ -150,10 +150,19 @@ static json_t *edge_json(const struct edge *edge, bool nonzero)
 }
 
 /* What goes up and down. */
-static json_t *gauges_json(const struct program *program)
+static json_t *gauges_json(const struct model *model)
 {
-	return json_pack("{s:I}", "policy_drift_peers",
-	                 (json_int_t)program_drift_status(program).n_peers);
+	return json_pack("{s:I, s:I}", "policy_drift_peers",
+	                 (json_int_t)program_drift_status(model->setup.program).n_peers,
+	                 "block_imports", (json_int_t)model->imports.n);
+}
+
+static json_t *control_json(const struct model *model, bool nonzero)
+{
+	json_t *object = json_object();
+
+	add_counter(object, "refused_block_imports", model->imports.n_busy, nonzero);
+	return object;
 }
 
 int model__counters(struct model *model, const json_t *params, json_t **result,
@@ -180,7 +189,9 @@ int model__counters(struct model *model, const json_t *params, json_t **result,
 	}
 	*result = json_pack("{s:o}", "counters", object);
 	if (*result && !worker)
-		json_object_set_new(*result, "gauges", gauges_json(program));
+		json_object_set_new(*result, "gauges", gauges_json(model));
+	if (*result && !worker)
+		json_object_set_new(*result, "control", control_json(model, nonzero));
 	if (*result && !worker && model->setup.edge)
 		json_object_set_new(*result, "edge", edge_json(model->setup.edge, nonzero));
 	return 0;

@@ -3,7 +3,7 @@
 #include "base_text.h"
 #include "base_time.h"
 #include "grant_part.h"
-#include "model_method.h"
+#include "model_later.h"
 #include "store_trail.h"
 
 #include <sodium.h>
@@ -18,13 +18,13 @@
 /* ---- what was asked ----------------------------------------------------------------------------- */
 
 struct line {
-	char text[STORE_TRAIL_SUMMARY_LEN];
+	char *text; /* [STORE_TRAIL_SUMMARY_LEN] */
 	size_t len;
 };
 
 static void add(struct line *line, const char *text)
 {
-	size_t left = sizeof(line->text) - line->len;
+	size_t left = STORE_TRAIL_SUMMARY_LEN - line->len;
 	size_t len = strlen(text);
 
 	if (len >= left)
@@ -80,20 +80,24 @@ static bool is_told_elsewhere(const char *name)
 }
 
 /* The arguments in the order of the description. No type of argument is a secret. */
-static void summarize(struct line *line, const struct model_method *method, const json_t *params)
+void model__trail_summarize(const struct model_method *method, const json_t *params,
+                            char out[static STORE_TRAIL_SUMMARY_LEN])
 {
+	struct line line = {.text = out};
+
+	out[0] = '\0';
 	for (size_t i = 0; i < method->n_arguments; i++) {
 		const char *name = method->arguments[i].name;
 		const json_t *value = json_object_get(params, name);
 
 		if (!value || json_is_false(value) || is_told_elsewhere(name))
 			continue;
-		add(line, line->len > 0 ? " " : "");
-		add(line, name);
+		add(&line, line.len > 0 ? " " : "");
+		add(&line, name);
 		if (json_is_true(value))
 			continue;
-		add(line, "=");
-		add_value(line, value);
+		add(&line, "=");
+		add_value(&line, value);
 	}
 }
 
@@ -112,36 +116,73 @@ static const char *object_of(const json_t *params)
 	return text ? text : "hub";
 }
 
-int model__trail_call(struct model *model, const struct model_method *method, const json_t *params,
-                      json_t **result, struct model_error *error)
+/* A change, and what the trail says of it. */
+struct asked {
+	const struct model_method *method;
+	const json_t *params;
+	const char *summary;
+	uid_t uid;
+	pid_t pid;
+};
+
+static int record(struct model *model, const struct asked *asked, model_change_fn *change,
+                  void *arg, json_t **result, struct model_error *error)
 {
-	const char *why = json_string_value(json_object_get(params, "why"));
-	struct line line = {.len = 0};
+	const char *why = json_string_value(json_object_get(asked->params, "why"));
 	char actor[64];
 	struct store_trail_entry entry = {
 		.actor = actor,
-		.operation = method->name,
-		.object = object_of(params),
-		.summary = line.text,
+		.operation = asked->method->name,
+		.object = object_of(asked->params),
+		.summary = asked->summary,
 		.comment = why ? why : "",
 	};
 	int err, ended;
 
-	if (method->changes == MODEL_CHANGES_NOTHING
-	    || json_is_true(json_object_get(params, "dry_run")))
-		return method->call(model, params, result, error);
-	summarize(&line, method, params);
-	snprintf(actor, sizeof(actor), "uid=%u pid=%d", (unsigned int)model->caller.uid,
-	         (int)model->caller.pid);
+	snprintf(actor, sizeof(actor), "uid=%u pid=%d", (unsigned int)asked->uid, (int)asked->pid);
 	store_trail_begin(model->setup.store, &entry);
-	err = method->call(model, params, result, error);
+	err = change(arg, result, error);
 	ended = store_trail_end(model->setup.store,
-	                        err == 0 && method->changes == MODEL_CHANGES_ALWAYS);
+	                        err == 0 && asked->method->changes == MODEL_CHANGES_ALWAYS);
 	if (err == 0 && ended < 0)
 		return model__refuse(error, ended, "failed", NULL,
 		                     "done, but not in the audit trail: store: %s",
 		                     store_error(model->setup.store));
 	return err;
+}
+
+struct call {
+	struct model *model;
+	const struct asked *asked;
+};
+
+static int call_handler(void *arg, json_t **result, struct model_error *error)
+{
+	const struct call *call = arg;
+
+	return call->asked->method->call(call->model, call->asked->params, result, error);
+}
+
+int model__trail_call(struct model *model, const struct model_method *method, const json_t *params,
+                      json_t **result, struct model_error *error)
+{
+	char summary[STORE_TRAIL_SUMMARY_LEN];
+	struct asked asked = {method, params, summary, model->caller.uid, model->caller.pid};
+	struct call call = {model, &asked};
+
+	if (method->changes == MODEL_CHANGES_NOTHING
+	    || json_is_true(json_object_get(params, "dry_run")))
+		return method->call(model, params, result, error);
+	model__trail_summarize(method, params, summary);
+	return record(model, &asked, call_handler, &call, result, error);
+}
+
+int model__trail_later(struct model_later *later, const char *summary, model_change_fn *change,
+                       void *arg, json_t **result, struct model_error *error)
+{
+	struct asked asked = {later->method, later->params, summary, later->uid, later->pid};
+
+	return record(later->model, &asked, change, arg, result, error);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------ */

@@ -308,6 +308,7 @@ static void show_counters(const json_t *result)
 		[ABI_COUNTER_KIND_INFO] = "beside the balance",
 	};
 	json_t *counters = json_object_get(result, "counters");
+	json_t *control = json_object_get(result, "control");
 	json_t *edge = json_object_get(result, "edge");
 	json_t *gauges = json_object_get(result, "gauges");
 	const char *name;
@@ -325,6 +326,8 @@ static void show_counters(const json_t *result)
 		}
 	}
 	json_object_foreach(gauges, name, value)
+		printf("  %-26s %14lld\n", name, (long long)json_integer_value(value));
+	json_object_foreach(control, name, value)
 		printf("  %-26s %14lld\n", name, (long long)json_integer_value(value));
 	if (!edge)
 		return;

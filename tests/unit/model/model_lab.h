@@ -34,6 +34,8 @@ static struct model *model;
 static int edge_dummy;
 static bool is_watched; /* to be set before start() */
 static struct watch *watch;
+/* Who takes the drop lists, to be set before start(). */
+static int (*block_taker)(void *arg, const void *table, size_t len, uint64_t generation);
 
 /* What the workers would have. */
 static struct {
@@ -89,6 +91,7 @@ static void start(bool with_edge)
 	setup.store = store;
 	setup.peers = peers;
 	setup.policy_set = policy_set;
+	setup.block_set = block_taker;
 	if (is_watched
 	    && watch_create(&(struct watch_setup){.base = base, .peers = peers, .n_peers = 16},
 	                    &watch)

@@ -1,29 +1,7 @@
 /* When the workers get which table of drop lists: at once, not too often, none lost, again when an entry
  * ends or when they could not take it; and none at all when nothing is listed. */
-#include "base_bytes.h"
-#include "base_time.h"
 #include "block_table.h"
-#include "fakes.h"
-#include "model.h"
-#include "model_method.h"
-#include "store.h"
-#include "test.h"
-
-#include <errno.h>
-#include <event2/event.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static char dir[64];
-static char path[128];
-static char error_text[512];
-static struct config config;
-static struct event_base *base;
-static struct store *store;
-static struct peer_table *peers;
-static struct model *model;
+#include "model_lab.h"
 
 /* What the workers have. */
 static struct {
@@ -31,101 +9,47 @@ static struct {
 	uint64_t generation;
 	uint32_t n_sets;
 	int err;
-} workers;
+} droppers;
 
 static int block_set(void *arg, const void *table, size_t len, uint64_t generation)
 {
 	(void)arg;
-	workers.n_sets++;
-	if (workers.err < 0)
-		return workers.err;
-	free(workers.table);
-	workers.table = NULL;
+	droppers.n_sets++;
+	if (droppers.err < 0)
+		return droppers.err;
+	free(droppers.table);
+	droppers.table = NULL;
 	if (table) {
-		workers.table = aligned_alloc(64, (len + 63) / 64 * 64);
-		assert_non_null(workers.table);
-		memcpy(workers.table, table, len);
-		assert_non_null(block_table_check(workers.table, len, NULL));
-		assert_int_equal(block_table_generation(workers.table), generation);
+		droppers.table = aligned_alloc(64, (len + 63) / 64 * 64);
+		assert_non_null(droppers.table);
+		memcpy(droppers.table, table, len);
+		assert_non_null(block_table_check(droppers.table, len, NULL));
+		assert_int_equal(block_table_generation(droppers.table), generation);
 		/* Each content has a number of its own. */
-		assert_true(generation > workers.generation);
-		workers.generation = generation;
+		assert_true(generation > droppers.generation);
+		droppers.generation = generation;
 	}
 	return 0;
 }
 
-static void start(void)
+static int set_up_with_workers(void **state)
 {
-	struct peer_setup peer_setup = {.config = &config};
-	struct model_setup setup = {.config = &config, .block_set = block_set};
+	int err = set_up(state);
 
-	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	assert_non_null(base);
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
-	peer_setup.base = base;
-	peer_setup.store = store;
-	if (peer_table_create(&peer_setup, &peers, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
-	setup.base = base;
-	setup.store = store;
-	setup.peers = peers;
-	if (model_create(&setup, &model, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
-}
-
-static void stop(void)
-{
-	model_destroy(model);
-	peer_table_destroy(peers);
-	store_close(store);
-	event_base_free(base);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/weir-test-model-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
-	memset(&config, 0, sizeof(config));
-	memset(&workers, 0, sizeof(workers));
-	config.max_peers = 8;
+	memset(&droppers, 0, sizeof(droppers));
 	config.n_https = 1;
 	config.https[0].port = 8443;
-	start();
-	return 0;
+	block_taker = block_set;
+	if (err == 0)
+		start(false);
+	return err;
 }
 
-static int tear_down(void **state)
+static int tear_down_with_workers(void **state)
 {
-	static const char *const files[] = {"weir.db", "weir.db-wal", "weir.db-shm", "store.key"};
-	char name[160];
-
-	(void)state;
 	stop();
-	free(workers.table);
-	for (size_t i = 0; i < BASE_ARRAY_LEN(files); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, files[i]);
-		(void)unlink(name);
-	}
-	return rmdir(dir);
-}
-
-static void call(const char *method, const char *params_text)
-{
-	json_t *params = json_loads(params_text, 0, NULL);
-	json_t *result = NULL;
-	json_t *error = NULL;
-
-	assert_non_null(params);
-	if (model_call(model, method, params, &result, &error) < 0)
-		fail_msg("%s %s: %s", method, params_text,
-		         json_string_value(json_object_get(error, "message")));
-	json_decref(params);
-	json_decref(result);
+	free(droppers.table);
+	return tear_down(state);
 }
 
 /* What the workers say of 192.0.2.LAST; 0 also without a table. */
@@ -134,8 +58,8 @@ static uint8_t scopes_of(uint32_t last)
 	uint32_t address = 0xc0000200 + last;
 	uint8_t scopes = 0;
 
-	if (workers.table)
-		block_find_v4(workers.table, &address, &scopes, 1);
+	if (droppers.table)
+		block_find_v4(droppers.table, &address, &scopes, 1);
 	return scopes;
 }
 
@@ -151,37 +75,37 @@ static void wait_until_scopes(uint32_t last, uint8_t scopes)
 static void without_entries_the_workers_have_no_table(void **state)
 {
 	(void)state;
-	assert_null(workers.table);
-	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	assert_null(droppers.table);
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\"}");
 	wait_until_scopes(7, BLOCK_ALL);
-	assert_true(block_table_publishes(workers.table, 6, 8443));
-	assert_false(block_table_publishes(workers.table, 6, 443));
-	call("block.remove", "{\"prefix\": \"192.0.2.7\"}");
+	assert_true(block_table_publishes(droppers.table, 6, 8443));
+	assert_false(block_table_publishes(droppers.table, 6, 443));
+	call_ok("block.remove", "{\"prefix\": \"192.0.2.7\"}");
 	wait_until_scopes(7, 0);
-	assert_null(workers.table);
+	assert_null(droppers.table);
 }
 
 static void many_changes_in_a_row_make_few_tables_and_none_is_lost(void **state)
 {
 	char params[64];
-	uint32_t before = workers.n_sets;
+	uint32_t before = droppers.n_sets;
 
 	(void)state;
 	for (uint32_t i = 0; i < 200; i++) {
 		snprintf(params, sizeof(params), "{\"prefix\": \"192.0.2.%u\"}", i);
-		call("block.add", params);
+		call_ok("block.add", params);
 	}
 	wait_until_scopes(199, BLOCK_ALL);
 	for (uint32_t i = 0; i < 200; i++)
 		assert_int_equal(scopes_of(i), BLOCK_ALL);
-	assert_true(workers.n_sets - before <= 2);
+	assert_true(droppers.n_sets - before <= 2);
 }
 
 static void an_entry_that_ends_is_taken_out_in_time(void **state)
 {
 	(void)state;
-	call("block.add", "{\"prefix\": \"192.0.2.7\", \"for\": \"1s\"}");
-	call("block.add", "{\"prefix\": \"192.0.2.0/24\", \"scope\": [\"wireguard\"]}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"for\": \"1s\"}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.0/24\", \"scope\": [\"wireguard\"]}");
 	wait_until_scopes(7, BLOCK_ALL);
 	wait_until_scopes(7, BLOCK_WIREGUARD);
 	assert_int_equal(scopes_of(8), BLOCK_WIREGUARD);
@@ -189,27 +113,27 @@ static void an_entry_that_ends_is_taken_out_in_time(void **state)
 
 static void what_the_workers_could_not_take_is_handed_over_again(void **state)
 {
-	uint32_t before = workers.n_sets;
+	uint32_t before = droppers.n_sets;
 
 	(void)state;
-	workers.err = -ENOMEM;
-	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
-	while (workers.n_sets == before)
+	droppers.err = -ENOMEM;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	while (droppers.n_sets == before)
 		event_base_loop(base, EVLOOP_ONCE);
 	assert_int_equal(scopes_of(7), 0);
-	workers.err = 0;
+	droppers.err = 0;
 	wait_until_scopes(7, BLOCK_ALL);
 }
 
 static void a_restart_hands_over_what_is_stored_before_anything_else(void **state)
 {
 	(void)state;
-	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\"}");
 	wait_until_scopes(7, BLOCK_ALL);
 	stop();
-	free(workers.table);
-	workers.table = NULL;
-	start();
+	free(droppers.table);
+	droppers.table = NULL;
+	start(false);
 	assert_int_equal(scopes_of(7), BLOCK_ALL);
 }
 
@@ -224,12 +148,10 @@ static void hit(uint32_t worker, const char *source, uint32_t reason, uint64_t c
 /* Hits of the entry in this row. */
 static json_int_t hits_of(size_t row)
 {
-	json_t *result = NULL;
-	json_t *error = NULL;
+	json_t *result = call("block.list", "{}");
 	const json_t *entry;
 	json_int_t hits;
 
-	assert_int_equal(model_call(model, "block.list", NULL, &result, &error), 0);
 	entry = json_array_get(json_object_get(result, "entries"), row);
 	hits = json_integer_value(json_object_get(entry, "hits"));
 	assert_int_equal(hits != 0, json_is_string(json_object_get(entry, "last_hit_at")));
@@ -240,9 +162,9 @@ static json_int_t hits_of(size_t row)
 static void what_is_dropped_counts_for_the_entries_that_it_is_on(void **state)
 {
 	(void)state;
-	call("block.add", "{\"prefix\": \"192.0.2.7\"}");
-	call("block.add", "{\"prefix\": \"192.0.2.0/24\", \"source\": \"feed\"}");
-	call("block.add", "{\"prefix\": \"2001:db8::/32\", \"scope\": [\"wireguard\"]}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.0/24\", \"source\": \"feed\"}");
+	call_ok("block.add", "{\"prefix\": \"2001:db8::/32\", \"scope\": [\"wireguard\"]}");
 	hit(0, "192.0.2.7", ABI_COUNTER_DROP_BLOCK_ALL, 1);
 	hit(0, "192.0.2.8", ABI_COUNTER_DROP_BLOCK_ALL, 2);
 	assert_int_equal(hits_of(0), 1);
@@ -258,10 +180,10 @@ static void what_is_dropped_counts_for_the_entries_that_it_is_on(void **state)
 	assert_int_equal(hits_of(0), 1);
 }
 
-/* block.import of n addresses of 10.0.0.0/8, one a line. */
-static json_t *import_params(uint32_t n)
+/* block.import of n addresses of 10.0.0.0/8, one a line, and what follows them. */
+static json_t *import_params(uint32_t n, const char *tail)
 {
-	char *text = malloc((size_t)n * 16 + 1);
+	char *text = malloc((size_t)n * 16 + strlen(tail) + 1);
 	size_t len = 0;
 	json_t *params;
 
@@ -269,32 +191,39 @@ static json_t *import_params(uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		len += (size_t)sprintf(&text[len], "10.%u.%u.%u\n", i >> 16 & 255, i >> 8 & 255,
 		                       i & 255);
-	params = json_pack("{s:{s:s, s:s%}, s:b, s:s}", "file", "name", "x", "text", text, len,
-	                   "replace", 1, "source", "feed");
+	len += (size_t)sprintf(&text[len], "%s", tail);
+	params = json_pack("{s:{s:s, s:s%}, s:b, s:s, s:s}", "file", "name", "x", "text", text, len,
+	                   "replace", 1, "source", "feed", "why", "as every night");
 	assert_non_null(params);
 	free(text);
 	return params;
 }
 
-static uint32_t n_replies;
+struct answer {
+	json_t *result;
+	json_t *error;
+};
+
+static uint32_t n_answers;
 
 static void on_reply(void *arg, json_t *result, json_t *error)
 {
-	json_t **out = arg;
+	struct answer *answer = arg;
 
-	assert_null(error);
-	assert_null(*out);
-	*out = result;
-	n_replies++;
+	assert_null(answer->result);
+	assert_null(answer->error);
+	assert_true(!result != !error);
+	*answer = (struct answer){result, error};
+	n_answers++;
 }
 
-static void import_later(uint32_t n, json_t **reply)
+static void import_begin(json_t *params, struct answer *answer)
 {
-	json_t *params = import_params(n);
 	json_t *result = NULL;
 	json_t *error = NULL;
 
-	assert_int_equal(model_call_later(model, "block.import", params, on_reply, reply, &result,
+	*answer = (struct answer){NULL, NULL};
+	assert_int_equal(model_call_later(model, "block.import", params, on_reply, answer, &result,
 	                                  &error),
 	                 MODEL_LATER);
 	assert_null(result);
@@ -302,14 +231,17 @@ static void import_later(uint32_t n, json_t **reply)
 	json_decref(params);
 }
 
+static void answer_wait(const struct answer *answer)
+{
+	while (!answer->result && !answer->error)
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
 static size_t n_listed(void)
 {
-	json_t *result = NULL;
-	json_t *error = NULL;
-	size_t n;
+	json_t *result = call("block.list", "{}");
+	size_t n = (size_t)json_integer_value(json_object_get(result, "total"));
 
-	assert_int_equal(model_call(model, "block.list", NULL, &result, &error), 0);
-	n = (size_t)json_integer_value(json_object_get(result, "total"));
 	json_decref(result);
 	return n;
 }
@@ -318,93 +250,191 @@ static size_t n_listed(void)
 
 static void a_long_import_comes_later_at_once_and_after_what_was_done_meanwhile(void **state)
 {
-	json_t *reply = NULL;
+	struct answer answer;
 
 	(void)state;
-	n_replies = 0;
-	import_later(LONG_N, &reply);
-	call("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
-	call("block.add", "{\"prefix\": \"192.0.2.8\"}");
+	import_begin(import_params(LONG_N, ""), &answer);
+	call_ok("block.add", "{\"prefix\": \"192.0.2.6\", \"source\": \"feed\"}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
+	call_ok("block.remove", "{\"prefix\": \"192.0.2.6\", \"source\": \"feed\"}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.8\"}");
 	assert_int_equal(n_listed(), 2);
-	while (!reply) {
+	while (!answer.result) {
+		assert_null(answer.error);
 		assert_int_equal(n_listed(), 2);
 		event_base_loop(base, EVLOOP_ONCE);
 	}
 	/* 192.0.2.7 was the same source's before it */
-	assert_int_equal(json_integer_value(json_object_get(reply, "replaced")), 1);
+	assert_int_equal(json_integer_value(json_object_get(answer.result, "replaced")), 1);
 	assert_int_equal(n_listed(), LONG_N + 1);
 	wait_until_scopes(7, 0);
 	wait_until_scopes(8, BLOCK_ALL);
 	/* A change while the long table is made is in the next one. */
-	call("block.add", "{\"prefix\": \"192.0.2.9\"}");
+	call_ok("block.add", "{\"prefix\": \"192.0.2.9\"}");
 	wait_until_scopes(9, BLOCK_ALL);
-	json_decref(reply);
+	json_decref(answer.result);
+}
+
+static size_t trail_length(void)
+{
+	json_t *result = call("audit.trail", "{}");
+	size_t n = json_array_size(json_object_get(result, "records"));
+
+	json_decref(result);
+	return n;
+}
+
+static void a_long_import_that_is_refused_changes_nothing(void **state)
+{
+	static const struct {
+		const char *tail;
+		const char *code;
+		const char *text;
+	} cases[] = {
+		{"192.0.2.300\n", "invalid", "x:40001: "},
+		{"10.77.0.1\n", "locked_out", "10.77.0.1/32 has 10.77.0.1 in it"},
+		{"0.0.0.0/0\n", "locked_out", "0.0.0.0/0 is everybody"},
+	};
+	struct answer answer;
+
+	(void)state;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		const char *text;
+
+		import_begin(import_params(LONG_N, cases[i].tail), &answer);
+		answer_wait(&answer);
+		assert_null(answer.result);
+		text = json_string_value(json_object_get(answer.error, "message"));
+		if (strncmp(text, cases[i].text, strlen(cases[i].text)) != 0)
+			fail_msg("%s instead of %s", text, cases[i].text);
+		assert_string_equal(json_string_value(json_object_get(answer.error, "code")),
+		                    cases[i].code);
+		json_decref(answer.error);
+		assert_int_equal(n_listed(), 1);
+	}
+	assert_int_equal(trail_length(), 1);
+}
+
+static json_int_t counter(const char *group, const char *name)
+{
+	json_t *result = call("counters", "{}");
+	json_int_t n = json_integer_value(json_object_get(json_object_get(result, group), name));
+
+	json_decref(result);
+	return n;
 }
 
 static void imports_wait_for_each_other_and_too_many_are_refused(void **state)
 {
-	json_t *replies[9] = {NULL};
-	json_t *params = import_params(LONG_N);
+	struct answer answers[8];
+	json_t *params = import_params(LONG_N, "");
 	json_t *result = NULL;
 	json_t *error = NULL;
 
 	(void)state;
-	n_replies = 0;
+	n_answers = 0;
 	for (uint32_t i = 0; i < 8; i++)
-		import_later(LONG_N + i, &replies[i]);
-	assert_int_equal(model_call_later(model, "block.import", params, on_reply, &replies[8],
-	                                  &result, &error),
+		import_begin(import_params(LONG_N + i, ""), &answers[i]);
+	assert_int_equal(counter("control", "refused_block_imports"), 0);
+	assert_int_equal(model_call_later(model, "block.import", params, on_reply, NULL, &result,
+	                                  &error),
 	                 -EBUSY);
 	assert_string_equal(json_string_value(json_object_get(error, "code")), "busy");
 	json_decref(error);
 	json_decref(params);
-	model_forget(model, &replies[3]);
-	while (n_replies < 7)
+	assert_int_equal(counter("control", "refused_block_imports"), 1);
+	assert_int_equal(counter("gauges", "block_imports"), 8);
+	model_forget(model, &answers[3]);
+	while (n_answers < 7)
 		event_base_loop(base, EVLOOP_ONCE);
-	assert_null(replies[3]);
+	assert_null(answers[3].result);
 	assert_int_equal(n_listed(), LONG_N + 7);
+	assert_int_equal(trail_length(), 8);
+	assert_int_equal(counter("gauges", "block_imports"), 0);
 	for (uint32_t i = 0; i < 8; i++)
-		json_decref(replies[i]);
+		json_decref(answers[i].result);
 }
 
 static void an_import_that_is_cut_short_by_the_end_has_changed_nothing(void **state)
 {
-	json_t *reply = NULL;
+	struct answer answers[2];
 
 	(void)state;
-	call("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
-	import_later(LONG_N, &reply);
-	import_later(LONG_N, &reply);
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"source\": \"feed\"}");
+	import_begin(import_params(LONG_N, ""), &answers[0]);
+	import_begin(import_params(LONG_N, ""), &answers[1]);
 	stop();
-	start();
-	assert_null(reply);
+	start(false);
+	for (int i = 0; i < 2; i++)
+		assert_true(!answers[i].result && !answers[i].error);
 	assert_int_equal(n_listed(), 1);
+	assert_int_equal(trail_length(), 1);
 }
+
+static void a_long_import_is_one_record_of_who_asked_and_reads_as_a_short_one(void **state)
+{
+	static const char *const same[] = {"actor", "operation", "object", "summary", "comment"};
+	json_t *params = import_params(LONG_N, "");
+	json_t *result = NULL;
+	json_t *error = NULL;
+	struct answer answer;
+	json_t *trail;
+
+	(void)state;
+	/* At once, as without anybody who can wait; the list is empty before both. */
+	model_caller_set(model, 1000, 77);
+	assert_int_equal(model_call(model, "block.import", params, &result, &error), 0);
+	json_decref(result);
+	json_decref(params);
+	call_ok("block.clear", "{\"source\": \"feed\"}");
+
+	import_begin(import_params(LONG_N, ""), &answer);
+	assert_int_equal(trail_length(), 2);
+	model_caller_set(model, 0, 99); /* somebody else asks for something else meanwhile */
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	answer_wait(&answer);
+	json_decref(answer.result);
+	assert_int_equal(trail_length(), 4);
+	trail = call("audit.trail", "{}");
+	for (size_t i = 0; i < BASE_ARRAY_LEN(same); i++) {
+		const json_t *records = json_object_get(trail, "records");
+		const char *at_once = json_string_value(
+			json_object_get(json_array_get(records, 0), same[i]));
+		const char *later = json_string_value(
+			json_object_get(json_array_get(records, 3), same[i]));
+
+		assert_string_equal(at_once, later);
+		if (i == 0)
+			assert_string_equal(later, "uid=1000 pid=77");
+		if (i == 3)
+			assert_non_null(strstr(later, " sha256="));
+		if (i == 4)
+			assert_string_equal(later, "as every night");
+	}
+	json_decref(trail);
+	trail = call("audit.verify", "{}");
+	assert_true(json_is_false(json_object_get(trail, "failed")));
+	json_decref(trail);
+}
+
+#define WITH_WORKERS(f)                                                                            \
+	cmocka_unit_test_setup_teardown(f, set_up_with_workers, tear_down_with_workers)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(without_entries_the_workers_have_no_table, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(
-			many_changes_in_a_row_make_few_tables_and_none_is_lost, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			what_is_dropped_counts_for_the_entries_that_it_is_on, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_entry_that_ends_is_taken_out_in_time, set_up,
-	                                        tear_down),
-		cmocka_unit_test_setup_teardown(
-			what_the_workers_could_not_take_is_handed_over_again, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			a_restart_hands_over_what_is_stored_before_anything_else, set_up,
-			tear_down),
-		cmocka_unit_test_setup_teardown(
-			a_long_import_comes_later_at_once_and_after_what_was_done_meanwhile, set_up,
-			tear_down),
-		cmocka_unit_test_setup_teardown(
-			imports_wait_for_each_other_and_too_many_are_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			an_import_that_is_cut_short_by_the_end_has_changed_nothing, set_up,
-			tear_down),
+		WITH_WORKERS(without_entries_the_workers_have_no_table),
+		WITH_WORKERS(many_changes_in_a_row_make_few_tables_and_none_is_lost),
+		WITH_WORKERS(what_is_dropped_counts_for_the_entries_that_it_is_on),
+		WITH_WORKERS(an_entry_that_ends_is_taken_out_in_time),
+		WITH_WORKERS(what_the_workers_could_not_take_is_handed_over_again),
+		WITH_WORKERS(a_restart_hands_over_what_is_stored_before_anything_else),
+		WITH_WORKERS(a_long_import_comes_later_at_once_and_after_what_was_done_meanwhile),
+		WITH_WORKERS(a_long_import_that_is_refused_changes_nothing),
+		WITH_WORKERS(imports_wait_for_each_other_and_too_many_are_refused),
+		WITH_WORKERS(an_import_that_is_cut_short_by_the_end_has_changed_nothing),
+		WITH_WORKERS(a_long_import_is_one_record_of_who_asked_and_reads_as_a_short_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
