@@ -145,6 +145,25 @@ static const char *const steps[] = {
          " peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
          " since INTEGER NOT NULL"
          ") STRICT;"),
+	/* 14: the trail's oldest records may be taken out: those up to this one, whose hash stays */
+	("CREATE TABLE trail_anchor ("
+         " id INTEGER PRIMARY KEY CHECK (id = 1),"
+         " sequence INTEGER NOT NULL," /* 0 = all are there */
+         " hash BLOB NOT NULL"
+         ") STRICT;"
+         "INSERT INTO trail_anchor VALUES (1, 0, zeroblob(32));"
+         "CREATE TRIGGER trail_anchor_insert BEFORE INSERT ON trail_anchor BEGIN"
+         " SELECT RAISE(ABORT, 'there is one anchor'); END;"
+         "CREATE TRIGGER trail_anchor_delete BEFORE DELETE ON trail_anchor BEGIN"
+         " SELECT RAISE(ABORT, 'there is one anchor'); END;"
+         "CREATE TRIGGER trail_anchor_update BEFORE UPDATE ON trail_anchor"
+         " WHEN NEW.sequence <= OLD.sequence"
+         " OR NEW.hash IS NOT (SELECT hash FROM trail WHERE sequence = NEW.sequence) BEGIN"
+         " SELECT RAISE(ABORT, 'the audit trail is taken out from its beginning'); END;"
+         "DROP TRIGGER trail_delete;"
+         "CREATE TRIGGER trail_delete BEFORE DELETE ON trail"
+         " WHEN OLD.sequence > (SELECT sequence FROM trail_anchor) BEGIN"
+         " SELECT RAISE(ABORT, 'the audit trail is only added to'); END;"),
 };
 
 unsigned int store_schema_version(void)

@@ -54,6 +54,9 @@ int store__leave(struct store *store, bool alone, int err);
 /* store_trail.c, both in a transaction. The record of the operation under way, which is about to be committed. */
 int store__trail_commit(struct store *store);
 void store__trail_log(const struct store *store); /* what was committed */
+/* Of all in it but hash. */
+void store__trail_hash(const struct store_trail_record *record,
+                       uint8_t hash[static STORE_TRAIL_HASH_LEN]);
 /* This was stored: part of the record of the operation under way, or one of its own. Without any it is the hub's,
  * and this is what it did (operation). */
 int store__trail_note(struct store *store, const char *operation, const char *kind,

@@ -1,4 +1,4 @@
-/* Records of the audit trail, and what the other tables tell it. */
+/* Records of the audit trail as they are written, and what the other tables tell it. Reading: store_trail_read.c. */
 #include "store_trail.h"
 
 #include "base_bytes.h"
@@ -58,8 +58,8 @@ static void hash_number(crypto_hash_sha256_state *state, uint64_t number)
 	hash_line(state, text);
 }
 
-static void hash_of(const struct store_trail_record *record,
-                    uint8_t hash[static STORE_TRAIL_HASH_LEN])
+void store__trail_hash(const struct store_trail_record *record,
+                       uint8_t hash[static STORE_TRAIL_HASH_LEN])
 {
 	crypto_hash_sha256_state state;
 	char previous[HEX_LEN];
@@ -152,7 +152,7 @@ static int record_add(struct store *store, const struct store_trail_entry *entry
 		append(summary, sizeof(summary), &lens[3], "; ");
 	append(summary, sizeof(summary), &lens[3], notes);
 	append(comment, sizeof(comment), &lens[4], entry->comment);
-	hash_of(&record, record.hash);
+	store__trail_hash(&record, record.hash);
 	err = row_add(store, &record);
 	if (err < 0)
 		return err;
@@ -235,126 +235,4 @@ int store__trail_note(struct store *store, const char *operation, const char *ki
 	}
 	entry.object = object;
 	return record_add(store, &entry, "");
-}
-
-/* ---- reading ------------------------------------------------------------------------------------ */
-
-#define SELECT                                                                                     \
-	"SELECT sequence, time, actor, operation, object, summary, comment, previous, hash FROM"   \
-	" trail"
-
-static int row_read(sqlite3_stmt *row, struct store_trail_record *out)
-{
-	out->sequence = (uint64_t)sqlite3_column_int64(row, 0);
-	if (sqlite3_column_bytes(row, 7) != STORE_TRAIL_HASH_LEN
-	    || sqlite3_column_bytes(row, 8) != STORE_TRAIL_HASH_LEN)
-		return -EUCLEAN;
-	out->wall_ns = (uint64_t)sqlite3_column_int64(row, 1);
-	out->actor = store__text(row, 2);
-	out->operation = store__text(row, 3);
-	out->object = store__text(row, 4);
-	out->summary = store__text(row, 5);
-	out->comment = store__text(row, 6);
-	memcpy(out->previous, sqlite3_column_blob(row, 7), STORE_TRAIL_HASH_LEN);
-	memcpy(out->hash, sqlite3_column_blob(row, 8), STORE_TRAIL_HASH_LEN);
-	return 0;
-}
-
-int store_trail_each(struct store *store, const struct store_trail_query *query, store_trail_fn *fn,
-                     void *arg)
-{
-	sqlite3_stmt *statement = store__prepare(
-		store, query->last ? SELECT " WHERE sequence > ?1 AND time >= ?2"
-					    " ORDER BY sequence DESC LIMIT ?3"
-				   : SELECT " WHERE sequence > ?1 AND time >= ?2"
-					    " ORDER BY sequence LIMIT ?3");
-	int result = SQLITE_DONE;
-	int err = 0;
-
-	if (!statement)
-		return store__fail(store, sqlite3_errcode(store->db));
-	sqlite3_bind_int64(statement, 1, (int64_t)query->after);
-	sqlite3_bind_int64(statement, 2, (int64_t)query->since_wall_ns);
-	sqlite3_bind_int64(statement, 3, query->limit);
-	while (err == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW) {
-		struct store_trail_record record;
-
-		err = row_read(statement, &record);
-		if (err < 0)
-			snprintf(store->error, sizeof(store->error),
-			         "trail: record %llu is damaged",
-			         (unsigned long long)record.sequence);
-		else
-			err = fn(arg, &record);
-	}
-	if (err == 0 && result != SQLITE_DONE)
-		err = store__fail(store, result);
-	sqlite3_finalize(statement);
-	return err;
-}
-
-/* One more record, in order. */
-static void verify_one(sqlite3_stmt *row, struct store_trail_verdict *out)
-{
-	struct store_trail_record record;
-	uint8_t hash[STORE_TRAIL_HASH_LEN];
-
-	if (row_read(row, &record) < 0) {
-		out->broken = record.sequence;
-		out->why = "its hashes are not hashes";
-		return;
-	}
-	hash_of(&record, hash);
-	if (record.sequence != out->n_good + 1) {
-		out->broken = out->n_good + 1;
-		out->why = "it is missing";
-	} else if (memcmp(record.previous, out->hash, sizeof(hash)) != 0) {
-		out->broken = record.sequence;
-		out->why = "it does not follow the one before";
-	} else if (memcmp(record.hash, hash, sizeof(hash)) != 0) {
-		out->broken = record.sequence;
-		out->why = "it is not as it was written";
-	} else {
-		out->n_good++;
-		memcpy(out->hash, hash, sizeof(hash));
-	}
-}
-
-/* SQLite remembers the highest sequence that ever was, so the last records cannot just be cut off. */
-static int verify_end(struct store *store, struct store_trail_verdict *out)
-{
-	sqlite3_stmt *statement = store__prepare(
-		store, "SELECT seq FROM sqlite_sequence WHERE name = 'trail'");
-	int result;
-
-	if (!statement)
-		return store__fail(store, sqlite3_errcode(store->db));
-	result = sqlite3_step(statement);
-	if ((result == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0)
-	    != out->n_good) {
-		out->broken = out->n_good + 1;
-		out->why = "it is missing, at the end";
-	}
-	sqlite3_finalize(statement);
-	return result == SQLITE_ROW || result == SQLITE_DONE ? 0 : store__fail(store, result);
-}
-
-int store_trail_verify(struct store *store, struct store_trail_verdict *out)
-{
-	sqlite3_stmt *statement = store__prepare(store, SELECT " ORDER BY sequence");
-	int result = SQLITE_DONE;
-
-	memset(out, 0, sizeof(*out));
-	if (!statement)
-		return store__fail(store, sqlite3_errcode(store->db));
-	while (out->broken == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW)
-		verify_one(statement, out);
-	if (result != SQLITE_DONE && result != SQLITE_ROW) {
-		int err = store__fail(store, result);
-
-		sqlite3_finalize(statement);
-		return err;
-	}
-	sqlite3_finalize(statement);
-	return out->broken == 0 ? verify_end(store, out) : 0;
 }

@@ -1,5 +1,5 @@
 /* The audit trail: who changed what, when and why, in records that each carry the hash of the one before. Rows are
- * only ever added: triggers refuse anything else, and whoever goes round them breaks the chain, which
+ * only ever added, and taken out from the beginning, which is a record itself: triggers refuse anything else, and whoever goes round them breaks the chain, which
  * store_trail_verify() finds. A chain has no secret in it: who may write the file can make a whole new one, so its
  * last hash has to be kept elsewhere as well (it is logged when it is committed, and audit verify prints it).
  *
@@ -60,14 +60,50 @@ typedef int store_trail_fn(void *arg, const struct store_trail_record *record);
 int store_trail_each(struct store *store, const struct store_trail_query *query, store_trail_fn *fn,
                      void *arg) __attribute__((warn_unused_result));
 
+/* How many there are, and when the first of them was written; 0 = there is none. Returns 0 or -errno. */
+int store_trail_size(struct store *store, uint64_t *n, uint64_t *first_wall_ns)
+	__attribute__((warn_unused_result));
+
+/* ---- is it as it was written? ---- */
+
 struct store_trail_verdict {
+	uint64_t
+		taken_out; /* sequence of the last record that was, before the first one; 0 = none was */
+	uint8_t taken_out_hash[STORE_TRAIL_HASH_LEN];
 	uint64_t n_good; /* records from the first that are as they were written */
 	uint64_t broken; /* sequence of the first that is not; 0 = all are good */
 	const char *why; /* static text, with broken */
-	uint8_t hash[STORE_TRAIL_HASH_LEN]; /* of the last good one */
+	uint8_t hash[STORE_TRAIL_HASH_LEN]; /* of the last good one, or taken_out_hash */
 };
-/* Read all of it. Returns 0 with *out, or -errno. */
+/* Read all of it: 1.1 us a record. Returns 0 with *out, or -errno. */
 int store_trail_verify(struct store *store, struct store_trail_verdict *out)
+	__attribute__((warn_unused_result));
+
+/* The same in pieces, between which records may come, and be taken out. */
+struct store_trail_walk {
+	/* Where to stop; 0 = nowhere. */
+	uint64_t until_sequence; /* behind this record */
+	uint64_t until_wall_ns;  /* before the first record that is not older */
+
+	struct store_trail_verdict verdict; /* so far */
+	bool is_done;
+	bool is_told; /* a record says what was taken out */
+};
+/* Go on by n records at most; a walk begins with zeroes but for where to stop. Returns 0, or -errno. */
+int store_trail_walk(struct store *store, struct store_trail_walk *walk, uint32_t n)
+	__attribute__((warn_unused_result));
+
+/* ---- taking out the oldest ---- */
+
+/* All that a walk has been through, which was done without finding anything broken, and stopped somewhere. Number and
+ * hash of the last of them stay, and are in the record of it, which store_trail_verify() wants to find. One
+ * transaction, which frees nothing: store_trail_sweep(). Returns 0, -EINVAL (nothing to take out), -ESTALE (walk
+ * again: others were taken out meanwhile), -errno. */
+int store_trail_take_out(struct store *store, const struct store_trail_walk *walk)
+	__attribute__((warn_unused_result));
+/* Free n at most of the records that were taken out; *more: there are others. Its place in the file is used again, the
+ * file does not become smaller. Returns 0 or -errno. */
+int store_trail_sweep(struct store *store, uint32_t n, bool *more)
 	__attribute__((warn_unused_result));
 
 #endif

@@ -194,7 +194,7 @@ static void a_gateway_has_many_networks(void **state)
 /* The tables of peers as version 8 had them, with two peers in them. */
 static const char version_8[] =
 	"DROP TABLE peer_alarms; DROP TABLE hub_key; DROP TABLE peer_rotations; DROP TABLE peer_usage; DROP TABLE peer_limits;"
-	"DROP TABLE trail; DROP TABLE peer_networks; DROP TABLE peers;"
+	"DROP TABLE trail; DROP TABLE trail_anchor; DROP TABLE peer_networks; DROP TABLE peers;"
 	"CREATE TABLE peers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 	" public_key TEXT NOT NULL UNIQUE, preshared_key BLOB, addresses TEXT NOT NULL,"
 	" allowed_ips TEXT NOT NULL, keepalive INTEGER NOT NULL,"

@@ -63,6 +63,14 @@ static int tell(void *arg, const struct store_trail_record *record)
 	return 0;
 }
 
+static int keep_time(void *arg, const struct store_trail_record *record)
+{
+	struct store_trail_record *out = arg;
+
+	out->wall_ns = record->wall_ns;
+	return 0;
+}
+
 static const char *trail_of(struct store *store)
 {
 	told[0] = '\0';
@@ -313,6 +321,187 @@ static void whatever_is_done_to_it_is_found(void **state)
 	}
 }
 
+/* So many records more, in a store that is open. */
+static void add_records(struct store *store, int n)
+{
+	for (int i = 0; i < n; i++) {
+		store_trail_begin(store, &entry);
+		assert_int_equal(store_trail_end(store, true), 0);
+	}
+}
+
+/* Take out all up to this one, as somebody's operation. */
+static void take_out(struct store *store, uint64_t last)
+{
+	static const struct store_trail_entry prune = {"uid=1 pid=2", "audit.prune", "hub",
+	                                               "keep=6",      "full",        false};
+	struct store_trail_walk walk = {.until_sequence = last};
+
+	assert_int_equal(store_trail_walk(store, &walk, 1000), 0);
+	assert_true(walk.is_done);
+	store_trail_begin(store, &prune);
+	assert_int_equal(store_trail_take_out(store, &walk), 0);
+	assert_int_equal(store_trail_end(store, true), 0);
+}
+
+static struct store_trail_verdict verdict_of(struct store *store)
+{
+	struct store_trail_verdict verdict;
+
+	assert_int_equal(store_trail_verify(store, &verdict), 0);
+	return verdict;
+}
+
+static void the_oldest_are_taken_out_and_the_rest_is_still_a_chain(void **state)
+{
+	struct store *store = open_good();
+	struct store_trail_verdict verdict;
+	uint64_t n, first_ns;
+	bool more = false;
+
+	(void)state;
+	assert_int_equal(store_trail_size(store, &n, &first_ns), 0);
+	assert_true(n == 0 && first_ns == 0);
+	add_records(store, 10);
+	take_out(store, 4);
+	assert_int_equal(verified(store), 7); /* 5 to 10, and the one of it */
+	verdict = verdict_of(store);
+	assert_int_equal(verdict.taken_out, 4);
+	assert_int_equal(store_trail_size(store, &n, &first_ns), 0);
+	assert_true(n == 7 && first_ns != 0);
+	assert_int_equal(strncmp(trail_of(store), "5 ", 2), 0);
+	assert_non_null(
+		strstr(told, "\n11 uid=1 pid=2|audit.prune|hub|keep=6; audit trail taken out up to "
+	                     "record=4 hash="));
+	/* They go bit by bit, also after the next start, and nothing else with them. */
+	assert_int_equal(store_trail_sweep(store, 3, &more), 0);
+	assert_true(more);
+	store_close(store);
+	store = open_good();
+	assert_int_equal(verified(store), 7);
+	assert_int_equal(store_trail_sweep(store, 3, &more), 0);
+	assert_false(more);
+	assert_int_equal(verified(store), 7);
+	assert_int_equal(store_trail_size(store, &n, &first_ns), 0);
+	assert_int_equal(n, 7);
+	/* Again, with the record of the first time. */
+	add_records(store, 3);
+	take_out(store, 12);
+	assert_int_equal(store_trail_sweep(store, 1000, &more), 0);
+	assert_false(more);
+	assert_int_equal(verified(store), 3);
+	assert_int_equal(verdict_of(store).taken_out, 12);
+	store_close(store);
+	sql_run("DELETE FROM trail WHERE sequence = 13", SQLITE_CONSTRAINT);
+	sql_run("UPDATE trail_anchor SET sequence = 11", SQLITE_CONSTRAINT);
+	sql_run("UPDATE trail_anchor SET sequence = 13", SQLITE_CONSTRAINT);
+	sql_run("DELETE FROM trail_anchor", SQLITE_CONSTRAINT);
+	sql_run("INSERT OR REPLACE INTO trail_anchor VALUES (1, 0, zeroblob(32))",
+	        SQLITE_CONSTRAINT);
+}
+
+static void nothing_is_taken_out_that_is_not_as_it_was_written(void **state)
+{
+	struct store_trail_walk walk = {.until_sequence = 3};
+	struct store_trail_walk none = {.until_wall_ns = 1};
+	struct store *store;
+
+	(void)state;
+	make_four();
+	store = open_good();
+	assert_int_equal(store_trail_take_out(store, &walk), -EINVAL); /* not walked */
+	assert_int_equal(store_trail_walk(store, &none, 1000), 0);
+	assert_true(none.is_done);
+	assert_int_equal(store_trail_take_out(store, &none), -EINVAL); /* all are newer */
+	store_close(store);
+	sql_run("DROP TRIGGER trail_update; UPDATE trail SET actor = 'x' WHERE sequence = 2",
+	        SQLITE_OK);
+	store = open_good();
+	assert_int_equal(store_trail_walk(store, &walk, 1000), 0);
+	assert_int_equal(walk.verdict.broken, 2);
+	assert_int_equal(store_trail_take_out(store, &walk), -EINVAL);
+	assert_int_equal(verdict_of(store).taken_out, 0);
+	store_close(store);
+}
+
+static void what_somebody_else_takes_out_is_found(void **state)
+{
+	static const char *const cases[] = {
+		"UPDATE trail_anchor SET sequence = 6, hash = (SELECT hash FROM trail WHERE"
+		" sequence = 6); DELETE FROM trail WHERE sequence <= 6",
+		"UPDATE trail_anchor SET sequence = 0, hash = zeroblob(32)",
+		"UPDATE trail_anchor SET hash = zeroblob(32)",
+		"DELETE FROM trail WHERE sequence = 5",
+	};
+	struct store *store = open_good();
+	bool more;
+
+	(void)state;
+	add_records(store, 8);
+	take_out(store, 4);
+	assert_int_equal(store_trail_sweep(store, 10, &more), 0);
+	store_close(store);
+	sql_run("DROP TRIGGER trail_delete; DROP TRIGGER trail_anchor_update;"
+	        "CREATE TABLE good AS SELECT * FROM trail;"
+	        "CREATE TABLE good_anchor AS SELECT * FROM trail_anchor",
+	        SQLITE_OK);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		sql_run(cases[i], SQLITE_OK);
+		store = open_good();
+		assert_true(verdict_of(store).broken != 0);
+		store_close(store);
+		sql_run("DROP TRIGGER IF EXISTS trail_insert; DELETE FROM trail;"
+		        "INSERT INTO trail SELECT * FROM good;"
+		        "UPDATE trail_anchor SET (sequence, hash) = (SELECT sequence, hash FROM"
+		        " good_anchor)",
+		        SQLITE_OK);
+		store = open_good();
+		assert_int_equal(verified(store), 5);
+		store_close(store);
+	}
+}
+
+static void a_walk_in_pieces_sees_what_comes_and_goes_meanwhile(void **state)
+{
+	struct store *store = open_good();
+	struct store_trail_walk verify = {0}, prune = {.until_sequence = 5}, aged = {0};
+	struct store_trail_record third = {0};
+
+	(void)state;
+	add_records(store, 10);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(store_trail_walk(store, &verify, 2), 0);
+	assert_int_equal(verify.verdict.n_good, 6);
+	add_records(store, 1);
+	assert_int_equal(store_trail_walk(store, &prune, 2), 0);
+	assert_false(prune.is_done);
+	take_out(store, 3);
+	/* From the new beginning on. */
+	assert_int_equal(store_trail_walk(store, &verify, 2), 0);
+	assert_int_equal(verify.verdict.n_good, 2);
+	assert_int_equal(verify.verdict.taken_out, 3);
+	while (!verify.is_done)
+		assert_int_equal(store_trail_walk(store, &verify, 2), 0);
+	assert_int_equal(verify.verdict.broken, 0);
+	assert_int_equal(verify.verdict.n_good, 9);
+	assert_int_equal(store_trail_walk(store, &prune, 2), 0);
+	assert_true(prune.is_done);
+	assert_int_equal(prune.verdict.n_good, 2);
+	take_out(store, 4);
+	assert_int_equal(store_trail_take_out(store, &prune), -ESTALE);
+	assert_int_equal(verdict_of(store).taken_out, 4);
+	/* Up to a time. */
+	assert_int_equal(store_trail_each(store,
+	                                  &(struct store_trail_query){.after = 6, .limit = 1},
+	                                  keep_time, &third),
+	                 0);
+	aged.until_wall_ns = third.wall_ns;
+	assert_int_equal(store_trail_walk(store, &aged, 1000), 0);
+	assert_true(aged.is_done);
+	assert_int_equal(aged.verdict.n_good, 2);
+	store_close(store);
+}
+
 static void text_is_one_line_of_bounded_length(void **state)
 {
 	struct store *store = open_good();
@@ -343,7 +532,7 @@ static void a_store_of_version_11_gets_an_empty_trail(void **state)
 	(void)state;
 	assert_int_equal(store_peer_put(store, &peer), 0);
 	store_close(store);
-	sql_run("DROP TABLE trail; DROP TABLE peer_alarms; ALTER TABLE peers DROP COLUMN expected;"
+	sql_run("DROP TABLE trail; DROP TABLE trail_anchor; DROP TABLE peer_alarms; ALTER TABLE peers DROP COLUMN expected;"
 	        "PRAGMA user_version = 11",
 	        SQLITE_OK);
 	store = open_good();
@@ -419,6 +608,10 @@ int main(void)
 		CASE(no_secret_is_in_it),
 		CASE(the_table_is_only_added_to),
 		CASE(whatever_is_done_to_it_is_found),
+		CASE(the_oldest_are_taken_out_and_the_rest_is_still_a_chain),
+		CASE(nothing_is_taken_out_that_is_not_as_it_was_written),
+		CASE(what_somebody_else_takes_out_is_found),
+		CASE(a_walk_in_pieces_sees_what_comes_and_goes_meanwhile),
 		CASE(text_is_one_line_of_bounded_length),
 		CASE(a_store_of_version_11_gets_an_empty_trail),
 		CASE(the_last_or_those_behind_one_are_read),
