@@ -132,7 +132,7 @@ static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 	return PATH_KEEP;
 }
 
-static uint32_t accept_packet(struct state *st, struct path_pkt *p)
+static inline uint32_t accept_packet(struct state *st, struct path_pkt *p)
 {
 	uint32_t verdict;
 
@@ -164,12 +164,13 @@ static void prefetch(const struct state *st, const struct path_pkt *p)
 
 void in_accept(struct state *st, struct path_burst *b)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
 	if (state_route_is_cold(st->routes))
-		for (uint32_t i = 0; i < b->n; i++)
-			prefetch(st, &b->pkt[i]);
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, accept_packet(st, &b->pkt[i]), &n);
-	b->n = n;
+		for (const struct path_pkt *p = b->pkt; p < end; p++)
+			prefetch(st, p);
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		path_settle(st, p, accept_packet(st, p), &to);
+	path_close(b, to);
 }

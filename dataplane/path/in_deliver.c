@@ -33,10 +33,11 @@ static uint32_t deliver(struct state *st, struct path_pkt *p)
 
 void in_deliver(struct state *st, struct path_burst *b)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, deliver(st, &b->pkt[i]), &n);
-	state_count(st, ABI_COUNTER_FORWARDED, n);
-	b->n = n;
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		path_settle(st, p, deliver(st, p), &to);
+	path_close(b, to);
+	state_count(st, ABI_COUNTER_FORWARDED, b->n);
 }

@@ -56,11 +56,12 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 
 void in_session(struct state *st, struct path_burst *b)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		prefetch(st, &b->pkt[i]);
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, find_session(st, &b->pkt[i]), &n);
-	b->n = n;
+	for (const struct path_pkt *p = b->pkt; p < end; p++)
+		prefetch(st, p);
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		path_settle(st, p, find_session(st, p), &to);
+	path_close(b, to);
 }

@@ -18,11 +18,12 @@ static uint32_t parse_packet(struct path_pkt *p)
 
 void out_parse(struct state *st, struct path_burst *b)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		rte_prefetch0(b->pkt[i].data);
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, parse_packet(&b->pkt[i]), &n);
-	b->n = n;
+	for (const struct path_pkt *p = b->pkt; p < end; p++)
+		rte_prefetch0(p->data);
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		path_settle(st, p, parse_packet(p), &to);
+	path_close(b, to);
 }

@@ -48,14 +48,15 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 
 void out_route(struct state *st, struct path_burst *b)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
 	if (state_route_is_cold(st->routes))
-		for (uint32_t i = 0; i < b->n; i++)
-			prefetch(st, &b->pkt[i]);
-	for (uint32_t i = 0; i < b->n; i++)
-		find_peer(st, &b->pkt[i]);
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, find_session(st, &b->pkt[i]), &n);
-	b->n = n;
+		for (const struct path_pkt *p = b->pkt; p < end; p++)
+			prefetch(st, p);
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		find_peer(st, p);
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		path_settle(st, p, find_session(st, p), &to);
+	path_close(b, to);
 }

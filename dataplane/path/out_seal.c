@@ -82,15 +82,31 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 
 void out_seal_begin(struct state *st, struct path_burst *b, struct aead_op *ops)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, prepare(st, &b->pkt[i], &ops[n]), &n);
-	b->n = n;
+	for (struct path_pkt *p = b->pkt; p < end; p++) {
+		struct path_pkt *at = to;
+
+		path_settle(st, p, prepare(st, p, ops), &to);
+		ops += to != at;
+	}
+	path_close(b, to);
+}
+
+/* Timers are drawn from one random number a burst, and this for each packet more: 2^64 by the golden ratio,
+ * which spreads them evenly. */
+#define JITTER_STEP UINT64_C(0x9e3779b97f4a7c15)
+
+static inline uint64_t jitter_of(uint64_t random)
+{
+	_Static_assert(WG_JITTER_MAX_NS <= UINT32_MAX, "the product fits");
+	return (random >> 32) * WG_JITTER_MAX_NS >> 32;
 }
 
 /* Timers and counters of what is sent now. */
-static uint32_t note_sent(struct state *st, struct path_pkt *p, const struct aead_op *op)
+static uint32_t note_sent(struct state *st, struct path_pkt *p, const struct aead_op *op,
+                          uint64_t random)
 {
 	struct state_session *session = p->session;
 	struct wg_timers_data *timers = &session->timers;
@@ -102,18 +118,22 @@ static uint32_t note_sent(struct state *st, struct path_pkt *p, const struct aea
 	if (p->len == WG_TAG_LEN)
 		state_count(st, ABI_COUNTER_KEEPALIVE_OUT, 1);
 	else if (timers->silence_due_ns == 0)
-		wg_timers_data_sent(timers, st->now_ns, state_random(st) % WG_JITTER_MAX_NS);
+		wg_timers_data_sent(timers, st->now_ns, jitter_of(random));
 	return PATH_KEEP;
 }
 
 void out_seal_end(struct state *st, struct path_burst *b, const struct aead_op *ops)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
+	uint64_t random = state_random(st);
 
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, note_sent(st, &b->pkt[i], &ops[i]), &n);
-	state_count(st, ABI_COUNTER_SEALED, n);
-	b->n = n;
+	for (struct path_pkt *p = b->pkt; p < end; p++, ops++) {
+		path_settle(st, p, note_sent(st, p, ops, random), &to);
+		random += JITTER_STEP;
+	}
+	path_close(b, to);
+	state_count(st, ABI_COUNTER_SEALED, b->n);
 }
 
 void out_seal(struct state *st, struct path_burst *b)

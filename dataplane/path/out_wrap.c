@@ -92,9 +92,10 @@ static uint32_t wrap(struct state *st, struct path_pkt *p)
 
 void out_wrap(struct state *st, struct path_burst *b)
 {
-	uint32_t n = 0;
+	struct path_pkt *end = path_end(b);
+	struct path_pkt *to = b->pkt;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		path_judge(st, b, i, wrap(st, &b->pkt[i]), &n);
-	b->n = n;
+	for (struct path_pkt *p = b->pkt; p < end; p++)
+		path_settle(st, p, wrap(st, p), &to);
+	path_close(b, to);
 }

@@ -94,23 +94,47 @@ static inline void path_drop(struct state *st, struct rte_mbuf *mbuf, uint32_t c
 }
 
 /* sample.c: control is told of one packet out of many that are dropped; all are counted by peer and
- * reason. The packet is still whole. */
+ * reason. The packet is still whole. Part of path_refuse(). */
 void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter);
 
-/* The packet at i, judged: it stays (as number *n of the burst), or it is gone, or it is dropped. */
+/* sample.c: all that there is to do about a packet that is dropped. */
+void path_refuse(struct state *st, const struct path_pkt *p, uint32_t counter);
+
+/* The packet p, judged: it stays (where *to is, which moves on), or it is gone, or it is dropped. A station
+ * takes the packets of its burst in order, from and to the first on, and leaves those in front of *to: see
+ * path_end() and path_close(). */
+static inline void path_settle(struct state *st, struct path_pkt *p, uint32_t verdict,
+                               struct path_pkt **to)
+{
+	if (likely(verdict == PATH_KEEP)) {
+		if (unlikely(*to != p))
+			**to = *p;
+		(*to)++;
+		return;
+	}
+	if (verdict != PATH_GONE)
+		path_refuse(st, p, verdict);
+}
+
+static inline struct path_pkt *path_end(struct path_burst *b)
+{
+	return b->pkt + b->n;
+}
+
+static inline void path_close(struct path_burst *b, const struct path_pkt *to)
+{
+	b->n = (uint32_t)(to - b->pkt);
+}
+
+/* The same by numbers, for stations that know something of each packet by its number: the packet at i stays
+ * as number *n of the burst, or it is gone, or dropped. */
 static inline void path_judge(struct state *st, struct path_burst *b, uint32_t i, uint32_t verdict,
                               uint32_t *n)
 {
-	if (likely(verdict == PATH_KEEP)) {
-		if (unlikely(*n != i))
-			b->pkt[*n] = b->pkt[i];
-		(*n)++;
-		return;
-	}
-	if (verdict == PATH_GONE)
-		return;
-	path_sample(st, &b->pkt[i], verdict);
-	path_drop(st, b->pkt[i].mbuf, verdict);
+	struct path_pkt *to = &b->pkt[*n];
+
+	path_settle(st, &b->pkt[i], verdict, &to);
+	*n += to != &b->pkt[*n];
 }
 
 /* Put a packet into a side. A side holds a whole burst and is emptied after each. */

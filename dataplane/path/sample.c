@@ -155,3 +155,9 @@ void path_sample(struct state *st, const struct path_pkt *p, uint32_t counter)
 	                              .flags = flags_of(outer, leaves)},
 	     is_due);
 }
+
+void path_refuse(struct state *st, const struct path_pkt *p, uint32_t counter)
+{
+	path_sample(st, p, counter);
+	path_drop(st, p->mbuf, counter);
+}
