@@ -19,10 +19,9 @@ static inline struct state_heard where_from(const struct path_pkt *p, const uint
 
 /* Only the newest packet moves the endpoint: one that was delayed, or kept and sent again by somebody
  * else, does not. The outer header lies in front of the payload, where in_open left it. */
-static void follow_endpoint(struct state *st, const struct path_pkt *p)
+static inline void follow_endpoint(struct state *st, const struct path_pkt *p, const uint8_t *ip)
 {
 	struct state_session *session = p->session;
-	const uint8_t *ip = path_outer_ip(p);
 	struct state_heard heard = where_from(p, ip, p->data - WG_DATA_HEADER_LEN - UDP_LEN);
 
 	if (likely(heard.version == 4)) {
@@ -41,8 +40,8 @@ static void follow_endpoint(struct state *st, const struct path_pkt *p)
 		state_count(st, ABI_COUNTER_ENDPOINT_MOVED, 1);
 }
 
-/* The packet is authentic and new: what that means for its session. */
-static inline void learn(struct state *st, struct path_pkt *p)
+/* The packet, whose outer IP header is ip, is authentic and new: what that means for its session. */
+static inline void learn(struct state *st, struct path_pkt *p, const uint8_t *ip)
 {
 	struct state_session *session = p->session;
 	uint64_t next = session->window.next;
@@ -50,9 +49,9 @@ static inline void learn(struct state *st, struct path_pkt *p)
 	if (unlikely(st->now_ns >= session->receive_soft_ns))
 		state_session_after_receive(st, session);
 	if (likely(next == p->counter + 1)) {
-		__atomic_store_n(&st->receive_next[abi_index_slot(session->index)], next,
+		__atomic_store_n(&st->receive_next[abi_index_slot(p->index)], next,
 		                 __ATOMIC_RELAXED);
-		follow_endpoint(st, p);
+		follow_endpoint(st, p, ip);
 	}
 	session->rx_packets++;
 	if (unlikely(p->handed_by != 0)) {
@@ -81,10 +80,10 @@ static uint32_t take_ecn(struct path_pkt *p, uint8_t outer)
 	return PATH_KEEP;
 }
 
-static uint8_t outer_ecn(const struct path_pkt *p)
+static inline uint8_t outer_ecn(const uint8_t *ip)
 {
 	/* version in the first byte, the two bits at the end of the second, or in the middle */
-	uint32_t word = base_load_be16(path_outer_ip(p));
+	uint32_t word = base_load_be16(ip);
 
 	return (word >> 12 == 4 ? word : word >> 4) & PATH_ECN_MASK;
 }
@@ -117,11 +116,32 @@ static bool is_source_of_peer(struct state *st, const struct path_pkt *p)
 	return true;
 }
 
-/* The inner packet, not empty. */
-static uint32_t accept_inner(struct state *st, struct path_pkt *p)
+/* Nearly every packet: inside an IPv4 header without options, not longer than what came, from where the peer sent
+ * the last time, and outside no mark that must be told. True: it passes, and p->len is set. False says
+ * nothing: look at it field by field. */
+static inline bool accept_plain(const struct state *st, struct path_pkt *p, const uint8_t *ip)
+{
+	const struct state_session *session = p->session;
+	uint32_t len;
+
+	if (unlikely(p->len < PATH_INNER_V4_MIN || p->data[0] != PATH_INNER_V4_PLAIN))
+		return false;
+	len = base_load_be16(p->data + 2);
+	if (unlikely(len < PATH_INNER_V4_MIN || len > p->len
+	             || base_load_le32(p->data + 12) != session->source_v4
+	             || state_route_generation(st->routes) != session->source_of
+	             || (outer_ecn(ip) & PATH_ECN_ECT1) != 0))
+		return false;
+	p->len = len;
+	return true;
+}
+
+/* Any other. Not inlined, so that accept_plain() has the registers. */
+static __attribute__((noinline)) uint32_t accept_any(struct state *st, struct path_pkt *p,
+                                                     const uint8_t *ip)
 {
 	uint32_t verdict = path_inner_check(p);
-	uint8_t ecn = outer_ecn(p);
+	uint8_t ecn = outer_ecn(ip);
 
 	if (unlikely(verdict != PATH_KEEP))
 		return verdict;
@@ -134,18 +154,21 @@ static uint32_t accept_inner(struct state *st, struct path_pkt *p)
 
 static inline uint32_t accept_packet(struct state *st, struct path_pkt *p)
 {
+	const uint8_t *ip = path_outer_ip(p);
 	uint32_t verdict;
 
 	if (unlikely(!wg_replay_accept(&p->session->window, p->counter)))
 		return ABI_COUNTER_DROP_REPLAY;
-	learn(st, p);
+	learn(st, p, ip);
 	if (p->len == 0) {
 		state_count(st, ABI_COUNTER_KEEPALIVE_IN, 1);
 		rte_pktmbuf_free(p->mbuf);
 		return PATH_GONE;
 	}
 	wg_timers_data_received(&p->session->timers, st->now_ns);
-	verdict = accept_inner(st, p);
+	if (likely(accept_plain(st, p, ip)))
+		return PATH_KEEP;
+	verdict = accept_any(st, p, ip);
 	if (unlikely(verdict != PATH_KEEP))
 		p->session->drops++;
 	return verdict;

@@ -8,6 +8,9 @@
 #define PATH_INNER_V4_MIN 20U
 #define PATH_INNER_V6_LEN 40U
 
+/* First byte of an IPv4 header without options. */
+#define PATH_INNER_V4_PLAIN 0x45U
+
 /* Check version and lengths of data[len], len > 0, and trim p->len to what the header says.
  * Returns PATH_KEEP or a drop counter. */
 static inline uint32_t path_inner_check(struct path_pkt *p)
