@@ -123,6 +123,21 @@ static void refresh(struct model *model, const struct peer *peer)
 	model__limit_look(model, peer->row.id, entry, true);
 }
 
+void model__limits_come(struct model *model, const struct peer *peer)
+{
+	refresh(model, peer);
+}
+
+void model__limits_go(struct model *model, uint32_t id)
+{
+	struct model_limit_peer *entry = entry_of(model, id);
+
+	if (!entry)
+		return; /* its rows went with the peer's */
+	end(model, id, entry);
+	entry_free(model, id);
+}
+
 void model__limits_refresh(struct model *model)
 {
 	const struct peer *peer;
@@ -134,14 +149,9 @@ void model__limits_refresh(struct model *model)
 		model->limits.is_there[peer->row.id] = 1;
 		refresh(model, peer);
 	}
-	for (uint32_t id = 0; id < max; id++) {
-		struct model_limit_peer *entry = model->limits.peers[id];
-
-		if (!entry || model->limits.is_there[id])
-			continue; /* its rows went with the peer's */
-		end(model, id, entry);
-		entry_free(model, id);
-	}
+	for (uint32_t id = 0; id < max; id++)
+		if (!model->limits.is_there[id])
+			model__limits_go(model, id);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)

@@ -13,6 +13,9 @@ void model__limits_unload(struct model *model);
 
 /* Peers have come, gone or changed: whoever is to have limits has them. */
 void model__limits_refresh(struct model *model);
+/* The same of one that has come, and of one that is gone. */
+void model__limits_come(struct model *model, const struct peer *peer);
+void model__limits_go(struct model *model, uint32_t id);
 
 /* What holds for a peer now. False when it has no limits. */
 struct model_limit_state {

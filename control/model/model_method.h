@@ -147,6 +147,9 @@ struct model {
 	struct event *used_timer;  /* every minute: which grants were used */
 	struct event *table_timer; /* the workers' table is to be made again */
 	uint32_t table_generation; /* of the last table made; 0 = none yet */
+	uint64_t table_next_ns;    /* monotonic: none for a peer that comes or goes before */
+	bool table_waits;          /* such a peer is not in the one that was sent */
+	bool table_has_lost;       /* among those are such that are gone */
 	struct {
 		uint32_t table; /* generation of the last table handed over; 0 = none */
 		uint64_t policy;

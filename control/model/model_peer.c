@@ -202,6 +202,7 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 
 	if (err < 0)
 		return err;
+	model__table_settle(model);
 	err = keys_make(params, &keys);
 	if (err == 0) {
 		request.preshared_key = keys.has_preshared ? keys.preshared_key : NULL;
@@ -211,7 +212,7 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 	}
 	if (err == 0) {
 		model__services_again(model);
-		model__table_refresh(model);
+		model__table_peer(model, quick.peer->row.id, quick.peer);
 		quick.private_key = keys.has_private ? keys.private_key : NULL;
 		quick.preshared_key = request.preshared_key;
 		*result = json_pack("{s:o, s:o}", "peer", model__peer_json(model, quick.peer),
@@ -254,6 +255,15 @@ int model__peer_show(struct model *model, const json_t *params, json_t **result,
 	return 0;
 }
 
+static bool is_member(const struct grant_policy *policy, char (*names)[CONFIG_NAME_LEN], uint32_t n)
+{
+	for (uint32_t i = 0; i < policy->n_groups; i++)
+		for (uint32_t k = 0; k < n; k++)
+			if (grant_group_has(&policy->groups[i], names[k]))
+				return true;
+	return false;
+}
+
 static int leave(struct grant_policy *policy, const char *name)
 {
 	int err = 0;
@@ -268,10 +278,11 @@ void model__groups_leave(struct model *model, char (*names)[CONFIG_NAME_LEN], ui
 {
 	struct model_error why = {0};
 	struct grant_policy next;
-	int err = n > 0 ? model__policy_begin(model, &next, &why) : 0;
+	int err;
 
-	if (n == 0)
+	if (!is_member(&model->policy, names, n))
 		return;
+	err = model__policy_begin(model, &next, &why);
 	for (uint32_t i = 0; err == 0 && i < n; i++)
 		err = leave(&next, names[i]);
 	if (err == 0)
@@ -288,11 +299,14 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 	char service[CONFIG_NAME_LEN];
 	char gone[1][CONFIG_NAME_LEN];
 	const struct grant *grant;
+	const struct peer *peer = model__peer_find(model, params, error);
 	struct peer_error why = {0};
+	uint32_t id;
 	int err;
 
-	if (!model__peer_find(model, params, error))
+	if (!peer)
 		return -ENOENT;
+	id = peer->row.id;
 	err = model__session_keep(model, name, params, error);
 	if (err < 0)
 		return err;
@@ -316,7 +330,7 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 		return model__refuse_peer(error, err, &why);
 	snprintf(gone[0], sizeof(gone[0]), "%s", name);
 	model__groups_leave(model, gone, 1);
-	model__table_refresh(model);
+	model__table_peer(model, id, NULL);
 	*result = json_pack("{s:s}", "name", name);
 	return 0;
 }

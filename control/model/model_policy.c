@@ -160,16 +160,18 @@ static int check_session(const struct grant_policy *next, const struct grant_wor
 int model__session_keep(const struct model *model, const char *peer, const json_t *params,
                         struct model_error *error)
 {
+	const char *session = json_string_value(json_object_get(params, "session"));
 	struct grant_packet packet = {.port = 0};
 	char client[BASE_IP_STRLEN];
 	struct model_world world;
-	int err = model__world_init(model, &world, error);
+	int err;
 
+	if (!session || json_is_true(json_object_get(params, "force")))
+		return 0;
+	err = model__world_init(model, &world, error);
 	if (err < 0)
 		return err;
-	if (!json_is_true(json_object_get(params, "force"))
-	    && session_read(json_string_value(json_object_get(params, "session")), &world.world,
-	                    &packet, client)
+	if (session_read(session, &world.world, &packet, client)
 	    && strcmp(packet.from.peer->name, peer) == 0)
 		err = model__refuse(error, -EPERM, "locked_out", NULL,
 		                    "this would end the session that it comes from: peer \"%s\" "

@@ -17,6 +17,10 @@
 #define RETRY_S  1
 #define CLOSER_S 3600 /* the wall clock may be set: look again at least so often */
 
+/* Between two tables for peers that come and go: so long, and so many times as long as making one takes. */
+#define SPACING_NS    (20 * BASE_NS_PER_S / 1000)
+#define SPACING_TIMES 4
+
 /* Never 0, and never that of the table before, also not when that was an earlier process's. */
 static uint32_t next_generation(struct model *model)
 {
@@ -91,11 +95,13 @@ void model__table_send(struct model *model, struct model_table *table)
 
 	if (!table->blob)
 		return;
+	model->table_waits = false;
 	model->sent.table = policy_table_generation(table->blob);
 	model->sent.policy = model->policy.generation;
 	model->sent.is_in_force = false;
 	model->sent.refused[0] = '\0';
 	err = model->setup.policy_set(model->setup.policy_arg, table->blob, table->len);
+	model->table_has_lost &= err < 0;
 	if (err < 0) {
 		log_err("model", "policy not handed to the workers, tried again err=%s",
 		        strerror(-err));
@@ -127,18 +133,70 @@ void model_policy_done(struct model *model, uint64_t table_generation, int err, 
 		         (unsigned long long)model->sent.policy, model->sent.table);
 }
 
-void model__table_refresh(struct model *model)
+static void make_and_send(struct model *model)
 {
+	uint64_t begin_ns = base_time_monotonic_ns();
+	uint64_t took_ns;
 	struct model_table table;
 	struct model_error why = {0};
+	int err = model__table_make(model, &model->policy, &table, &why);
 
-	model__limits_refresh(model);
-	if (model__table_make(model, &model->policy, &table, &why) == 0) {
+	if (err == 0) {
 		model__table_send(model, &table);
+	} else {
+		/* The workers go on with the table they have, which refuses what it does not know. */
+		log_err("model", "policy not compiled, tried again: %s", why.text);
+		model__table_fini(&table);
+		again_in(model, RETRY_S);
+	}
+	took_ns = SPACING_TIMES * (base_time_monotonic_ns() - begin_ns);
+	model->table_next_ns = begin_ns + (took_ns > SPACING_NS ? took_ns : SPACING_NS);
+}
+
+void model__table_refresh(struct model *model)
+{
+	model__limits_refresh(model);
+	make_and_send(model);
+}
+
+/* Later, once for all that come until then. */
+static void wait(struct model *model, uint64_t delay_ns)
+{
+	const struct timeval delay = {.tv_sec = (time_t)(delay_ns / BASE_NS_PER_S),
+	                              .tv_usec = (suseconds_t)(delay_ns % BASE_NS_PER_S / 1000)};
+
+	if (model->table_waits)
+		return;
+	if (event_add(model->table_timer, &delay) < 0) {
+		log_warn("model", "policy compiled for each peer: no timer");
+		make_and_send(model);
 		return;
 	}
-	/* The workers go on with the table they have, which refuses what it does not know. */
-	log_err("model", "policy not compiled, tried again: %s", why.text);
-	model__table_fini(&table);
-	again_in(model, RETRY_S);
+	model->table_waits = true;
+	model->sent.table = 0; /* none: what is said of the one before is old */
+	model->sent.is_in_force = false;
+}
+
+void model__table_peer(struct model *model, uint32_t id, const struct peer *peer)
+{
+	uint64_t now_ns = base_time_monotonic_ns();
+
+	if (peer)
+		model__limits_come(model, peer);
+	else
+		model__limits_go(model, id);
+	if (!model->setup.policy_set)
+		return;
+	if (now_ns >= model->table_next_ns) {
+		make_and_send(model);
+		return;
+	}
+	model->table_has_lost |= !peer;
+	wait(model, model->table_next_ns - now_ns);
+}
+
+void model__table_settle(struct model *model)
+{
+	if (model->table_has_lost)
+		make_and_send(model);
 }

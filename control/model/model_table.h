@@ -25,4 +25,11 @@ void model__table_send(struct model *model, struct model_table *table);
 /* The same for the policy there is: at start, after a change of peers, when time asks for it. */
 void model__table_refresh(struct model *model);
 
+/* One peer has come (peer), or gone (NULL): its number is id. Making the table costs time by all peers that there are,
+ * so of those that come and go in quick succession the first makes it at once, and the others share one
+ * some milliseconds later. Until then a new peer gets nothing; one that is gone was cut off before. */
+void model__table_peer(struct model *model, uint32_t id, const struct peer *peer);
+/* Before a peer is added: the number of one that the workers' table still knows must not become another's. */
+void model__table_settle(struct model *model);
+
 #endif

@@ -18,6 +18,13 @@ static bool workers_allow(const char *a, const char *b)
 	return policy_decide(table, &packet, (uint64_t)time(NULL)).reason == POLICY_ALLOWED;
 }
 
+/* Until peers that came or went are in the workers' table. */
+static void wait_for_table(void)
+{
+	while (model->table_waits)
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
 static void workers_get_every_change_of_policy_and_peers(void **state)
 {
 	uint32_t generation;
@@ -37,12 +44,73 @@ static void workers_get_every_change_of_policy_and_peers(void **state)
 	assert_int_not_equal(policy_table_generation(workers.table), generation);
 	call_ok("peer.remove", "{\"name\": \"b\"}");
 	call_ok("peer.add", "{\"name\": \"c\"}");
+	wait_for_table();
 	assert_true(workers_allow("a", "c"));
 	stop();
 	start(true); /* from the store */
 	assert_true(workers_allow("a", "c"));
 	call_ok("grant.remove", "{\"name\": \"x\"}");
 	assert_false(workers_allow("a", "c"));
+	stop();
+}
+
+/* No table for a single peer from now on. */
+static void hold_tables(void)
+{
+	model->table_next_ns = base_time_monotonic_ns() + 3600 * BASE_NS_PER_S;
+}
+
+static void peers_that_come_and_go_together_share_a_table(void **state)
+{
+	json_t *status;
+	uint32_t before;
+
+	(void)state;
+	start(true);
+	wait_for_table();
+	call_ok("grant.add", "{\"name\": \"x\", \"who\": \"any\", \"to\": \"any\", "
+	                     "\"protocol\": \"tcp\"}");
+	model->table_next_ns = 0;
+	before = workers.n_sets;
+	call_ok("peer.add", "{\"name\": \"a\"}"); /* the first at once */
+	assert_int_equal(workers.n_sets, before + 1);
+	model_policy_done(model, policy_table_generation(workers.table), 0, "");
+	hold_tables();
+	call_ok("peer.add", "{\"name\": \"b\"}");
+	call_ok("peer.add", "{\"name\": \"c\"}");
+	assert_int_equal(workers.n_sets, before + 1);
+	assert_false(workers_allow("a", "c"));
+
+	/* what the workers say of the one before is not said of this one */
+	model_policy_done(model, policy_table_generation(workers.table), 0, "");
+	status = call("status", "{}");
+	assert_true(json_is_false(json_object_get(json_object_get(status, "policy"), "in_force")));
+	json_decref(status);
+	event_active(model->table_timer, EV_TIMEOUT, 0);
+	wait_for_table();
+	assert_int_equal(workers.n_sets, before + 2);
+	assert_true(workers_allow("a", "c"));
+	stop();
+}
+
+static void number_of_a_peer_that_is_gone_is_not_another_s_in_the_table(void **state)
+{
+	uint32_t before;
+
+	(void)state;
+	config.max_peers = 2;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	call_ok("peer.add", "{\"name\": \"b\"}");
+	wait_for_table();
+	hold_tables();
+	before = workers.n_sets;
+	call_ok("peer.remove", "{\"name\": \"b\"}");
+	assert_int_equal(workers.n_sets, before);
+	assert_true(model->table_waits);
+	call_ok("peer.add", "{\"name\": \"c\"}");
+	assert_true(workers.n_sets > before); /* without b, before c had its number */
+	wait_for_table();
 	stop();
 }
 
@@ -297,6 +365,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(workers_get_every_change_of_policy_and_peers),
+		CASE(peers_that_come_and_go_together_share_a_table),
+		CASE(number_of_a_peer_that_is_gone_is_not_another_s_in_the_table),
 		CASE(workers_that_could_not_take_a_table_get_it_soon),
 		CASE(an_old_key_is_audited_after_its_days),
 		CASE(a_peer_that_moves_and_keeps_nothing_alive_is_audited),
