@@ -156,6 +156,16 @@ void model_caller_set(struct model *model, uid_t uid, pid_t pid)
 	model->caller.pid = pid;
 }
 
+int model_gather(struct model *model)
+{
+	return store_gather(model->setup.store);
+}
+
+int model_settle(struct model *model)
+{
+	return store_settle(model->setup.store);
+}
+
 static const struct model_method *find_method(const char *name)
 {
 	for (size_t i = 0; i < model_n_methods; i++)

@@ -69,6 +69,11 @@ void model_block_hit(struct model *model, uint32_t worker, const struct abi_repo
 /* Who asks for the operations that follow: what is logged of them names it. */
 void model_caller_set(struct model *model, uid_t uid, pid_t pid);
 
+/* Several operations that wait for the disk together: nothing of what is done between these two may be answered before
+ * model_settle(), and nothing at all but an error when that is -errno. */
+int model_gather(struct model *model) __attribute__((warn_unused_result));
+int model_settle(struct model *model) __attribute__((warn_unused_result));
+
 /* Run one operation. params is an object or NULL (none), borrowed.
  * Returns 0 with *result, or -errno with *error = {"code", "message", "field" (string or null)};
  * the other is NULL. Caller: json_decref(). When memory is short both may be NULL. */

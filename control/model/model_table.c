@@ -175,6 +175,7 @@ static void wait(struct model *model, uint64_t delay_ns)
 	model->table_waits = true;
 	model->sent.table = 0; /* none: what is said of the one before is old */
 	model->sent.is_in_force = false;
+	model->sent.refused[0] = '\0';
 }
 
 void model__table_peer(struct model *model, uint32_t id, const struct peer *peer)

@@ -3,6 +3,7 @@
 #include "serve.h"
 
 #include "base_bytes.h"
+#include "base_time.h"
 #include "model.h"
 #include "work.h"
 
@@ -21,7 +22,8 @@
 #define READ_LEN_MAX    (1024 * 1024)      /* at a time */
 #define OUTPUT_LEN_MAX  (256 * 1024)       /* beyond, no further request is read until it drains */
 #define CONNECTIONS_MAX 64
-#define TURN_MAX        8 /* requests of one client before others have their turn */
+#define TURN_MAX        64 /* requests of one client before others have their turn, */
+#define TURN_NS         (5 * BASE_NS_PER_S / 1000) /* or as many as have begun by then */
 
 static const struct timeval idle_timeout = {600, 0};
 static const struct timeval write_timeout = {30, 0};
@@ -45,7 +47,10 @@ struct connection {
 	bool is_waiting; /* for a long line, or an answer that takes its time: nothing is read */
 	struct parsing *parsing; /* of the long line */
 	json_t *id;              /* of the request that is answered later */
-	size_t n_looked;         /* bytes of the input in which there is no end of a line */
+	/* Of requests that came together: they wait here until what they changed is on the disk, all at once. Else
+	 * NULL. */
+	struct evbuffer *held;
+	size_t n_looked; /* bytes of the input in which there is no end of a line */
 	LIST_ENTRY(connection) link;
 };
 
@@ -82,7 +87,8 @@ static void wipe_and_free(const void *data, size_t len, void *arg)
  * writes from is our own, and is wiped when it is done with. */
 static int send_json(struct connection *connection, json_t *json)
 {
-	struct evbuffer *output = bufferevent_get_output(connection->bev);
+	struct evbuffer *output = connection->held ? connection->held
+	                                           : bufferevent_get_output(connection->bev);
 	size_t len = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0;
 	char *text = len > 0 ? malloc(len + 1) : NULL;
 
@@ -302,30 +308,81 @@ static void rest(struct connection *connection)
 		bufferevent_disable(connection->bev, EV_READ);
 }
 
-static void on_read(struct bufferevent *bev, void *arg)
+/* Another request is here already: the client does not wait for one answer before it asks again. */
+static void hold(struct connection *connection)
 {
-	struct connection *connection = arg;
+	struct evbuffer *input = bufferevent_get_input(connection->bev);
+
+	if (connection->held || evbuffer_search_eol(input, NULL, NULL, EVBUFFER_EOL_LF).pos < 0)
+		return;
+	connection->held = evbuffer_new();
+	if (!connection->held)
+		return; /* each for itself */
+	if (model_gather(connection->serve->model) < 0) {
+		evbuffer_free(connection->held);
+		connection->held = NULL;
+	}
+}
+
+static void let_go(struct connection *connection)
+{
+	struct evbuffer *held = connection->held;
+	bool is_good;
+
+	if (!held)
+		return;
+	connection->held = NULL;
+	is_good = model_settle(connection->serve->model) == 0
+	          && evbuffer_add_buffer(bufferevent_get_output(connection->bev), held) == 0;
+	evbuffer_free(held); /* wipes what is left */
+	if (!is_good)
+		send_last(connection, "failed",
+		          "what was asked last may not have reached the disk");
+}
+
+static size_t n_unsent(const struct connection *connection)
+{
+	size_t n = evbuffer_get_length(bufferevent_get_output(connection->bev));
+
+	return connection->held ? n + evbuffer_get_length(connection->held) : n;
+}
+
+/* Answer what is there. False: the rest comes later, by on_write() or as a turn of its own. */
+static bool take_turn(struct connection *connection, struct bufferevent *bev)
+{
 	struct evbuffer *input = bufferevent_get_input(bev);
+	uint64_t end_ns = base_time_monotonic_ns() + TURN_NS;
 
 	for (int i = 0; !connection->is_closing && !connection->is_waiting; i++) {
 		size_t len = 0;
 		char *line;
 
-		if (evbuffer_get_length(bufferevent_get_output(bev)) > OUTPUT_LEN_MAX) {
+		if (n_unsent(connection) > OUTPUT_LEN_MAX) {
 			bufferevent_disable(bev, EV_READ); /* on_write() goes on */
-			return;
+			return false;
 		}
-		if (i == TURN_MAX) {
+		if (i == TURN_MAX || (i > 0 && base_time_monotonic_ns() > end_ns)) {
 			bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
-			return;
+			return false;
 		}
 		line = read_line(connection, input, &len);
 		if (!line)
 			break;
+		hold(connection);
 		take_line(connection, line, len);
 	}
-	if (connection->is_waiting)
-		return; /* go_on() comes here again */
+	return !connection->is_waiting; /* go_on() comes here again */
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	struct connection *connection = arg;
+	struct evbuffer *input = bufferevent_get_input(bev);
+	bool is_done = take_turn(connection, bev);
+
+	let_go(connection);
+	if (!is_done)
+		return;
 	if (connection->serve->is_paused && !connection->is_closing && !connection->is_at_end)
 		rest(connection);
 	if (!connection->is_closing && evbuffer_get_length(input) > LINE_LEN_MAX)

@@ -71,7 +71,7 @@ int store__run(struct store *store, sqlite3_stmt *statement)
 	int result = sqlite3_step(statement);
 	int err = result == SQLITE_DONE ? 0 : store__fail(store, result);
 
-	sqlite3_finalize(statement);
+	store__done(store, statement);
 	return err;
 }
 
@@ -96,16 +96,38 @@ const char *store__text(sqlite3_stmt *statement, int column)
 	return text ? (const char *)text : "";
 }
 
+/* Does a commit wait for the disk? */
+int store__relax(struct store *store, bool relax)
+{
+	int err;
+
+	if (store->is_relaxed == relax)
+		return 0;
+	err = store__exec(store,
+	                  relax ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL");
+	if (err == 0)
+		store->is_relaxed = relax;
+	return err;
+}
+
+static int run(struct store *store, const char *sql)
+{
+	sqlite3_stmt *statement = store__prepare_kept(store, sql);
+
+	return statement ? store__run(store, statement)
+	                 : store__fail(store, sqlite3_errcode(store->db));
+}
+
 int store_begin(struct store *store)
 {
 	store->trail.was_written = store->trail.is_written;
 	store->trail.n_changes = sqlite3_total_changes(store->db);
-	return store__exec(store, "BEGIN IMMEDIATE");
+	return run(store, "BEGIN IMMEDIATE");
 }
 
 int store_begin_unsynced(struct store *store)
 {
-	int err = store__exec(store, "PRAGMA synchronous = NORMAL");
+	int err = store__relax(store, true);
 
 	if (err == 0)
 		err = store_begin(store);
@@ -129,9 +151,9 @@ int store_end(struct store *store, bool commit)
 	int undone, synced;
 
 	if (commit && err == 0)
-		err = store__exec(store, "COMMIT");
-	undone = err < 0 || !commit ? store__exec(store, "ROLLBACK") : 0;
-	synced = store__exec(store, "PRAGMA synchronous = FULL");
+		err = run(store, "COMMIT");
+	undone = err < 0 || !commit ? run(store, "ROLLBACK") : 0;
+	synced = store__relax(store, store->is_gathering);
 	store->is_unsynced = false;
 	if (err < 0 || !commit)
 		store->trail.is_written = was_written;
@@ -142,6 +164,43 @@ int store_end(struct store *store, bool commit)
 	if (err < 0)
 		return err;
 	return undone < 0 ? undone : synced;
+}
+
+int store_gather(struct store *store)
+{
+	int err = store__relax(store, true);
+
+	store->is_gathering = err == 0;
+	store->n_gathered = sqlite3_total_changes(store->db);
+	return err;
+}
+
+/* What a commit that waits for the disk does at its end. A checkpoint in between has synced what it took. */
+static int sync_journal(struct store *store)
+{
+	sqlite3_file *journal = NULL;
+	int result = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER,
+	                                  &journal);
+
+	if (result != SQLITE_OK || !journal || !journal->pMethods)
+		return SQLITE_IOERR_FSYNC;
+	return journal->pMethods->xSync(journal, SQLITE_SYNC_NORMAL);
+}
+
+int store_settle(struct store *store)
+{
+	int result = SQLITE_OK;
+	int err;
+
+	store->is_gathering = false;
+	if (sqlite3_total_changes(store->db) != store->n_gathered)
+		result = sync_journal(store);
+	err = store__relax(store, false);
+	if (result == SQLITE_OK)
+		return err;
+	snprintf(store->error, sizeof(store->error), "changes do not reach the disk");
+	log_err("store", "%s result=%d", store->error, result);
+	return -EIO;
 }
 
 int store__join(struct store *store, bool *alone)
@@ -283,7 +342,8 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
-	/* Every statement is finalized by its function, so this closes. */
+	store__kept_fini(store);
+	/* Every other statement is finalized by its function, so this closes. */
 	if (sqlite3_close(store->db) != SQLITE_OK)
 		log_err("store", "did not close: %s", sqlite3_errmsg(store->db));
 	base_wipe(store->key, sizeof(store->key));

@@ -45,4 +45,10 @@ int store_begin_unsynced(struct store *store) __attribute__((warn_unused_result)
 int store_begin_large(struct store *store) __attribute__((warn_unused_result));
 int store_end(struct store *store, bool commit) __attribute__((warn_unused_result));
 
+/* Several changes that wait for the disk together. What is committed between these two is safe from the end of
+ * the process at once, and on the disk when store_settle() returns 0: nothing of it may be acknowledged before, and
+ * nothing of it at all when that is -errno. */
+int store_gather(struct store *store) __attribute__((warn_unused_result));
+int store_settle(struct store *store) __attribute__((warn_unused_result));
+
 #endif

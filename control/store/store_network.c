@@ -86,8 +86,8 @@ static char *format(const struct store_peer *peer)
 
 static int networks_drop(struct store *store, uint32_t id)
 {
-	sqlite3_stmt *statement = store__prepare(store,
-	                                         "DELETE FROM peer_networks WHERE peer = ?1");
+	sqlite3_stmt *statement = store__prepare_kept(store,
+	                                              "DELETE FROM peer_networks WHERE peer = ?1");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -105,9 +105,9 @@ int store__networks_write(struct store *store, const struct store_peer *peer)
 	text = format(peer);
 	if (!text)
 		return -ENOMEM;
-	statement = store__prepare(store,
-	                           "INSERT INTO peer_networks (peer, networks) VALUES (?1, ?2)"
-	                           " ON CONFLICT (peer) DO UPDATE SET networks = ?2");
+	statement = store__prepare_kept(store,
+	                                "INSERT INTO peer_networks (peer, networks) VALUES (?1, ?2)"
+	                                " ON CONFLICT (peer) DO UPDATE SET networks = ?2");
 	if (!statement) {
 		sqlite3_free(text);
 		return store__fail(store, sqlite3_errcode(store->db));

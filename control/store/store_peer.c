@@ -66,7 +66,7 @@ static int row_put(struct store *store, const struct store_peer *peer)
 {
 	char key[BASE_KEY_BASE64_LEN];
 	char addresses[ADDRESSES_LEN];
-	sqlite3_stmt *statement = store__prepare(
+	sqlite3_stmt *statement = store__prepare_kept(
 		store,
 		"INSERT INTO peers (id, name, public_key, preshared_key, addresses, wg_set,"
 		" keepalive, declared, created, enabled, whole_subnet, client_keepalive,"
@@ -87,7 +87,7 @@ static int row_put(struct store *store, const struct store_peer *peer)
 	if (preshared_key_bind(store, statement, 4, peer->id,
 	                       peer->has_preshared_key ? peer->preshared_key : NULL)
 	    < 0) {
-		sqlite3_finalize(statement);
+		store__done(store, statement);
 		return -ENOMEM;
 	}
 	sqlite3_bind_text(statement, 5, addresses, -1, SQLITE_STATIC);
@@ -184,7 +184,7 @@ static int key_put(struct store *store, uint32_t id, const uint8_t public_key[st
 	sqlite3_bind_blob(statement, 3, last_timestamp, 12, SQLITE_STATIC);
 	sqlite3_bind_int64(statement, 4, (int64_t)key_set_wall_ns);
 	if (preshared_key_bind(store, statement, 5, id, preshared_key) < 0) {
-		sqlite3_finalize(statement);
+		store__done(store, statement);
 		return -ENOMEM;
 	}
 	return store__change(store, statement);
@@ -218,7 +218,7 @@ int store_peer_key_put(struct store *store, uint32_t id, const uint8_t public_ke
 
 static int row_drop(struct store *store, uint32_t id)
 {
-	sqlite3_stmt *statement = store__prepare(store, "DELETE FROM peers WHERE id = ?");
+	sqlite3_stmt *statement = store__prepare_kept(store, "DELETE FROM peers WHERE id = ?");
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -243,7 +243,7 @@ int store_peer_drop(struct store *store, uint32_t id)
 static int state_write(struct store *store, uint32_t id, const struct store_peer_state *state)
 {
 	char endpoint[BASE_ENDPOINT_STRLEN];
-	sqlite3_stmt *statement = store__prepare(
+	sqlite3_stmt *statement = store__prepare_kept(
 		store, "UPDATE peers SET endpoint = ?2, last_handshake = ?3,"
 		       " last_timestamp = ?4 WHERE id = ?1");
 
@@ -262,13 +262,13 @@ static int state_write(struct store *store, uint32_t id, const struct store_peer
 int store_peer_state_put(struct store *store, uint32_t id, const struct store_peer_state *state)
 {
 	bool alone = sqlite3_get_autocommit(store->db) != 0;
-	int err = alone ? store__exec(store, "PRAGMA synchronous = NORMAL") : 0;
+	int err = alone ? store__relax(store, true) : 0;
 	int back;
 
 	if (err < 0)
 		return err;
 	err = state_write(store, id, state);
-	back = alone ? store__exec(store, "PRAGMA synchronous = FULL") : 0;
+	back = alone ? store__relax(store, store->is_gathering) : 0;
 	return err < 0 ? err : back;
 }
 
@@ -381,7 +381,7 @@ static int each(struct store *store, sqlite3_stmt *statement, store_peer_fn *fn,
 	}
 	if (err == 0 && result != SQLITE_DONE)
 		err = store__fail(store, result);
-	sqlite3_finalize(statement);
+	store__done(store, statement);
 	return err;
 }
 
@@ -397,7 +397,7 @@ int store_peer_each(struct store *store, store_peer_fn *fn, void *arg)
 
 int store_peer_find(struct store *store, uint32_t id, store_peer_fn *fn, void *arg)
 {
-	sqlite3_stmt *statement = store__prepare(store, SELECT " WHERE id = ?");
+	sqlite3_stmt *statement = store__prepare_kept(store, SELECT " WHERE id = ?");
 	uint32_t n = 0;
 	int err;
 

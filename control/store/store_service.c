@@ -54,7 +54,7 @@ static int row_read(sqlite3_stmt *row, struct store_service *service)
 
 int store_service_each(struct store *store, store_service_fn *fn, void *arg)
 {
-	sqlite3_stmt *statement = store__prepare(
+	sqlite3_stmt *statement = store__prepare_kept(
 		store, "SELECT name, host, peer, port, created FROM services ORDER BY name");
 	int result = SQLITE_DONE;
 	int err = 0;
@@ -73,7 +73,7 @@ int store_service_each(struct store *store, store_service_fn *fn, void *arg)
 	}
 	if (err == 0 && result != SQLITE_DONE)
 		err = store__fail(store, result);
-	sqlite3_finalize(statement);
+	store__done(store, statement);
 	return err;
 }
 

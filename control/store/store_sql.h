@@ -22,9 +22,22 @@ struct store_trail {
 	size_t notes_len;
 };
 
+/* store_kept.c */
+#define STORE_KEPT_MAX 16
+struct store_kept {
+	const char *sql;
+	sqlite3_stmt *statement;
+	bool is_used; /* between store__prepare_kept() and store__done() */
+};
+
 struct store {
 	sqlite3 *db;
-	bool is_unsynced; /* the transaction that is open */
+	bool is_unsynced;  /* the transaction that is open */
+	bool is_gathering; /* between store_gather() and store_settle() */
+	int n_gathered;    /* sqlite3_total_changes() at its begin */
+	bool is_relaxed;   /* SQLite's PRAGMA synchronous is NORMAL: a commit does not wait for the disk */
+	struct store_kept kept[STORE_KEPT_MAX];
+	uint32_t n_kept;
 	struct store_trail trail;
 	struct {
 		uint64_t sequence; /* 0 = the transaction that is open has none */
@@ -39,12 +52,19 @@ int store__fail(struct store *store, int result);
 
 /* Prepare (caller: sqlite3_finalize()); NULL and the error kept when it cannot be. */
 sqlite3_stmt *store__prepare(struct store *store, const char *sql);
-/* Step a statement that returns no rows, and finalize it. Returns 0 or -errno. */
+/* The same for a text that lives as long as the program and is run again and again: prepared once, as long as there is
+ * room. Caller: store__done(), also for those of store__prepare(). */
+sqlite3_stmt *store__prepare_kept(struct store *store, const char *sql);
+void store__done(struct store *store, sqlite3_stmt *statement);
+void store__kept_fini(struct store *store);
+/* Step a statement that returns no rows, and be done with it. Returns 0 or -errno. */
 int store__run(struct store *store, sqlite3_stmt *statement);
 /* As store__run(), but -ENOENT when no row was changed. */
 int store__change(struct store *store, sqlite3_stmt *statement);
 /* Plain SQL without values. Returns 0 or -errno. */
 int store__exec(struct store *store, const char *sql);
+/* Outside a transaction: commits that follow wait for the disk, or (relax) do not. */
+int store__relax(struct store *store, bool relax);
 
 /* A transaction of its own (*alone), unless one is open; and its end, which returns err, or why it could not be
  * committed. */

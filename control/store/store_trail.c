@@ -83,7 +83,7 @@ void store__trail_hash(const struct store_trail_record *record,
 static int last_read(struct store *store, uint64_t *sequence,
                      uint8_t hash[static STORE_TRAIL_HASH_LEN])
 {
-	sqlite3_stmt *statement = store__prepare(
+	sqlite3_stmt *statement = store__prepare_kept(
 		store, "SELECT sequence, hash FROM trail ORDER BY sequence DESC LIMIT 1");
 	int result;
 	int err = 0;
@@ -102,13 +102,13 @@ static int last_read(struct store *store, uint64_t *sequence,
 	} else if (result != SQLITE_DONE) {
 		err = store__fail(store, result);
 	}
-	sqlite3_finalize(statement);
+	store__done(store, statement);
 	return err;
 }
 
 static int row_add(struct store *store, const struct store_trail_record *record)
 {
-	sqlite3_stmt *statement = store__prepare(
+	sqlite3_stmt *statement = store__prepare_kept(
 		store, "INSERT INTO trail (sequence, time, actor, operation, object, summary,"
 		       " comment, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
 

@@ -300,6 +300,21 @@ def acknowledged_peers_survive_kill_9(hub):
     hub.refused(1, "no peer", "peer", "show", "p4")
 
 
+def changes_in_one_write_are_all_answered_and_survive_kill_9(hub):
+    with hub.connect() as client, lines(client) as reader:
+        asked = [("add", i) for i in range(20)] + [("add", 7), ("add", 20), ("remove", 3)]
+        client.sendall("".join(json.dumps({"id": k, "method": f"peer.{what}", "params": {"name": f"p{i}"}}) + "\n"
+                               for k, (what, i) in enumerate(asked)).encode())
+        for k in range(len(asked)):
+            reply = json.loads(reader.readline())
+            assert reply["id"] == k and ("error" in reply) == (k == 20), reply
+        assert len(hub.json("audit", "trail")["records"]) >= 22
+    hub.restart()
+    names = {peer["name"] for peer in hub.json("peer", "list")["peers"]}
+    assert names == {"branch"} | {f"p{i}" for i in range(21) if i != 3}, names
+    assert hub.json("audit", "verify")["failed"] is False
+
+
 def concurrent_adds_give_everybody_another_address(hub):
     def add(i):
         for k in range(3):

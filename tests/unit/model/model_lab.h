@@ -115,6 +115,13 @@ static void stop(void)
 	event_base_free(base);
 }
 
+/* Until peers that came or went are in the workers' table. */
+static inline void wait_for_table(void)
+{
+	while (model->table_waits)
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
 /* Call with params as JSON text; the result, owned by the caller. */
 static json_t *call(const char *method, const char *params_text)
 {

@@ -25,6 +25,16 @@ static char dir[64];
 static char path[128];
 static char error[512];
 
+/* SQLite's: what it writes is on the disk from here on. */
+static unsigned int n_syncs;
+static int sync_errno;
+int fdatasync(int fd)
+{
+	n_syncs++;
+	errno = sync_errno;
+	return sync_errno != 0 ? -1 : fsync(fd);
+}
+
 static struct store *open_good(void)
 {
 	struct store *store = NULL;
@@ -414,6 +424,55 @@ static void an_undone_transaction_changes_nothing(void **state)
 	store_close(store);
 }
 
+static void put_good(struct store *store, uint32_t id)
+{
+	struct store_peer peer = make_peer(id);
+
+	assert_int_equal(store_peer_put(store, &peer), 0);
+}
+
+static void changes_that_are_gathered_wait_for_the_disk_together(void **state)
+{
+	struct store *store = open_good();
+	unsigned int before;
+
+	(void)state;
+	put_good(store, 0);
+	before = n_syncs;
+	put_good(store, 1);
+	assert_int_equal(n_syncs, before + 1);
+	assert_int_equal(store_gather(store), 0);
+	put_good(store, 2);
+	put_good(store, 3);
+	assert_int_equal(store_peer_drop(store, 1), 0);
+	assert_int_equal(n_syncs, before + 1);
+	assert_int_equal(store_settle(store), 0);
+	assert_int_equal(n_syncs, before + 2);
+	put_good(store, 4); /* alone again */
+	assert_int_equal(n_syncs, before + 3);
+	assert_int_equal(store_gather(store), 0);
+	assert_int_equal(store_settle(store), 0); /* nothing was changed */
+	assert_int_equal(n_syncs, before + 3);
+	assert_int_equal(read_peers(store).n, 4);
+	store_close(store);
+}
+
+static void gathered_changes_that_do_not_reach_the_disk_are_told(void **state)
+{
+	struct store *store = open_good();
+
+	(void)state;
+	put_good(store, 0);
+	assert_int_equal(store_gather(store), 0);
+	put_good(store, 1);
+	sync_errno = EIO;
+	assert_int_equal(store_settle(store), -EIO);
+	assert_string_equal(store_error(store), "changes do not reach the disk");
+	sync_errno = 0;
+	put_good(store, 2);
+	store_close(store);
+}
+
 static int collect_service(void *arg, const struct store_service *service)
 {
 	struct store_service *out = arg;
@@ -731,6 +790,8 @@ int main(void)
 		CASE(a_key_is_changed_with_or_without_its_preshared_key),
 		CASE(alarms_come_back_and_go_with_their_peer),
 		CASE(an_undone_transaction_changes_nothing),
+		CASE(changes_that_are_gathered_wait_for_the_disk_together),
+		CASE(gathered_changes_that_do_not_reach_the_disk_are_told),
 		CASE(services_and_certificates_come_back),
 		CASE(secrets_are_sealed_and_files_are_private),
 		CASE(a_second_process_is_refused),
