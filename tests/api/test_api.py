@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ import zlib
 
 import pcapng
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 HUB, WEIR, GENERATE, METHODS, COMPLETION = sys.argv[1:6]
 KEY = "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
 CONF = """
@@ -1032,6 +1034,88 @@ def events_are_shown(hub):
     assert reply == {"events": [], "next": 0}, reply
     assert "nothing has happened" in hub.ok("events")
     hub.refused(2, "must be", "events", "--limit", "257")
+
+
+def scrape(text):
+    """What a parser that is not ours makes of it; None without one."""
+    run = subprocess.run([os.path.join(HERE, "scrape.py")], input=text, capture_output=True, text=True, check=False)
+    if run.returncode == 77:
+        print(f"# the text format is not read by another parser: {run.stderr.strip()}")
+        return None
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def metrics_are_what_prometheus_reads(hub):
+    hub.ok("peer", "add", "laptop", "--public-key", KEY, "--expected-up", "yes")
+    text = hub.ok("metrics")
+    assert text.endswith("\n") and hub.ok("metrics") == text, "not the same twice"
+    # in pages of any size the same, none longer than asked for
+    for limit in (1, 2, 3, 1000):
+        pages, cursor = [], {}
+        with hub.connect() as client, lines(client) as reader:
+            while cursor is not None:
+                result = ask(client, reader, {"method": "metrics", "params": {"limit": limit, **cursor}})["result"]
+                pages.append(result["text"])
+                cursor = {"cursor": result["next"]} if result["next"] else None
+        assert "".join(pages) == text, limit
+        assert limit > 3 or len(pages) > 5
+        peers = [sum("weir_peer_rx_bytes_total{" in line for line in page.splitlines()) for page in pages]
+        assert max(peers) <= limit, peers
+    for cursor in ("", ":", "0", "99:", "0:" + "a" * 64, "x:laptop"):
+        with hub.connect() as client, lines(client) as reader:
+            assert ask(client, reader, {"method": "metrics", "params": {"cursor": cursor}})["error"]["field"] == "cursor"
+    # each family once, with its help and its type, and all its samples below it
+    seen, current = set(), None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            current = line.split()[2]
+            assert current not in seen, line
+            seen.add(current)
+        elif line.startswith("# TYPE "):
+            assert line.split()[2] == current, line
+        else:
+            assert line.split("{")[0].split()[0] == current, line
+    read = scrape(text)
+    if read is None:
+        return
+    samples = {(name, labels.get("name"), labels.get("reason")): (labels, value) for name, labels, value in read["samples"]}
+    assert len(samples) >= 20 and all(help_text for _, _, help_text in read["families"])
+    for peer, up, key in (("laptop", 1, KEY), ("branch", 0, "v8aYBD+pwWb90iRS53SJ4udFyC+dqHWR6lAUWYaxLNA=")):
+        labels, value = samples["weir_peer_expected_up", peer, None]
+        assert value == up and labels["public_key"] == key and set(labels) == {"id", "name", "public_key"}, labels
+        assert samples["weir_peer_last_handshake_seconds", peer, None][1] == 0
+        assert ("weir_peer_handshake_age_seconds", peer, None) not in samples
+    assert samples["weir_peer_drops_total", "branch", "inner_source"][1] == 3, "both workers' drops together"
+    assert not any(name == "weir_peer_drops_total" and peer == "laptop" for name, peer, _ in samples)
+    assert samples["weir_peers", None, None][1] == 2
+    names = {"peer", "hub", "policy", "dataplane"}
+    assert all(name.split("_")[1] in names | {"info", "peers", "counters"} for name, _, _ in samples)
+
+
+def the_alert_rules_name_metrics_that_exist(hub):
+    rules = os.path.join(HERE, "..", "..", "conf", "weir-alerts.yml")
+    families = {line.split()[2] for line in hub.ok("metrics").splitlines() if line.startswith("# TYPE ")}
+    with open(rules, encoding="utf-8") as file:
+        exprs = [line.split("expr:", 1)[1] for line in file if "expr:" in line]
+    assert len(exprs) >= 5
+    for expr in exprs:
+        named = set(re.findall(r"\bweir_[a-z_]+", expr))
+        assert named and named <= families, f"{expr.strip()}: {named - families}"
+        for reason in re.findall(r'reason="([a-z_]+)"', expr):
+            assert "drop_" + reason in hub.json("counters")["counters"], reason
+
+
+def what_should_be_up_is_set_and_shown(hub):
+    assert hub.json("peer", "add", "laptop", "--public-key", KEY, "--expected-up", "yes")["peer"]["expected_up"] is True
+    assert "expected up    yes" in hub.ok("peer", "show", "laptop")
+    assert hub.json("peer", "set", "laptop", "--expected-up", "no")["peer"]["expected_up"] is False
+    hub.ok("peer", "set", "laptop", "--expected-up=yes")
+    hub.restart()
+    assert hub.json("peer", "show", "laptop")["peer"]["expected_up"] is True
+    hub.refused(1, "change its expected_up there", "peer", "set", "branch", "--expected-up", "yes")
+    hub.refused(2, "--expected-up is", "peer", "set", "laptop", "--expected-up", "perhaps")
+    hub.refused(2, "expected-up", "peer", "set", "laptop")
 
 
 def drops_are_shown_counted_and_followed(hub):

@@ -101,6 +101,10 @@ int weir_follow(const struct weir_line *line, const char *socket_path);
 int weir_await(const struct weir_line *line, const char *socket_path, json_t **result,
                json_t **error, char *why, size_t why_len);
 
+/* weir_metrics.c: metrics, as text. Returns an exit code. */
+bool weir_metrics_wanted(const struct weir_line *line);
+int weir_metrics(const struct weir_line *line, const char *socket_path);
+
 /* weir_capture.c: capture. Returns an exit code. */
 bool weir_capture_wanted(const struct weir_line *line);
 int weir_capture(const struct weir_line *line, const char *socket_path);

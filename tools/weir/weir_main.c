@@ -188,6 +188,8 @@ static int run_line(int argc, char **argv)
 		r = help(&line);
 	else if (weir_follow_wanted(&line))
 		r = weir_follow(&line, socket_of(&line));
+	else if (weir_metrics_wanted(&line))
+		r = weir_metrics(&line, socket_of(&line));
 	else if (weir_capture_wanted(&line))
 		r = weir_capture(&line, socket_of(&line));
 	else
