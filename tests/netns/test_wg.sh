@@ -52,6 +52,22 @@ columns() { # interface line of 5, each peer of 9: what exporters read
 	wg show all dump | awk -F'\t' -v d="$device" '$1 == d { print NF }' | tr '\n' ' '
 }
 check "wg show all dump has the usual columns" eval 'is "$(columns)" "5 9 9 "'
+in_order() { # of each field what weir itself says of it, where exporters look for it
+	lab_cli -o json peer show office >"$net_dir/show.json"
+	wg show all dump | grep "^$device	$office_key	" >"$net_dir/dump.line"
+	python3 - "$net_dir/show.json" "$net_dir/dump.line" <<'PY'
+import calendar, json, sys, time
+peer = json.load(open(sys.argv[1]))["peer"]
+_, key, psk, endpoint, ips, handshake, rx, tx, keepalive = open(sys.argv[2]).read().rstrip("\n").split("\t")
+shook = calendar.timegm(time.strptime(peer["last_handshake_at"][:19], "%Y-%m-%dT%H:%M:%S"))
+have = (key, psk, endpoint, set(ips.split(",")), int(handshake), int(rx), int(tx), keepalive)
+want = (peer["public_key"], "(none)", peer["endpoint"], {a + ("/128" if ":" in a else "/32") for a in peer["addresses"]} | set(peer["allowed_ips"]),
+        shook, peer["rx_bytes"], peer["tx_bytes"], str(peer["keepalive"] or "off"))
+print(have, want)
+sys.exit(have != want)
+PY
+}
+check "in the usual order" net_wait 5 in_order
 check "wg show is as people read it" eval 'hub_wg | net_has "latest handshake: .* ago" && hub_wg | net_has "transfer: .* received"'
 
 secret_free() {
