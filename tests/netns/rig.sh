@@ -99,3 +99,30 @@ peer_drops_are() { [ "$(peer_drops "$1")" = "$2" ]; }
 rig_in_force() { lab_cli status | net_has '^policy .* in force'; } # every worker uses the policy; for net_wait
 grant() { lab_cli grant add "$@"; }
 ungrant() { lab_cli grant remove "$1"; }
+
+# ---- what flows while a right is taken away -----------------------------------------------------------
+
+rig_now() { date +%s.%N; }
+rig_drink() { # NS FROM PORT: what "spoke.py stream" sends, a line for each 20 ms with the time into $net_dir/drink
+	net_spawn "$1" "$net_dir/drink.err" python3 "$top/tests/netns/spoke.py" drink "${rig_ip[$2]}" "$3" "$net_dir/drink"
+}
+rig_ping() { # NS TO: every 10 ms, each reply a line with its time in $net_dir/ping-NS
+	net_spawn "$1" "$net_dir/ping-$1" ping -D -n -i 0.01 "${rig_ip[$2]}"
+}
+rig_sip() { # HOST: a download of what is published there, from the internet, likewise into $net_dir/sip
+	net_spawn internet "$net_dir/curl.err" sh -c "curl -sS -N -k --resolve $1:443:203.0.113.2 https://$1/ | python3 $top/tests/netns/spoke.py sip $net_dir/sip"
+}
+rig_flowing() { # FILE...: they grow
+	local file lines
+	for file; do
+		lines=$(wc -l <"$file")
+		net_wait 3 eval '[ $(wc -l <"'"$file"'") -gt '$((lines + 5))' ]' || is "$file grows not" "$file grows"
+	done
+}
+# rig_stopped FILE SINCE: nothing in it is more than a second younger, though we wait for half a second more.
+rig_stopped() {
+	net_wait 3 rig_later "$2" 1.5
+	awk -v since="$2" '{ sub(/^\[/, ""); if ($0 ~ /^[0-9.]+ [0-9]+$/ || / bytes from /) last = $1 + 0 }
+		END { printf "last %.3f s after the answer\n", last - since; exit !(last > 0 && last - since <= 1) }' "$1"
+}
+rig_later() { awk -v now="$(rig_now)" -v since="$1" -v by="$2" 'BEGIN { exit !(now - since >= by) }'; }

@@ -39,46 +39,28 @@ idle() { [ $(($(date +%s) - idle_since)) -ge 5 ]; } # NAT forgets after two seco
 
 # ---- H14, H6: revocation ------------------------------------------------------------------------------
 
-now() { date +%s.%N; }
-# stopped FILE SINCE: nothing in it is more than a second younger, though we wait for half a second more.
-stopped() {
-	net_wait 3 later "$2" 1.5
-	awk -v since="$2" '{ sub(/^\[/, ""); if ($0 ~ /^[0-9.]+ [0-9]+$/ || / bytes from /) last = $1 + 0 }
-		END { printf "last %.3f s after the answer\n", last - since; exit !(last > 0 && last - since <= 1) }' "$1"
-}
-later() { awk -v now="$(now)" -v since="$1" -v by="$2" 'BEGIN { exit !(now - since >= by) }'; }
-flowing() { # FILE...: they grow
-	local file lines
-	for file; do
-		lines=$(wc -l <"$file")
-		net_wait 3 eval '[ $(wc -l <"'"$file"'") -gt '$((lines + 5))' ]' || is "$file grows not" "$file grows"
-	done
-}
-drinks() { net_spawn laptop "$net_dir/drink.err" python3 "$top/tests/netns/spoke.py" drink "${rig_ip[app]}" 9000 "$net_dir/drink"; }
-ping_on() { # NS TO: every 10 ms, each reply a line with its time
-	net_spawn "$1" "$net_dir/ping-$1" ping -D -n -i 0.01 "${rig_ip[$2]}"
-}
+drinks() { rig_drink laptop app 9000; }
 
 drinks
-check "H6: a download runs" flowing "$net_dir/drink"
+check "H6: a download runs" rig_flowing "$net_dir/drink"
 check "H6: its grant goes" ungrant web
-since=$(now)
-check "H6: and the download stops within a second" stopped "$net_dir/drink" "$since"
+since=$(rig_now)
+check "H6: and the download stops within a second" rig_stopped "$net_dir/drink" "$since"
 net_end "$net_pid"
 check "H6: what is granted still works" echoes laptop app
 require "it is granted again" eval 'grant web --who peer:laptop --to peer:app --protocol tcp --ports 443,9000 && net_wait 3 rig_in_force'
 drinks
-ping_on laptop app
-ping_on app laptop
+rig_ping laptop app
+rig_ping app laptop
 check "service on the internet" lab_cli service add files --host www.example.test --target app:9000
-net_spawn internet "$net_dir/curl.err" sh -c "curl -sS -N -k --resolve www.example.test:443:203.0.113.2 https://www.example.test/ | python3 $top/tests/netns/spoke.py sip $net_dir/sip"
-check "H14: pings both ways, a connection and a published download run" flowing "$net_dir/drink" "$net_dir/ping-laptop" "$net_dir/ping-app" "$net_dir/sip"
+rig_sip www.example.test
+check "H14: pings both ways, a connection and a published download run" rig_flowing "$net_dir/drink" "$net_dir/ping-laptop" "$net_dir/ping-app" "$net_dir/sip"
 check "H14: app is disabled" lab_cli peer disable app
-since=$(now)
-check "H14: no reply to laptop later than a second" stopped "$net_dir/ping-laptop" "$since"
-check "H14: none to app" stopped "$net_dir/ping-app" "$since"
-check "H14: the connection stands still" stopped "$net_dir/drink" "$since"
-check "H14: and so does the published download" stopped "$net_dir/sip" "$since"
+since=$(rig_now)
+check "H14: no reply to laptop later than a second" rig_stopped "$net_dir/ping-laptop" "$since"
+check "H14: none to app" rig_stopped "$net_dir/ping-app" "$since"
+check "H14: the connection stands still" rig_stopped "$net_dir/drink" "$since"
+check "H14: and so does the published download" rig_stopped "$net_dir/sip" "$since"
 check "H14: whose client is told by the end of the connection" net_wait 3 grep -q "curl:" "$net_dir/curl.err"
 check "H14: the hub does not reach it either" no_echo hub app
 check "H14: others are not disturbed" reach metrics tcp:collector:9090=open
