@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIMIT_DEFAULT 1000
+#define LIMIT_DEFAULT 500
 
 /* ---- one sample of one peer ---------------------------------------------------------------------- */
 
@@ -133,20 +133,6 @@ static const struct family {
 
 /* ---- a page of one family ------------------------------------------------------------------------ */
 
-/* The peers behind this name, at most n. Returns how many. */
-static size_t peers_behind(const struct model *model, const char *name, const struct peer **out,
-                           size_t n)
-{
-	const struct peer *peer = peer_after(model->setup.peers, name);
-	size_t i;
-
-	for (i = 0; peer && i < n; i++) {
-		out[i] = peer;
-		peer = peer_after(model->setup.peers, peer->row.name);
-	}
-	return i;
-}
-
 void model__metric_labels(const struct peer *peer, struct model_metric_peer *out)
 {
 	snprintf(out->id, sizeof(out->id), "%u", peer->row.id);
@@ -225,11 +211,11 @@ static bool cursor_read(const char *text, struct cursor *out)
 /* From the cursor on, for so many peers' samples; the cursor gets where the next page begins, family N_FAMILIES at
  * the end. peers[limit] is scratch. */
 static int page(const struct model *model, struct cursor *cursor, const struct peer **peers,
-                size_t limit, struct metric_text *text)
+                uint32_t limit, struct metric_text *text)
 {
 	while (limit > 0 && cursor->family < N_FAMILIES) {
 		const struct family *family = &families[cursor->family];
-		size_t n = peers_behind(model, cursor->name, peers, limit);
+		uint32_t n = peers_after(model->setup.peers, cursor->name, peers, limit);
 		int err;
 
 		if (cursor->name[0] == '\0')
@@ -253,7 +239,7 @@ int model__metrics(struct model *model, const json_t *params, json_t **result,
 {
 	const json_t *limit_arg = json_object_get(params, "limit");
 	const char *from = json_string_value(json_object_get(params, "cursor"));
-	size_t limit = limit_arg ? (size_t)json_integer_value(limit_arg) : LIMIT_DEFAULT;
+	uint32_t limit = limit_arg ? (uint32_t)json_integer_value(limit_arg) : LIMIT_DEFAULT;
 	const struct peer **peers = calloc(limit, sizeof(const struct peer *));
 	struct cursor cursor = {.family = 0};
 	struct metric_text text = {0};

@@ -138,6 +138,9 @@ const struct peer *peer_find(const struct peer_table *table, const char *name);
 const struct peer *peer_numbered(const struct peer_table *table, uint32_t number);
 /* The first peer whose name sorts behind this one ("" = the very first). */
 const struct peer *peer_after(const struct peer_table *table, const char *name);
+/* The first n at most of those that sort behind this name, in order. Returns how many. */
+uint32_t peers_after(const struct peer_table *table, const char *name, const struct peer **out,
+                     uint32_t n);
 uint32_t peer_count(const struct peer_table *table);
 
 /* What changes by itself, up to date. */

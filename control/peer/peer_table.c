@@ -63,13 +63,24 @@ const struct peer *peer_numbered(const struct peer_table *table, uint32_t number
 	return number < table->setup.config->max_peers ? table->by_id[number] : NULL;
 }
 
+uint32_t peers_after(const struct peer_table *table, const char *name, const struct peer **out,
+                     uint32_t n)
+{
+	uint32_t first = lower_bound(table, name);
+	uint32_t i;
+
+	if (first < table->n && strcmp(table->by_name[first]->row.name, name) == 0)
+		first++;
+	for (i = 0; i < n && first + i < table->n; i++)
+		out[i] = table->by_name[first + i];
+	return i;
+}
+
 const struct peer *peer_after(const struct peer_table *table, const char *name)
 {
-	uint32_t i = lower_bound(table, name);
+	const struct peer *peer;
 
-	if (i < table->n && strcmp(table->by_name[i]->row.name, name) == 0)
-		i++;
-	return i < table->n ? table->by_name[i] : NULL;
+	return peers_after(table, name, &peer, 1) == 1 ? peer : NULL;
 }
 
 uint32_t peer_count(const struct peer_table *table)
