@@ -122,6 +122,36 @@ raw_as() {
 		-p "$(sed -n 's/^PublicKey *= *//p' "$net_dir/$name.conf")" -e 203.0.113.2:51820 "$@"
 }
 
+# keep_secrets NS ID...: the keys of their clients, and the hub's, as files for no_secret_told.
+keep_secrets() {
+	local device
+	while [ $# -gt 0 ]; do
+		device=$(net_wg_device "$2")
+		(
+			umask 077
+			net_exec "$1" wg show "$device" private-key >"$net_dir/secret-$2.key"
+			net_exec "$1" wg show "$device" preshared-keys | cut -f2 >"$net_dir/secret-$2.psk"
+		)
+		shift 2
+	done
+	cp "$net_dir/hub.key" "$net_dir/secret-hub.key"
+}
+
+# no_secret_told [--weir] [FILE...]: no secret that was kept is in an answer to any operation, the log, the store, the
+# arguments and environment of processes, or those files; and no process of the hub leaves a core. Operations that
+# take away are among those asked: the last thing of a test.
+no_secret_told() {
+	local pid pids options=() files=("$net_dir/hub.log" "$net_dir"/store/*)
+	pids="$(lab_pid control) $(lab_pid dataplane)" || return 1
+	if [ "${1:-}" = --weir ]; then
+		options=("--weir=$lab_weir")
+		shift
+	fi
+	for pid in $pids $lab_hub_pid; do files+=("/proc/$pid/cmdline" "/proc/$pid/environ"); done
+	for pid in $pids; do grep '^Max core file size  *0  *0 ' "/proc/$pid/limits" || is "core of $pid" "none" || return 1; done
+	python3 "$top/tests/netns/canary.py" "${options[@]}" "$top/control/model/methods.json" "$lab_run/control.sock" "$net_dir"/secret-* -- "${files[@]}" "$@"
+}
+
 refused() { # refused EXIT_CODE TEXT COMMAND...: fails with this code and says TEXT
 	local code=$1 text=$2 output status
 	shift 2

@@ -195,4 +195,12 @@ cat "$net_dir/check.out"
 check "H13: one key is listed" eval 'state_is confirmed && is "$(field public_key)" "$(public_of four)" && is "$(field rotation.next_key)" None'
 check "the new one comes in" eval 'net_exec home wg set "$(net_wg_device twin)" private-key "$net_dir/four.key" && net_wait 20 pings home 10.77.0.1 1'
 check "every packet is accounted for" net_wait 3 balance
+
+# ---- H11: none of these keys, old or new, was told to anybody --------------------------------------------
+
+for key in one two three four; do cp "$net_dir/$key.key" "$net_dir/secret-$key.key"; done
+cp "$net_dir/office.psk" "$net_dir/secret-old.psk" && cp "$net_dir/new.psk" "$net_dir/secret-new.psk"
+cp "$net_dir/hub.key" "$net_dir/secret-hub.key"
+check "H11: no key before or after is in answers, log, store, or what processes were given" no_secret_told
+sed 's/^/# /' "$net_dir/check.out"
 tap_done

@@ -130,6 +130,8 @@ dataplane_changed() { [ "$(lab_pid dataplane)" != "$1" ] && [ "$(lab_pid datapla
 check "a dataplane that does not come up: the one before runs again" falls_back
 check "no directory, no upgrade" refused 1 "is not there" upgrade --binary-dir "$net_dir/www"
 check "every packet is accounted for" net_wait 3 balance
+keep_secrets office office home home
+check "H11: no key is in answers, log, store, or what processes old and new were given" no_secret_told
 stopped() { net_end "$lab_hub_pid" && refused 3 "no supervisor" upgrade; }
 check "without a supervisor there is none" stopped
 tap_done

@@ -165,5 +165,9 @@ lasts() {
 check "all of it is there after a restart" lasts
 check "each peer that wg changed is in the audit trail, with who did" eval 'lab_cli audit trail --last 1000 | net_has "wg uid=0 pid=[0-9]*  wg.set peer .*: added key=" && lab_cli audit verify'
 check "the balance holds" net_wait 5 balance
+for what in c-office.key c-home.key office.psk home.psk fixed.psk other.key hub.key; do cp "$net_dir/$what" "$net_dir/secret-$what"; done
+hub_wg show dump >"$net_dir/dump" && hub_wg showconf >>"$net_dir/dump"
+check "H11: no key that wg set, or tried to, is told to anybody, nor by wg" no_secret_told "$net_dir/dump"
+sed 's/^/# /' "$net_dir/check.out"
 rm -f "/var/run/wireguard/$device.sock"
 tap_done
