@@ -242,11 +242,48 @@ static void messages_of_the_hubs_without_a_buffer_are_counted(void **state)
 	flow_destroy(flow); /* with every buffer back in the pool */
 }
 
+/* Too large for the tunnel, and no buffer for its second piece. */
+static void what_cannot_be_cut_for_want_of_a_buffer_is_its_peers_drop(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct hold hold = {.pool = flow->setups[0].pool};
+	struct flow_session from = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	const struct abi_peer_counters *sender = abi_region_peer_counters(&flow->region, 0, 1);
+	uint8_t inner[FLOW_FRAME_MAX], frame[FLOW_FRAME_MAX];
+	uint32_t len = flow_inner_between(inner, 1, 2, BASE_IP_V4, FLOW_TUN_MTU);
+
+	(void)state;
+	(void)flow_session(flow, 0, 2, 2, BASE_IP_V4);
+	for (uint32_t n_left = 0; n_left < 2; n_left++) {
+		flow_reset(flow);
+		flow_rx_data(flow, &from, inner, len);
+		hold_all_but(&hold, n_left);
+		flow_turn(flow);
+		if (n_left == 0) {
+			FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
+			            {ABI_COUNTER_NO_MBUF, 1}, {ABI_COUNTER_DROP_TUNNEL_MTU, 1});
+			assert_int_equal(sender->drops, 1);
+			flow_expect_silence(flow);
+		} else {
+			FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
+			            {ABI_COUNTER_FORWARDED, 1}, {ABI_COUNTER_FRAGMENTED, 1},
+			            {ABI_COUNTER_RX_INJECT, 1}, {ABI_COUNTER_SEALED, 2},
+			            {ABI_COUNTER_TX_WAN, 2});
+			assert_int_equal(sender->drops, 1);
+			while (flow_tx(flow, 0, 0, frame) > 0)
+				;
+		}
+		let_go(&hold, hold.n);
+	}
+	flow_destroy(flow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_without_a_buffer_are_counted_and_the_others_go_on),
 		cmocka_unit_test(messages_of_the_hubs_without_a_buffer_are_counted),
+		cmocka_unit_test(what_cannot_be_cut_for_want_of_a_buffer_is_its_peers_drop),
 	};
 
 	return cmocka_run_group_tests_name("pool", tests, flow_start, NULL);

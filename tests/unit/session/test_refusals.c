@@ -455,6 +455,36 @@ static struct abi_event_handshake with_cookie_from(uint32_t host)
 	return event;
 }
 
+/* Others have all the places that the table of sources has: who proves where it is all the same gets nothing, and
+ * nobody's place. */
+static void under_load_a_source_without_a_place_is_refused(void **state)
+{
+	struct base_ip other = {.family = BASE_IP_V4};
+	struct abi_event_handshake event = lab_client_initiation(&client, lab_wall_ns);
+	uint32_t n_before;
+
+	(void)state;
+	load_up_to(SESSION_LOAD_JOBS, &event);
+	event = with_cookie_from(1);
+	for (uint32_t i = 0; i < 40 * BASE_SOURCE_SETS * BASE_SOURCE_WAYS; i++) {
+		base_store_be32(other.bytes, 0x0a000000U + i);
+		(void)base_source_take(&hub->table->load.sources, &other, lab_now_ns);
+	}
+	n_before = hub->table->jobs.n_used;
+	for (uint32_t i = 1; i <= 3; i++) {
+		session_handshake_in(hub->table, 0, &event);
+		assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_SOURCE_FULL], i);
+	}
+	assert_int_equal(hub->table->jobs.n_used, n_before);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_SOURCE_LIMIT], 0);
+	assert_int_equal(hub->n_out, 0);
+	/* Their buckets are full again a moment later, and so their places free. */
+	lab_now_ns += LAB_S / SESSION_LOAD_RATE;
+	session_handshake_in(hub->table, 0, &event);
+	assert_int_equal(hub->table->jobs.n_used, n_before + 1);
+	lab_settle();
+}
+
 static void full_queue_leaves_room_for_our_own(void **state)
 {
 	struct abi_event_handshake event = lab_client_initiation(&client, lab_wall_ns);
@@ -558,6 +588,7 @@ int main(void)
 		hub_test(under_load_the_answer_we_wait_for_is_taken_once),
 		hub_test(load_ends_a_second_after_the_last_of_it),
 		hub_test(under_load_one_source_gets_so_many_a_second),
+		hub_test(under_load_a_source_without_a_place_is_refused),
 		hub_test(full_queue_leaves_room_for_our_own),
 		hub_test(no_free_slot_on_the_worker),
 		hub_test(random_messages_never_answer),
