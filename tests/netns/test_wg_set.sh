@@ -87,6 +87,16 @@ endpoint() {
 	net_wait 15 eval '[ "$(of endpoints "$home")" != 192.0.2.2:4242 ]' # until it is heard again
 }
 check "an endpoint, until the peer is heard from elsewhere" endpoint
+quiet() { net_exec home nft 'table inet hush { chain output { type filter hook output priority 0; udp dport 51820 drop; }; }'; }
+looped() { # the hub's own address as an endpoint: what is for that peer is dropped by name
+	quiet && hub_wg set peer "$home" endpoint 203.0.113.2:51820 || return 1
+	grows drop_endpoint_loop 3 no_answer 10.77.0.30 3 || return 1
+	grep "error: peer \"$(name_of "$home")\": .*endpoint" < <(lab_cli audit policy)
+}
+no_answer() { ! net_exec hub ping -q -c "$2" -i 0.05 -W 0.2 "$1"; }
+check "an endpoint that is the hub itself loops nothing, and is an error of the audit" looped
+net_exec home nft delete table inet hush
+check "until the peer is heard from elsewhere" net_wait 15 hub_reaches 10.77.0.30
 check "keepalive off" eval 'hub_wg set peer "$home" persistent-keepalive off && is "$(of persistent-keepalive "$home")" off'
 preshared() {
 	hub_wg set peer "$home" preshared-key "$net_dir/home.psk" || return 1
