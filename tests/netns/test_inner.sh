@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What becomes of inner packets, on a WAN of jumbo frames: large ones pass, those that are too large are answered or
 # cut, TCP that lost its ICMP opens with what fits; a peer that was disabled comes back without a change at its client; a
-# link that flaps is used again, and an interface that was removed and made anew; and whose frames come cut off is told why.
+# link that flaps is used again, and an interface that was removed and made anew, while a second port goes on; and whose
+# frames come cut off is told why.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
 
@@ -13,8 +14,9 @@ jumbo() { # every interface of the laboratory takes more than the hub's port
 		done
 	done
 }
-require "laboratory comes up" eval 'lab_up && jumbo'
+require "laboratory comes up" eval 'lab_up && lab_wire hub wan1 hub1 203.0.114 2001:db8:7 && jumbo'
 LAB_PORT='driver = "af_packet"; device = "wan0"; mtu = 9000;' LAB_HUB="tunnel_mtu = 8920; clamp_mss = true;" lab_hub_conf
+sed -i 's|^ports: (|&\n\t{ name = "wan1"; driver = "af_packet"; device = "wan1"; mtu = 9000; addresses = [ "203.0.114.2/24" ];},|' "$lab_conf"
 require "hub becomes ready with jumbo frames" lab_hub_start
 require "office joins" lab_client office
 require "home joins from behind NAT" lab_client home
@@ -95,7 +97,20 @@ check "after a link flap packets pass again" flap
 check "no packet is lost from then on" pings office 10.77.0.3 20
 check "what came is what went and what was dropped" net_wait 5 balance
 
-# The interface itself goes, and one of its name comes: the same processes go on with it.
+# The interface itself goes, and one of its name comes: the same processes go on with it. home is on the other port
+# meanwhile.
+other_port() {
+	net_ip hub route add 192.0.2.0/24 via 203.0.114.1 || return 1
+	net_exec home wg set "$home_device" peer "$(net_exec home wg show "$home_device" peers)" endpoint 203.0.114.2:51820
+	net_wait 5 pings home 10.77.0.1 1 && net_exec home wg show "$home_device" endpoints | net_has 203.0.114.2
+}
+check "home moves to the hub's second port" other_port
+goes_on() { # nothing of what passed by the other port was lost
+	kill -INT "$home_ping"
+	net_wait 5 eval '! kill -0 $home_ping 2>/dev/null'
+	tail -n 3 "$net_dir/ping-home"
+	grep -q ' 0% packet loss' "$net_dir/ping-home" && [ "$(awk '/transmitted/ { print $1 }' "$net_dir/ping-home")" -gt 20 ]
+}
 gone_and_back() {
 	local pids began
 	pids=$(pgrep -f -d ' ' "weir-(dataplane|control) .*$net_dir")
@@ -107,7 +122,11 @@ gone_and_back() {
 	echo "# a packet through the hub $((($(date +%s%N) - began) / 1000000)) ms after the interface is back" >&3
 	is "$(pgrep -f -d ' ' "weir-(dataplane|control) .*$net_dir")" "$pids"
 }
+net_spawn home "$net_dir/ping-home" ping -n -i 0.02 -W 2 10.77.0.1
+home_ping=$net_pid
 check "an interface that is removed and made again is taken up by the same processes" gone_and_back
+check "the other port lost nothing meanwhile" goes_on
+cat "$net_dir/check.out" | sed 's/^/# /'
 check "no packet is lost from then on" pings office 10.77.0.3 20
 check "the kernel keeps quiet on it" net_exec hub nft list table netdev weir_wan0
 check "what came is what went and what was dropped" net_wait 5 balance
