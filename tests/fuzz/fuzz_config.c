@@ -36,6 +36,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	return 0;
 }
 
+/* Put text over the first place that has was, which is as long or longer. */
+static void overwrite(char *where, const char *was, const char *text)
+{
+	char *at = strstr(where, was);
+
+	if (at == NULL || strlen(text) > strlen(was)) {
+		fprintf(stderr, "%s is not in the example\n", was);
+		exit(1);
+	}
+	memset(at, ' ', strlen(was));
+	memcpy(at, text, strlen(text));
+}
+
 void fuzz_seeds(void)
 {
 	static char text[65536];
@@ -46,8 +59,12 @@ void fuzz_seeds(void)
 		perror(CONF_DIR "/weir.conf");
 		exit(1);
 	}
-	len = fread(text, 1, sizeof(text), file);
+	len = fread(text, 1, sizeof(text) - 1, file);
 	fclose(file);
 	fuzz_seed("weir.conf", text, len);
+	/* Its preshared key lies in no file of this machine: the same, so that it is read to the end. */
+	overwrite(text, "# preshared_key = \"required\";", "preshared_key = \"optional\";");
+	overwrite(text, "preshared_key_file = ", "# ");
+	fuzz_seed("optional", text, len);
 	fuzz_seed("empty", "", 0);
 }
