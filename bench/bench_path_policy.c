@@ -277,18 +277,10 @@ static int make_samples(unsigned int rounds)
 /* The flow of a packet stands: judged, and answered. */
 static bool establish(struct bench_world *world, const struct bench_packet *packet)
 {
-	struct policy_packet three[3];
-	struct policy_flow_result results[3];
+	const struct policy_packet data = bench_rules_packet(&rules[0], packet->from, packet->to,
+	                                                     packet->sport, packet->dport);
 
-	three[0] = bench_rules_packet(&rules[0], packet->from, packet->to, packet->sport,
-	                              packet->dport);
-	three[1] = bench_rules_reply(&three[0]);
-	three[2] = three[0];
-	three[0].tcp_flags = POLICY_TCP_SYN;
-	three[1].tcp_flags = POLICY_TCP_SYN | POLICY_TCP_ACK;
-	policy_flow_judge(world->st.flows, world->st.policy, world->st.clock, three, results, 3);
-	return results[0].verdict == POLICY_FLOW_PASS && results[1].verdict == POLICY_FLOW_PASS
-	       && results[2].verdict == POLICY_FLOW_PASS;
+	return bench_rules_establish(world->st.flows, world->st.policy, world->st.clock, &data);
 }
 
 /* A table of its own with the scene's flows, all of them standing. */
@@ -301,6 +293,7 @@ static int make_flows(struct bench_world *world, struct scene *of)
 
 	if (err != 0)
 		return err;
+	policy_flow_lead(world->st.flows, state_flow_lead(&world->st));
 	for (uint32_t i = 0; i < of->n_flows && err == 0; i++) {
 		struct bench_packet packet;
 
@@ -336,6 +329,7 @@ static int init(struct bench_world *world, const struct bench_options *options)
 		return err;
 	world->st.policy = rules[0].table;
 	world->pick = pick;
+	world->st.routes_seen = state_route_generation(world->st.routes);
 	for (unsigned int i = 0; i < N_PAIRS; i++)
 		pairs[i] = bench_rules_pick(&rules[0], false);
 	for (size_t i = 0; i < N_SCENES && err == 0; i++)

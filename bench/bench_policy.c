@@ -147,20 +147,6 @@ static void forget(struct policy_flow *flow)
 	(void)policy_flow_expire(flow, open_clock.now_s, UINT32_MAX);
 }
 
-/* Three packets of a handshake, without a note's way. False: refused. */
-static bool establish(struct policy_flow *flow, uint32_t i)
-{
-	const struct policy_table *table = worlds[WORLD_ONE_PAIR].rules.table;
-	struct policy_packet three[3] = {flow_packet(i), flow_packet(i), flow_packet(i)};
-	struct policy_flow_result result[3];
-
-	three[0].tcp_flags = POLICY_TCP_SYN;
-	three[1] = bench_rules_reply(&three[1]);
-	three[1].tcp_flags = POLICY_TCP_SYN | POLICY_TCP_ACK;
-	policy_flow_judge(flow, table, the_clock, three, result, 3);
-	return result[0].verdict == 0 && result[1].verdict == 0 && result[2].verdict == 0;
-}
-
 static int make_flows(void)
 {
 	for (size_t l = 0; l < N_LINES; l++) {
@@ -170,7 +156,10 @@ static int make_flows(void)
 		if (tables[l] == NULL)
 			return -ENOMEM;
 		for (uint32_t i = 0; i < lines[l].n_flows && lines[l].kind == LINE_FLOW; i++) {
-			if (!establish(tables[l], i))
+			struct policy_packet packet = flow_packet(i);
+
+			if (!bench_rules_establish(tables[l], worlds[WORLD_ONE_PAIR].rules.table,
+			                           the_clock, &packet))
 				return -EINVAL;
 		}
 	}
@@ -179,26 +168,8 @@ static int make_flows(void)
 
 /* ---- passes -------------------------------------------------------------------------------------- */
 
-static uint8_t bytes[N_PACKETS][64];
+static uint8_t bytes[N_PACKETS][BENCH_RULES_FRAME];
 static struct policy_frame frames[N_PACKETS];
-
-static const uint8_t headers[40] = {
-	0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, POLICY_PROTO_TCP, [32] = 0x50};
-
-/* The packet as it is on the wire. */
-static void write_frame(uint32_t i, const struct policy_packet *packet)
-{
-	memcpy(bytes[i], headers, sizeof(headers));
-	base_store_be32(bytes[i] + 12, (uint32_t)packet->src.low);
-	base_store_be32(bytes[i] + 16, (uint32_t)packet->dst.low);
-	base_store_be16(bytes[i] + 20, packet->sport);
-	base_store_be16(bytes[i] + 22, packet->dport);
-	bytes[i][33] = packet->tcp_flags;
-	frames[i] = (struct policy_frame){.data = bytes[i],
-	                                  .len = sizeof(headers),
-	                                  .in_peer = packet->in_peer,
-	                                  .out_peer = packet->out_peer};
-}
 
 static void prepare(struct line *line)
 {
@@ -211,7 +182,7 @@ static void prepare(struct line *line)
 				line->kind == LINE_PARSE ? 1000 : line->n_flows));
 			if (bench_rules_random(2) == 0)
 				packets[i] = bench_rules_reply(&packets[i]);
-			write_frame(i, &packets[i]);
+			frames[i] = bench_rules_frame(&packets[i], bytes[i]);
 			break;
 		case LINE_OPEN:
 			packets[i] = random_packet(&worlds[line->world], false);
@@ -231,7 +202,7 @@ static void judge_frames(struct policy_flow *flow, const struct policy_table *ta
 	uint64_t passed;
 
 	policy_flow_fetch(flow, table, the_clock, &frames[first], BENCH_BURST);
-	policy_flow_find(flow, table, the_clock, &frames[first], BENCH_BURST, 0);
+	(void)policy_flow_find(flow, BENCH_BURST);
 	passed = policy_flow_pass(flow, table, the_clock, &frames[first], &results[first],
 	                          BENCH_BURST);
 	for (uint64_t left = ~passed & ((UINT64_C(1) << BENCH_BURST) - 1); left != 0;

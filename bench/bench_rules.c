@@ -176,3 +176,42 @@ struct policy_packet bench_rules_reply(const struct policy_packet *packet)
 	reply.dport = packet->sport;
 	return reply;
 }
+
+struct policy_frame bench_rules_frame(const struct policy_packet *packet,
+                                      uint8_t bytes[static BENCH_RULES_FRAME])
+{
+	static const uint8_t headers[] = {
+		0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, POLICY_PROTO_TCP, [32] = 0x50, [39] = 0};
+
+	memcpy(bytes, headers, sizeof(headers));
+	base_store_be32(bytes + 12, (uint32_t)packet->src.low);
+	base_store_be32(bytes + 16, (uint32_t)packet->dst.low);
+	base_store_be16(bytes + 20, packet->sport);
+	base_store_be16(bytes + 22, packet->dport);
+	bytes[33] = packet->tcp_flags;
+	return (struct policy_frame){.data = bytes,
+	                             .len = sizeof(headers),
+	                             .in_peer = packet->in_peer,
+	                             .out_peer = packet->out_peer};
+}
+
+bool bench_rules_establish(struct policy_flow *flow, const struct policy_table *table,
+                           struct policy_flow_clock clock, const struct policy_packet *packet)
+{
+	struct policy_packet three[3] = {*packet, bench_rules_reply(packet), *packet};
+	struct policy_flow_result results[3];
+	uint8_t bytes[BENCH_RULES_FRAME];
+	struct policy_frame frame = bench_rules_frame(packet, bytes);
+
+	three[0].tcp_flags = POLICY_TCP_SYN;
+	three[1].tcp_flags = POLICY_TCP_SYN | POLICY_TCP_ACK;
+	policy_flow_judge(flow, table, clock, three, results, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		if (results[i].verdict != POLICY_FLOW_PASS)
+			return false;
+	policy_flow_fetch(flow, table, clock, &frame, 1);
+	(void)policy_flow_find(flow, 1);
+	/* but for the few that have another's tag, which are judged each time */
+	(void)policy_flow_pass_known(flow, table, clock, &frame, results, 1, true);
+	return true;
+}

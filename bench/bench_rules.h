@@ -4,7 +4,7 @@
 #define BENCH_RULES_H
 
 #include "policy_build.h"
-#include "policy_packet.h"
+#include "policy_flow.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,5 +59,15 @@ struct policy_packet bench_rules_packet(const struct bench_rules *rules, uint32_
                                         uint16_t sport, uint16_t dport);
 /* Its answer. */
 struct policy_packet bench_rules_reply(const struct policy_packet *packet);
+
+/* The packet as it is on the wire, into bytes, with no payload. */
+#define BENCH_RULES_FRAME 64U
+struct policy_frame bench_rules_frame(const struct policy_packet *packet,
+                                      uint8_t bytes[static BENCH_RULES_FRAME]);
+
+/* Let the flow of a TCP packet stand: three packets of a handshake, and addresses that lead to its peers.
+ * False: it was refused. */
+bool bench_rules_establish(struct policy_flow *flow, const struct policy_table *table,
+                           struct policy_flow_clock clock, const struct policy_packet *packet);
 
 #endif

@@ -394,6 +394,31 @@ static void know_flows(struct bench_world *world, bool from_hub)
 	}
 }
 
+/* And for whom they are: from peers, whose packets are written. */
+static void know_receivers(struct bench_world *world)
+{
+	struct state *st = &world->st;
+	struct policy_frame frames[BENCH_BURST];
+	struct policy_flow_result results[BENCH_BURST];
+
+	st->routes_seen = state_route_generation(st->routes);
+	policy_flow_lead(st->flows, state_flow_lead(st));
+	for (uint32_t first = 0; first < BENCH_PACKETS; first += BENCH_BURST) {
+		for (uint32_t i = 0; i < BENCH_BURST; i++) {
+			const struct bench_packet *packet = &world->packet[first + i];
+
+			frames[i] = (struct policy_frame){.data = world->ops[first + i].data,
+			                                  .len = packet->len,
+			                                  .in_peer = packet->from,
+			                                  .out_peer = packet->to};
+		}
+		policy_flow_fetch(st->flows, st->policy, st->clock, frames, BENCH_BURST);
+		(void)policy_flow_find(st->flows, BENCH_BURST);
+		(void)policy_flow_pass_known(st->flows, st->policy, st->clock, frames, results,
+		                             (UINT64_C(1) << BENCH_BURST) - 1, true);
+	}
+}
+
 static uint8_t *reset_mbuf(struct rte_mbuf *mbuf, uint32_t len)
 {
 	mbuf->data_off = RTE_PKTMBUF_HEADROOM;
@@ -468,6 +493,8 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
 	}
 	if (world->pick == NULL)
 		know_flows(world, direction == BENCH_SEAL);
+	if (world->pick == NULL && direction != BENCH_SEAL)
+		know_receivers(world);
 	if (direction != BENCH_SEAL) {
 		for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST)
 			aead_seal(world->aead, &world->ops[i], BENCH_BURST);

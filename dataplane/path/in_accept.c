@@ -190,6 +190,7 @@ void in_accept(struct state *st, struct path_burst *b)
 	struct path_pkt *end = path_end(b);
 	struct path_pkt *to = b->pkt;
 
+	st->routes_seen = state_route_generation(st->routes);
 	if (state_route_is_cold(st->routes))
 		for (const struct path_pkt *p = b->pkt; p < end; p++)
 			prefetch(st, p);

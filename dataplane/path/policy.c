@@ -16,7 +16,7 @@
  * question would pass as its reply. */
 #include "path.h"
 #include "path_inner.h"
-#include "policy_flow.h"
+#include "state_flow.h"
 
 #include <rte_prefetch.h>
 
@@ -93,31 +93,39 @@ static inline uint64_t all_of(uint32_t n)
 
 /* ---- what peers send ----------------------------------------------------------------------------- */
 
-static inline uint32_t find_receiver(struct state *st, struct path_pkt *p)
+static inline uint32_t find_receiver(const struct state *st, const struct path_pkt *p)
 {
 	uint32_t version = path_inner_version(p);
 	const uint8_t *destination = path_inner_destination(p);
 
-	p->to_hub = state_address_has(&st->addresses.tunnel, version, destination);
-	if (p->to_hub)
+	if (state_address_has(&st->addresses.tunnel, version, destination))
 		return POLICY_HUB;
-	p->peer = state_route_lookup(st->routes, version, destination);
-	return p->peer;
+	return state_route_lookup(st->routes, version, destination);
 }
 
-/* Of packets [first, end). */
-static inline void find_receivers(struct state *st, struct path_burst *b,
-                                  struct policy_frame *frames, uint32_t first, uint32_t end)
+static void keep_receivers(struct path_burst *b, const struct policy_frame *frames)
 {
-	for (uint32_t i = first; i < end; i++) {
-		frames[i].in_peer = b->pkt[i].session->peer;
-		frames[i].out_peer = find_receiver(st, &b->pkt[i]);
+	for (uint32_t i = 0; i < b->n; i++) {
+		b->pkt[i].to_hub = frames[i].out_peer == POLICY_HUB;
+		b->pkt[i].peer = frames[i].out_peer;
 	}
 }
 
 static inline uint32_t first_of(uint64_t bits)
 {
 	return (uint32_t)__builtin_ctzll(bits);
+}
+
+static void find_receivers(struct state *st, const struct path_burst *b,
+                           struct policy_frame *frames, uint64_t of)
+{
+	if (state_route_is_cold(st->routes))
+		for (uint64_t bits = of; bits != 0; bits &= bits - 1)
+			state_route_prefetch(st->routes,
+			                     path_inner_version(&b->pkt[first_of(bits)]),
+			                     path_inner_destination(&b->pkt[first_of(bits)]));
+	for (; of != 0; of &= of - 1)
+		frames[first_of(of)].out_peer = find_receiver(st, &b->pkt[first_of(of)]);
 }
 
 /* Of packets that have passed; the others came without one. */
@@ -147,6 +155,20 @@ static void drop_some(struct state *st, struct path_burst *b, uint64_t dropped,
 		n += next - i - 1;
 	}
 	b->n = n;
+}
+
+/* Of those that did not pass at once, pass what is of flows that stand all the same: nobody has said for whom
+ * they are since routes or addresses changed. known: those whose receivers have been looked up. */
+static uint64_t pass_late(struct state *st, struct path_burst *b, struct policy_frame *frames,
+                          struct policy_flow_result *results, uint64_t rest, uint64_t known)
+{
+	uint64_t others = rest & ~known;
+
+	if (others == 0)
+		return 0;
+	find_receivers(st, b, frames, others);
+	return policy_flow_pass_known(st->flows, st->policy, st->clock, frames, results, others,
+	                              true);
 }
 
 /* Some are not plain, or are for nobody. */
@@ -187,8 +209,8 @@ void policy(struct state *st, struct path_burst *b)
 {
 	struct policy_frame frames[PATH_BURST_MAX];
 	struct policy_flow_result results[PATH_BURST_MAX];
-	uint32_t n_known;
-	uint64_t rest;
+	uint64_t strangers;
+	uint64_t passed;
 
 	if (b->n == 0)
 		return;
@@ -198,26 +220,26 @@ void policy(struct state *st, struct path_burst *b)
 		drop_all(st, b, ABI_COUNTER_DROP_POLICY_NONE);
 		return;
 	}
-	if (state_route_is_cold(st->routes))
-		for (uint32_t i = 0; i < b->n; i++)
-			state_route_prefetch(st->routes, path_inner_version(&b->pkt[i]),
-			                     path_inner_destination(&b->pkt[i]));
-	for (uint32_t i = 0; i < b->n; i++) {
-		frames[i].data = b->pkt[i].data;
-		frames[i].len = b->pkt[i].len;
-	}
-	/* What each step reads of flows comes while routes are looked up. */
+	policy_flow_lead(st->flows, state_flow_lead(st));
+	for (uint32_t i = 0; i < b->n; i++)
+		frames[i] = (struct policy_frame){.data = b->pkt[i].data,
+		                                  .len = b->pkt[i].len,
+		                                  .in_peer = b->pkt[i].session->peer,
+		                                  .out_peer = ABI_PEER_NONE};
 	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
-	n_known = b->n / 2;
-	find_receivers(st, b, frames, 0, n_known);
-	policy_flow_find(st->flows, st->policy, st->clock, frames, b->n, n_known);
-	find_receivers(st, b, frames, n_known, b->n);
-	rest = ~policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n)
-	       & all_of(b->n);
+	strangers = policy_flow_find(st->flows, b->n);
+	if (strangers != 0) {
+		find_receivers(st, b, frames, strangers);
+		policy_flow_foresee(st->flows, st->policy, frames, strangers);
+	}
+	passed = policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
+	if (passed != all_of(b->n))
+		passed |= pass_late(st, b, frames, results, all_of(b->n) & ~passed, strangers);
+	keep_receivers(b, frames);
 	if (unlikely(policy_flow_has_notes(st->flows)))
-		keep_notes(b, results, ~rest & all_of(b->n));
-	if (rest != 0)
-		sort_out(st, b, frames, results, rest);
+		keep_notes(b, results, passed);
+	if (passed != all_of(b->n))
+		sort_out(st, b, frames, results, all_of(b->n) & ~passed);
 }
 
 /* ---- what is judged by the receiver's owner ------------------------------------------------------ */
@@ -273,8 +295,9 @@ static uint64_t pass_hub(struct state *st, const struct path_burst *b, struct po
 			.out_peer = b->pkt[i].peer,
 		};
 	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
-	policy_flow_find(st->flows, st->policy, st->clock, frames, b->n, 0);
-	return policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
+	(void)policy_flow_find(st->flows, b->n);
+	return policy_flow_pass_known(st->flows, st->policy, st->clock, frames, results,
+	                              all_of(b->n), false);
 }
 
 void policy_late(struct state *st, struct path_burst *b)

@@ -21,7 +21,7 @@ struct arrival {
 static struct judge judge_begin(struct policy_flow *flow, const struct policy_table *table,
                                 struct policy_flow_clock clock)
 {
-	return (struct judge){.flow = flow, .now = flow_moment(table, clock)};
+	return (struct judge){.flow = flow, .now = flow_moment(flow, table, clock)};
 }
 
 static inline bool opener_is_high(const struct flow_entry *e)
@@ -68,7 +68,7 @@ static void remember(const struct judge *j, struct flow_entry *e,
                      const struct policy_decision *decision)
 {
 	e->grant = decision->grant;
-	e->generation = j->now.generation;
+	e->epoch = j->now.table_epoch; /* what is judged here may come from anywhere */
 	e->recheck_s = flow_recheck_of(decision);
 }
 

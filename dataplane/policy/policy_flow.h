@@ -135,32 +135,54 @@ struct policy_frame {
 	uint32_t pad;
 };
 
-/* The quick way for most packets, in three steps, each of which fetches what the next one reads: so the caller
- * has something else to do in between, such as finding out whom the packets are for. frames[n] are the same
- * in all three, n <= POLICY_FLOW_BURST_MAX; the first reads data and len of them, the second the peers of the
- * first n_known, so that what their decisions read is fetched too, if they open flows. Time stands still
- * meanwhile. */
+/* The quick way for most packets, in steps, each of which fetches what the next one reads. frames[n] are the
+ * same in all of them, n <= POLICY_FLOW_BURST_MAX, and what is said of frames i is said by bits 1 << i. Time
+ * stands still meanwhile. Nothing is read behind a frame's end. All are of this worker's peers.
+ *
+ *   policy_flow_lead()        where addresses lead, by a number
+ *   policy_flow_fetch()       reads data and len of frames
+ *   policy_flow_find()        returns those that are surely not passed by the next step: whom they are for can
+ *                             be looked up now, for policy_flow_foresee()
+ *   policy_flow_pass()        reads in_peer, and says whom those are for that pass
+ *   policy_flow_pass_known()  the same for frames whose receivers are known, of those that are left
+ *   policy_flow_open()        judges those that policy_flow_foresee() has seen to open a flow
+ *
+ * What is left then is for policy_packet_parse() and policy_flow_judge(); so packets of a burst that are not plain
+ * are judged behind those that are. */
+
+/* Addresses lead to the same peers as long as this number is the same. It was read before any look-up was made
+ * whose answer the packets that follow bear, that of the sender included: an answer may be newer, never older. */
+void policy_flow_lead(struct policy_flow *flow, uint64_t lead);
+
 void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *table,
                        struct policy_flow_clock clock, const struct policy_frame *frames,
                        uint32_t n);
-void policy_flow_find(struct policy_flow *flow, const struct policy_table *table,
-                      struct policy_flow_clock clock, const struct policy_frame *frames, uint32_t n,
-                      uint32_t n_known);
+uint64_t policy_flow_find(struct policy_flow *flow, uint32_t n);
 
-/* Pass those that are TCP data or UDP of a flow that stands, whole, with plain headers. Returns a bit for each
- * frame: 1 = it passes, as policy_flow_judge() would have said, and results[i] is its; 0 = nothing has been
- * done, let policy_flow_open() take it, or policy_packet_parse() read and policy_flow_judge() judge it. So
- * packets of a burst that are not plain are judged behind those that are. Nothing is read behind a frame's
- * end. All are of this worker's peers. Cost: see bench/README.md; two cache lines of the table a frame. */
+/* Fetches what decisions will read about frames of, whose peers are both known and as addresses lead, if they
+ * open flows. Between policy_flow_find() and the others. */
+void policy_flow_foresee(struct policy_flow *flow, const struct policy_table *table,
+                         const struct policy_frame *frames, uint64_t of);
+
+/* Pass those that are TCP data or UDP of a flow that stands, whole, with plain headers, and both of whose
+ * addresses are known to lead to its peers still. Returns those: policy_flow_judge() would have passed them,
+ * results[i] is its, and out_peer is the receiver, as a look-up would find it. With the others nothing has
+ * been done. Cost: see bench/README.md; two cache lines of the table a frame. */
 uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *table,
-                          struct policy_flow_clock clock, const struct policy_frame *frames,
+                          struct policy_flow_clock clock, struct policy_frame *frames,
                           struct policy_flow_result *results, uint32_t n);
 
-/* Behind policy_flow_pass(): may any result that it has written have a note? Mostly none has. */
+/* The same for frames of, whose out_peer is known, without the condition about addresses. confirms: sender and
+ * receiver are as addresses lead, and policy_flow_pass() may take that for known from now on. */
+uint64_t policy_flow_pass_known(struct policy_flow *flow, const struct policy_table *table,
+                                struct policy_flow_clock clock, const struct policy_frame *frames,
+                                struct policy_flow_result *results, uint64_t of, bool confirms);
+
+/* Behind the two: may any result that they have written have a note? Mostly none has. */
 bool policy_flow_has_notes(const struct policy_flow *flow);
 
-/* Right behind policy_flow_pass(): judges, of the frames left that it has not passed, those that open a flow
- * with a whole TCP SYN or UDP packet of plain headers. Returns a bit for each that it has judged, whose
+/* Judges, of the frames left that have not passed, those that policy_flow_foresee() was told of and that open a
+ * flow with a whole TCP SYN or UDP packet of plain headers. Returns those that it has judged, whose
  * results[i] is as policy_flow_judge() would have said; with those that remain nothing has been done. */
 uint64_t policy_flow_open(struct policy_flow *flow, const struct policy_table *table,
                           struct policy_flow_clock clock, struct policy_flow_result *results,
@@ -212,7 +234,6 @@ struct policy_flow_info {
 	struct policy_packet opener;
 	enum policy_flow_state state;
 	uint32_t grant;
-	uint32_t generation;
 	uint32_t seen_s; /* clock.now_s of its last packet */
 };
 

@@ -90,10 +90,42 @@ struct policy_flow *policy_flow_init(void *memory, const struct policy_flow_setu
 	flow->half_max = setup->half_max;
 	flow->datagram_mask = n_datagrams / FLOW_WAYS - 1;
 	flow->wheel_s = flow->start_s = now_s;
+	flow->epoch = flow->table_epoch = 1;
 	flow->pickup_s = setup->pickup_s;
 	flow->used = setup->used;
 	flow->used_mask = setup->n_used_sets - 1;
 	return flow;
+}
+
+/* ---- epochs -------------------------------------------------------------------------------------- */
+
+/* Once in four billion all entries become older than any: they are decided anew. */
+static void begin_epoch(struct policy_flow *flow)
+{
+	if (flow->epoch < UINT32_MAX - 1) {
+		flow->epoch++;
+		return;
+	}
+	for (uint32_t i = 1; i <= flow->n_touched; i++)
+		flow->entries[i].epoch = 0;
+	flow->table_epoch = 1;
+	flow->epoch = 2;
+}
+
+void flow__begin_table(struct policy_flow *flow, uint32_t generation)
+{
+	begin_epoch(flow);
+	flow->table_epoch = flow->epoch;
+	begin_epoch(flow);
+	flow->generation = generation;
+}
+
+void policy_flow_lead(struct policy_flow *flow, uint64_t lead)
+{
+	if (flow->lead == lead)
+		return;
+	flow->lead = lead;
+	begin_epoch(flow);
 }
 
 /* ---- index --------------------------------------------------------------------------------------- */
@@ -459,7 +491,6 @@ bool policy_flow_get(const struct policy_flow *flow, uint32_t place, uint32_t no
 	*out = (struct policy_flow_info){
 		.state = flow_state(e),
 		.grant = e->grant,
-		.generation = e->generation,
 		.seen_s = e->seen_s,
 	};
 	flow__opener(e, &out->opener);

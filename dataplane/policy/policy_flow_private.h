@@ -50,8 +50,8 @@ struct flow_entry { /* policy_pass_avx512.c makes one of a packet */
 	uint32_t low;
 	uint32_t high; /* peer of the high side; above: state and FLOW_... bits */
 	uint32_t ports;
-	uint32_t grant;      /* id */
-	uint32_t generation; /* of the table that allowed it */
+	uint32_t grant; /* id */
+	uint32_t epoch; /* see struct policy_flow: what of it still holds */
 	uint32_t seen_s;
 	uint32_t recheck_s; /* wall clock: decide anew; UINT32_MAX = never */
 	uint32_t next;      /* in its list, of a second */
@@ -84,6 +84,12 @@ static inline bool flow_state_fits(enum policy_flow_state state, uint8_t proto)
 
 	return state != POLICY_FLOW_FREE && state < POLICY_FLOW_N_STATES
 	       && is_tcp == (proto == POLICY_PROTO_TCP);
+}
+
+/* The peer of its high or low side. */
+static inline uint32_t flow_entry_peer(const struct flow_entry *e, bool high)
+{
+	return (high ? e->high : e->low) & FLOW_PEER_MASK;
 }
 
 static inline uint8_t flow_proto(const struct flow_entry *e)
@@ -226,24 +232,22 @@ struct flow_datagram {
 _Static_assert(sizeof(struct flow_datagram) == 64, "one cache line");
 
 /* A burst on its way through policy_flow_fetch(), policy_flow_find() and policy_flow_pass(), and what
- * policy_flow_open() goes on with. A key is in the form of an entry that it may pass by: allowed by this
- * table, seen in this second, of a state in which nothing changes; without peers until policy_flow_pass(). That of a
- * packet which may open a flow and is not plain has generation 0, and is like no entry; what is neither has
- * protocol 0. */
+ * policy_flow_open() goes on with. A key is in the form of an entry that it may pass by: of this epoch, seen
+ * in this second, of a state in which nothing changes; without peers. That of a packet which may open a flow and
+ * is not plain has epoch 0, and is like no entry; what is neither has protocol 0. */
 #define FLOW_SHAPES 6U /* of frames, see policy_pass_avx512.c */
 struct flow_burst {
 	uint64_t highs; /* frames whose sender is the high side, as bits */
 	uint64_t syns;
-	uint32_t n_known; /* frames whose peers policy_flow_find() was told */
-	uint64_t noted;   /* not 0: policy_flow_pass() may have left notes */
-	uint64_t
-		openers; /* behind policy_flow_pass(): may open a flow, and there was none that they could be of */
+	uint64_t noted; /* not 0: results may have notes */
+	/* behind policy_flow_foresee(): may open a flow, and there was none that they could be of */
+	uint64_t openers;
 	uint32_t buckets[POLICY_FLOW_BURST_MAX];
 	uint32_t tags[POLICY_FLOW_BURST_MAX];
 	uint32_t numbers[POLICY_FLOW_BURST_MAX];             /* of the entry that may be its */
 	struct policy_packet packets[POLICY_FLOW_BURST_MAX]; /* of openers, and of SYNs */
 	_Alignas(POLICY_ALIGN) struct flow_entry keys[POLICY_FLOW_BURST_MAX];
-	/* what a key begins as, by shape; of this table, in this second */
+	/* what a key begins as, by shape; of this epoch, in this second */
 	struct flow_entry bases[FLOW_SHAPES];
 };
 
@@ -251,6 +255,8 @@ struct flow_burst {
 struct flow_moment {
 	const struct policy_table *table;
 	uint32_t generation;
+	uint32_t epoch; /* as in struct policy_flow */
+	uint32_t table_epoch;
 	uint32_t now_s;
 	uint32_t wall_s; /* below UINT32_MAX */
 };
@@ -260,16 +266,33 @@ struct flow_kernel {
 	/* Keys of frames, without peers, buckets and tags: into flow->burst, whose bits are all zero. */
 	void (*fetch)(struct policy_flow *flow, const struct flow_moment *now,
 	              const struct policy_frame *frames, uint32_t n);
-	/* Numbers. */
-	void (*find)(struct policy_flow *flow, uint32_t n);
+	/* Numbers. Returns a bit for each frame that has one. */
+	uint64_t (*find)(struct policy_flow *flow, uint32_t n);
 	/* As policy_flow_pass(). */
 	uint64_t (*pass)(struct policy_flow *flow, const struct flow_moment *now,
-	                 const struct policy_frame *frames, struct policy_flow_result *results,
+	                 struct policy_frame *frames, struct policy_flow_result *results,
 	                 uint32_t n);
+	/* As policy_flow_pass_known(), but for what it confirms; of has no SYN. */
+	uint64_t (*pass_known)(struct policy_flow *flow, const struct flow_moment *now,
+	                       const struct policy_frame *frames,
+	                       struct policy_flow_result *results, uint64_t of);
 };
 
+/* **Epochs** are numbers that only grow: another begins when the table is another one, and when addresses may
+ * lead elsewhere (policy_flow_lead()). Of an entry
+ *
+ *   epoch == this one           the table allows it, and each of its addresses is its peer's: so a packet's
+ *                               receiver is known by its entry, and need not be looked up
+ *   table_epoch <= epoch        the table allows it
+ *   epoch < table_epoch         to be decided anew
+ *
+ * table_epoch, when this table began, is below each epoch in which addresses are known. */
 struct policy_flow {
 	const struct flow_kernel *kernel;
+	uint32_t epoch;
+	uint32_t table_epoch;
+	uint32_t generation;        /* of the table */
+	uint64_t lead;              /* as policy_flow_lead() was told */
 	struct flow_entry *entries; /* [n_flows + 1], number 0 is none */
 	struct flow_bucket *buckets;
 	uint64_t secret[POLICY_FLOW_KEY_WORDS];
@@ -376,12 +399,20 @@ static inline void flow_answer_keep(const struct policy_flow *flow, const struct
 
 #define FLOW_TCP_FLAGS (POLICY_TCP_SYN | POLICY_TCP_ACK | POLICY_TCP_FIN | POLICY_TCP_RST)
 
-static inline struct flow_moment flow_moment(const struct policy_table *table,
+/* policy_flow_index.c. This table is another one. */
+void flow__begin_table(struct policy_flow *flow, uint32_t generation);
+
+static inline struct flow_moment flow_moment(struct policy_flow *flow,
+                                             const struct policy_table *table,
                                              struct policy_flow_clock clock)
 {
+	if (table->generation != flow->generation)
+		flow__begin_table(flow, table->generation);
 	return (struct flow_moment){
 		.table = table,
 		.generation = table->generation,
+		.epoch = flow->epoch,
+		.table_epoch = flow->table_epoch,
 		.now_s = clock.now_s,
 		.wall_s = clock.wall_s < UINT32_MAX ? (uint32_t)clock.wall_s : UINT32_MAX - 1,
 	};
@@ -389,7 +420,7 @@ static inline struct flow_moment flow_moment(const struct policy_table *table,
 
 static inline bool flow_entry_is_current(const struct flow_entry *e, const struct flow_moment *now)
 {
-	return e->generation == now->generation && now->wall_s < e->recheck_s;
+	return e->epoch >= now->table_epoch && now->wall_s < e->recheck_s;
 }
 
 /* May a packet of a frame that opens a flow go the quick way? Not those of the hub, which has rules of its

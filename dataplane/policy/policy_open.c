@@ -27,7 +27,7 @@ static __attribute__((noinline)) bool make(struct policy_flow *flow, const struc
 		return true;
 	}
 	e->grant = result->grant = decision->grant;
-	e->generation = now->generation;
+	e->epoch = now->epoch;
 	e->recheck_s = flow_recheck_of(decision);
 	result->note = flow_note_make(e, true);
 	return true;
@@ -137,7 +137,7 @@ uint64_t policy_flow_open(struct policy_flow *flow, const struct policy_table *t
                           struct policy_flow_clock clock, struct policy_flow_result *results,
                           uint64_t left)
 {
-	struct flow_moment now = flow_moment(table, clock);
+	struct flow_moment now = flow_moment(flow, table, clock);
 
 	left &= flow->burst->openers;
 	if (left == 0)

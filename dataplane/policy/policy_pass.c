@@ -26,7 +26,7 @@ static void read_frame(struct flow_burst *b, const struct flow_moment *now,
 		.address = {key.address[0], key.address[1]},
 		.low = key.low,
 		.ports = key.ports,
-		.generation = is_plain ? now->generation : 0,
+		.epoch = is_plain ? now->epoch : 0,
 	};
 }
 
@@ -48,51 +48,78 @@ static void fetch_plainly(struct policy_flow *flow, const struct flow_moment *no
 	}
 }
 
-static void find_plainly(struct policy_flow *flow, uint32_t n)
+static uint64_t find_plainly(struct policy_flow *flow, uint32_t n)
 {
 	struct flow_burst *b = flow->burst;
+	uint64_t found = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		b->numbers[i] = flow__candidate(flow, flow_burst_hash(b, i));
+		found |= (uint64_t)(b->numbers[i] != 0) << i;
 		__builtin_prefetch(&flow->entries[b->numbers[i]], 1);
 	}
+	return found;
 }
 
 static bool pass_frame(struct policy_flow *flow, const struct flow_moment *now, uint32_t i,
-                       struct policy_flow_result *result)
+                       const struct policy_frame *frame, struct policy_flow_result *result)
 {
-	const struct flow_entry *entry = &flow->burst->keys[i];
+	const struct flow_entry *plain_key = &flow->burst->keys[i];
 	struct flow_entry *e = &flow->entries[flow->burst->numbers[i]];
-	struct flow_key key = flow_key_of(entry);
+	struct flow_key key = flow_key_of(plain_key);
 	bool is_high = (flow->burst->highs >> i & 1) != 0;
 	bool from_opener = is_high == ((e->high & FLOW_OPENER_HIGH) != 0);
-	uint32_t kind = flow_proto(entry) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
+	uint32_t kind = flow_proto(plain_key) == POLICY_PROTO_TCP ? POLICY_KIND_TCP
+	                                                          : POLICY_KIND_UDP;
 
-	if (flow_proto(entry) == 0 || entry->generation == 0 || flow->burst->numbers[i] == 0
-	    || !flow_key_equal(e, &key) || !flow_entry_is_plain(e, now, kind, from_opener))
+	if (flow_proto(plain_key) == 0 || plain_key->epoch == 0 || flow->burst->numbers[i] == 0
+	    || frame->in_peer > POLICY_HUB || frame->out_peer > POLICY_HUB)
+		return false;
+	key.low |= is_high ? frame->out_peer : frame->in_peer;
+	key.high |= is_high ? frame->in_peer : frame->out_peer;
+	if (!flow_key_equal(e, &key) || !flow_entry_is_plain(e, now, kind, from_opener))
 		return false;
 	flow_touch(flow, e, now, from_opener, result);
 	return true;
 }
 
 static uint64_t pass_plainly(struct policy_flow *flow, const struct flow_moment *now,
-                             const struct policy_frame *frames, struct policy_flow_result *results,
+                             struct policy_frame *frames, struct policy_flow_result *results,
                              uint32_t n)
 {
-	struct flow_burst *b = flow->burst;
+	const struct flow_burst *b = flow->burst;
 	uint64_t passed = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (frames[i].in_peer > POLICY_HUB || frames[i].out_peer > POLICY_HUB)
+		const struct flow_entry *e = &flow->entries[b->numbers[i]];
+		struct policy_frame frame = frames[i];
+
+		frame.out_peer = flow_entry_peer(e, (b->highs >> i & 1) == 0);
+		if (e->epoch != now->epoch || !pass_frame(flow, now, i, &frame, &results[i]))
 			continue;
-		flow_burst_add_peers(b, &frames[i], i);
-		if (pass_frame(flow, now, i, &results[i]))
-			passed |= UINT64_C(1) << i;
+		frames[i].out_peer = frame.out_peer;
+		passed |= UINT64_C(1) << i;
 	}
 	return passed;
 }
 
-static const struct flow_kernel plain = {fetch_plainly, find_plainly, pass_plainly};
+static uint64_t pass_known_plainly(struct policy_flow *flow, const struct flow_moment *now,
+                                   const struct policy_frame *frames,
+                                   struct policy_flow_result *results, uint64_t of)
+{
+	uint64_t passed = 0;
+
+	for (; of != 0; of &= of - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(of);
+
+		if (pass_frame(flow, now, i, &frames[i], &results[i]))
+			passed |= of & -of;
+	}
+	return passed;
+}
+
+static const struct flow_kernel plain = {fetch_plainly, find_plainly, pass_plainly,
+                                         pass_known_plainly};
 
 /* ---- which --------------------------------------------------------------------------------------- */
 
@@ -113,18 +140,7 @@ const struct flow_kernel *flow__kernel_choose(enum policy_flow_kernel kernel)
 	return kernel == POLICY_FLOW_KERNEL_AVX512 ? NULL : &plain;
 }
 
-/* ---- what has not passed ------------------------------------------------------------------------- */
-
-/* The frame may open a flow: who asks for what, and what a decision will read comes nearer. */
-static void foresee(struct policy_flow *flow, const struct flow_moment *now, uint32_t i)
-{
-	struct policy_packet *packet = &flow->burst->packets[i];
-	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
-
-	flow_turn_to(&key, (flow->burst->highs >> i & 1) != 0, packet);
-	__builtin_prefetch(flow_answer_of(flow, packet));
-	policy__decide_prefetch(now->table, packet);
-}
+/* ---- what opens a flow ---------------------------------------------------------------------------- */
 
 /* Does it open a flow, and is there surely none that it could be of? Packets to the sender itself have no low
  * side: there might be. */
@@ -138,35 +154,43 @@ static bool is_opener(const struct policy_flow *flow, uint32_t i)
 	       && !policy_address_equal(key->address[0], key->address[1]);
 }
 
-static inline uint64_t all_of(uint32_t n)
+/* Who asks for what, and what a decision will read comes nearer. */
+static void foresee(struct policy_flow *flow, const struct policy_table *table, uint32_t i)
 {
-	return n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+	struct policy_packet *packet = &flow->burst->packets[i];
+	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
+
+	flow_turn_to(&key, (flow->burst->highs >> i & 1) != 0, packet);
+	__builtin_prefetch(flow_answer_of(flow, packet));
+	policy__decide_prefetch(table, packet);
 }
 
-/* Those of left that open a flow, ready for policy_flow_open(). */
-static void leave(struct policy_flow *flow, const struct flow_moment *now,
-                  const struct policy_frame *frames, uint64_t left)
+void policy_flow_foresee(struct policy_flow *flow, const struct policy_table *table,
+                         const struct policy_frame *frames, uint64_t of)
 {
-	for (; left != 0; left &= left - 1) {
-		uint32_t i = (uint32_t)__builtin_ctzll(left);
+	for (; of != 0; of &= of - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(of);
 
 		if (!flow_peers_are_plain(&frames[i]) || !is_opener(flow, i))
 			continue;
-		if ((flow->burst->syns >> i & 1) == 0) {
-			flow_burst_add_peers(flow->burst, &frames[i], i);
-			foresee(flow, now, i);
-		}
-		flow->burst->openers |= left & -left;
+		flow_burst_add_peers(flow->burst, &frames[i], i);
+		foresee(flow, table, i);
+		flow->burst->openers |= of & -of;
 	}
 }
 
 /* ---- the steps ----------------------------------------------------------------------------------- */
 
+static inline uint64_t all_of(uint32_t n)
+{
+	return n == 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+}
+
 void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *table,
                        struct policy_flow_clock clock, const struct policy_frame *frames,
                        uint32_t n)
 {
-	struct flow_moment now = flow_moment(table, clock);
+	struct flow_moment now = flow_moment(flow, table, clock);
 
 	flow->burst->highs = 0;
 	flow->burst->syns = 0;
@@ -175,46 +199,36 @@ void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *tabl
 	flow->kernel->fetch(flow, &now, frames, n);
 }
 
-bool policy_flow_has_notes(const struct policy_flow *flow)
+uint64_t policy_flow_find(struct policy_flow *flow, uint32_t n)
 {
-	return flow->burst->noted != 0;
-}
+	uint64_t found = flow->kernel->find(flow, n);
 
-/* The SYNs of these frames, whose peers are known. */
-static void foresee_syns(struct policy_flow *flow, const struct flow_moment *now,
-                         const struct policy_frame *frames, uint64_t of)
-{
-	for (uint64_t left = flow->burst->syns & of; left != 0; left &= left - 1) {
-		uint32_t i = (uint32_t)__builtin_ctzll(left);
-
-		if (!flow_peers_are_plain(&frames[i]))
-			continue;
-		flow_burst_add_peers(flow->burst, &frames[i], i);
-		foresee(flow, now, i);
-	}
-}
-
-void policy_flow_find(struct policy_flow *flow, const struct policy_table *table,
-                      struct policy_flow_clock clock, const struct policy_frame *frames, uint32_t n,
-                      uint32_t n_known)
-{
-	struct flow_moment now = flow_moment(table, clock);
-
-	foresee_syns(flow, &now, frames, all_of(n_known));
-	flow->burst->n_known = n_known;
-	flow->kernel->find(flow, n);
+	return (~found | flow->burst->syns) & all_of(n);
 }
 
 uint64_t policy_flow_pass(struct policy_flow *flow, const struct policy_table *table,
-                          struct policy_flow_clock clock, const struct policy_frame *frames,
+                          struct policy_flow_clock clock, struct policy_frame *frames,
                           struct policy_flow_result *results, uint32_t n)
 {
-	struct flow_moment now = flow_moment(table, clock);
-	uint64_t passed;
+	struct flow_moment now = flow_moment(flow, table, clock);
 
-	foresee_syns(flow, &now, frames, ~all_of(flow->burst->n_known));
-	passed = flow->kernel->pass(flow, &now, frames, results, n);
-	if (passed != all_of(n))
-		leave(flow, &now, frames, ~passed & all_of(n));
+	return flow->kernel->pass(flow, &now, frames, results, n);
+}
+
+uint64_t policy_flow_pass_known(struct policy_flow *flow, const struct policy_table *table,
+                                struct policy_flow_clock clock, const struct policy_frame *frames,
+                                struct policy_flow_result *results, uint64_t of, bool confirms)
+{
+	struct flow_moment now = flow_moment(flow, table, clock);
+	uint64_t passed = flow->kernel->pass_known(flow, &now, frames, results,
+	                                           of & ~flow->burst->syns);
+
+	for (uint64_t left = confirms ? passed : 0; left != 0; left &= left - 1)
+		flow->entries[flow->burst->numbers[__builtin_ctzll(left)]].epoch = now.epoch;
 	return passed;
+}
+
+bool policy_flow_has_notes(const struct policy_flow *flow)
+{
+	return flow->burst->noted != 0;
 }

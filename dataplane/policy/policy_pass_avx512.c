@@ -1,7 +1,7 @@
 /* Passing plain frames with AVX-512: a key, made in the form of an entry, is one register. One byte
  * shuffle takes it out of the headers, already turned so that the low side comes first; keys are hashed
- * by eight; and one comparison finds whether an entry is this flow's, allowed by this table, in the right
- * state and seen in this second, which is all there is to know of most packets. */
+ * by eight; and one comparison finds whether an entry is this flow's, of this epoch, in the right state and
+ * seen in this second, which is all there is to know of most packets. */
 #include "policy_pass.h"
 
 #include <immintrin.h>
@@ -16,6 +16,7 @@
 #define WORDS_OF_PLACES ((1U << FLOW_PLACES) - 1)
 #define WORD_SEEN       (1U << offsetof(struct flow_entry, seen_s) / 4)
 #define WORD_HIGH       (1U << offsetof(struct flow_entry, high) / 4)
+#define WORD_EPOCH      (1U << offsetof(struct flow_entry, epoch) / 4)
 #define QWORD_PEERS     (1U << offsetof(struct flow_entry, low) / 8)
 _Static_assert(offsetof(struct flow_entry, low) == 32, "the peers are one word of 64 bits");
 
@@ -124,7 +125,7 @@ static inline __m512i entry_vector(const struct flow_entry *e)
 /* What the packets do not say, as long as it is the same. */
 static void prepare(struct flow_burst *b, const struct flow_moment *now)
 {
-	if (b->bases[0].generation == now->generation && b->bases[0].seen_s == now->now_s)
+	if (b->bases[0].epoch == now->epoch && b->bases[0].seen_s == now->now_s)
 		return;
 	for (unsigned int i = 0; i < N_SHAPES; i++) {
 		const struct shape *shape = &shapes[i];
@@ -134,7 +135,7 @@ static void prepare(struct flow_burst *b, const struct flow_moment *now)
 		                    {.low = (uint64_t)shape->above_v4 << 32}},
 			.low = shape->low,
 			.high = shape->high,
-			.generation = i < V4_SYN ? now->generation : 0, /* 0: no entry's */
+			.epoch = i < V4_SYN ? now->epoch : 0, /* 0: no entry's */
 			.seen_s = now->now_s,
 		};
 	}
@@ -308,59 +309,83 @@ static inline uint32_t find_one(const struct policy_flow *flow, uint32_t at, uin
 	return number;
 }
 
-static void find(struct policy_flow *flow, uint32_t n)
+static uint64_t find(struct policy_flow *flow, uint32_t n)
 {
 	struct flow_burst *b = flow->burst;
+	uint64_t found = 0;
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		b->numbers[i] = find_one(flow, b->buckets[i], b->tags[i]);
+		found |= (uint64_t)(b->numbers[i] != 0) << i;
+	}
+	return found;
 }
 
 /* All that is compared is the same, but for the word of the high side's peer with the state, and when it
- * was seen. */
+ * was seen. The sender is the high side, or (knows) both peers are known: then the high side's peer counts. */
 static bool touch(struct policy_flow *flow, struct flow_entry *e, const struct flow_moment *now,
-                  bool is_high, const struct policy_frame *frame, struct policy_flow_result *result)
+                  bool is_high, bool knows, const struct policy_frame *frame,
+                  struct policy_flow_result *result)
 {
 	uint32_t kind = flow_proto(e) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
 	uint32_t high = is_high ? frame->in_peer : frame->out_peer;
 	bool from_opener = is_high == ((e->high & FLOW_OPENER_HIGH) != 0);
 
-	if (high != (e->high & FLOW_PEER_MASK) || !flow_entry_is_plain(e, now, kind, from_opener))
+	if (((is_high | knows) && high != flow_entry_peer(e, true))
+	    || !flow_entry_is_plain(e, now, kind, from_opener))
 		return false;
 	flow_touch(flow, e, now, from_opener, result);
 	return true;
 }
 
-/* Is the entry this flow's? A key of no protocol is nobody's: a generation is never 0. No peer, with more bits
- * than peers have, spoils the key. */
+/* The sender is the low, or the high side: of the other's peer only what is beside it. */
+#define ALL         UINT32_MAX
+#define ALL8        ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL
+#define ALL_OF_HIGH (FLOW_PEER_MASK | FLOW_STATE_MASK)
+static const _Alignas(64) uint32_t compared_from[2][16] = {
+	{ALL8, ALL, FLOW_STATE_MASK, ALL, 0, ALL, ALL, 0, 0},
+	{ALL8, ~FLOW_PEER_MASK, ALL_OF_HIGH, ALL, 0, ALL, ALL, 0, 0},
+};
+/* Both peers are known, and what epoch it is of is asked otherwise. */
+static const _Alignas(64) uint32_t compared_known[16] = {ALL8, ALL, ALL_OF_HIGH, ALL, 0,
+                                                         0,    ALL, 0,           0};
+_Static_assert(WORD_EPOCH == 1U << 12, "");
+
+/* Words of an entry, of those compared, in which it is not what a frame of these peers and this key would have.
+ * A key of no protocol is nobody's. No peer, with more bits than peers have, spoils the key. */
+static inline uint32_t differing(const struct flow_entry *e, const struct flow_entry *key,
+                                 uint64_t peers, __m512i compared)
+{
+	__m512i full = _mm512_mask_or_epi64(entry_vector(key), QWORD_PEERS, entry_vector(key),
+	                                    _mm512_set1_epi64((long long)peers));
+	__m512i differ = _mm512_ternarylogic_epi64(full, compared, entry_vector(e),
+	                                           0x48); /* (a ^ c) & b */
+
+	return _mm512_test_epi32_mask(differ, differ);
+}
+
+/* Is the entry this flow's, and is it known whom it is for? */
 static inline bool pass_frame(struct policy_flow *flow, struct flow_entry *e,
                               const struct flow_entry *key, bool is_high,
-                              const struct flow_moment *now, const struct policy_frame *frame,
+                              const struct flow_moment *now, struct policy_frame *frame,
                               struct policy_flow_result *result)
 {
-	/* addresses, peers with protocol and state, ports, generation, second */
-	__m512i compared = _mm512_set_epi32(0, 0, -1, -1, 0, -1, FLOW_PEER_MASK | FLOW_STATE_MASK,
-	                                    -1, -1, -1, -1, -1, -1, -1, -1, -1);
-	__m512i peers = _mm512_set1_epi64((long long)base_load_le64(&frame->in_peer));
-	__m512i full = _mm512_mask_rolv_epi64(_mm512_setzero_si512(), QWORD_PEERS, peers,
-	                                      _mm512_set1_epi64(is_high * 32));
-	__m512i differ;
-	uint32_t differs;
+	uint32_t differs = differing(e, key, (uint64_t)frame->in_peer << is_high * 32,
+	                             _mm512_load_si512(compared_from[is_high]));
+	bool passes = differs == 0 && now->wall_s < e->recheck_s;
 
-	full = _mm512_or_si512(full, entry_vector(key));
-	differ = _mm512_ternarylogic_epi64(full, compared, entry_vector(e), 0x48); /* (a ^ c) & b */
-	differs = _mm512_test_epi32_mask(differ, differ);
-	if (differs == 0 && now->wall_s < e->recheck_s) {
+	if (passes)
 		*result = (struct policy_flow_result){.grant = e->grant};
-		return true;
-	}
-	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0
-	       && touch(flow, e, now, is_high, frame, result);
+	else
+		passes = (differs & ~(WORD_SEEN | WORD_HIGH)) == 0
+		         && touch(flow, e, now, is_high, false, frame, result);
+	if (passes)
+		frame->out_peer = flow_entry_peer(e, !is_high);
+	return passes;
 }
 
 static uint64_t pass(struct policy_flow *flow, const struct flow_moment *now,
-                     const struct policy_frame *frames, struct policy_flow_result *results,
-                     uint32_t n)
+                     struct policy_frame *frames, struct policy_flow_result *results, uint32_t n)
 {
 	const struct flow_burst *b = flow->burst;
 	struct flow_entry *entries = flow->entries;
@@ -374,4 +399,39 @@ static uint64_t pass(struct policy_flow *flow, const struct flow_moment *now,
 	return passed;
 }
 
-const struct flow_kernel flow__kernel_avx512 = {fetch, find, pass};
+static inline bool pass_known_frame(struct policy_flow *flow, struct flow_entry *e,
+                                    const struct flow_entry *key, bool is_high,
+                                    const struct flow_moment *now, const struct policy_frame *frame,
+                                    struct policy_flow_result *result)
+{
+	uint64_t peers = base_load_le64(&frame->in_peer);
+	uint32_t differs;
+
+	peers = is_high ? peers << 32 | peers >> 32 : peers;
+	differs = differing(e, key, peers, _mm512_load_si512(compared_known));
+	if (differs == 0 && flow_entry_is_current(e, now)) {
+		*result = (struct policy_flow_result){.grant = e->grant};
+		return true;
+	}
+	return (differs & ~(WORD_SEEN | WORD_HIGH)) == 0
+	       && touch(flow, e, now, is_high, true, frame, result);
+}
+
+static uint64_t pass_known(struct policy_flow *flow, const struct flow_moment *now,
+                           const struct policy_frame *frames, struct policy_flow_result *results,
+                           uint64_t of)
+{
+	const struct flow_burst *b = flow->burst;
+	uint64_t passed = 0;
+
+	for (; of != 0; of &= of - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(of);
+
+		if (pass_known_frame(flow, &flow->entries[b->numbers[i]], &b->keys[i],
+		                     (b->highs >> i & 1) != 0, now, &frames[i], &results[i]))
+			passed |= of & -of;
+	}
+	return passed;
+}
+
+const struct flow_kernel flow__kernel_avx512 = {fetch, find, pass, pass_known};

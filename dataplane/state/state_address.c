@@ -20,6 +20,7 @@ static void compile(struct state *st)
 {
 	struct state_addresses *all = &st->addresses;
 
+	all->generation++;
 	all->wan.n_v4 = all->wan.n_v6 = 0;
 	all->tunnel.n_v4 = all->tunnel.n_v6 = 0;
 	for (uint32_t i = 0; i < all->n; i++)

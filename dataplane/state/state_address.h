@@ -30,6 +30,7 @@ struct state_address {
 struct state_addresses {
 	struct state_address_set wan;
 	struct state_address_set tunnel;
+	uint32_t generation; /* another one after each change */
 	uint32_t n;
 	struct state_address list[STATE_ADDRESSES_MAX];
 };

@@ -19,4 +19,7 @@ int state_flow_create(struct state *st, uint32_t n_flows, uint64_t *used, bool r
 	__attribute__((warn_unused_result));
 void state_flow_destroy(struct state *st);
 
+/* For policy_flow_lead(): where inner addresses lead, to the hub or to a peer, as in_accept() has found it. */
+#define state_flow_lead(st) ((uint64_t)(st)->addresses.generation << 32 | (st)->routes_seen)
+
 #endif

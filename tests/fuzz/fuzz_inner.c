@@ -64,9 +64,12 @@ static void check_packet(const struct policy_packet *p, size_t len)
 static bool take_quickly(struct policy_flow *flow, struct policy_flow_clock clock,
                          const struct policy_frame *frame, struct policy_flow_result *result)
 {
+	struct policy_frame unknown = *frame;
+
 	policy_flow_fetch(flow, table, clock, frame, 1);
-	policy_flow_find(flow, table, clock, frame, 1, 1);
-	return policy_flow_pass(flow, table, clock, frame, result, 1) != 0
+	policy_flow_foresee(flow, table, frame, policy_flow_find(flow, 1));
+	return policy_flow_pass(flow, table, clock, &unknown, result, 1) != 0
+	       || policy_flow_pass_known(flow, table, clock, frame, result, 1, true) != 0
 	       || policy_flow_open(flow, table, clock, result, 1) != 0;
 }
 
