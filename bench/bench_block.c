@@ -255,10 +255,13 @@ static uint64_t ask(const struct line *line, uint32_t first, uint32_t n)
 	for (uint32_t i = first; i < first + n; i += BENCH_BURST) {
 		uint32_t j = i + n_v4;
 
-		if (n_v4 > 0)
-			block_find_v4(table, &sources.v4[i], &scopes[i], n_v4);
-		if (n_v6 > 0)
-			block_find_v6(table, &sources.high[j], &sources.low[j], &scopes[j], n_v6);
+		block_find(table, &(const struct block_sources){.v4 = &sources.v4[i],
+		                                                .v4_scopes = &scopes[i],
+		                                                .n_v4 = n_v4,
+		                                                .high = &sources.high[j],
+		                                                .low = &sources.low[j],
+		                                                .v6_scopes = &scopes[j],
+		                                                .n_v6 = n_v6});
 	}
 	return bench_tsc() - start;
 }

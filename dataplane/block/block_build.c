@@ -81,7 +81,7 @@ static void enter(struct sweep *sweep, uint64_t first, uint64_t last, uint8_t sc
 	close_before(sweep, first);
 	open = &sweep->open[sweep->depth - 1];
 	answer = normalize(open->answer | scopes);
-	/* The same prefix again, or what is longer than a /64: nesting ends at all its lengths. */
+	/* The same prefix again: nesting ends at all its lengths. */
 	if (sweep->depth > 1 && open->first == first && open->last == last)
 		open->answer = answer;
 	else
@@ -89,26 +89,22 @@ static void enter(struct sweep *sweep, uint64_t first, uint64_t last, uint8_t sc
 	cut(sweep->cuts, first, answer);
 }
 
-void block__cut(const struct block_prefix *prefixes, size_t n, bool is_low, uint8_t below,
+void block__cut(const struct block_prefix *prefixes, size_t n, enum block_cut which,
                 struct block_cuts *cuts)
 {
 	struct sweep sweep = {.cuts = cuts, .depth = 1};
 
-	sweep.open[0] = (struct open_prefix){.last = UINT64_MAX, .answer = normalize(below)};
+	sweep.open[0] = (struct open_prefix){.last = UINT64_MAX};
 	cuts->n = 0;
-	cut(cuts, 0, sweep.open[0].answer);
+	cut(cuts, 0, 0);
 	for (size_t i = 0; i < n; i++) {
 		const struct block_prefix *p = &prefixes[i];
-		bool is_long = p->len > 64;
-		uint64_t first = is_low ? p->low : p->high;
-		uint32_t len = is_low ? p->len - 64U : p->len;
+		uint64_t first = which == BLOCK_CUT_WIDE ? p->high : p->low;
+		uint32_t len = which == BLOCK_CUT_WIDE ? p->len : p->len - 64U;
 
-		if (is_low && is_long)
+		if (which == BLOCK_CUT_WIDE ? p->len < 64 : p->len > 64)
 			enter(&sweep, first, first | (len >= 64 ? 0 : UINT64_MAX >> len),
 			      p->scopes);
-		else if (!is_low)
-			enter(&sweep, first, first | (len >= 64 ? 0 : UINT64_MAX >> len),
-			      is_long ? BLOCK_ANSWER_DEEP : p->scopes);
 	}
 	while (sweep.depth > 1) {
 		uint64_t last = sweep.open[--sweep.depth].last;
@@ -151,7 +147,7 @@ static int build_families(struct block_builder *builder, const struct block_sour
 	if (cuts.starts && cuts.answers) {
 		while (n_v4 < source->n && source->prefixes[n_v4].family == BASE_IP_V4)
 			n_v4++;
-		block__cut(source->prefixes, n_v4, false, 0, &cuts);
+		block__cut(source->prefixes, n_v4, BLOCK_CUT_WIDE, &cuts);
 		err = block__build_v4(builder, &cuts);
 		if (err == 0)
 			err = block__build_v6(builder,
@@ -191,9 +187,10 @@ static uint64_t place_all(const struct block_builder *builder, uint8_t *out,
 	header->v4_lines_at = place(out, &len, &builder->v4_lines);
 	header->runs_at = place(out, &len, &builder->runs);
 	header->steps_at = place(out, &len, &builder->steps);
+	header->buckets_at = place(out, &len, &builder->buckets);
 	header->v6_dir_at = place(out, &len, &builder->v6_dir);
-	header->v6_lines_at = place(out, &len, &builder->v6_leaves);
-	(void)place(out, &len, &builder->v6_branches);
+	header->v6_roots_at = place(out, &len, &builder->v6_roots);
+	header->v6_lines_at = place(out, &len, &builder->v6_lines);
 	header->deep_at = place(out, &len, &builder->deep);
 	return len;
 }
@@ -212,8 +209,9 @@ static int assemble(const struct block_builder *builder, void **out, size_t *len
 	header.n_v4_lines = (uint32_t)builder->v4_lines.n;
 	header.n_runs = (uint32_t)builder->runs.n;
 	header.n_steps = (uint32_t)builder->steps.n;
-	header.n_v6_leaves = (uint32_t)builder->v6_leaves.n;
-	header.n_v6_lines = (uint32_t)(builder->v6_leaves.n + builder->v6_branches.n);
+	header.n_buckets = (uint32_t)builder->buckets.n;
+	header.n_v6_roots = (uint32_t)builder->v6_roots.n;
+	header.n_v6_lines = (uint32_t)builder->v6_lines.n;
 	header.n_deep = (uint32_t)builder->deep.n;
 	(void)place_all(builder, blob, &header);
 	memcpy(blob, &header, sizeof(header));
@@ -236,9 +234,10 @@ static void builder_init(struct block_builder *builder, const struct block_sourc
 		.v4_lines.element = BLOCK_LINE,
 		.runs.element = sizeof(struct block_run),
 		.steps.element = sizeof(struct block_step),
-		.v6_dir.element = sizeof(uint32_t),
-		.v6_leaves.element = BLOCK_LINE,
-		.v6_branches.element = BLOCK_LINE,
+		.buckets.element = sizeof(struct block_bucket),
+		.v6_dir.element = sizeof(struct block_v6_entry),
+		.v6_roots.element = BLOCK_LINE,
+		.v6_lines.element = BLOCK_LINE,
 		.deep.element = sizeof(struct block_deep),
 	};
 	memcpy(builder->header.ports, source->ports, source->n_ports * sizeof(source->ports[0]));
@@ -246,10 +245,11 @@ static void builder_init(struct block_builder *builder, const struct block_sourc
 
 static void builder_fini(struct block_builder *builder)
 {
-	struct block_array *arrays[] = {&builder->v4_dir,      &builder->v4_lines,
-	                                &builder->runs,        &builder->steps,
-	                                &builder->v6_dir,      &builder->v6_leaves,
-	                                &builder->v6_branches, &builder->deep};
+	struct block_array *arrays[] = {
+		&builder->v4_dir,   &builder->v4_lines, &builder->runs,
+		&builder->steps,    &builder->buckets,  &builder->v6_dir,
+		&builder->v6_roots, &builder->v6_lines, &builder->deep,
+	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(arrays); i++)
 		free(arrays[i]->data);

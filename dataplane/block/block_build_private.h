@@ -24,21 +24,25 @@ struct block_cuts {
 	size_t n;
 };
 
-/* Positions lie in the first word of a prefix, or (is_low) in the second, for prefixes of one /64 that
- * are longer. Those of another length are not looked at, but that a /64 with longer ones is cut out
- * with BLOCK_ANSWER_DEEP added to its answer.
- * below: the answer outside of all. cuts has room for 2 * n + 1. */
-void block__cut(const struct block_prefix *prefixes, size_t n, bool is_low, uint8_t below,
+/* Which prefixes of a list are cut, and by which of their words. */
+enum block_cut {
+	BLOCK_CUT_WIDE, /* shorter than /64, by the first */
+	BLOCK_CUT_LONG, /* longer than that, all of one /64: by the second */
+};
+
+/* The others are not looked at. cuts has room for 2 * n + 1. */
+void block__cut(const struct block_prefix *prefixes, size_t n, enum block_cut which,
                 struct block_cuts *cuts);
 
 struct block_builder {
 	struct block_table header;
-	struct block_array v4_dir, v4_lines, runs, steps, v6_dir, v6_leaves, v6_branches, deep;
+	struct block_array v4_dir, v4_lines, runs, steps, buckets, v6_dir, v6_roots, v6_lines, deep;
 };
 
-/* block_build_v4.c, block_build_v6.c: fill their sections. 0, -ENOMEM or -E2BIG. */
+/* block_build_v4.c, block_build_v6.c, block_build_nets.c: fill their sections. 0, -ENOMEM or -E2BIG. */
 int block__build_v4(struct block_builder *builder, const struct block_cuts *cuts);
 int block__build_v6(struct block_builder *builder, const struct block_prefix *prefixes, size_t n,
                     struct block_cuts *cuts);
+int block__build_nets(struct block_builder *builder, const struct block_prefix *prefixes, size_t n);
 
 #endif

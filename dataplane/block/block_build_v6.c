@@ -1,11 +1,11 @@
-/* The sections of IPv6: directory, search trees, the hash of /64s with longer prefixes. */
+/* The sections of IPv6: directory, search trees, and the hash of /64s with longer prefixes. The /64s
+ * themselves: block_build_nets.c. */
 #include "block_build_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define FAN_OUT   8U
-#define IS_BRANCH 0x80000000U /* in a line's number, until it is known how many leaves there are */
+#define FAN_OUT 8U
 
 /* ---- a tree ------------------------------------------------------------------------------------- */
 
@@ -35,136 +35,220 @@ static size_t groups_of(size_t n)
 	return (n + FAN_OUT - 1) / FAN_OUT;
 }
 
-static int add_leaves(struct block_builder *builder, const struct row *row, uint32_t *first)
+static void fill_leaf(struct block_v6_line *leaf, const struct row *row, size_t first)
 {
-	size_t n = groups_of(row->n);
+	for (size_t i = 0; i < FAN_OUT; i++) {
+		if (i < BLOCK_V6_ENDS)
+			leaf->ends[i] = end_of(row, first + i);
+		leaf->answers[i] = answer_of(row, first + i);
+	}
+}
+
+/* Lines of a tree that lie side by side, each over width intervals. */
+struct level {
+	uint32_t first; /* line */
+	size_t n;
+	size_t width;
+	uint8_t number; /* 0: leaves */
+};
+
+static int add_leaves(struct block_builder *builder, const struct row *row, struct level *level)
+{
 	struct block_v6_line *leaf;
 
-	*first = (uint32_t)builder->v6_leaves.n;
-	leaf = block__array_add(&builder->v6_leaves, n);
-	if (!leaf)
-		return -ENOMEM;
-	for (size_t i = 0; i < n * FAN_OUT; i++) {
-		if (i % FAN_OUT < BLOCK_V6_ENDS)
-			leaf[i / FAN_OUT].ends[i % FAN_OUT] = end_of(row, i);
-		leaf[i / FAN_OUT].answers[i % FAN_OUT] = answer_of(row, i);
-	}
-	return 0;
+	*level = (struct level){
+		.first = (uint32_t)builder->v6_lines.n, .n = groups_of(row->n), .width = FAN_OUT};
+	leaf = block__array_add(&builder->v6_lines, level->n);
+	for (size_t i = 0; i < level->n && leaf; i++)
+		fill_leaf(&leaf[i], row, i * FAN_OUT);
+	return leaf ? 0 : -ENOMEM;
 }
 
-/* The level above n lines from child on, each of which is over width intervals. */
-static int add_branches(struct block_builder *builder, const struct row *row, uint8_t level,
-                        uint32_t child, size_t n, size_t width, uint32_t *first)
+/* The level above, in lines. */
+static int add_branches(struct block_array *lines, const struct row *row, struct level *level)
 {
-	struct block_v6_line *branch;
+	struct level above = {.first = (uint32_t)lines->n,
+	                      .n = groups_of(level->n),
+	                      .width = level->width * FAN_OUT,
+	                      .number = (uint8_t)(level->number + 1)};
+	struct block_v6_line *branch = block__array_add(lines, above.n);
 
-	*first = (uint32_t)builder->v6_branches.n | IS_BRANCH;
-	branch = block__array_add(&builder->v6_branches, groups_of(n));
-	if (!branch)
-		return -ENOMEM;
-	for (size_t i = 0; i < groups_of(n); i++) {
+	for (size_t i = 0; i < above.n && branch; i++) {
 		for (size_t j = 0; j < BLOCK_V6_ENDS; j++)
-			branch[i].ends[j] = end_of(row, (i * FAN_OUT + j + 1) * width - 1);
-		branch[i].child = child + (uint32_t)(i * FAN_OUT);
-		branch[i].level = level;
+			branch[i].ends[j] = end_of(row, (i * FAN_OUT + j + 1) * level->width - 1);
+		branch[i].child = level->first + (uint32_t)(i * FAN_OUT);
+		branch[i].level = above.number;
+		branch[i].is_branch = BLOCK_IS_BRANCH;
 	}
-	return 0;
+	*level = above;
+	return branch ? 0 : -ENOMEM;
 }
 
-/* *root: the line at its top. */
-static int add_tree(struct block_builder *builder, const struct row *row, uint32_t *root)
+/* Its top becomes the last of roots, what is below it lies in v6_lines. */
+static int add_tree(struct block_builder *builder, const struct row *row, struct block_array *roots)
 {
-	size_t n = groups_of(row->n);
-	size_t width = FAN_OUT;
-	uint8_t level = 0;
-	int err = add_leaves(builder, row, root);
+	struct level level;
+	int err;
 
-	while (n > 1 && err == 0) {
-		err = add_branches(builder, row, ++level, *root, n, width, root);
-		n = groups_of(n);
-		width *= FAN_OUT;
+	if (row->n <= FAN_OUT) {
+		struct block_v6_line *leaf = block__array_add(roots, 1);
+
+		if (leaf)
+			fill_leaf(leaf, row, 0);
+		return leaf ? 0 : -ENOMEM;
 	}
-	if (level > builder->header.v6_levels)
-		builder->header.v6_levels = level;
+	err = add_leaves(builder, row, &level);
+	while (level.n > 1 && err == 0)
+		err = add_branches(level.n <= FAN_OUT ? roots : &builder->v6_lines, row, &level);
+	if (level.number > builder->header.v6_levels)
+		builder->header.v6_levels = level.number;
 	return err;
 }
 
 /* ---- the directory ------------------------------------------------------------------------------ */
 
-/* Global addresses fill an eighth of the directory at most, so a slot that is used has 32 cuts: four leaves
- * under a branch. Finer slots have no branch, but leaves that are half empty: a million /64s took 50 MB
- * instead of 31, and were found no faster. */
-#define CUTS_A_SLOT 4U
+/* So that of addresses from anywhere a quarter or less are in a slot that has cuts: the others need no
+ * line. A slot is half a byte. */
+#define SLOTS_A_CUT 8U
 
-static uint32_t choose_bits(const struct block_cuts *cuts)
+static void cut_slots(struct block_table *header, size_t n_max, uint64_t base, uint64_t range)
 {
-	uint32_t bits = BLOCK_V6_BITS_MIN;
-
-	while (bits < BLOCK_V6_BITS_MAX && cuts->n > 1 && cuts->n > (size_t)CUTS_A_SLOT << bits)
-		bits++;
-	return bits;
+	header->v6_base = base;
+	header->v6_shift = 0;
+	while (range >> header->v6_shift >= n_max)
+		header->v6_shift++;
+	header->n_v6_slots = (uint32_t)(range >> header->v6_shift) + 1;
 }
 
-/* Leaf v has the answer v for slots that have one only. */
-static int add_constants(struct block_builder *builder)
+/* Slots are there from the first cut to the last, if all outside has one answer, and what comes before the
+ * first does not get into the last. */
+static void choose_slots(struct block_table *header, const struct block_cuts *cuts)
 {
-	struct row row = {.n = 1};
-	uint32_t leaf;
+	size_t last = cuts->n - 1;
+	size_t n_max = cuts->n * SLOTS_A_CUT;
+
+	if (last == 0)
+		return;
+	if (n_max > BLOCK_V6_SLOTS_MAX)
+		n_max = BLOCK_V6_SLOTS_MAX;
+	if (cuts->answers[0] == cuts->answers[last]) {
+		uint64_t base = cuts->starts[1];
+
+		cut_slots(header, n_max, base, cuts->starts[last] - 1 - base);
+		if ((UINT64_MAX - base) >> header->v6_shift >= header->n_v6_slots)
+			return;
+	}
+	cut_slots(header, n_max, 0, UINT64_MAX);
+}
+
+/* From slot to slot. */
+struct walk {
+	const struct block_table *header;
+	const struct block_cuts *cuts;
+	size_t at; /* cut */
+	uint8_t answer;
+};
+
+/* What is in a slot, of which none but the last come before it. */
+static struct row next_row(struct walk *walk, uint32_t slot)
+{
+	const struct block_table *header = walk->header;
+	const struct block_cuts *cuts = walk->cuts;
+	struct row row = {.cuts = cuts, .first = walk->at, .n = 1, .answer = cuts->answers[0]};
+	uint64_t start = header->v6_base + ((uint64_t)slot << header->v6_shift);
+
+	if (slot >= header->n_v6_slots) /* outside; what fills the last entry is not asked */
+		return row;
+	if (walk->at < cuts->n && cuts->starts[walk->at] == start)
+		walk->answer = cuts->answers[walk->at++];
+	row.first = walk->at;
+	row.answer = walk->answer;
+	while (walk->at < cuts->n
+	       && (cuts->starts[walk->at] - header->v6_base) >> header->v6_shift == slot)
+		walk->answer = cuts->answers[walk->at++];
+	row.n = walk->at - row.first + 1;
+	return row;
+}
+
+/* The answer that most slots without cuts have, but 0; 0 when all have that. */
+static uint8_t common_answer(const struct row *rows)
+{
+	uint32_t count[BLOCK_SCOPES + 1] = {0};
+	uint8_t best = 0;
+
+	for (uint32_t i = 0; i < BLOCK_V6_SLOTS; i++)
+		count[rows[i].answer] += rows[i].n == 1;
+	for (uint8_t answer = 1; answer <= BLOCK_SCOPES; answer++)
+		if (count[answer] > (best == 0 ? 0 : count[best]))
+			best = answer;
+	return best;
+}
+
+static int fill_entry(struct block_builder *builder, struct block_v6_entry *entry,
+                      const struct row *rows)
+{
 	int err = 0;
 
-	for (; row.answer <= BLOCK_SCOPES && err == 0; row.answer++)
-		err = add_leaves(builder, &row, &leaf);
+	entry->first = (uint32_t)builder->v6_roots.n;
+	entry->answer = common_answer(rows);
+	for (uint32_t i = 0; i < BLOCK_V6_SLOTS && err == 0; i++) {
+		bool is_one = rows[i].n == 1;
+
+		if (is_one && rows[i].answer == 0)
+			continue;
+		if (is_one && rows[i].answer == entry->answer) {
+			entry->listed |= 1U << i;
+		} else {
+			entry->roots |= 1U << i;
+			err = add_tree(builder, &rows[i], &builder->v6_roots);
+		}
+	}
 	return err;
 }
 
-static int add_slots(struct block_builder *builder, const struct block_cuts *cuts, uint32_t *dir)
+static int add_slots(struct block_builder *builder, const struct block_cuts *cuts)
 {
-	uint32_t shift = 64 - builder->header.v6_bits;
-	struct row row = {.cuts = cuts};
-	size_t i = 0;
+	struct block_table *header = &builder->header;
+	struct walk walk = {.header = header, .cuts = cuts, .at = 1, .answer = cuts->answers[0]};
+	struct block_v6_entry *dir;
+	uint32_t n_entries;
 	int err = 0;
 
-	for (uint32_t slot = 0; slot >> builder->header.v6_bits == 0 && err == 0; slot++) {
-		if (i < cuts->n && cuts->starts[i] == (uint64_t)slot << shift)
-			row.answer = cuts->answers[i++];
-		row.first = i;
-		while (i < cuts->n && cuts->starts[i] >> shift == slot)
-			i++;
-		row.n = i - row.first + 1;
-		if (row.n == 1)
-			dir[slot] = row.answer;
-		else
-			err = add_tree(builder, &row, &dir[slot]);
-		if (i > row.first)
-			row.answer = cuts->answers[i - 1];
+	choose_slots(header, cuts);
+	n_entries = header->n_v6_slots / BLOCK_V6_SLOTS + 1;
+	dir = block__array_add(&builder->v6_dir, n_entries);
+	if (!dir)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n_entries && err == 0; i++) {
+		struct row rows[BLOCK_V6_SLOTS];
+
+		for (uint32_t j = 0; j < BLOCK_V6_SLOTS; j++)
+			rows[j] = next_row(&walk, i * BLOCK_V6_SLOTS + j);
+		err = fill_entry(builder, &dir[i], rows);
 	}
 	return err;
 }
 
 /* ---- what is longer than /64 -------------------------------------------------------------------- */
 
-/* Prefixes of one /64; is_deep: longer than that. */
-static size_t group_end(const struct block_prefix *prefixes, size_t n, size_t first)
+/* The prefixes [first, end) have one /64 and are longer: a host? */
+static bool is_host(const struct block_prefix *group, size_t n)
 {
-	size_t end = first;
-
-	while (end < n && prefixes[end].high == prefixes[first].high)
-		end++;
-	return end;
+	return group[0].len == 128 && block_prefix_compare(&group[0], &group[n - 1]) == 0;
 }
 
-/* The answer for a /64, from the cut that *at is on or before; it only goes on. */
-static uint8_t answer_at(const struct block_cuts *cuts, uint64_t high, size_t *at)
+static int add_host(struct block_deep *deep, const struct block_prefix *group, size_t n)
 {
-	while (*at + 1 < cuts->n && cuts->starts[*at + 1] <= high)
-		(*at)++;
-	return cuts->answers[*at];
+	deep->kind = BLOCK_DEEP_HOST;
+	deep->low = group->low;
+	for (size_t i = 0; i < n; i++)
+		deep->answer |= group[i].scopes;
+	return 0;
 }
 
-static int add_deep(struct block_builder *builder, const struct block_prefix *group, size_t n,
-                    uint8_t below)
+static int add_deep_tree(struct block_builder *builder, struct block_deep *deep,
+                         const struct block_prefix *group, size_t n)
 {
-	struct block_deep *deep = block__array_add(&builder->deep, 1);
 	struct block_cuts cuts = {
 		.starts = malloc((2 * n + 1) * sizeof(*cuts.starts)),
 		.answers = malloc(2 * n + 1),
@@ -172,56 +256,67 @@ static int add_deep(struct block_builder *builder, const struct block_prefix *gr
 	struct row row = {.cuts = &cuts, .first = 1};
 	int err = -ENOMEM;
 
-	if (deep && cuts.starts && cuts.answers) {
-		block__cut(group, n, true, below, &cuts);
+	if (cuts.starts && cuts.answers) {
+		block__cut(group, n, BLOCK_CUT_LONG, &cuts);
 		row.n = cuts.n;
 		row.answer = cuts.answers[0];
-		deep->high = group->high;
-		deep->used = 1;
-		err = add_tree(builder, &row, &deep->line);
+		err = add_tree(builder, &row, &builder->v6_lines);
+		deep->kind = BLOCK_DEEP_TREE;
+		deep->line = (uint32_t)builder->v6_lines.n - 1;
 	}
 	free(cuts.starts);
 	free(cuts.answers);
 	return err;
 }
 
-static int add_deeps(struct block_builder *builder, const struct block_prefix *prefixes, size_t n,
-                     const struct block_cuts *cuts)
+static int add_deep(struct block_builder *builder, const struct block_prefix *group, size_t n)
 {
-	size_t at = 0;
+	struct block_deep *deep = block__array_add(&builder->deep, 1);
+
+	if (!deep)
+		return -ENOMEM;
+	deep->high = group->high;
+	return is_host(group, n) ? add_host(deep, group, n)
+	                         : add_deep_tree(builder, deep, group, n);
+}
+
+/* Longer ones of a /64 stand behind it, and behind what is wider. */
+static int add_deeps(struct block_builder *builder, const struct block_prefix *prefixes, size_t n)
+{
+	size_t i = 0;
 	int err = 0;
 
-	for (size_t first = 0, end; first < n && err == 0; first = end) {
-		uint8_t answer = answer_at(cuts, prefixes[first].high, &at);
+	while (i < n && err == 0) {
+		size_t first = i++;
 
-		end = group_end(prefixes, n, first);
-		if (answer & BLOCK_ANSWER_DEEP)
-			err = add_deep(builder, &prefixes[first], end - first,
-			               answer & BLOCK_SCOPES);
+		if (prefixes[first].len <= 64)
+			continue;
+		while (i < n && prefixes[i].high == prefixes[first].high)
+			i++;
+		err = add_deep(builder, &prefixes[first], i - first);
 	}
 	return err;
 }
 
-/* A list of /64s into a hash that is at most half full. */
+/* A list of /64s into a hash that is half full. */
 static int hash_deeps(struct block_builder *builder)
 {
 	struct block_array list = builder->deep;
 	const struct block_deep *from = (const void *)list.data;
+	uint32_t n_slots = (uint32_t)list.n * 2;
 	struct block_deep *to;
-	uint32_t n_slots = 2;
 
 	if (list.n == 0)
 		return 0;
-	while (n_slots < 2 * list.n)
-		n_slots *= 2;
 	builder->deep = (struct block_array){.element = sizeof(struct block_deep)};
 	to = block__array_add(&builder->deep, n_slots);
 	for (size_t i = 0; i < list.n && to; i++) {
-		uint32_t slot = block__deep_slot(builder->header.seed, from[i].high, n_slots);
+		uint64_t mixed = block__mix(builder->header.seed, from[i].high);
+		uint32_t at = block__deep_at(mixed, n_slots);
 
-		while (to[slot].used != 0)
-			slot = (slot + 1) & (n_slots - 1);
-		to[slot] = from[i];
+		while (to[at].kind != BLOCK_DEEP_FREE)
+			at = at + 1 == n_slots ? 0 : at + 1;
+		to[at] = from[i];
 	}
 	free(list.data);
 	return to ? 0 : -ENOMEM;
@@ -229,44 +324,16 @@ static int hash_deeps(struct block_builder *builder)
 
 /* ---- all of it ---------------------------------------------------------------------------------- */
 
-static uint32_t settle(uint32_t line, uint32_t n_leaves)
-{
-	return line & IS_BRANCH ? n_leaves + (line & ~IS_BRANCH) : line;
-}
-
-/* Branches stand behind the last leaf. */
-static void settle_all(struct block_builder *builder)
-{
-	uint32_t n_leaves = (uint32_t)builder->v6_leaves.n;
-	uint32_t *dir = (void *)builder->v6_dir.data;
-	struct block_v6_line *branch = (void *)builder->v6_branches.data;
-	struct block_deep *deep = (void *)builder->deep.data;
-
-	for (size_t i = 0; i < builder->v6_dir.n; i++)
-		dir[i] = settle(dir[i], n_leaves);
-	for (size_t i = 0; i < builder->v6_branches.n; i++)
-		branch[i].child = settle(branch[i].child, n_leaves);
-	for (size_t i = 0; i < builder->deep.n; i++)
-		deep[i].line = settle(deep[i].line, n_leaves);
-}
-
 int block__build_v6(struct block_builder *builder, const struct block_prefix *prefixes, size_t n,
                     struct block_cuts *cuts)
 {
-	uint32_t *dir;
 	int err;
 
-	block__cut(prefixes, n, false, 0, cuts);
-	builder->header.v6_bits = choose_bits(cuts);
-	dir = block__array_add(&builder->v6_dir, (size_t)1 << builder->header.v6_bits);
-	err = dir ? add_constants(builder) : -ENOMEM;
+	block__cut(prefixes, n, BLOCK_CUT_WIDE, cuts);
+	err = add_slots(builder, cuts);
 	if (err == 0)
-		err = add_slots(builder, cuts, dir);
-	if (err == 0)
-		err = add_deeps(builder, prefixes, n, cuts);
+		err = add_deeps(builder, prefixes, n);
 	if (err == 0)
 		err = hash_deeps(builder);
-	if (err == 0)
-		settle_all(builder);
-	return err;
+	return err == 0 ? block__build_nets(builder, prefixes, n) : err;
 }

@@ -21,17 +21,23 @@ static const char *check_header(const struct block_table *table, size_t len)
 	if (table->generation == 0)
 		return "generation 0";
 	if (table->v4_bits < BLOCK_V4_BITS_MIN || table->v4_bits > BLOCK_V4_BITS_MAX
-	    || table->v6_bits < BLOCK_V6_BITS_MIN || table->v6_bits > BLOCK_V6_BITS_MAX
+	    || table->v6_shift > 63 || table->n_v6_slots > BLOCK_V6_SLOTS_MAX
 	    || table->v6_levels > BLOCK_LEVELS_MAX)
-		return "bits of a directory";
-	if (table->n_v4_lines == 0 || table->n_v6_leaves == 0
-	    || table->n_v6_leaves > table->n_v6_lines)
+		return "shape of a directory";
+	if (table->n_v4_lines == 0)
 		return "number of lines";
-	if ((table->n_deep & (table->n_deep - 1)) != 0)
+	if (table->n_buckets < BLOCK_BUCKETS_MIN)
+		return "number of buckets";
+	if (table->n_deep % 2 != 0)
 		return "number of deep slots";
 	if (table->n_ports > BLOCK_PORTS_MAX)
 		return "number of ports";
 	return NULL;
+}
+
+static uint32_t n_v6_entries(const struct block_table *table)
+{
+	return table->n_v6_slots / BLOCK_V6_SLOTS + 1;
 }
 
 static const char *check_sections(const struct block_table *table)
@@ -44,8 +50,13 @@ static const char *check_sections(const struct block_table *table)
 		return "runs";
 	if (!section_fits(table, table->steps_at, table->n_steps, sizeof(struct block_step)))
 		return "steps";
-	if (!section_fits(table, table->v6_dir_at, UINT64_C(1) << table->v6_bits, 4))
+	if (!section_fits(table, table->buckets_at, table->n_buckets, sizeof(struct block_bucket)))
+		return "buckets";
+	if (!section_fits(table, table->v6_dir_at, n_v6_entries(table),
+	                  sizeof(struct block_v6_entry)))
 		return "v6_dir";
+	if (!section_fits(table, table->v6_roots_at, table->n_v6_roots, BLOCK_LINE))
+		return "v6_roots";
 	if (!section_fits(table, table->v6_lines_at, table->n_v6_lines, BLOCK_LINE))
 		return "v6_lines";
 	if (!section_fits(table, table->deep_at, table->n_deep, sizeof(struct block_deep)))
@@ -80,43 +91,60 @@ static const char *check_v4(const struct block_table *table)
 }
 
 /* 0 = leaf. */
-static uint32_t level_of(const struct block_table *table, uint32_t line)
+static uint32_t level_of(const struct block_v6_line *line)
 {
-	const struct block_v6_line *lines = block__at(table, table->v6_lines_at);
-
-	return line < table->n_v6_leaves ? 0 : lines[line].level;
+	return block__is_branch(line) ? line->level : 0;
 }
 
 /* Children to which ends can lead are there, one level lower: so a way down ends. */
-static bool branch_is_good(const struct block_table *table, uint32_t i)
+static bool line_is_good(const struct block_table *table, const struct block_v6_line *line)
 {
 	const struct block_v6_line *lines = block__at(table, table->v6_lines_at);
-	const struct block_v6_line *branch = &lines[i];
 	uint32_t n_children = 1;
 
-	if (branch->level == 0 || branch->level > table->v6_levels)
+	if (!block__is_branch(line))
+		return true;
+	if (line->level == 0 || line->level > table->v6_levels)
 		return false;
 	for (uint32_t j = 0; j < BLOCK_V6_ENDS; j++)
-		n_children += branch->ends[j] != UINT64_MAX;
-	if (branch->child > table->n_v6_lines || n_children > table->n_v6_lines - branch->child)
+		n_children += line->ends[j] != UINT64_MAX;
+	if (line->child > table->n_v6_lines || n_children > table->n_v6_lines - line->child)
 		return false;
 	for (uint32_t j = 0; j < n_children; j++)
-		if (level_of(table, branch->child + j) != branch->level - 1U)
+		if (level_of(&lines[line->child + j]) != line->level - 1U)
 			return false;
 	return true;
 }
 
 static const char *check_v6(const struct block_table *table)
 {
-	const uint32_t *dir = block__at(table, table->v6_dir_at);
+	const struct block_v6_entry *dir = block__at(table, table->v6_dir_at);
+	const struct block_v6_line *roots = block__at(table, table->v6_roots_at);
+	const struct block_v6_line *lines = block__at(table, table->v6_lines_at);
 
-	for (uint32_t i = table->n_v6_leaves; i < table->n_v6_lines; i++)
-		if (!branch_is_good(table, i))
+	for (uint32_t i = 0; i < table->n_v6_roots; i++)
+		if (!line_is_good(table, &roots[i]))
+			return "root";
+	for (uint32_t i = 0; i < table->n_v6_lines; i++)
+		if (!line_is_good(table, &lines[i]))
 			return "branch";
-	for (uint32_t i = 0; i >> table->v6_bits == 0; i++)
-		if (dir[i] >= table->n_v6_lines)
+	for (uint32_t i = 0; i < n_v6_entries(table); i++)
+		if (dir[i].first > table->n_v6_roots
+		    || (uint32_t)__builtin_popcount(dir[i].roots)
+		               > table->n_v6_roots - dir[i].first)
 			return "entry of v6_dir";
 	return NULL;
+}
+
+/* A search that goes on from full buckets ends. */
+static const char *check_nets(const struct block_table *table)
+{
+	const struct block_bucket *buckets = block__at(table, table->buckets_at);
+
+	for (uint32_t i = 0; i < table->n_buckets; i++)
+		if (buckets[i].nets[BLOCK_BUCKET_NETS - 1] == 0)
+			return NULL;
+	return "no bucket has room";
 }
 
 static const char *check_deep(const struct block_table *table)
@@ -125,9 +153,9 @@ static const char *check_deep(const struct block_table *table)
 	uint32_t n_free = 0;
 
 	for (uint32_t i = 0; i < table->n_deep; i++) {
-		if (deep[i].line >= table->n_v6_lines)
+		if (deep[i].kind >= BLOCK_DEEP_TREE && deep[i].line >= table->n_v6_lines)
 			return "line of a deep slot";
-		n_free += deep[i].used == 0;
+		n_free += deep[i].kind == BLOCK_DEEP_FREE;
 	}
 	return table->n_deep == 0 || n_free > 0 ? NULL : "no deep slot is free";
 }
@@ -135,10 +163,7 @@ static const char *check_deep(const struct block_table *table)
 static const char *check(const struct block_table *table, size_t len)
 {
 	static const char *(*const checks[])(const struct block_table *table) = {
-		check_sections,
-		check_v4,
-		check_v6,
-		check_deep,
+		check_sections, check_v4, check_nets, check_v6, check_deep,
 	};
 	const char *why = check_header(table, len);
 

@@ -1,14 +1,7 @@
 /* Look-ups on any CPU. */
 #include "block_find.h"
 
-void block__find_v4_plain(const struct block_table *table, const uint32_t *address, uint8_t *scopes,
-                          uint32_t n)
+void block__find_plain(const struct block_table *table, const struct block_sources *sources)
 {
-	find_v4(table, address, scopes, n);
-}
-
-void block__find_v6_plain(const struct block_table *table, const uint64_t *high,
-                          const uint64_t *low, uint8_t *scopes, uint32_t n)
-{
-	find_v6(table, high, low, scopes, n);
+	find(table, sources);
 }

@@ -6,9 +6,14 @@
  *   v4_lines [n_v4_lines]  parts: ends u16[count], answers u8[count + 1]; line 0 is one constant a word
  *   runs     [n_runs]      of parts with more ends than fit a line: steps
  *   steps    [n_steps]     ends and answers of a run, the last one ends at 0xffff
- *   v6_dir   [2^v6_bits]   by the first bits of an address: a line
- *   v6_lines [n_v6_lines]  the first n_v6_leaves are leaves, the others branches
- *   deep     [n_deep]      open addressing: a /64 with longer prefixes -> a line, for its low half
+ *   buckets  [n_buckets]   hash of the /64s that are listed, or have longer prefixes
+ *   v6_dir   [n_v6_slots / 32 + 1]  of what is wider than /64: which slots have a root, and the answers of
+ *                          those that have none
+ *   v6_roots [n_v6_roots]  lines: of each such slot the top of its search tree, in order
+ *   v6_lines [n_v6_lines]  the lines below them
+ *   deep     [n_deep]      open addressing: a /64 with longer prefixes -> a host, or a line for its low half
+ *
+ * A slot of IPv6 is 2^v6_shift /64s from v6_base on; slot number n_v6_slots is everything outside of them.
  *
  * Ends belong to their intervals. */
 #ifndef BLOCK_PRIVATE_H
@@ -21,13 +26,17 @@
 #define BLOCK_LINE         64U
 #define BLOCK_V4_BITS_MIN  16U /* what is left of an address fits an end of 16 bits */
 #define BLOCK_V4_BITS_MAX  20U
-#define BLOCK_V6_BITS_MIN  1U
-#define BLOCK_V6_BITS_MAX  21U
+#define BLOCK_V6_SLOTS_MAX (1U << 24)
+#define BLOCK_V6_SLOTS     32U /* of an entry of the directory */
 #define BLOCK_V4_COUNT_MAX 21U /* 21 * 2 + 22 bytes fill a line */
 #define BLOCK_V4_LONG      31U /* as count: the rest is the number of a run */
 #define BLOCK_V6_ENDS      7U
 #define BLOCK_LEVELS_MAX   9U
-#define BLOCK_ANSWER_DEEP  0x80U /* in a leaf: look into deep; beside it the answer of the rest */
+#define BLOCK_BUCKET_NETS  8U
+#define BLOCK_BUCKETS_MIN  64U
+#define BLOCK_ANSWER_BITS  4U
+#define BLOCK_ANSWERS      (1U << BLOCK_ANSWER_BITS)
+#define BLOCK_ANSWER_DEEP  0x08U /* of a /64: look into deep too */
 
 /* Entry of v4_dir: count (5 bits), place of the part in its line in u16 (5), line (22). A run: 31, and
  * its number (27). */
@@ -55,6 +64,17 @@ struct block_step {
 	uint8_t pad;
 };
 
+struct block_v6_entry {
+	uint32_t roots;  /* bit i: slot i of these has one */
+	uint32_t listed; /* bit i: all of slot i has answer */
+	uint32_t first;  /* root of the first that has one; the others follow */
+	uint8_t answer;
+	uint8_t pad[3];
+};
+_Static_assert(sizeof(struct block_v6_entry) == 16, "");
+
+#define BLOCK_IS_BRANCH 0x80U /* no answer is */
+
 /* A line of IPv6. Unused ends are UINT64_MAX, behind which nothing is. */
 struct block_v6_line {
 	_Alignas(64) uint64_t ends[BLOCK_V6_ENDS];
@@ -63,18 +83,35 @@ struct block_v6_line {
 		struct {            /* of a branch: the eight lines from child on */
 			uint32_t child;
 			uint8_t level; /* 1: its children are leaves */
-			uint8_t pad[3];
+			uint8_t pad[2];
+			uint8_t is_branch; /* & BLOCK_IS_BRANCH */
 		};
 	};
 };
 _Static_assert(sizeof(struct block_v6_line) == BLOCK_LINE, "");
 
+/* /64s, first words first; 0 = free. Each is its block__key(), with BLOCK_SCOPES and BLOCK_ANSWER_DEEP
+ * below. A full bucket goes on in the next one. */
+struct block_bucket {
+	_Alignas(64) uint64_t nets[BLOCK_BUCKET_NETS];
+};
+_Static_assert(sizeof(struct block_bucket) == BLOCK_LINE, "");
+
+enum block_deep_kind {
+	BLOCK_DEEP_FREE = 0, /* ends a search */
+	BLOCK_DEEP_HOST,     /* one address: low has answer, nothing else has one */
+	BLOCK_DEEP_TREE,     /* from line on */
+};
+
 struct block_deep {
 	uint64_t high;
+	uint64_t low;
 	uint32_t line;
-	uint32_t used; /* 0: free, ends a search */
+	uint8_t kind;
+	uint8_t answer;
+	uint8_t pad[10];
 };
-_Static_assert(sizeof(struct block_deep) == 16, "");
+_Static_assert(sizeof(struct block_deep) == 32, "");
 
 struct block_table {
 	uint64_t magic;
@@ -84,7 +121,7 @@ struct block_table {
 	uint64_t generation;
 	uint32_t n_entries; /* prefixes it was made of */
 	uint32_t v4_bits;
-	uint32_t v6_bits;
+	uint32_t v6_shift;
 	uint32_t v6_levels; /* branches on the longest way to a leaf */
 	uint64_t v4_dir_at;
 	uint64_t v4_lines_at;
@@ -93,15 +130,20 @@ struct block_table {
 	uint64_t v6_dir_at;
 	uint64_t v6_lines_at;
 	uint64_t deep_at;
+	uint64_t buckets_at;
+	uint64_t v6_roots_at;
+	uint64_t v6_base;
 	uint64_t seed;
 	uint32_t n_v4_lines;
 	uint32_t n_runs;
 	uint32_t n_steps;
 	uint32_t n_v6_lines;
-	uint32_t n_v6_leaves;
-	uint32_t n_deep; /* 0 or a power of two, of which one is free */
+	uint32_t n_v6_roots;
+	uint32_t n_v6_slots;
+	uint32_t n_deep;    /* even; 0, or one is free */
+	uint32_t n_buckets; /* BLOCK_BUCKETS_MIN or more, of which one is not full */
 	uint32_t n_ports;
-	uint32_t pad[13];
+	uint32_t pad[5];
 	struct block_port ports[BLOCK_PORTS_MAX];
 };
 _Static_assert(sizeof(struct block_table) % BLOCK_ALIGN == 0, "");
@@ -111,23 +153,41 @@ static inline const void *block__at(const struct block_table *table, uint64_t at
 	return (const uint8_t *)table + at;
 }
 
-/* Where the search for a /64 in deep begins. */
-static inline uint32_t block__deep_slot(uint64_t seed, uint64_t high, uint32_t n_deep)
+static inline bool block__is_branch(const struct block_v6_line *line)
+{
+	return (line->is_branch & BLOCK_IS_BRANCH) != 0;
+}
+
+/* A /64 in another order, that nobody knows who does not know the seed. No two become the same, so what
+ * of it does not follow from its place need not be kept. */
+static inline uint64_t block__mix(uint64_t seed, uint64_t high)
 {
 	uint64_t x = (high ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
 
-	x = (x ^ x >> 32 ^ seed) * UINT64_C(0xd6e8feb86659fd93);
-	return (uint32_t)(x >> 32) & (n_deep - 1);
+	return (x ^ x >> 32 ^ seed) * UINT64_C(0xd6e8feb86659fd93);
+}
+
+/* Where the search for a mixed /64 begins, among n: the n-th part of all that it is in. */
+static inline uint32_t block__place(uint64_t mixed, uint32_t n)
+{
+	return (uint32_t)((mixed >> 32) * n >> 32);
+}
+
+/* The same in deep, where a line has two. */
+static inline uint32_t block__deep_at(uint64_t mixed, uint32_t n_deep)
+{
+	return block__place(mixed, n_deep / 2) * 2;
+}
+
+/* Which it is among those that begin at the same place or at one nearby: less than a 16th of all places
+ * away, the first four bits say nothing new. */
+static inline uint64_t block__key(uint64_t mixed)
+{
+	return mixed << BLOCK_ANSWER_BITS;
 }
 
 /* The two builds of block_find.c's loops: for any CPU, and for one with AVX-512. */
-void block__find_v4_plain(const struct block_table *table, const uint32_t *address, uint8_t *scopes,
-                          uint32_t n);
-void block__find_v6_plain(const struct block_table *table, const uint64_t *high,
-                          const uint64_t *low, uint8_t *scopes, uint32_t n);
-void block__find_v4_avx512(const struct block_table *table, const uint32_t *address,
-                           uint8_t *scopes, uint32_t n);
-void block__find_v6_avx512(const struct block_table *table, const uint64_t *high,
-                           const uint64_t *low, uint8_t *scopes, uint32_t n);
+void block__find_plain(const struct block_table *table, const struct block_sources *sources);
+void block__find_avx512(const struct block_table *table, const struct block_sources *sources);
 
 #endif

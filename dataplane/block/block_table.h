@@ -8,13 +8,18 @@
  * an address choose an entry of a directory, the entry names a cache line, and the line has the ends
  * of the intervals that these bits have in common: the answer is that of the first one that does not
  * end before the address. IPv4: ends of 16 bits, all that 21 of them need lies in one line, so a
- * look-up is two loads, both fetched ahead for the whole burst. IPv6: a search tree over the first 64
- * bits with eight branches a line, mostly one or two lines deep below the directory, whatever the
- * prefixes look like; what is longer than /64 hangs in a hash of the /64s it lies in.
+ * look-up is two loads. IPv6: what is wider than /64 is found in a search tree over the first 64 bits
+ * with eight branches a line, mostly one line deep below a directory that is so fine that most sources
+ * need none, whatever the prefixes look like. The /64s, most of what is listed, stand in a hash of their
+ * own, eight to a line, which is one load whether they are there or not; what is longer than /64 hangs in
+ * a second hash of the /64s it lies in. An address has the answers of all three. All loads are fetched
+ * ahead for the whole burst, of both families at once.
  *
- * The alternative, a hash per prefix length, costs a load for each length that occurs; a trie of 6 or 8
- * bits a node three or four loads that wait for each other. Bits of directory grow with the number of
- * prefixes (256 KB for ten of them; for a million addresses the table has 9 bytes each, of /64s 31).
+ * The alternatives: /64s as intervals too are two ends and four loads in a tree of 31 MB at a million,
+ * which no cache holds (29 to 49 cycles instead of 18 to 24); a hash per prefix length costs a load for
+ * each length that occurs; a trie of 6 or 8 bits a node three or four loads that wait for each other.
+ * Directories grow with the number of prefixes (256 KB for ten of them; for a million addresses the table
+ * has 9 bytes each, of /64s 18).
  *
  * There is no time in it: control builds anew when an entry ends. So a look-up compares no clocks, and
  * what has ended costs nothing. */
@@ -26,7 +31,7 @@
 #include <stdint.h>
 
 #define BLOCK_TABLE_MAGIC   UINT64_C(0x6b6c627269657701) /* ".weirblk" */
-#define BLOCK_TABLE_VERSION 1U
+#define BLOCK_TABLE_VERSION 2U
 #define BLOCK_TABLE_LEN_MAX (UINT64_C(1) << 30)
 #define BLOCK_ENTRIES_MAX   (1U << 23)
 #define BLOCK_BURST_MAX     64U
@@ -52,11 +57,24 @@ uint64_t block_table_generation(const struct block_table *table); /* never 0 */
 uint32_t block_table_entries(const struct block_table *table);
 size_t block_table_len(const struct block_table *table);
 
-/* Which scopes the sources are in: scopes[i] = set of enum block_scope, 0 = none.
- * address[n] in host order, n <= BLOCK_BURST_MAX. Cost: see bench/README.md; no write, any thread. */
+/* The sources of a burst. Addresses in host order; scopes of each, sets of enum block_scope (0 = none),
+ * are written. n_v4 and n_v6 <= BLOCK_BURST_MAX; of a family of which there are none all may be NULL. */
+struct block_sources {
+	const uint32_t *v4;
+	uint8_t *v4_scopes;
+	const uint64_t *high; /* IPv6: the halves of the addresses */
+	const uint64_t *low;
+	uint8_t *v6_scopes;
+	uint32_t n_v4;
+	uint32_t n_v6;
+};
+
+/* Which scopes the sources are in. Cost: see bench/README.md; writes nothing else, any thread. */
+void block_find(const struct block_table *table, const struct block_sources *sources);
+
+/* Of one family. */
 void block_find_v4(const struct block_table *table, const uint32_t *address, uint8_t *scopes,
                    uint32_t n);
-/* high[n], low[n]: the halves of the addresses, host order. */
 void block_find_v6(const struct block_table *table, const uint64_t *high, const uint64_t *low,
                    uint8_t *scopes, uint32_t n);
 

@@ -92,19 +92,23 @@ static inline void gather(const struct path_burst *b, struct sources *s)
 static bool look_up(const struct block_table *table, const struct path_burst *b, uint8_t *scopes)
 {
 	struct sources s;
-	uint8_t found[PATH_BURST_MAX];
+	uint8_t v4_scopes[PATH_BURST_MAX];
+	uint8_t v6_scopes[PATH_BURST_MAX];
 	uint8_t any = 0;
 
 	gather(b, &s);
+	block_find(table, &(const struct block_sources){.v4 = s.v4,
+	                                                .v4_scopes = v4_scopes,
+	                                                .n_v4 = s.n_v4,
+	                                                .high = s.high,
+	                                                .low = s.low,
+	                                                .v6_scopes = v6_scopes,
+	                                                .n_v6 = s.n_v6});
 	memset(scopes, 0, PATH_BURST_MAX);
-	if (s.n_v4 > 0)
-		block_find_v4(table, s.v4, found, s.n_v4);
 	for (uint32_t i = 0; i < s.n_v4; i++)
-		any |= scopes[s.of_v4[i]] = found[i];
-	if (s.n_v6 > 0)
-		block_find_v6(table, s.high, s.low, found, s.n_v6);
+		any |= scopes[s.of_v4[i]] = v4_scopes[i];
 	for (uint32_t i = 0; i < s.n_v6; i++)
-		any |= scopes[s.of_v6[i]] = found[i];
+		any |= scopes[s.of_v6[i]] = v6_scopes[i];
 	return any != 0;
 }
 

@@ -44,10 +44,13 @@ static uint8_t find(const struct block_table *table, uint8_t family, uint64_t hi
 
 	if (family == BASE_IP_V4) {
 		block_find_v4(table, &v4, &scopes, 1);
-		block__find_v4_plain(table, &v4, &plain, 1);
+		block__find_plain(table, &(const struct block_sources){
+						 .v4 = &v4, .v4_scopes = &plain, .n_v4 = 1});
 	} else {
 		block_find_v6(table, &high, &low, &scopes, 1);
-		block__find_v6_plain(table, &high, &low, &plain, 1);
+		block__find_plain(
+			table, &(const struct block_sources){
+				       .high = &high, .low = &low, .v6_scopes = &plain, .n_v6 = 1});
 	}
 	assert_int_equal(scopes, plain);
 	return scopes;
@@ -259,55 +262,87 @@ static size_t random_size(struct test_random *random)
 	return 1 + test_random_next(random) % ((size_t)1 << test_random_below(random, 12));
 }
 
+/* Half of them the first, last or some address of a prefix, or just outside. */
+static struct block_prefix random_source(struct test_random *random,
+                                         const struct naive_shape *shape,
+                                         const struct block_prefix *prefixes, size_t n,
+                                         uint8_t family)
+{
+	struct block_prefix p = naive_random_address(random, shape, family);
+	const struct block_prefix *near = &prefixes[test_random_below(random, n)];
+
+	if (near->family == family && test_random_below(random, 2) == 0) {
+		p.high = near->high;
+		p.low = near->low;
+		if (family == BASE_IP_V4)
+			p.high += (test_random_below(random, 3) - 1) << 32;
+		else
+			p.low += test_random_below(random, 3) - 1;
+	}
+	return p;
+}
+
+static void expect_naive(const struct block_prefix *prefixes, size_t n, uint8_t family,
+                         uint64_t high, uint64_t low, uint8_t scopes, uint8_t plain)
+{
+	uint8_t expected = naive_find(prefixes, n, family, high, low);
+
+	if (scopes != expected || plain != expected)
+		fail_msg("family %u, %016llx %016llx: %u and %u, expected %u (%zu prefixes)",
+		         family, (unsigned long long)high, (unsigned long long)low, scopes, plain,
+		         expected, n);
+}
+
+/* A burst of both families, or of one: each up to the most that there can be. */
 static void ask(struct test_random *random, const struct naive_shape *shape,
                 const struct block_table *table, const struct block_prefix *prefixes, size_t n)
 {
 	uint64_t high[BLOCK_BURST_MAX], low[BLOCK_BURST_MAX];
 	uint32_t v4[BLOCK_BURST_MAX];
-	uint8_t scopes[BLOCK_BURST_MAX], plain[BLOCK_BURST_MAX];
-	uint8_t family = test_random_below(random, 2) == 0 ? BASE_IP_V4 : BASE_IP_V6;
-	uint32_t burst = 1 + (uint32_t)test_random_below(random, BLOCK_BURST_MAX);
+	uint8_t scopes[2][BLOCK_BURST_MAX], plain[2][BLOCK_BURST_MAX];
+	uint32_t which = 1 + (uint32_t)test_random_below(random, 3);
+	struct block_sources sources = {
+		.v4 = v4, .v4_scopes = scopes[0], .high = high, .low = low, .v6_scopes = scopes[1]};
 
-	for (uint32_t i = 0; i < burst; i++) {
-		/* Half of them the first, last or some address of a prefix, or just outside. */
-		struct block_prefix p = naive_random_address(random, shape, family);
-		const struct block_prefix *near = &prefixes[test_random_below(random, n)];
+	if (which & 1)
+		sources.n_v4 = 1 + (uint32_t)test_random_below(random, BLOCK_BURST_MAX);
+	if (which & 2)
+		sources.n_v6 = 1 + (uint32_t)test_random_below(random, BLOCK_BURST_MAX);
+	for (uint32_t i = 0; i < sources.n_v4; i++)
+		v4[i] = (uint32_t)(random_source(random, shape, prefixes, n, BASE_IP_V4).high
+		                   >> 32);
+	for (uint32_t i = 0; i < sources.n_v6; i++) {
+		struct block_prefix p = random_source(random, shape, prefixes, n, BASE_IP_V6);
 
-		if (near->family == family && test_random_below(random, 2) == 0) {
-			p.high = near->high;
-			p.low = near->low;
-			if (family == BASE_IP_V4)
-				p.high += (test_random_below(random, 3) - 1) << 32;
-			else
-				p.low += test_random_below(random, 3) - 1;
-		}
 		high[i] = p.high;
 		low[i] = p.low;
-		v4[i] = (uint32_t)(p.high >> 32);
 	}
-	if (family == BASE_IP_V4) {
-		block_find_v4(table, v4, scopes, burst);
-		block__find_v4_plain(table, v4, plain, burst);
-	} else {
-		block_find_v6(table, high, low, scopes, burst);
-		block__find_v6_plain(table, high, low, plain, burst);
-	}
-	for (uint32_t i = 0; i < burst; i++) {
-		uint8_t expected = naive_find(prefixes, n, family, high[i], low[i]);
+	block_find(table, &sources);
+	sources.v4_scopes = plain[0];
+	sources.v6_scopes = plain[1];
+	block__find_plain(table, &sources);
+	for (uint32_t i = 0; i < sources.n_v4; i++)
+		expect_naive(prefixes, n, BASE_IP_V4, (uint64_t)v4[i] << 32, 0, scopes[0][i],
+		             plain[0][i]);
+	for (uint32_t i = 0; i < sources.n_v6; i++)
+		expect_naive(prefixes, n, BASE_IP_V6, high[i], low[i], scopes[1][i], plain[1][i]);
+}
 
-		if (scopes[i] != expected || plain[i] != expected)
-			fail_msg(
-				"family %u, %016llx %016llx: %u and %u, expected %u (%zu prefixes)",
-				family, (unsigned long long)high[i], (unsigned long long)low[i],
-				scopes[i], plain[i], expected, n);
-	}
+static size_t count_full(const struct block_table *table)
+{
+	const struct block_bucket *buckets = block__at(table, table->buckets_at);
+	size_t n_full = 0;
+
+	for (uint32_t i = 0; i < table->n_buckets; i++)
+		n_full += buckets[i].nets[BLOCK_BUCKET_NETS - 1] != 0;
+	return n_full;
 }
 
 static void random_sources_are_found_as_by_the_naive_list(void **state)
 {
 	struct test_random random = test_random_start();
 	uint32_t n_lookups = 0;
-	size_t n_runs = 0, n_branches = 0, n_deep = 0, n_lists = 0;
+	size_t n_runs = 0, n_levels = 0, n_deep = 0, n_full = 0, n_lists = 0;
 
 	(void)state;
 	while (n_lookups < N_LOOKUPS) {
@@ -322,7 +357,8 @@ static void random_sources_are_found_as_by_the_naive_list(void **state)
 			prefixes[i] = naive_random_prefix(&random, &shape);
 		table = build(prefixes, n, &blob);
 		n_runs += table->n_runs;
-		n_branches += table->n_v6_lines - table->n_v6_leaves;
+		n_levels += table->v6_levels;
+		n_full += count_full(table);
 		n_deep += table->n_deep;
 		for (uint32_t i = 0; i < 64; i++)
 			ask(&random, &shape, table, prefixes, n);
@@ -331,9 +367,9 @@ static void random_sources_are_found_as_by_the_naive_list(void **state)
 		free(blob);
 		free(prefixes);
 	}
-	printf("# %zu lists, %zu runs, %zu branches, %zu deep slots\n", n_lists, n_runs, n_branches,
-	       n_deep);
-	assert_true(n_runs > 0 && n_branches > 0 && n_deep > 0);
+	printf("# %zu lists, %zu runs, %zu levels, %zu full buckets, %zu deep slots\n", n_lists,
+	       n_runs, n_levels, n_full, n_deep);
+	assert_true(n_runs > 0 && n_levels > 0 && n_full > 0 && n_deep > 0);
 }
 
 /* ---- tampering ----------------------------------------------------------------------------------- */
