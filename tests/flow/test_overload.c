@@ -156,22 +156,61 @@ static void handshakes_leave_room_in_the_event_ring_for_sessions(void **state)
 	flow_destroy(flow);
 }
 
+/* With answers to control's barriers. Returns how many events there are then. */
+static uint32_t fill_last_quarter(struct flow *flow)
+{
+	uint32_t n = ABI_EVENT_SLOTS / 4 * 3;
+
+	for (uint64_t token = 1; n < ABI_EVENT_SLOTS; n++, token++) {
+		FLOW_CMD(flow, 0, ABI_CMD_BARRIER, (struct abi_cmd_barrier){.token = token});
+		flow_turn(flow);
+	}
+	return n;
+}
+
+/* That a session is wanted is said again a second later, when it is still wanted. */
+static void what_a_full_event_ring_loses_is_counted_and_said_again(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	uint8_t inner[FLOW_FRAME_MAX];
+	struct base_ip source = flow_ip("10.0.0.1"), destination = flow_inner_ip(1, BASE_IP_V4);
+	uint32_t len = flow_inner(inner, &source, &destination, 64, 30);
+	uint16_t type;
+	uint32_t n;
+
+	(void)state;
+	fill_event_ring(flow);
+	n = fill_last_quarter(flow);
+	flow_reset(flow);
+	for (uint32_t i = 0; i < 3; i++) {
+		flow_from_kernel(flow, 0, PORT_LINK_TUN, inner, len);
+		flow_turn(flow);
+	}
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_TUN, 3}, {ABI_COUNTER_TO_WAIT, 3},
+	            {ABI_COUNTER_EVENT_LOST, 1});
+	while (n-- > 0)
+		assert_true(flow_event(flow, 0, &type, NULL, 0));
+	flow_expect_no_event(flow);
+	flow->now_ns += FLOW_S;
+	flow_from_kernel(flow, 0, PORT_LINK_TUN, inner, len);
+	flow_turn(flow);
+	flow_expect_event(flow, 0, ABI_EVENT_SESSION_WANTED, NULL, 0);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_TUN, 1}, {ABI_COUNTER_TO_WAIT, 1});
+	flow_destroy(flow);
+}
+
 static void a_full_event_ring_delays_events_of_sessions(void **state)
 {
 	struct flow *flow = flow_create(NULL);
 	struct flow_session from = flow_session_make(0, 1, 1, BASE_IP_V4);
-	uint32_t n = ABI_EVENT_SLOTS / 4 * 3;
 	uint16_t type;
+	uint32_t n;
 
 	(void)state;
 	flow_session_install(flow, &from, ABI_ROLE_RESPONDER, 0);
 	flow_turn(flow);
 	fill_event_ring(flow);
-	/* The last quarter, with answers to control's barriers. */
-	for (uint64_t token = 1; n < ABI_EVENT_SLOTS; n++, token++) {
-		FLOW_CMD(flow, 0, ABI_CMD_BARRIER, (struct abi_cmd_barrier){.token = token});
-		flow_turn(flow);
-	}
+	n = fill_last_quarter(flow);
 	flow_rx_data(flow, &from, NULL, 0);
 	flow_turn(flow);
 	while (n-- > 0)
@@ -252,6 +291,7 @@ int main(void)
 		cmocka_unit_test(cookie_replies_do_not_use_up_the_budget_of_handshakes),
 		cmocka_unit_test(handshakes_leave_room_in_the_event_ring_for_sessions),
 		cmocka_unit_test(a_full_event_ring_delays_events_of_sessions),
+		cmocka_unit_test(what_a_full_event_ring_loses_is_counted_and_said_again),
 		cmocka_unit_test(everything_else_is_served_while_every_burst_is_full),
 	};
 

@@ -76,7 +76,7 @@ secret_free() {
 	! printf '%s' "$out" | net_has -F -e "$(cat "$net_dir/hub.key")" -e "$(sed -n 's/^PresharedKey *= *//p' "$net_dir/office-quick.conf")"
 }
 check "neither the hub's private key nor a preshared key is told" secret_free
-check "wg set is refused" refused 1 "Operation not permitted" net_exec hub wg set "$device" peer "$home_key" remove
+check "wg set is refused, and counted" grows wg_refused_mode 1 refused 1 "Operation not permitted" net_exec hub wg set "$device" peer "$home_key" remove
 check "and changes nothing" eval 'is "$(hub_wg peers | sort)" "$both" && pings office 10.77.0.3 2'
 stranger() { ! setpriv --reuid 65534 --regid 65534 --clear-groups wg show "$device" peers; }
 check "it is root's alone" stranger

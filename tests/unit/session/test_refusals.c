@@ -290,6 +290,7 @@ static void cookie_reply_makes_the_next_initiation_carry_mac2(void **state)
 	wg_cookie_reply_create(&checker, hub->out[0].message, WG_INITIATION_LEN, &hub->address,
 	                       random, nonce, lab_now_ns, event.message);
 	session_handshake_in(hub->table, 0, &event);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_COOKIE_IN], 1);
 	lab_pass(6 * LAB_S);
 	assert_int_equal(hub->n_out, 2);
 	assert_int_equal(wg_cookie_check(&checker, hub->out[1].message, WG_INITIATION_LEN,
@@ -385,6 +386,7 @@ static void under_load_the_answer_we_wait_for_is_taken_once(void **state)
 	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 1);
 	session_handshake_in(hub->table, 1, &answer);
 	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 1);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_RESPONSE_IN], 1);
 	session_handshake_in(hub->table, 1, &answer);
 	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_UNDER_LOAD], 2);
 	lab_settle();
