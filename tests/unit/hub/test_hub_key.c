@@ -5,6 +5,7 @@
 #include "fakes.h"
 #include "hub_key.h"
 #include "store_hub_key.h"
+#include "store_lab.h"
 #include "test.h"
 #include "wg_key.h"
 
@@ -14,19 +15,10 @@
 
 #define S BASE_NS_PER_S
 
-static char dir[64], path[128], error[512];
 static struct config config = {.listen_port = 51820, .tunnel_mtu = 1420};
-static struct event_base *base;
-static struct store *store;
 static struct hub_key *hub;
 static uint8_t file_key[32];
 static uint8_t active[32]; /* with which control began */
-
-static void store_open_here(void)
-{
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
-}
 
 static void start(void)
 {
@@ -34,8 +26,7 @@ static void start(void)
 	struct hub_key_setup setup = {.config = &config, .file_public_key = public_key};
 
 	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	store_open_here();
+	store_lab_open();
 	wg_key_public(public_key, file_key);
 	memcpy(active, file_key, 32);
 	assert_int_equal(hub_key_load(store, active), 0);
@@ -49,8 +40,7 @@ static void start(void)
 static void stop(void)
 {
 	hub_key_destroy(hub);
-	store_close(store);
-	event_base_free(base);
+	store_lab_close();
 }
 
 static void restart(void)
@@ -65,12 +55,12 @@ static void restart_after(uint64_t ns)
 	struct store_hub_key stored;
 
 	stop();
-	store_open_here();
+	store_lab_open();
 	assert_int_equal(store_hub_key_get(store, &stored), 0);
 	stored.since_wall_ns -= ns;
 	stored.until_wall_ns -= ns;
 	assert_int_equal(store_hub_key_put(store, &stored), 0);
-	store_close(store);
+	store_lab_close();
 	start();
 }
 
@@ -191,10 +181,8 @@ static void another_key_in_the_file_is_believed(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-hub-key-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_lab_make() < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/store.db", dir);
 	memset(file_key, 0x40, 32);
 	wg_key_clamp(file_key);
 	start();
@@ -203,15 +191,10 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[128];
-
 	(void)state;
 	stop();
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command); /* a test has one thread */
+	return store_lab_remove();
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {

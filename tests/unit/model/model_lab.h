@@ -9,8 +9,7 @@
 #include "hub_key.h"
 #include "model.h"
 #include "model_method.h"
-#include "store.h"
-#include "test.h"
+#include "store_lab.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -22,12 +21,7 @@
 
 #define KEY_A "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
 
-static char dir[64];
-static char path[128];
-static char error_text[512];
 static struct config config;
-static struct event_base *base;
-static struct store *store;
 static struct peer_table *peers;
 static struct hub_key *hub;
 static struct model *model;
@@ -59,14 +53,6 @@ static int policy_set(void *arg, const void *table, size_t len)
 	return 0;
 }
 
-static struct base_prefix prefix(const char *text)
-{
-	struct base_prefix out;
-
-	assert_int_equal(base_prefix_parse(text, &out), 0);
-	return out;
-}
-
 static void start(bool with_edge)
 {
 	struct peer_setup peer_setup = {.config = &config};
@@ -74,10 +60,7 @@ static void start(bool with_edge)
 	struct model_setup setup = {.config = &config};
 
 	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	assert_non_null(base);
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
+	store_lab_open();
 	peer_setup.base = base;
 	peer_setup.store = store;
 	if (peer_table_create(&peer_setup, &peers, error_text, sizeof(error_text)) < 0)
@@ -111,8 +94,7 @@ static void stop(void)
 	is_watched = false;
 	hub_key_destroy(hub);
 	peer_table_destroy(peers);
-	store_close(store);
-	event_base_free(base);
+	store_lab_close();
 }
 
 /* Until peers that came or went are in the workers' table. */
@@ -170,10 +152,8 @@ static inline const char *config_of(const json_t *result)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-test-model-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_lab_make() < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
 	memset(&config, 0, sizeof(config));
 	strcpy(config.path, "weir.conf");
 	strcpy(config.endpoint, "vpn.example.org:51820");
@@ -189,17 +169,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
-	char name[200];
-
 	(void)state;
-	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
-		unlink(name);
-	}
-	return rmdir(dir);
+	return store_lab_remove();
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 #endif

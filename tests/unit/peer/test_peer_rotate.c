@@ -4,17 +4,15 @@
 #include "base_time.h"
 #include "fakes.h"
 #include "peer_table.h"
+#include "store_lab.h"
 #include "test.h"
 
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static char dir[64], path[128], error[512];
 static struct config config;
 static struct config_peer declared;
-static struct event_base *base;
-static struct store *store;
 static struct peer_table *table;
 static const struct peer *peer; /* "laptop" */
 static uint32_t n_told;
@@ -44,23 +42,16 @@ static void on_rotation(void *arg, const struct peer *whose)
 
 /* ---- control, begun and ended ------------------------------------------------------------------- */
 
-static void store_begin_here(void)
-{
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
-}
-
 static void start(void)
 {
 	struct peer_setup setup = {.config = &config};
 
 	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	store_begin_here();
+	store_lab_open();
 	setup.base = base;
 	setup.store = store;
-	if (peer_table_create(&setup, &table, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
+	if (peer_table_create(&setup, &table, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
 	peer_on_rotation(table, on_rotation, NULL);
 	peer = peer_find(table, "laptop");
 }
@@ -68,8 +59,7 @@ static void start(void)
 static void stop(void)
 {
 	peer_table_destroy(table);
-	store_close(store);
-	event_base_free(base);
+	store_lab_close();
 }
 
 static void restart(void)
@@ -85,12 +75,12 @@ static void restart_after(uint64_t ns)
 	uint32_t id = peer->row.id;
 
 	stop();
-	store_begin_here();
+	store_lab_open();
 	assert_int_equal(store_rotation_find(store, id, &rotation), 0);
 	rotation.since_wall_ns -= ns;
 	rotation.until_wall_ns -= ns;
 	assert_int_equal(store_rotation_put(store, &rotation), 0);
-	store_close(store);
+	store_lab_close();
 	start();
 }
 
@@ -518,10 +508,8 @@ static void a_declared_peers_key_is_the_files(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-rotate-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_lab_make() < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/store.db", dir);
 	memset(&config, 0, sizeof(config));
 	strcpy(config.path, "weir.conf");
 	config.max_peers = 16;
@@ -535,15 +523,10 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[128];
-
 	(void)state;
 	stop();
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	return system(command); /* a test has one thread */
+	return store_lab_remove();
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {

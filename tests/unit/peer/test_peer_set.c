@@ -4,8 +4,7 @@
 #include "base_time.h"
 #include "fakes.h"
 #include "peer_set.h"
-#include "store.h"
-#include "test.h"
+#include "store_lab.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -14,21 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static char dir[64], path[128], error[512];
 static struct config config;
 static struct config_peer declared;
-static struct event_base *base;
-static struct store *store;
 static struct peer_table *table;
 static const struct peer_set_hooks no_hooks;
-
-static struct base_prefix prefix(const char *text)
-{
-	struct base_prefix out;
-
-	assert_int_equal(base_prefix_parse(text, &out), 0);
-	return out;
-}
 
 static const uint8_t *key_of(uint32_t n)
 {
@@ -43,20 +31,17 @@ static void start(void)
 	struct peer_setup setup = {.config = &config};
 
 	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
+	store_lab_open();
 	setup.base = base;
 	setup.store = store;
-	if (peer_table_create(&setup, &table, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
+	if (peer_table_create(&setup, &table, error_text, sizeof(error_text)) < 0)
+		fail_msg("%s", error_text);
 }
 
 static void stop(void)
 {
 	peer_table_destroy(table);
-	store_close(store);
-	event_base_free(base);
+	store_lab_close();
 }
 
 static const struct peer *peer_of(uint32_t n)
@@ -348,10 +333,8 @@ static void a_full_table_takes_none_of_them(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-test-set-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_lab_make() < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
 	memset(&config, 0, sizeof(config));
 	strcpy(config.path, "weir.conf");
 	config.max_peers = 16;
@@ -363,18 +346,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
-	char name[200];
-
 	(void)state;
-	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
-		unlink(name);
-	}
-	return rmdir(dir);
+	return store_lab_remove();
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {

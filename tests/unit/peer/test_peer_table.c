@@ -5,8 +5,7 @@
 #include "base_text.h"
 #include "fakes.h"
 #include "peer.h"
-#include "store.h"
-#include "test.h"
+#include "store_lab.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -15,22 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static char dir[64];
-static char path[128];
-static char error[512];
 static struct config config;
 static struct config_peer declared[3];
-static struct event_base *base;
-static struct store *store;
 static struct peer_table *table;
-
-static struct base_prefix prefix(const char *text)
-{
-	struct base_prefix out;
-
-	assert_int_equal(base_prefix_parse(text, &out), 0);
-	return out;
-}
 
 /* Open store and table as at a start of control, with nothing known to session and program. */
 static int start(void)
@@ -39,29 +25,25 @@ static int start(void)
 	int err;
 
 	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	assert_non_null(base);
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
+	store_lab_open();
 	setup.base = base;
 	setup.store = store;
 	table = NULL;
-	err = peer_table_create(&setup, &table, error, sizeof(error));
+	err = peer_table_create(&setup, &table, error_text, sizeof(error_text));
 	return err;
 }
 
 static void stop(void)
 {
 	peer_table_destroy(table);
-	store_close(store);
-	event_base_free(base);
+	store_lab_close();
 	table = NULL;
 }
 
 static void start_good(void)
 {
 	if (start() < 0)
-		fail_msg("%s", error);
+		fail_msg("%s", error_text);
 }
 
 static void restart(void)
@@ -580,11 +562,10 @@ static void declare(uint32_t i, const char *name, int key_n, const char *ips, in
 static void start_refused(const char *text)
 {
 	assert_true(start() < 0);
-	assert_string_equal(error, text);
+	assert_string_equal(error_text, text);
 	assert_null(table);
 	assert_int_equal(fake.n_routes, 0);
-	store_close(store);
-	event_base_free(base);
+	store_lab_close();
 }
 
 static void declared_peers_are_merged_and_cannot_be_removed(void **state)
@@ -716,10 +697,8 @@ static void too_small_a_table_for_the_store_is_refused(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-test-peer-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_lab_make() < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
 	memset(&config, 0, sizeof(config));
 	strcpy(config.path, "weir.conf");
 	config.max_peers = 16;
@@ -779,18 +758,9 @@ static void an_endpoint_in_the_peers_own_network_is_told_once(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
-	char name[200];
-
 	(void)state;
-	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
-		unlink(name);
-	}
-	return rmdir(dir);
+	return store_lab_remove();
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
