@@ -35,7 +35,7 @@ struct store {
 	bool is_unsynced;  /* the transaction that is open */
 	bool is_gathering; /* between store_gather() and store_settle() */
 	int n_gathered;    /* sqlite3_total_changes() at its begin */
-	bool is_relaxed;   /* SQLite's PRAGMA synchronous is NORMAL: a commit does not wait for the disk */
+	bool is_relaxed; /* SQLite's PRAGMA synchronous is NORMAL: a commit does not wait for the disk */
 	struct store_kept kept[STORE_KEPT_MAX];
 	uint32_t n_kept;
 	struct store_trail trail;
