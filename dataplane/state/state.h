@@ -96,7 +96,7 @@ struct state {
 	uint32_t n_workers;
 	uint64_t random; /* generator for jitter; not for secrets */
 	struct aead *aead;
-	struct state_routes *routes;       /* shared by all workers; worker 0 writes */
+	struct state_routes *routes; /* shared by all workers; worker 0 writes */
 	uint32_t routes_seen; /* their generation before in_accept() looked at a burst's senders */
 	const struct state_blobs *blobs;   /* shared; the main thread publishes */
 	const struct block_table *block;   /* likewise: drop lists */
