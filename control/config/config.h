@@ -98,6 +98,8 @@ struct config {
 	uint32_t handshake_threads; /* 1 */
 	uint32_t wg_socket;         /* enum config_wg_socket: read-write */
 	enum base_log_level log_level;
+	uint32_t trail_records; /* 1000000; 0 = any number */
+	uint32_t trail_days;    /* 0 = of any age */
 
 	/* edge: { ... } */
 	struct base_endpoint https[CONFIG_LISTEN_MAX];

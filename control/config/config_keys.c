@@ -75,6 +75,10 @@ static const struct config_key control_keys[] = {
          RANGE(1, 64)},
 	{"wg_socket", "\"off\", \"read-only\" or \"read-write\"", config__read_wg_socket,
          AT(config, wg_socket)},
+	{"trail_records", "0 (any number) to 100000000 records of the audit trail",
+         config__read_u32, AT(config, trail_records), RANGE(0, 100000000)},
+	{"trail_days", "0 (of any age) to 36500 days", config__read_u32, AT(config, trail_days),
+         RANGE(0, 36500)},
 	{"log_level", "\"err\", \"warn\", \"info\" or \"debug\"", config__read_log_level,
          AT(config, log_level)},
 };

@@ -324,6 +324,7 @@ static void set_defaults(struct config *config)
 	config->quota_day = 1;
 	config->wg_socket = CONFIG_WG_READ_WRITE;
 	config->log_level = BASE_LOG_INFO;
+	config->trail_records = 1000000;
 	config->drift_check_s = 60;
 	config->drift_repair = true;
 	config->key_age_days = 365;

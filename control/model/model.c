@@ -34,6 +34,12 @@ int model__refuse(struct model_error *error, int err, const char *code, const ch
 	return err;
 }
 
+int model__refuse_store(struct model *model, int err, struct model_error *error)
+{
+	return model__refuse(error, err, "failed", NULL, "store: %s",
+	                     store_error(model->setup.store));
+}
+
 int model__refuse_peer(struct model_error *error, int err, const struct peer_error *why)
 {
 	return model__refuse(error, err, why->code, why->field, "%s", why->text);
@@ -121,7 +127,7 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
-	if (model__grants_used_begin(model) < 0) {
+	if (model__grants_used_begin(model) < 0 || model__trail_keep_begin(model) < 0) {
 		snprintf(error, error_len, "model: not enough memory");
 		model_destroy(model);
 		return -ENOMEM;
@@ -141,6 +147,7 @@ void model_destroy(struct model *model)
 		event_free(model->renewal);
 	if (model->table_timer)
 		event_free(model->table_timer);
+	model__trail_keep_end(model);
 	model__grants_used_end(model);
 	model__rotations_watch(model, false);
 	model__alarms_end(model);

@@ -17,6 +17,7 @@
 
 struct event;
 struct model_later;
+struct model_trail_walk;
 struct work;
 
 enum model_type {
@@ -141,6 +142,11 @@ struct model {
 		uint32_t n;      /* long ones, under way */
 		uint64_t n_busy; /* refused, since there were too many */
 	} imports;
+	struct {
+		struct event *look;  /* every minute: is it longer than it may be? */
+		struct event *sweep; /* there are records that were taken out to be freed */
+		LIST_HEAD(, model_trail_walk) walks;
+	} trail;
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
@@ -165,6 +171,7 @@ struct model {
 int model__refuse(struct model_error *error, int err, const char *code, const char *field,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The same from a lower module's error. */
+int model__refuse_store(struct model *model, int err, struct model_error *error);
 int model__refuse_peer(struct model_error *error, int err, const struct peer_error *why);
 
 /* What a reply says of an error; NULL when memory is short. */
@@ -191,9 +198,15 @@ void model__trail_summarize(const struct model_method *method, const json_t *par
 int model__trail_call(struct model *model, const struct model_method *method, const json_t *params,
                       json_t **result, struct model_error *error);
 
+/* model_trail_keep.c: see to it that the audit trail does not grow beyond what the configuration allows. Returns 0 or
+ * -ENOMEM. */
+int model__trail_keep_begin(struct model *model);
+void model__trail_keep_end(struct model *model);
+
 /* model_text.c: pieces of replies. JSON values are new; NULL when memory is short. */
 json_t *model__time(uint64_t wall_ns); /* RFC 3339, or null for 0 */
 json_t *model__key(const uint8_t key[static 32]);
+json_t *model__hash(const uint8_t hash[static 32]);            /* in hexadecimal */
 json_t *model__endpoint(const struct base_endpoint *endpoint); /* or null for port 0 */
 /* "host:port" as clients dial it; false when nothing is known. */
 #define MODEL_ENDPOINT_LEN 300

@@ -14,12 +14,6 @@
 #define LIMIT_DEFAULT  100
 #define RENEW_BEFORE_S (30 * 86400)
 
-static int refuse_store(const struct model *model, int err, struct model_error *error)
-{
-	return model__refuse(error, err, "failed", NULL, "store: %s",
-	                     store_error(model->setup.store));
-}
-
 /* ---- reading the store -------------------------------------------------------------------------- */
 
 struct services {
@@ -93,7 +87,7 @@ static int certificate_make(struct model *model, const char *host, char **pem,
 	if (err < 0) {
 		tls_pem_free(*pem);
 		*pem = NULL;
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	}
 	log_info("model", "self-signed certificate made host=%s", host);
 	return 0;
@@ -109,7 +103,7 @@ static int certificate_ensure(struct model *model, const char *host, char **pem,
 	int err = store_certificate_get(model->setup.store, host, pem);
 
 	if (err < 0 && err != -ENOENT)
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	if (err == 0 && tls_certificate_expiry(*pem, &end_s) == 0 && end_s - now_s > RENEW_BEFORE_S)
 		return 0;
 	if (err == 0)
@@ -176,7 +170,7 @@ int model__services_publish(struct model *model, struct model_error *error)
 	err = services_read(model, &rows);
 	if (err < 0) {
 		free(rows.rows);
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	}
 	table.services = calloc(rows.n + 1, sizeof(*table.services));
 	table.pems = calloc(rows.n + 1, sizeof(char *));
@@ -246,7 +240,7 @@ static int check_unique(struct model *model, const struct store_service *service
 	int err = services_read(model, &rows);
 
 	if (err < 0)
-		refuse_store(model, err, error);
+		model__refuse_store(model, err, error);
 	for (size_t i = 0; err == 0 && i < rows.n; i++) {
 		if (strcmp(rows.rows[i].name, service->name) == 0)
 			err = model__refuse(error, -EEXIST, "exists", "name",
@@ -304,7 +298,7 @@ static int publish_and_commit(struct model *model, int change, struct model_erro
 	int err = change;
 
 	if (err < 0)
-		refuse_store(model, err, error);
+		model__refuse_store(model, err, error);
 	else
 		err = model__services_publish(model, error);
 	if (err < 0) {
@@ -315,7 +309,7 @@ static int publish_and_commit(struct model *model, int change, struct model_erro
 	if (err < 0) {
 		struct model_error why = {0};
 
-		refuse_store(model, err, error);
+		model__refuse_store(model, err, error);
 		if (model__services_publish(model, &why) < 0)
 			log_err("model", "services not published: %s", why.text);
 	}
@@ -332,7 +326,7 @@ int model__service_add(struct model *model, const json_t *params, json_t **resul
 		return err;
 	err = store_begin(model->setup.store);
 	if (err < 0)
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	err = publish_and_commit(model, store_service_add(model->setup.store, &service), error);
 	if (err < 0)
 		return err;
@@ -359,7 +353,7 @@ int model__service_list(struct model *model, const json_t *params, json_t **resu
 	if (err < 0) {
 		free(rows.rows);
 		json_decref(array);
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	}
 	while (cursor && i < rows.n && strcmp(rows.rows[i].name, cursor) <= 0)
 		i++;
@@ -390,7 +384,7 @@ int model__service_remove(struct model *model, const json_t *params, json_t **re
 	int err = services_read(model, &rows);
 
 	if (err < 0)
-		refuse_store(model, err, error);
+		model__refuse_store(model, err, error);
 	for (size_t i = 0; err == 0 && i < rows.n; i++)
 		if (strcmp(rows.rows[i].name, name) == 0)
 			snprintf(host, sizeof(host), "%s", rows.rows[i].host);
@@ -402,7 +396,7 @@ int model__service_remove(struct model *model, const json_t *params, json_t **re
 		                     "name: no service is called \"%s\"", name);
 	err = store_begin(model->setup.store);
 	if (err < 0)
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	err = publish_and_commit(model, drop(model, name, host), error);
 	if (err < 0)
 		return err;

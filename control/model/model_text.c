@@ -22,6 +22,14 @@ json_t *model__key(const uint8_t key[static 32])
 	return json_string(text);
 }
 
+json_t *model__hash(const uint8_t hash[static 32])
+{
+	char text[2 * 32 + 1];
+
+	base_hex_encode(text, hash, 32);
+	return json_string(text);
+}
+
 json_t *model__endpoint(const struct base_endpoint *endpoint)
 {
 	char text[BASE_ENDPOINT_STRLEN];

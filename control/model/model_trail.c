@@ -1,5 +1,5 @@
-/* What callers change goes into the audit trail (store_trail.h), with who asked and why; audit.trail and audit.verify
- * read it. */
+/* What callers change goes into the audit trail (store_trail.h), with who asked and why; audit.trail reads it. As a
+ * whole: model_trail_keep.c. */
 #include "base_text.h"
 #include "base_time.h"
 #include "grant_part.h"
@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define LAST_DEFAULT 100
-#define HASH_LEN     (2 * STORE_TRAIL_HASH_LEN + 1)
 
 /* ---- what was asked ----------------------------------------------------------------------------- */
 
@@ -187,14 +186,6 @@ int model__trail_later(struct model_later *later, const char *summary, model_cha
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-static json_t *hash_json(const uint8_t hash[static STORE_TRAIL_HASH_LEN])
-{
-	char hex[HASH_LEN];
-
-	base_hex_encode(hex, hash, STORE_TRAIL_HASH_LEN);
-	return json_string(hex);
-}
-
 struct reading {
 	json_t *array;
 	bool newest_first;
@@ -207,17 +198,11 @@ static int add_record(void *arg, const struct store_trail_record *record)
 	                         (json_int_t)record->sequence, "at", model__time(record->wall_ns),
 	                         "actor", record->actor, "operation", record->operation, "object",
 	                         record->object, "summary", record->summary, "comment",
-	                         record->comment, "previous", hash_json(record->previous), "hash",
-	                         hash_json(record->hash));
+	                         record->comment, "previous", model__hash(record->previous), "hash",
+	                         model__hash(record->hash));
 	size_t place = reading->newest_first ? 0 : json_array_size(reading->array);
 
 	return json_array_insert_new(reading->array, place, json) < 0 ? -ENOMEM : 0;
-}
-
-static int refuse_store(struct model *model, int err, struct model_error *error)
-{
-	return model__refuse(error, err, "failed", NULL, "store: %s",
-	                     store_error(model->setup.store));
 }
 
 int model__audit_trail(struct model *model, const json_t *params, json_t **result,
@@ -242,29 +227,12 @@ int model__audit_trail(struct model *model, const json_t *params, json_t **resul
 	err = store_trail_each(model->setup.store, &query, add_record, &reading);
 	if (err < 0) {
 		json_decref(reading.array);
-		return refuse_store(model, err, error);
+		return model__refuse_store(model, err, error);
 	}
 	n = json_array_size(reading.array);
 	*result = json_pack("{s:o, s:I}", "records", reading.array, "next",
 	                    n > 0 ? json_integer_value(json_object_get(
 				    json_array_get(reading.array, n - 1), "sequence"))
 	                          : (json_int_t)query.after);
-	return 0;
-}
-
-int model__audit_verify(struct model *model, const json_t *params, json_t **result,
-                        struct model_error *error)
-{
-	struct store_trail_verdict verdict;
-	int err = store_trail_verify(model->setup.store, &verdict);
-
-	(void)params;
-	if (err < 0)
-		return refuse_store(model, err, error);
-	*result = json_pack("{s:b, s:I, s:o, s:s?, s:o}", "failed", verdict.broken != 0, "records",
-	                    (json_int_t)verdict.n_good, "broken",
-	                    verdict.broken != 0 ? json_integer((json_int_t)verdict.broken)
-	                                        : json_null(),
-	                    "why", verdict.why, "hash", hash_json(verdict.hash));
 	return 0;
 }

@@ -165,7 +165,8 @@ static void walk_one(sqlite3_stmt *row, struct store_trail_walk *walk)
 		find_broken(walk, record.sequence, "it does not follow the one before");
 	} else if (memcmp(record.hash, hash, sizeof(hash)) != 0) {
 		find_broken(walk, record.sequence, "it is not as it was written");
-	} else if (walk->until_wall_ns != 0 && record.wall_ns >= walk->until_wall_ns) {
+	} else if ((walk->until_wall_ns != 0 && record.wall_ns >= walk->until_wall_ns)
+	           || (walk->until_sequence != 0 && record.sequence > walk->until_sequence)) {
 		walk->is_done = true;
 	} else {
 		walk->is_told |= is_told_by(&record, verdict);

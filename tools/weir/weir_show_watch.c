@@ -210,10 +210,22 @@ static void show_verify(const json_t *result)
 {
 	const char *why = json_string_value(json_object_get(result, "why"));
 
+	const json_t *taken_out = json_object_get(result, "taken_out");
+
 	if (why)
 		printf("record %lld: %s\n", weir_number_of(result, "broken"), why);
+	if (json_is_object(taken_out))
+		printf("records up to %lld were taken out, the last with hash %s\n",
+		       weir_number_of(taken_out, "sequence"), weir_text_of(taken_out, "hash"));
 	printf("%lld records are as they were written, the last with hash %s\n",
 	       weir_number_of(result, "records"), weir_text_of(result, "hash"));
+}
+
+static void show_prune(const json_t *result)
+{
+	printf("%lld records taken out, up to %lld with hash %s\n",
+	       weir_number_of(result, "taken_out"), weir_number_of(result, "sequence"),
+	       weir_text_of(result, "hash"));
 }
 
 bool weir_show_watch(const char *method, const json_t *result)
@@ -232,6 +244,8 @@ bool weir_show_watch(const char *method, const json_t *result)
 		show_trail(result);
 	else if (strcmp(method, "audit.verify") == 0)
 		show_verify(result);
+	else if (strcmp(method, "audit.prune") == 0)
+		show_prune(result);
 	else
 		return false;
 	return true;

@@ -68,6 +68,8 @@ static void smallest_file_gets_the_documented_defaults(void **state)
 	assert_string_equal(config->user, "nobody");
 	assert_int_equal(config->handshake_threads, 1);
 	assert_int_equal(config->wg_socket, CONFIG_WG_READ_WRITE);
+	assert_int_equal(config->trail_records, 1000000);
+	assert_int_equal(config->trail_days, 0);
 	assert_int_equal(config->log_level, BASE_LOG_INFO);
 	assert_int_equal(config->n_ports, 1);
 	assert_string_equal(config->ports[0].tap, "weir-wan0");
@@ -120,7 +122,7 @@ static void every_key_arrives_in_its_field(void **state)
 		"{ name = \"b\"; driver = \"pci\"; device = \"0000:3b:00.0\"; tap = \"wanb\"; "
 		"addresses = [ \"192.0.2.9/24\" ]; gateways = [ \"192.0.2.1\", \"fe80::1\" ]; } );\n"
 		"control: { run_dir = \"/r\"; store = \"/s\"; user = \"weir\"; "
-		"handshake_threads = 3; wg_socket = \"read-only\"; log_level = \"debug\"; };\n"
+		"handshake_threads = 3; wg_socket = \"read-only\"; trail_records = 5000; trail_days = 400; log_level = \"debug\"; };\n"
 		"edge: { https = ( \"[::]:443\" ); http = ( \"0.0.0.0:80\" ); };\n"
 		"peers: ( " PEER("alice", KEY_A) "preshared_key_file = \"%s/psk\"; allowed_ips = "
 						 "[ \"10.1.0.0/16\" ]; keepalive = 25; endpoint = "
@@ -163,6 +165,8 @@ static void every_key_arrives_in_its_field(void **state)
 	assert_string_equal(config->user, "weir");
 	assert_int_equal(config->handshake_threads, 3);
 	assert_int_equal(config->wg_socket, CONFIG_WG_READ_ONLY);
+	assert_int_equal(config->trail_records, 5000);
+	assert_int_equal(config->trail_days, 400);
 	assert_int_equal(config->log_level, BASE_LOG_DEBUG);
 	assert_int_equal(base_endpoint_parse("[::]:443", &endpoint), 0);
 	assert_true(base_endpoint_equal(&config->https[0], &endpoint));
@@ -365,6 +369,11 @@ static const struct {
               "  { name = \"alice\";\n    public_key = \"" KEY_A
               "\";\n    keepalive = 70000; } );\n",
          "35: peer \"alice\": keepalive is 70000, must be 0 to 65535 seconds (0 turns it off)"},
+	{GOOD "control: { trail_records = 100000001; };\n",
+         "3: control: trail_records is 100000001, must be 0 (any number) to 100000000 records of the "
+         "audit trail"},
+	{GOOD "control: { trail_days = 36501; };\n",
+         "3: control: trail_days is 36501, must be 0 (of any age) to 36500 days"},
 	{GOOD "control: { wg_socket = \"write\"; };\n",
          "3: control: wg_socket is \"write\", must be \"off\", \"read-only\" or \"read-write\""},
 	{GOOD "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.0.0.5/24\" ]; } );\n",
