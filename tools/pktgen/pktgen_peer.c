@@ -39,7 +39,8 @@ int pktgen_peer_print_config(const struct pktgen_options *options, FILE *out)
 {
 	fprintf(out,
 	        "# %u peers of weir-pktgen, seed \"%s\": their private keys follow from the seed.\n"
-	        "# For benchmarks, never for a hub that carries anything else.\n"
+	        "# For benchmarks, never for a hub that carries anything else. They have no preshared\n"
+	        "# keys, which takes hub.preshared_key = \"optional\".\n"
 	        "peers: (\n",
 	        options->n_peers, options->seed);
 	for (uint32_t i = 0; i < options->n_peers; i++) {
