@@ -40,8 +40,7 @@ under_flood() {
 	net_spawn office "$net_dir/ping-$kind.log" ping -q -i 0.01 -c $((seconds * 100 - 50)) -W 1 10.77.0.3
 	local ping_pid=$net_pid
 	sleep 1 # into the flood: it is what is measured
-	raw_as "new-$kind" nat \
-		arrive >"$net_dir/arrive-$kind" || return 1
+	raw_as "new-$kind" nat arrive >"$net_dir/arrive-$kind" || return 1
 	wait "$ping_pid"
 	wait "$flood_pid" || return 1
 	after=$(shown)
