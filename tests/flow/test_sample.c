@@ -225,6 +225,29 @@ static void peer_that_goes_leaves_no_counts_to_the_next(void **state)
 	flow_destroy(flow);
 }
 
+/* Others have every place: the drop is counted by its reason, told without a count, and that it has no place is
+ * counted, too. */
+static void without_a_place_a_drop_is_counted_and_told_all_the_same(void **state)
+{
+	struct flow *flow = flow_create(NULL);
+	struct flow_session from = flow_session(flow, 0, 1, 1, BASE_IP_V4);
+	struct abi_drop_pair *pairs = abi_region_drops(&flow->region, 0);
+	struct abi_ring_end ring = abi_region_report_ring(&flow->region, 0);
+	struct base_ip source = flow_ip("10.0.0.77");
+	struct abi_report_drop drop;
+
+	(void)state;
+	for (uint32_t i = 0; i < abi_region_drop_pairs(FLOW_N_PEERS); i++)
+		pairs[i].key = abi_drop_key(2, i);
+	flow_reset(flow);
+	send_from(flow, &from, &source);
+	FLOW_EXPECT(flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
+	            {ABI_COUNTER_DROP_INNER_SOURCE, 1}, {ABI_COUNTER_DROPS_UNLISTED, 1});
+	assert_int_equal(count_of(flow, 1, ABI_COUNTER_DROP_INNER_SOURCE), 0);
+	assert_int_equal(drain(&ring, &drop), 1);
+	flow_destroy(flow);
+}
+
 static void counts_survive_a_restart(void **state)
 {
 	struct flow *flow = flow_create(NULL);
@@ -253,6 +276,7 @@ int main(void)
 		cmocka_unit_test(flood_is_counted_exactly_and_shown_sparsely),
 		cmocka_unit_test(full_ring_loses_samples_and_no_counts),
 		cmocka_unit_test(peer_that_goes_leaves_no_counts_to_the_next),
+		cmocka_unit_test(without_a_place_a_drop_is_counted_and_told_all_the_same),
 		cmocka_unit_test(counts_survive_a_restart),
 	};
 
