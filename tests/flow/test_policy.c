@@ -227,6 +227,50 @@ static void a_grant_that_is_taken_back_ends_its_flows_both_ways(void **state)
 	lab_destroy(&lab);
 }
 
+/* The address of peer 2 leads to this one. */
+static void route_of_2(struct lab *lab, uint32_t holder)
+{
+	struct abi_cmd_route put = {.prefix = {.ip = flow_inner_ip(2, BASE_IP_V4), .len = 32},
+	                            .peer = holder};
+
+	FLOW_CMD(lab->flow, 0, ABI_CMD_ROUTE_PUT, put);
+	flow_turn(lab->flow);
+	flow_reset(lab->flow);
+}
+
+/* The address of peer 2 is the hub's own, or no longer. */
+static void address_of_hub(struct lab *lab, bool is_present)
+{
+	struct abi_cmd_address address = {
+		.ip = flow_inner_ip(2, BASE_IP_V4), .port = ABI_PORTS_MAX, .present = is_present};
+
+	FLOW_CMD(lab->flow, 0, ABI_CMD_ADDRESS, address);
+	flow_turn(lab->flow);
+	flow_reset(lab->flow);
+}
+
+/* A flow knows whom its packets are for, until that may have changed. */
+static void a_flow_that_stands_follows_routes_and_addresses(void **state)
+{
+	struct lab lab = usual();
+
+	(void)state;
+	lab_connect(&lab, 1, 2, 40000, 443);
+	for (uint32_t holder = 3; holder <= 4; holder++) {
+		LAB_PASSES(&lab, 1, 2, TCP, ACK, 40000, 443);
+		LAB_PASSES(&lab, 1, 2, TCP, ACK, 40000, 443);
+		route_of_2(&lab, holder);
+		LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40000, 443);
+		route_of_2(&lab, 2);
+	}
+	LAB_PASSES(&lab, 1, 2, TCP, ACK, 40000, 443);
+	address_of_hub(&lab, true);
+	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40000, 443);
+	address_of_hub(&lab, false);
+	LAB_PASSES(&lab, 1, 2, TCP, ACK, 40000, 443);
+	lab_destroy(&lab);
+}
+
 static uint64_t wall_s(void)
 {
 	return (uint64_t)time(NULL);
@@ -361,6 +405,7 @@ int main(void)
 		cmocka_unit_test(errors_pass_when_they_speak_of_a_flow),
 		cmocka_unit_test(limits_of_the_table_have_their_names),
 		cmocka_unit_test(a_grant_that_is_taken_back_ends_its_flows_both_ways),
+		cmocka_unit_test(a_flow_that_stands_follows_routes_and_addresses),
 		cmocka_unit_test(a_window_that_ends_ends_its_flows),
 		cmocka_unit_test(swaps_under_load_lose_nothing),
 		cmocka_unit_test(workers_say_which_policy_they_use),
