@@ -155,6 +155,7 @@ static int make_place(struct policy_builder *b, const struct policy_peer *peer)
 	if (err != 0)
 		return err;
 	set_addresses(place, peer);
+	policy__place_ends(b, peer, place);
 	return policy__build_nets(b, peer->number, peer, place, &place->nets);
 }
 
@@ -183,6 +184,7 @@ static int make_hub(struct policy_builder *b)
 		else
 			hub->to = set;
 	}
+	policy__place_ends(b, NULL, hub);
 	return policy__build_nets(b, b->n_peers, NULL, hub, &hub->nets);
 }
 
@@ -229,34 +231,41 @@ static int add_port_edges(struct policy_builder *b, enum policy_proto proto)
 	return 0;
 }
 
-/* set[N_PORTS]: the set of each port. */
-static int sweep_ports(struct policy_builder *b, uint32_t *set)
+/* ports[N_PORTS]: set and list of each port in a range of a grant; the others stay as they are. Neighbours
+ * of one set share its list. */
+static int sweep_ports(struct policy_builder *b, struct policy_port *ports)
 {
+	struct policy_port last = b->other;
 	const struct policy_edge *edges = b->edges.data;
 	size_t next = 0;
 
 	while (next < b->edges.n) {
 		uint32_t port = (uint32_t)policy__sweep_step(&b->sets, edges, b->edges.n, &next);
 		uint32_t end = next < b->edges.n ? (uint32_t)edges[next].at : port;
-		uint32_t found;
-		int err = policy__sets_store(&b->sets, &found);
+		struct policy_port found = b->other;
+		int err = policy__sets_store(&b->sets, &found.set);
 
+		if (err == 0 && found.set == last.set)
+			found.list = last.list;
+		else if (err == 0 && found.set != b->other.set)
+			err = policy__build_list(b, &found.list);
 		if (err != 0)
 			return err;
+		last = found;
 		for (; port < end; port++)
-			set[port] = found;
+			ports[port] = found;
 	}
 	return 0;
 }
 
 /* The number of a page with this content. */
-static int store_page(struct policy_builder *b, const uint32_t *set, uint32_t *number)
+static int store_page(struct policy_builder *b, const struct policy_port *ports, uint32_t *number)
 {
 	const struct policy_page *pages = b->pages.data;
 	struct policy_page *page;
 
 	for (size_t i = 0; i < b->pages.n; i++) {
-		if (memcmp(pages[i].set, set, sizeof(pages[i].set)) == 0) {
+		if (memcmp(pages[i].port, ports, sizeof(pages[i].port)) == 0) {
 			*number = (uint32_t)i;
 			return 0;
 		}
@@ -264,28 +273,32 @@ static int store_page(struct policy_builder *b, const uint32_t *set, uint32_t *n
 	page = policy__array_add(&b->pages, 1, sizeof(*page));
 	if (page == NULL)
 		return -ENOMEM;
-	memcpy(page->set, set, sizeof(page->set));
+	memcpy(page->port, ports, sizeof(page->port));
 	*number = (uint32_t)b->pages.n - 1;
 	return 0;
 }
 
 static int make_ports(struct policy_builder *b, enum policy_proto proto, uint32_t *port_page)
 {
-	uint32_t *set = calloc(N_PORTS, sizeof(*set));
-	int err = set != NULL ? add_port_edges(b, proto) : -ENOMEM;
+	struct policy_port *ports = calloc(N_PORTS, sizeof(*ports));
+	int err = ports != NULL ? add_port_edges(b, proto) : -ENOMEM;
 
+	for (uint32_t i = 0; i < N_PORTS && err == 0; i++)
+		ports[i] = b->other;
 	if (err == 0)
-		err = sweep_ports(b, set);
+		err = sweep_ports(b, ports);
 	for (uint32_t i = 0; i < POLICY_N_PAGES && err == 0; i++)
-		err = store_page(b, &set[i * POLICY_PAGE_PORTS], &port_page[i]);
-	free(set);
+		err = store_page(b, &ports[i * POLICY_PAGE_PORTS], &port_page[i]);
+	free(ports);
 	return err;
 }
 
 static int make_protos(struct policy_builder *b)
 {
-	int err = make_ports(b, POLICY_TCP, b->port_page[POLICY_PORTED_TCP]);
+	int err = policy__build_list(b, &b->other.list); /* nothing is marked */
 
+	if (err == 0)
+		err = make_ports(b, POLICY_TCP, b->port_page[POLICY_PORTED_TCP]);
 	if (err == 0)
 		err = make_ports(b, POLICY_UDP, b->port_page[POLICY_PORTED_UDP]);
 	if (err != 0)
@@ -294,7 +307,8 @@ static int make_protos(struct policy_builder *b)
 		if (b->grants[i]->proto == POLICY_ICMP)
 			policy__sets_mark(&b->sets, i);
 	}
-	return policy__sets_take(&b->sets, &b->icmp_set);
+	err = policy__build_list(b, &b->icmp.list);
+	return err != 0 ? err : policy__sets_take(&b->sets, &b->icmp.set);
 }
 
 /* ---- the blob ------------------------------------------------------------------------------------ */
@@ -370,6 +384,7 @@ static uint64_t lay_out(struct policy_table *table)
 		{&table->rules_at, (uint64_t)table->n_grants * sizeof(struct policy_rule)},
 		{&table->windows_at, (uint64_t)table->n_windows * sizeof(struct policy_span)},
 		{&table->pages_at, (uint64_t)table->n_pages * sizeof(struct policy_page)},
+		{&table->quick_at, (uint64_t)table->n_quick * sizeof(struct policy_quick)},
 		{&table->any_at, n_any * sizeof(uint64_t)},
 		{&table->arena_at, table->n_arena * sizeof(uint64_t)},
 	};
@@ -420,8 +435,10 @@ static int make_blob(struct policy_builder *b, const struct policy_array *rules,
 		.n_nets = (uint32_t)b->nets.n,
 		.n_windows = (uint32_t)b->windows.n,
 		.n_pages = (uint32_t)b->pages.n,
+		.n_quick = (uint32_t)b->quick.n,
 		.n_arena = b->sets.arena.n + 1, /* a set may be read one word behind its end */
-		.icmp_set = b->icmp_set,
+		.icmp = b->icmp,
+		.other = b->other,
 		.open_grant = b->source->open_grant,
 	};
 	uint8_t *blob;
@@ -440,6 +457,7 @@ static int make_blob(struct policy_builder *b, const struct policy_array *rules,
 	fill(blob, table.rules_at, rules, sizeof(struct policy_rule));
 	fill(blob, table.windows_at, &b->windows, sizeof(struct policy_span));
 	fill(blob, table.pages_at, &b->pages, sizeof(struct policy_page));
+	fill(blob, table.quick_at, &b->quick, sizeof(struct policy_quick));
 	fill(blob, table.arena_at, &b->sets.arena, sizeof(uint64_t));
 	fill_any(b, &table, (uint64_t *)(void *)(blob + table.any_at));
 	*out = blob;
@@ -451,8 +469,8 @@ static int make_blob(struct policy_builder *b, const struct policy_array *rules,
 
 static void fini(struct policy_builder *b)
 {
-	struct policy_array *arrays[] = {&b->places, &b->nets,  &b->windows,
-	                                 &b->pages,  &b->edges, &b->bounds};
+	struct policy_array *arrays[] = {&b->places, &b->nets,  &b->windows, &b->pages,
+	                                 &b->quick,  &b->edges, &b->bounds};
 
 	for (unsigned int i = POLICY_DIM_FROM; i <= POLICY_DIM_TO; i++) {
 		struct policy_lists *lists[] = {&b->of_peer[i], &b->of_group[i], &b->of_net[i]};
@@ -464,6 +482,7 @@ static void fini(struct policy_builder *b)
 	}
 	for (size_t i = 0; i < BASE_ARRAY_LEN(arrays); i++)
 		free(arrays[i]->data);
+	policy__ends_fini(b);
 	policy__sets_fini(&b->sets);
 	free(b->grants);
 }
@@ -481,6 +500,8 @@ static int build(struct policy_builder *b, struct policy_array *rules, void **ou
 		err = sort_grants(b);
 	if (err == 0)
 		err = make_all_lists(b);
+	if (err == 0)
+		err = policy__build_ends(b);
 	if (err == 0)
 		err = make_places(b);
 	if (err == 0)

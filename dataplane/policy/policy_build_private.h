@@ -3,6 +3,7 @@
  *   policy_build.c        the order of things: check, sort, sets of peers, blob
  *   policy_build_check.c  is the source what policy_build.h asks for?
  *   policy_build_sets.c   sets of grants, each stored once; sweeps over ranges
+ *   policy_build_ends.c   ends of grants by number; lists of the grants of a port
  *   policy_build_nets.c   address ranges behind a peer */
 #ifndef POLICY_BUILD_PRIVATE_H
 #define POLICY_BUILD_PRIVATE_H
@@ -78,6 +79,16 @@ struct policy_lists {
 	uint32_t *rules;
 };
 
+/* Numbers of the ends of grants in one dimension; 0 = it is no grant's. */
+struct policy_ends {
+	uint32_t n;
+	uint32_t n_peers;
+	uint16_t *of_peer;  /* [n_peers] */
+	uint16_t *of_group; /* [n_groups] */
+	uint16_t any;
+	uint16_t hub; /* at all its addresses */
+};
+
 struct policy_builder {
 	const struct policy_source *source;
 	const struct policy_grant **grants; /* [n_grants], in the order of rules */
@@ -90,14 +101,31 @@ struct policy_builder {
 	struct policy_array nets;      /* struct policy_net */
 	struct policy_array windows;   /* struct policy_span */
 	struct policy_array pages;     /* struct policy_page */
-	struct policy_array edges;     /* struct policy_edge: scratch */
-	struct policy_array bounds;    /* policy_position: scratch */
+	struct policy_array quick;     /* struct policy_quick */
+	struct policy_ends ends[2];
+	uint64_t *any_proto;        /* [n_words], bits of rules for any protocol */
+	bool has_no_lists;          /* there are more ends than numbers */
+	struct policy_array edges;  /* struct policy_edge: scratch */
+	struct policy_array bounds; /* policy_position: scratch */
 	uint32_t port_page[POLICY_N_PORTED][POLICY_N_PAGES];
-	uint32_t icmp_set;
+	struct policy_port icmp;
+	struct policy_port other;
 };
 
 /* Returns 0 or -EINVAL and *error. */
 int policy__build_check(const struct policy_source *source, struct policy_build_error *error);
+
+/* Number the ends; what b->ends and b->any_proto hold is freed by fini. Returns 0 or -ENOMEM. */
+int policy__build_ends(struct policy_builder *b);
+void policy__ends_fini(struct policy_builder *b);
+
+/* Fill place->ends. peer: NULL for the hub. */
+void policy__place_ends(const struct policy_builder *b, const struct policy_peer *peer,
+                        struct policy_place *place);
+
+/* The list of the rules that are marked and of those for any protocol, as struct policy_port has it. Returns 0
+ * or -ENOMEM. */
+int policy__build_list(struct policy_builder *b, uint32_t *list);
 
 /* Ranges of addresses behind place number key (n_peers: the hub), and its own addresses beyond the
  * first of each family, into nets; *first as policy_place.nets. peer: NULL for the hub. own: what

@@ -44,6 +44,8 @@ static const char *check_sections(const struct policy_table *table)
 		return "windows";
 	if (!section_fits(table, table->pages_at, table->n_pages, sizeof(struct policy_page)))
 		return "pages";
+	if (!section_fits(table, table->quick_at, table->n_quick, sizeof(struct policy_quick)))
+		return "lists";
 	if (!section_fits(table, table->any_at, n_any, sizeof(uint64_t)))
 		return "any";
 	if (!section_fits(table, table->arena_at, table->n_arena, sizeof(uint64_t)))
@@ -138,6 +140,26 @@ static const char *check_rules(const struct policy_table *table)
 	return NULL;
 }
 
+static bool port_is_good(const struct policy_table *table, const struct policy_port *port)
+{
+	return set_is_good(table, port->set)
+	       && (port->list == POLICY_LIST_SETS || port->list == POLICY_LIST_NONE
+	           || port->list - 1 < table->n_quick);
+}
+
+static const char *check_lists(const struct policy_table *table)
+{
+	const struct policy_quick *quick = policy__quick(table);
+
+	for (uint32_t i = 0; i < table->n_quick; i++) {
+		if (quick[i].left > table->n_quick - i)
+			return "list of a port";
+		if (quick[i].left != 0 && (quick[i].rule & ~POLICY_QUICK_TIMED) >= table->n_grants)
+			return "grant in a list";
+	}
+	return NULL;
+}
+
 static const char *check_ports(const struct policy_table *table)
 {
 	for (unsigned int ported = 0; ported < POLICY_N_PORTED; ported++) {
@@ -148,17 +170,19 @@ static const char *check_ports(const struct policy_table *table)
 	}
 	for (uint32_t i = 0; i < table->n_pages; i++) {
 		for (unsigned int j = 0; j < POLICY_PAGE_PORTS; j++) {
-			if (!set_is_good(table, policy__pages(table)[i].set[j]))
+			if (!port_is_good(table, &policy__pages(table)[i].port[j]))
 				return "set of a port";
 		}
 	}
-	return set_is_good(table, table->icmp_set) ? NULL : "set of ICMP";
+	if (!port_is_good(table, &table->icmp))
+		return "set of ICMP";
+	return port_is_good(table, &table->other) ? NULL : "set of other protocols";
 }
 
 static const char *check(const struct policy_table *table, size_t len)
 {
 	static const char *(*const checks[])(const struct policy_table *table) = {
-		check_sections, check_any, check_peers, check_rules, check_ports,
+		check_sections, check_any, check_peers, check_rules, check_lists, check_ports,
 	};
 	const char *why = check_header(table, len);
 

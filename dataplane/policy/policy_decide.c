@@ -1,5 +1,8 @@
-/* One decision: three sets, their intersection, the first grant in it that is open now. */
+/* One decision: the first grant that is for sender, receiver, protocol and port, and is open now. Of a port with
+ * few grants it is in the port's list, and fits by its ends; else it is in the intersection of three sets. */
 #include "policy_private.h"
+
+#include <emmintrin.h>
 
 /* In a run of nets, the one that contains the address, or NULL. */
 static const struct policy_net *find_net(const struct policy_net *run,
@@ -37,7 +40,7 @@ bool policy__find(const struct policy_table *table, uint32_t peer, struct policy
 	if (peer >= table->n_peers && !is_hub)
 		return false;
 	place = &policy__peers(table)[is_hub ? table->n_peers : peer];
-	*found = (struct policy_found){.from = place->from, .to = place->to};
+	*found = (struct policy_found){.from = place->from, .to = place->to, .ends = place->ends};
 	if (!is_hub && is_own(place, address)) {
 		found->any = ~UINT64_C(0);
 		return true;
@@ -48,7 +51,7 @@ bool policy__find(const struct policy_table *table, uint32_t peer, struct policy
 
 		if (net != NULL) {
 			*found = (struct policy_found){net->from, net->to,
-			                               -(uint64_t)(net->is_own != 0)};
+			                               -(uint64_t)(net->is_own != 0), NULL};
 			return true;
 		}
 	}
@@ -176,6 +179,51 @@ static inline bool is_any_empty(const struct ground *g, unsigned int dimension)
 	return any == 0;
 }
 
+/* ---- by ends ------------------------------------------------------------------------------------- */
+
+/* Grants of a port in a list, and the ends that sender and receiver are. */
+struct quick {
+	const struct policy_quick *list;
+	const uint16_t *from; /* [POLICY_PLACE_ENDS] */
+	const uint16_t *to;
+};
+
+static inline bool has_end(const uint16_t *ends, uint16_t end)
+{
+	__m128i all, equal;
+
+	memcpy(&all, ends, sizeof(all));
+	equal = _mm_cmpeq_epi16(all, _mm_set1_epi16((short)end));
+	return _mm_movemask_epi8(equal) != 0;
+}
+
+/* Those that fit in their order, as first_open() does it. */
+static inline void decide_quickly(const struct policy_table *table, const struct quick *quick,
+                                  uint64_t now_s, struct policy_decision *decision)
+{
+	const struct policy_quick *grant = quick->list;
+
+	for (uint32_t left = grant->left; left != 0; left--, grant++) {
+		uint64_t until_s = UINT64_MAX;
+		uint32_t rule = grant->rule & ~POLICY_QUICK_TIMED;
+
+		if (!(has_end(quick->from, grant->from) & has_end(quick->to, grant->to)))
+			continue;
+		if ((grant->rule & POLICY_QUICK_TIMED) == 0
+		    || policy__rule_is_open(table, &policy__rules(table)[rule], now_s, &until_s)) {
+			*decision = (struct policy_decision){.reason = POLICY_ALLOWED,
+			                                     .grant = grant->grant,
+			                                     .until_s = until_s};
+			return;
+		}
+		decision->reason = POLICY_NOT_NOW;
+		if (until_s < decision->until_s)
+			decision->until_s = until_s;
+	}
+}
+
+/* ---- by sets ------------------------------------------------------------------------------------- */
+
 /* A decision on its way, so that many can be made side by side. */
 struct walk {
 	struct cursor of[POLICY_N_DIMS];
@@ -185,33 +233,51 @@ struct walk {
 	uint64_t bits; /* .. and what is in all three */
 };
 
-/* Where the sets are. False: there is none, or none is needed; *decision says why. */
-static inline bool walk_begin(struct walk *walk, const struct ground *g,
-                              const struct policy_packet *packet, struct policy_decision *decision)
+/* How a decision goes on. */
+enum way { WAY_DECIDED = 0, WAY_QUICK = 1, WAY_SETS = 2 };
+
+static inline bool knows_ends(const struct policy_found *found, unsigned int dimension)
+{
+	return found->ends != NULL && found->ends[dimension][0] != POLICY_ENDS_MANY;
+}
+
+/* Where the list is, or the sets are. */
+static inline enum way walk_begin(struct walk *walk, struct quick *quick, const struct ground *g,
+                                  const struct policy_packet *packet,
+                                  struct policy_decision *decision)
 {
 	struct policy_found sender, receiver;
-	uint32_t ports;
+	const struct policy_port *port;
 
 	*decision = (struct policy_decision){.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
 	if (g->table->open_grant != 0) {
 		decision->reason = POLICY_ALLOWED;
 		decision->grant = g->table->open_grant;
-		return false;
+		return WAY_DECIDED;
 	}
 	if (!policy__find(g->table, packet->in_peer, packet->src, &sender)) {
 		decision->reason = POLICY_NO_SOURCE;
-		return false;
+		return WAY_DECIDED;
 	}
 	if (!policy__find(g->table, packet->out_peer, packet->dst, &receiver)) {
 		decision->reason = POLICY_NO_DESTINATION;
-		return false;
+		return WAY_DECIDED;
 	}
-	ports = *policy__port_slot(g->table, packet->proto, packet->dport);
+	port = policy__port(g->table, packet->proto, packet->dport);
+	if (port->list == POLICY_LIST_NONE)
+		return WAY_DECIDED;
+	if (port->list != POLICY_LIST_SETS && knows_ends(&sender, POLICY_DIM_FROM)
+	    && knows_ends(&receiver, POLICY_DIM_TO)) {
+		*quick = (struct quick){.list = &policy__quick(g->table)[port->list - 1],
+		                        .from = sender.ends[POLICY_DIM_FROM],
+		                        .to = receiver.ends[POLICY_DIM_TO]};
+		return WAY_QUICK;
+	}
 	walk->of[POLICY_DIM_FROM] = cursor_make(g, sender.from, sender.any);
 	walk->of[POLICY_DIM_TO] = cursor_make(g, receiver.to, receiver.any);
-	walk->of[POLICY_DIM_PORT] = cursor_make(g, ports, ~UINT64_C(0));
+	walk->of[POLICY_DIM_PORT] = cursor_make(g, port->set, ~UINT64_C(0));
 	walk->i = 0;
-	return ports != 0 || !is_any_empty(g, POLICY_DIM_PORT);
+	return port->set != 0 || !is_any_empty(g, POLICY_DIM_PORT) ? WAY_SETS : WAY_DECIDED;
 }
 
 /* From word i of the summaries on, the first that is in all three. False: there is none. Nobody can foretell
@@ -276,10 +342,13 @@ struct policy_decision policy_decide(const struct policy_table *table,
 {
 	struct ground g = ground_of(table);
 	struct policy_decision decision;
+	struct quick quick;
 	struct walk walk;
+	enum way way = walk_begin(&walk, &quick, &g, packet, &decision);
 
-	if (walk_begin(&walk, &g, packet, &decision) && walk_sums(&walk, &g)
-	    && walk_words(&walk, &g))
+	if (way == WAY_QUICK)
+		decide_quickly(table, &quick, now_s, &decision);
+	else if (way == WAY_SETS && walk_sums(&walk, &g) && walk_words(&walk, &g))
 		walk_rules(&walk, &g, now_s, &decision);
 	return decision;
 }
@@ -294,7 +363,7 @@ void policy__decide_prefetch(const struct policy_table *table, const struct poli
 		__builtin_prefetch(&peers[packet->in_peer]);
 	if (packet->out_peer < table->n_peers)
 		__builtin_prefetch(&peers[packet->out_peer]);
-	__builtin_prefetch(policy__port_slot(table, packet->proto, packet->dport));
+	__builtin_prefetch(policy__port(table, packet->proto, packet->dport));
 }
 
 static inline void fetch_sums(const struct walk *walk)
@@ -326,17 +395,26 @@ void policy_decide_many(const struct policy_table *table,
 {
 	struct ground g = ground_of(table);
 	struct walk walks[POLICY_DECIDE_MAX];
-	uint32_t left[POLICY_DECIDE_MAX];
-	uint32_t n_found = 0, n_summed = 0, n_left = 0;
+	struct quick quicks[POLICY_DECIDE_MAX];
+	uint32_t left[POLICY_DECIDE_MAX], quickly[POLICY_DECIDE_MAX];
+	uint32_t n_found = 0, n_summed = 0, n_left = 0, n_quick = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		policy__decide_prefetch(table, packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		if (!walk_begin(&walks[i], &g, packets[i], &decisions[i]))
-			continue;
-		fetch_sums(&walks[i]);
-		left[n_found++] = i;
+		enum way way = walk_begin(&walks[i], &quicks[n_quick], &g, packets[i],
+		                          &decisions[i]);
+
+		if (way == WAY_QUICK) {
+			__builtin_prefetch(quicks[n_quick].list);
+			quickly[n_quick++] = i;
+		} else if (way == WAY_SETS) {
+			fetch_sums(&walks[i]);
+			left[n_found++] = i;
+		}
 	}
+	for (uint32_t k = 0; k < n_quick; k++)
+		decide_quickly(table, &quicks[k], now_s, &decisions[quickly[k]]);
 	for (uint32_t i = 0; i < n_found; i++) {
 		if (!walk_sums(&walks[left[i]], &g))
 			continue;

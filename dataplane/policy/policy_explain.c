@@ -44,7 +44,7 @@ int policy_explain(const struct policy_table *table, const struct policy_packet 
 	struct policy_found to = {0};
 	bool has_from = policy__find(table, packet->in_peer, packet->src, &from);
 	bool has_to = policy__find(table, packet->out_peer, packet->dst, &to);
-	uint32_t port = *policy__port_slot(table, packet->proto, packet->dport);
+	uint32_t port = policy__port(table, packet->proto, packet->dport)->set;
 
 	for (uint32_t i = 0; i < table->n_grants; i++) {
 		const struct policy_rule *rule = &policy__rules(table)[i];

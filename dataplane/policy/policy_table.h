@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define POLICY_TABLE_MAGIC   UINT64_C(0x6c6f707269657701) /* ".weirpol" */
-#define POLICY_TABLE_VERSION 1U
+#define POLICY_TABLE_VERSION 2U
 #define POLICY_TABLE_LEN_MAX (UINT64_C(1) << 30)
 #define POLICY_GRANTS_MAX    65536U
 

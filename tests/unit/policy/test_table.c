@@ -472,6 +472,7 @@ static void check_refuses_other_things(void **state)
 {
 	const char *why = NULL;
 	struct policy_table *table;
+	struct policy_quick *quick;
 	void *blob;
 	size_t len;
 
@@ -488,9 +489,28 @@ static void check_refuses_other_things(void **state)
 	assert_null(policy_table_check(blob, len, &why));
 	assert_string_equal(why, "another version of the table");
 	table->version--;
-	table->icmp_set = UINT32_MAX;
+	table->icmp.set = UINT32_MAX;
 	assert_null(policy_table_check(blob, len, &why));
 	assert_string_equal(why, "set of ICMP");
+	table->icmp.set = 0;
+	table->icmp.list = table->n_quick + 1;
+	assert_null(policy_table_check(blob, len, &why));
+	assert_string_equal(why, "set of ICMP");
+	table->icmp.list = POLICY_LIST_NONE;
+	table->other.list = table->n_quick + 1;
+	assert_null(policy_table_check(blob, len, &why));
+	assert_string_equal(why, "set of other protocols");
+	table->other.list = POLICY_LIST_SETS;
+	assert_non_null(policy_table_check(blob, len, &why));
+	assert_in_range(table->n_quick, 1, 1000);
+	quick = (struct policy_quick *)(void *)((uint8_t *)blob + table->quick_at);
+	quick[table->n_quick - 1].left++;
+	assert_null(policy_table_check(blob, len, &why));
+	assert_string_equal(why, "list of a port");
+	quick[table->n_quick - 1].left--;
+	quick[0].rule = table->n_grants;
+	assert_null(policy_table_check(blob, len, &why));
+	assert_string_equal(why, "grant in a list");
 	free(blob);
 }
 
