@@ -5,6 +5,7 @@
 #include "base_bytes.h"
 #include "config.h"
 #include "edge.h"
+#include "hook.h"
 #include "hub_key.h"
 #include "kernel.h"
 #include "main_start.h"
@@ -19,6 +20,7 @@
 #include "watch.h"
 
 #include <event2/event.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static void close_one(int *fd)
@@ -35,6 +37,7 @@ static void hub_end(struct control *control, bool keeps_devices)
 	close_one(&control->uapi_fd);
 	serve_destroy(control->serve);
 	model_destroy(control->model);
+	hook_destroy(control->hook);
 	close_one(&control->serve_fd);
 	kernel_mirror_destroy(control->kernel);
 	watch_destroy(control->watch);
@@ -50,6 +53,7 @@ static void hub_end(struct control *control, bool keeps_devices)
 	control->uapi = NULL;
 	control->serve = NULL;
 	control->model = NULL;
+	control->hook = NULL;
 	control->kernel = NULL;
 	control->watch = NULL;
 	control->peers = NULL;
@@ -80,6 +84,7 @@ void main_end(struct control *control, bool started)
 			event_free(control->signals[i]);
 	if (control->base != NULL)
 		event_base_free(control->base);
+	free(control->hook_ca);
 	base_wipe(control->private_key, sizeof(control->private_key));
 	config_unload(control->config);
 }

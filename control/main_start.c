@@ -8,6 +8,7 @@
 #include "base_time.h"
 #include "config.h"
 #include "edge.h"
+#include "hook.h"
 #include "hub_key.h"
 #include "kernel.h"
 #include "main_file.h"
@@ -325,6 +326,18 @@ static int store_make(struct control *control)
 	return r == 0 ? 0 : main_fail(r, error);
 }
 
+/* Only root may be allowed to read it. */
+static int hook_ca_make(struct control *control)
+{
+	const char *path = control->config->webhook_ca;
+	int r = path[0] != '\0' ? hook_ca_read(path, &control->hook_ca) : 0;
+
+	if (r != 0)
+		log_err("control", "%s: events.webhook_ca: %s: %s", control->config->path, path,
+		        r == -EINVAL ? "holds no certificates, or more than 1 MiB" : strerror(-r));
+	return r;
+}
+
 /* First of all sockets: a second start is told so before it touches anything. */
 static int serve_socket_make(struct control *control)
 {
@@ -370,6 +383,9 @@ int main_start_as_root(struct control *control)
 	                  sizeof(error));
 	if (r != 0)
 		return main_fail(r, error);
+	r = hook_ca_make(control);
+	if (r != 0)
+		return r;
 	if (control->takes_over) /* from here on there is no way back: the other has let go */
 		r = main_handover_ask(control);
 	if (r == 0)
@@ -471,6 +487,18 @@ static int watch_make(struct control *control)
 	return r == 0 ? 0 : main_fail(r, "drop samples: out of memory");
 }
 
+static int hook_make(struct control *control)
+{
+	const struct config *config = control->config;
+	const struct hook_setup setup = {.url = config->webhook, .ca_pem = control->hook_ca};
+	int r;
+
+	if (config->webhook[0] == '\0')
+		return 0;
+	r = hook_create(&setup, &control->hook);
+	return r == 0 ? 0 : main_fail(r, "events.webhook: no thread for it");
+}
+
 static int policy_set(void *arg, const void *table, size_t len)
 {
 	const struct control *control = arg;
@@ -500,6 +528,7 @@ static int serve_make(struct control *control)
 		.program = control->program,
 		.watch = control->watch,
 		.edge = control->edge,
+		.hook = control->hook,
 		.policy_set = policy_set,
 		.policy_arg = control,
 		.block_set = block_set,
@@ -551,6 +580,8 @@ int main_start_as_user(struct control *control)
 		r = peers_make(control);
 	if (r == 0)
 		r = watch_make(control);
+	if (r == 0)
+		r = hook_make(control);
 	if (r == 0)
 		r = kernel_mirror_create(control->base, control->config, control->program,
 		                         &control->kernel);

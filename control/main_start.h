@@ -15,6 +15,7 @@ struct config;
 struct edge;
 struct event;
 struct event_base;
+struct hook;
 struct hub_key;
 struct kernel;
 struct model;
@@ -46,7 +47,9 @@ struct control {
 	struct store *store;
 	struct peer_table *peers;
 	struct watch *watch;
-	int serve_fd; /* control socket, until serve has it; -1 = none */
+	struct hook *hook; /* NULL = the configuration has none */
+	char *hook_ca;     /* whose certificates it trusts, read as root; NULL = the system's */
+	int serve_fd;      /* control socket, until serve has it; -1 = none */
 	struct model *model;
 	struct serve *serve;
 	struct base_log_limit drift_limit;

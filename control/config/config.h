@@ -114,8 +114,10 @@ struct config {
 	uint32_t unused_grant_days; /* 90; 0 = a grant may be unused */
 
 	/* events: { ... } */
+	char webhook[512];    /* "https://...", "" = none; may hold a secret */
+	char webhook_ca[256]; /* "" = whom the system trusts */
 	uint32_t
-		stale_after_s; /* 180: without a handshake, a peer that should be up raises an alarm */
+		stale_after_s; /* 180: so old a handshake of a peer that should be up is an alarm */
 
 	/* debug: { ... } */
 	bool debug_commands; /* false */

@@ -103,6 +103,10 @@ static const struct config_key policy_keys[] = {
 static const struct config_key events_keys[] = {
 	{"stale_after", "5 to 86400 seconds", config__read_u32, AT(config, stale_after_s),
          RANGE(5, 86400)},
+	{"webhook", "a URL that begins with \"https://\", shorter than 512 bytes",
+         config__read_https_url, TEXT(config, webhook)},
+	{"webhook_ca", "an absolute path shorter than 256 bytes", config__read_path,
+         TEXT(config, webhook_ca)},
 };
 
 static const struct config_key debug_keys[] = {

@@ -161,6 +161,21 @@ int config__read_path(const struct config_key *key, config_setting_t *setting, v
 	return store_text(key, text, object);
 }
 
+int config__read_https_url(const struct config_key *key, config_setting_t *setting, void *object,
+                           config_setting_t **bad)
+{
+	static const char scheme[] = "https://";
+	const char *text = text_of(setting);
+
+	(void)bad;
+	if (!text || strncmp(text, scheme, strlen(scheme)) != 0 || text[strlen(scheme)] == '\0')
+		return -EINVAL;
+	for (const char *c = text; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~')
+			return -EINVAL;
+	return store_text(key, text, object);
+}
+
 int config__read_user(const struct config_key *key, config_setting_t *setting, void *object,
                       config_setting_t **bad)
 {

@@ -17,6 +17,7 @@ config_read_fn config__read_gateways;
 config_read_fn config__read_host_port;
 config_read_fn config__read_http;
 config_read_fn config__read_https;
+config_read_fn config__read_https_url;
 config_read_fn config__read_idle;
 config_read_fn config__read_interface;
 config_read_fn config__read_limit;

@@ -134,6 +134,7 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 	}
 	model__table_refresh(model);
 	model__rotations_watch(model, true);
+	model__events_hook(model, true);
 	*out = model;
 	return 0;
 }
@@ -150,6 +151,7 @@ void model_destroy(struct model *model)
 	model__trail_keep_end(model);
 	model__grants_used_end(model);
 	model__rotations_watch(model, false);
+	model__events_hook(model, false);
 	model__alarms_end(model);
 	model__limits_unload(model);
 	model__block_unload(model);

@@ -16,6 +16,7 @@ struct abi_report_drop;
 struct config;
 struct edge;
 struct event_base;
+struct hook;
 struct hub_key;
 struct model;
 struct peer_table;
@@ -35,6 +36,7 @@ struct model_setup {
 	struct program *program;
 	struct watch *watch;
 	struct edge *edge; /* NULL = none is configured */
+	struct hook *hook; /* the webhook that events go to; NULL = likewise */
 	/* Hand the workers a compiled policy (policy_table_check() takes it), borrowed during the
 	 * call: at start, after each change of the policy or the peers, and when its windows want to
 	 * be reckoned again. Returns 0 or -errno, and is then called again soon.

@@ -246,6 +246,10 @@ int model__services_of_peer(struct model *model, const char *peer, char *name);
 /* Number of services, or -errno. */
 int model__services_count(struct model *model);
 
+/* model_event.c: what happens goes to the webhook; how it fares, or null. */
+void model__events_hook(struct model *model, bool on);
+json_t *model__webhook_json(const struct model *model);
+
 /* model_rotate.c: what becomes of rotations is told as an event. */
 void model__rotations_watch(struct model *model, bool on);
 

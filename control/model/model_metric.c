@@ -5,6 +5,7 @@
 #include "model_metric.h"
 
 #include "base_text.h"
+#include "hook.h"
 #include "model_alarm.h"
 #include "program.h"
 #include "session.h"
@@ -165,6 +166,30 @@ static void put_gauge(struct metric_text *text, const char *name, const char *he
 	metric_sample(text, name, NULL, 0, value);
 }
 
+static void put_webhook(const struct model *model, struct metric_text *text)
+{
+	struct hook_counters counters;
+
+	if (!model->setup.hook)
+		return;
+	counters = hook_counters(model->setup.hook);
+	put_gauge(text, "weir_webhook_waiting", "Events that wait for the webhook to take them",
+	          counters.waiting);
+	metric_family(
+		text, "weir_webhook_events_total", METRIC_COUNTER,
+		"What became of events for the webhook: posted, dropped (full queue), refused");
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const results[] = {"posted", "dropped", "refused"};
+		const uint64_t values[] = {counters.posted, counters.dropped, counters.refused};
+		const struct metric_label result = {"result", results[i]};
+
+		metric_sample(text, "weir_webhook_events_total", &result, 1, values[i]);
+	}
+	metric_family(text, "weir_webhook_failures_total", METRIC_COUNTER,
+	              "Posts that were or are to be tried again");
+	metric_sample(text, "weir_webhook_failures_total", NULL, 0, counters.failures);
+}
+
 static void put_hub(const struct model *model, struct metric_text *text)
 {
 	const struct program *program = model->setup.program;
@@ -179,6 +204,7 @@ static void put_hub(const struct model *model, struct metric_text *text)
 	put_gauge(text, "weir_policy_drift_peers",
 	          "Peers of which a worker holds something else than is wanted",
 	          program_drift_status(program).n_peers);
+	put_webhook(model, text);
 	metric_family(text, "weir_counters_total", METRIC_COUNTER,
 	              "The counters of weir counters, by name");
 	for (uint32_t i = 0; i < ABI_N_COUNTERS; i++) {

@@ -107,13 +107,13 @@ int model__status(struct model *model, const json_t *params, json_t **result,
 	if (n_services < 0)
 		return model__refuse(error, n_services, "failed", NULL, "store: %s",
 		                     store_error(model->setup.store));
-	*result = json_pack("{s:s, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:{s:i}, s:{s:b}}",
+	*result = json_pack("{s:s, s:o, s:{s:i, s:o}, s:o, s:o, s:o, s:o, s:{s:i}, s:{s:b}, s:o}",
 	                    "version", WEIR_VERSION, "hub", hub_json(model), "control", "pid",
 	                    (int)getpid(), "started_at", model__time(model->started_wall_ns),
 	                    "dataplane", dataplane_json(model), "peers", peers_json(model),
 	                    "policy", policy_json(model), "drift", model__drift_status(model),
 	                    "services", "total", n_services, "edge", "enabled",
-	                    model->setup.edge != NULL);
+	                    model->setup.edge != NULL, "webhook", model__webhook_json(model));
 	return 0;
 }
 

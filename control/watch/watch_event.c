@@ -26,6 +26,14 @@ void watch_event_add(struct watch *watch, const char *kind, const char *what, co
 	va_start(args, format);
 	vsnprintf(event->text, sizeof(event->text), format, args);
 	va_end(args);
+	if (watch->on_event)
+		watch->on_event(watch->on_event_arg, event);
+}
+
+void watch_on_event(struct watch *watch, watch_event_fn *fn, void *arg)
+{
+	watch->on_event = fn;
+	watch->on_event_arg = arg;
 }
 
 uint64_t watch_event_newest(const struct watch *watch)

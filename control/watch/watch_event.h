@@ -21,6 +21,10 @@ struct watch_event {
 void watch_event_add(struct watch *watch, const char *kind, const char *what, const char *peer,
                      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Called for each event as it comes; fn NULL: nobody is told. */
+typedef void watch_event_fn(void *arg, const struct watch_event *event);
+void watch_on_event(struct watch *watch, watch_event_fn *fn, void *arg);
+
 /* The oldest one that is still kept with a number above this; NULL = none. Borrowed until the next one. */
 const struct watch_event *watch_event_after(const struct watch *watch, uint64_t number);
 uint64_t watch_event_newest(const struct watch *watch); /* 0 = none yet */

@@ -47,6 +47,8 @@ struct watch {
 
 	struct watch_event events[WATCH_EVENTS];
 	uint64_t newest_event; /* likewise */
+	watch_event_fn *on_event;
+	void *on_event_arg;
 
 	struct watch_pair *pairs[ABI_WORKERS_MAX]; /* [n_pairs] of each */
 	uint32_t n_pairs;

@@ -8,6 +8,7 @@
 #include "base_time.h"
 #include "config.h"
 #include "fakes.h"
+#include "hook.h"
 #include "hub_key.h"
 #include "model.h"
 #include "peer.h"
@@ -209,8 +210,21 @@ int main(int argc, char **argv)
 	if (hub_key_create(&hub_key_setup, &hub_key) < 0)
 		return fail("hub's key");
 
+	struct hook *hook = NULL;
+	char *ca = NULL;
+
+	if (config->webhook_ca[0] != '\0' && hook_ca_read(config->webhook_ca, &ca) < 0)
+		return fail("webhook's certificates");
+	if (config->webhook[0] != '\0'
+	    && hook_create(
+		       &(struct hook_setup){.url = config->webhook, .ca_pem = ca, .retry_ms = 100},
+		       &hook)
+	               < 0)
+		return fail("webhook");
+
 	struct model_setup setup = {
 		.base = base,
+		.hook = hook,
 		.hub_key = hub_key,
 		.config = config,
 		.store = store,
@@ -230,6 +244,8 @@ int main(int argc, char **argv)
 	event_base_dispatch(base);
 	serve_destroy(serve);
 	model_destroy(model);
+	hook_destroy(hook);
+	free(ca);
 	watch_destroy(watch);
 	hub_key_destroy(hub_key);
 	peer_table_destroy(peers);

@@ -10,7 +10,9 @@
 stale_after=5
 
 require "laboratory comes up" lab_up
-LAB_EXTRA="events: { stale_after = $stale_after; };" lab_hub_conf
+net_spawn hub "$net_dir/hooked" python3 "$top/tests/api/receiver.py" 8443 "$net_dir"
+require "somebody takes webhooks" net_wait 20 grep -q listening "$net_dir/hooked"
+LAB_EXTRA="events: { stale_after = $stale_after; webhook = \"https://127.0.0.1:8443/weir\"; webhook_ca = \"$net_dir/receiver.pem\"; };" lab_hub_conf
 require "hub becomes ready" lab_hub_start
 require "office joins and should be up" lab_client office --expected-up yes
 require "home joins" lab_client home
@@ -46,6 +48,12 @@ another_control() {
 	local pid
 	pid=$(lab_pid control 2>/dev/null) && [ "$pid" != "$1" ] && lab_cli status | net_has '^dataplane .* ready'
 }
+posted() { # PEER WHAT... in this order, and no other, went to the webhook
+	local peer=$1
+	shift
+	is "$(grep '"kind":"alarm"' "$net_dir/hooked" | grep "\"peer\":\"$peer\"" | sed 's/.*"what":"\([a-z]*\)".*/\1/' | tr '\n' ' ')" "$*${1:+ }"
+}
+check "the webhook has them" eval 'net_wait 20 posted office stale && net_wait 20 posted ghost never && posted home'
 check "control is killed, and another one comes" kill_control
 check "the alarms stand" eval 'is "$(metric weir_peer_alarm office)$(metric weir_peer_alarm home)$(metric weir_peer_alarm ghost)" 101'
 check "it looks: another ghost is told" eval 'lab_cli peer add another --expected-up yes && net_wait 30 told never another'
@@ -60,5 +68,6 @@ check "each was told once" eval 'is "$(times stale office)$(times up office)" 11
 check "the last handshake agrees again" agrees office 5
 check "an alarm ends when nobody expects the peer any more" eval 'lab_cli peer set ghost --expected-up no && net_wait 30 told ended ghost'
 check "weir events has them" eval 'lab_cli events | net_has "up again"'
+check "and the webhook, each once" eval 'net_wait 20 posted office stale up && net_wait 20 posted ghost never ended && posted home'
 check "no secret is in the metrics" eval '! lab_cli metrics | grep -F -e "$(sed -n "s/^PrivateKey *= *//p" "$net_dir/office-quick.conf")" -e "$(sed -n "s/^PresharedKey *= *//p" "$net_dir/office-quick.conf")" >&2'
 tap_done
