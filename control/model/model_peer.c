@@ -140,7 +140,7 @@ uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out)
 {
 	uint32_t n = 0;
 
-	for (size_t i = 0; i < json_array_size(array) && n < CONFIG_ALLOWED_MAX; i++)
+	for (size_t i = 0; i < json_array_size(array) && n < MODEL_NETWORKS_MAX; i++)
 		if (base_prefix_parse(json_string_value(json_array_get(array, i)), &out[n]) == 0)
 			n++;
 	return n;
@@ -183,7 +183,7 @@ static struct peer_client client_read(const json_t *params)
 int model__peer_add(struct model *model, const json_t *params, json_t **result,
                     struct model_error *error)
 {
-	struct base_prefix ips[CONFIG_ALLOWED_MAX];
+	struct base_prefix ips[MODEL_NETWORKS_MAX];
 	struct keys keys = {0};
 	struct peer_request request = {
 		.name = json_string_value(json_object_get(params, "name")),

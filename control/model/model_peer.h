@@ -11,7 +11,11 @@ json_t *model__rotation_json(const struct peer *peer);
 /* The peer that params name, or NULL: refused. */
 const struct peer *model__peer_find(const struct model *model, const json_t *params,
                                     struct model_error *error);
-/* Networks that model__check() has let through. out[CONFIG_ALLOWED_MAX]. Returns how many. */
+/* Networks of one call, as methods.json has it, so that the loop is not held for long.
+ * More come in several calls of peer.approve, up to STORE_NETWORKS_MAX a peer. */
+#define MODEL_NETWORKS_MAX 1024
+
+/* Networks that model__check() has let through. out[MODEL_NETWORKS_MAX]. Returns how many. */
 uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out);
 
 /* Peers that are gone are in no group: others of their names must not come into their grants. */

@@ -62,7 +62,7 @@ int model__peer_set(struct model *model, const json_t *params, json_t **result,
 int model__peer_approve(struct model *model, const json_t *params, json_t **result,
                         struct model_error *error)
 {
-	struct base_prefix nets[CONFIG_ALLOWED_MAX];
+	struct base_prefix nets[MODEL_NETWORKS_MAX];
 	uint32_t n = model__prefixes_read(json_object_get(params, "networks"), nets);
 	struct peer_error why = {0};
 	int err = peer_networks_add(model->setup.peers, name_of(params), nets, n, &why);
@@ -93,7 +93,7 @@ static const struct grant *grant_of(const struct grant_policy *policy,
 int model__peer_withdraw(struct model *model, const json_t *params, json_t **result,
                          struct model_error *error)
 {
-	struct base_prefix nets[CONFIG_ALLOWED_MAX];
+	struct base_prefix nets[MODEL_NETWORKS_MAX];
 	uint32_t n = model__prefixes_read(json_object_get(params, "networks"), nets);
 	struct peer_error why = {0};
 	char text[BASE_PREFIX_STRLEN];

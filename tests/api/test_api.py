@@ -371,7 +371,7 @@ def wrong_usage_is_exit_2_and_names_the_argument(hub):
              (("peer", "add", "a", "--keepalive="), '--keepalive is "", must be'),
              (("peer", "add", "a", "--keepalive", "1", "--keepalive", "2"), "given twice"),
              (("peer", "add", "a", "--allowed-ips", "10.0.0.1/8"),
-              '--allowed-ips has "10.0.0.1/8", must be up to 32 networks'),
+              '--allowed-ips has "10.0.0.1/8", must be up to 1024 networks'),
              (("peer", "add", "a", "--frob"), "peer.add has no option --frob"),
              (("peer", "add", "a", "--no-preshared-key=1"), "takes no value"),
              (("service", "add", "a", "--target", "b:1"), "--host is missing"),
@@ -810,6 +810,20 @@ def an_audit_tells_errors_by_its_exit_status(hub):
 
 def trail(hub, *words):
     return hub.json("audit", "trail", *words)["records"]
+
+
+def a_thousand_networks_are_one_call(hub):
+    def nets(second, n):
+        return [f"10.{second}.{i >> 6 & 255}.{(i & 63) << 2}/30" for i in range(n)]
+
+    hub.ok("peer", "add", "gate", "--gateway", "--allowed-ips", "10.77.0.9/32," + ",".join(nets(1, 1023)))
+    hub.ok("peer", "approve", "gate", ",".join(nets(2, 1024)))
+    hub.refused(2, "must be up to 1024 networks", "peer", "approve", "gate", ",".join(nets(3, 1025)))
+    assert len(hub.json("peer", "show", "gate")["peer"]["allowed_ips"]) == 1023 + 1024
+    hub.restart()
+    assert len(hub.json("peer", "show", "gate")["peer"]["allowed_ips"]) == 1023 + 1024
+    hub.ok("peer", "withdraw", "gate", ",".join(nets(2, 1024)))
+    assert hub.json("peer", "show", "gate")["peer"]["allowed_ips"] == nets(1, 1023)
 
 
 def each_change_is_one_record_of_the_audit_trail(hub):

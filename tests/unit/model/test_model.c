@@ -35,10 +35,10 @@ static void every_wrong_argument_is_named_with_what_it_takes(void **state)
 	         "public_key is a text of 6 characters, must be a WireGuard key, 44 characters of "
 	         "base64"},
 		{"peer.add", "{\"name\": \"a\", \"allowed_ips\": \"10.0.0.0/8\"}", "allowed_ips",
-	         "allowed_ips is \"10.0.0.0/8\", must be up to 32 networks without host bits, such "
+	         "allowed_ips is \"10.0.0.0/8\", must be up to 1024 networks without host bits, such "
 	         "as \"10.1.0.0/16\" or \"fd01::/64\""},
 		{"peer.add", "{\"name\": \"a\", \"allowed_ips\": [\"10.0.0.1/8\"]}", "allowed_ips",
-	         "allowed_ips has \"10.0.0.1/8\", must be up to 32 networks without host bits, such "
+	         "allowed_ips has \"10.0.0.1/8\", must be up to 1024 networks without host bits, such "
 	         "as \"10.1.0.0/16\" or \"fd01::/64\""},
 		{"peer.add", "{\"name\": \"a\", \"no_preshared_key\": 1}", "no_preshared_key",
 	         "no_preshared_key is 1, must be true or false"},
