@@ -45,6 +45,7 @@
 #define TICK_MS         MAIN_LINK_PERIOD_MS /* heartbeat, port status, control */
 #define BLOB_TICK_MS    1                   /* while workers go over to another table */
 #define RIVAL_FRESH_NS  (1 * BASE_NS_PER_S)
+#define PACKETS_NICE    (-10)
 #define RIVAL_PATIENCE  6 /* times 50 ms, to see another's heartbeat move */
 #define RIVAL_PERIOD_NS (50 * BASE_NS_PER_MS)
 
@@ -209,6 +210,7 @@ static int drop_capabilities(void)
 {
 	bool raw = capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW);
 	bool admin = capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+	bool lock = capng_have_capability(CAPNG_PERMITTED, CAP_IPC_LOCK);
 	/* Shrinking the bounding set needs a privilege that only root has. */
 	capng_select_t what = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)
 	                              ? CAPNG_SELECT_BOTH
@@ -220,11 +222,21 @@ static int drop_capabilities(void)
 		capng_update(CAPNG_ADD, sets, CAP_NET_RAW);
 	if (admin)
 		capng_update(CAPNG_ADD, sets, CAP_NET_ADMIN);
+	if (lock)
+		capng_update(CAPNG_ADD, sets, CAP_IPC_LOCK);
 	if (capng_apply(what) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0) {
 		log_err("main", "capabilities not given up err=\"%s\"", strerror(errno));
 		return -EPERM;
 	}
 	return 0;
+}
+
+/* Packets do not wait for others' turn on a CPU: a ring is full in milliseconds. Only where workers sleep when
+ * there are none; who lets them poll has set cores apart, or nothing else would ever run on these. */
+static void go_first(const struct abi_setup *setup)
+{
+	if (setup->idle_cap_us != 0 && setpriority(PRIO_PROCESS, 0, PACKETS_NICE) != 0)
+		log_debug("main", "runs at the priority of all err=\"%s\"", strerror(errno));
 }
 
 static bool has_pci_port(const struct abi_setup *setup)
@@ -307,8 +319,10 @@ static int start_ports(struct dataplane *dp)
 	bool early = !has_pci_port(setup); /* vfio wants more, until the ports run */
 	int r = port_eth_check(setup);
 
+	go_first(setup);
 	if (r == 0 && early)
 		r = drop_capabilities();
+	port_eal_ring_choose(setup);
 	if (r == 0)
 		r = port_eal_init(setup);
 	dp->eal_runs = r == 0;

@@ -19,19 +19,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define MEGABYTE        (UINT64_C(1) << 20)
-#define CACHE_MBUFS     256U
-#define BUFFER_LEN      2048U
-#define FRAME_OVERHEAD  128U /* Ethernet, VLAN tags, tail room; af_packet's own header */
-/* Of an af_packet socket, each way and queue: locked memory, of which there is little (RLIMIT_MEMLOCK, often
- * 8 MB), so larger frames are fewer. */
-#define SOCKET_RING_LEN (2U << 20)
+#define MEGABYTE       (UINT64_C(1) << 20)
+#define CACHE_MBUFS    256U
+#define BUFFER_LEN     2048U
+#define FRAME_OVERHEAD 128U /* Ethernet, VLAN tags, tail room; af_packet's own header */
+/* Of an af_packet socket, each way and queue, so larger frames are fewer. It is locked memory, of which there may be
+ * little (RLIMIT_MEMLOCK, often 8 MB): then short. 250,000 packets a second fill the long one in 16 ms, about
+ * what a worker may have to wait for a CPU that it shares, and the short one in 4. */
+#define RING_LEN_LONG  (8U << 20)
+#define RING_LEN_SHORT (2U << 20)
+#define LONG_RINGS_MAX 4U /* queues of all ports; 16 MB each */
 /* Mempool header and trailer, struct rte_mbuf, private area, headroom; rounded up. */
-#define MBUF_OVERHEAD   (128U + 128U + PORT_LINK_PRIV_LEN + RTE_PKTMBUF_HEADROOM + 64U)
+#define MBUF_OVERHEAD  (128U + 128U + PORT_LINK_PRIV_LEN + RTE_PKTMBUF_HEADROOM + 64U)
 /* Rings, ethdev tables, what a pool loses at page boundaries. */
-#define OTHER_MEMORY    (16 * MEGABYTE)
-#define CPUS_LEN        256U
+#define OTHER_MEMORY   (16 * MEGABYTE)
+#define CPUS_LEN       256U
 
 /* ---- sizes ------------------------------------------------------------------------------------- */
 
@@ -84,6 +88,28 @@ __attribute__((format(printf, 2, 3))) static void add(struct port_eal_args *args
 	va_end(list);
 }
 
+static uint32_t ring_len = RING_LEN_SHORT; /* before there are threads */
+
+void port_eal_ring_choose(const struct abi_setup *setup)
+{
+	size_t n = 0, len;
+	void *memory;
+
+	for (uint32_t i = 0; i < setup->n_ports; i++)
+		if (setup->ports[i].driver == ABI_DRIVER_AF_PACKET)
+			n += setup->n_workers;
+	ring_len = RING_LEN_SHORT;
+	if (n == 0 || n > LONG_RINGS_MAX)
+		return;
+	len = 2 * n * RING_LEN_LONG; /* both ways */
+	memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED,
+	              -1, 0);
+	if (memory == MAP_FAILED)
+		return;
+	(void)munmap(memory, len);
+	ring_len = RING_LEN_LONG;
+}
+
 void port_eal_af_packet(const struct abi_setup *setup, uint32_t i, char *name, char *args)
 {
 	const struct abi_port_setup *port = &setup->ports[i];
@@ -94,7 +120,7 @@ void port_eal_af_packet(const struct abi_setup *setup, uint32_t i, char *name, c
 	snprintf(name, PORT_EAL_ARG_LEN, "net_af_packet%u", i);
 	snprintf(args, PORT_EAL_ARG_LEN,
 	         "iface=%s,qpairs=%u,qdisc_bypass=1,blocksz=65536,framesz=%u,framecnt=%u",
-	         port->device, setup->n_workers, frame_len, SOCKET_RING_LEN / frame_len);
+	         port->device, setup->n_workers, frame_len, ring_len / frame_len);
 }
 
 static void add_port(struct port_eal_args *args, const struct abi_setup *setup, uint32_t i)

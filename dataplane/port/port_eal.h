@@ -26,6 +26,10 @@ uint32_t port_eal_n_mbufs(const struct abi_setup *setup);
 /* Bytes of packet that a buffer must hold behind its headroom: 2048, or more for large MTUs. */
 uint32_t port_eal_buffer_len(const struct abi_setup *setup);
 
+/* Rings of af_packet ports are short, or long from here on, until it is called again: if this process may lock so
+ * much memory, which it tries. Before there are threads. */
+void port_eal_ring_choose(const struct abi_setup *setup);
+
 /* Compose EAL's command line, for port_eal_init() and tests.
  * cpus        CPUs that this process may use, as a list like "0-3,8"
  * hugepages   1: take them; 0: ordinary memory */

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static struct port_eal_args args;
 
@@ -83,6 +84,29 @@ static void compose_makes_room_for_jumbo_frames(void **state)
 	assert_int_equal(port_eal_buffer_len(&setup), 16384);
 }
 
+static void rings_are_long_where_memory_may_be_locked(void **state)
+{
+	struct abi_setup setup = one_af_packet();
+	size_t len = 16U << 20;
+	void *memory = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+
+	(void)state;
+	port_eal_ring_choose(&setup);
+	port_eal_compose(&setup, "0", 1, &args);
+	if (memory != MAP_FAILED)
+		munmap(memory, len);
+	assert_true(has(memory != MAP_FAILED
+	                        ? "--vdev=net_af_packet0,iface=wan0,qpairs=1,qdisc_bypass=1,"
+	                          "blocksz=65536,framesz=2048,framecnt=4096"
+	                        : "--vdev=net_af_packet0,iface=wan0,qpairs=1,qdisc_bypass=1,"
+	                          "blocksz=65536,framesz=2048,framecnt=1024"));
+	setup.n_workers = 8; /* not 128 MB of them */
+	port_eal_ring_choose(&setup);
+	port_eal_compose(&setup, "0", 1, &args);
+	assert_true(has("--vdev=net_af_packet0,iface=wan0,qpairs=8,qdisc_bypass=1,blocksz=65536,"
+	                "framesz=2048,framecnt=1024"));
+}
+
 static void compose_holds_the_largest_setup(void **state)
 {
 	struct abi_setup setup = {.n_workers = ABI_WORKERS_MAX, .n_ports = ABI_PORTS_MAX};
@@ -141,6 +165,7 @@ int main(void)
 		cmocka_unit_test(compose_never_leaves_files),
 		cmocka_unit_test(compose_allows_named_pci_devices_only),
 		cmocka_unit_test(compose_makes_room_for_jumbo_frames),
+		cmocka_unit_test(rings_are_long_where_memory_may_be_locked),
 		cmocka_unit_test(compose_holds_the_largest_setup),
 		cmocka_unit_test(ordinary_memory_has_a_page_for_each_buffer),
 		cmocka_unit_test(pool_grows_with_workers_and_nics),
