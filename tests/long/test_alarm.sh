@@ -2,6 +2,7 @@
 # H17 at its true times: the UDP of a peer that should be up is cut; its age grows by a second a second, there is no alarm at
 # 179 s and one by 195 s, exactly one, and it is over within 30 s of the end of the cut. A peer that never came is told
 # likewise, and one that need not be up never. 220 s.
+# This one waits: run starts it beside others that do.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/../netns/tap.sh"
 # shellcheck source=tests/netns/alarm.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A true rekey, two minutes after the handshake: a client's keypair that came to the wrong worker moves
 # to the right one, no ping is lost meanwhile, and nothing is handed over any more. 140 s.
+# This one waits: run starts it beside others that do.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/../netns/tap.sh"
 # shellcheck source=tests/netns/wrong_worker.sh

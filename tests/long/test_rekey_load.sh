@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rekeys under load: office and home ping each other 50 times a second for 270 s, through two rekeys of each at
 # least. Of more than 10,000 not one is lost.
+# This one waits: run starts it beside others that do.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/../netns/tap.sh"
 
