@@ -222,15 +222,13 @@ static inline __m512i add_up(const __m512i of[static EIGHT])
 	                        _mm512_shuffle_i64x2(fours[0], fours[1], 0xdd));
 }
 
-/* flow_hash() of eight keys. */
-static inline __m256i hash_eight(const struct policy_flow *flow, const struct flow_entry *keys)
+/* Of eight keys what flow_hash_words() sums up. */
+static inline __m512i sum_eight(const struct policy_flow *flow, const struct flow_entry *keys)
 {
-	const uint64_t *fold = flow->secret + FLOW_HASH_FOLD;
 	__m512i secret = _mm512_maskz_loadu_epi64((1U << FLOW_HASH_PAIRS) - 1, flow->secret);
 	/* the words that are hashed: of the state, which is beside the peers, nothing */
 	__m512i hashed = _mm512_set_epi32(0, 0, 0, 0, 0, -1, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1);
 	__m512i products[EIGHT];
-	__m512i sums, odd, even;
 
 	for (unsigned int i = 0; i < EIGHT; i++) {
 		__m512i words = _mm512_add_epi32(_mm512_and_si512(entry_vector(&keys[i]), hashed),
@@ -238,20 +236,27 @@ static inline __m256i hash_eight(const struct policy_flow *flow, const struct fl
 
 		products[i] = _mm512_mul_epu32(words, _mm512_srli_epi64(words, 32));
 	}
-	sums = add_up(products);
-	odd = _mm512_add_epi64(_mm512_srli_epi64(sums, 32), _mm512_set1_epi64((long long)fold[0]));
-	even = _mm512_add_epi64(_mm512_and_si512(sums, _mm512_set1_epi64(UINT32_MAX)),
-	                        _mm512_set1_epi64((long long)fold[1]));
+	return add_up(products);
+}
+
+/* And what it makes of the sums. */
+static inline __m256i fold_eight(const struct policy_flow *flow, __m512i sums)
+{
+	const uint64_t *fold = flow->secret + FLOW_HASH_FOLD;
+	__m512i odd = _mm512_add_epi64(_mm512_srli_epi64(sums, 32),
+	                               _mm512_set1_epi64((long long)fold[0]));
+	__m512i even = _mm512_add_epi64(_mm512_and_si512(sums, _mm512_set1_epi64(UINT32_MAX)),
+	                                _mm512_set1_epi64((long long)fold[1]));
+
 	sums = _mm512_add_epi64(_mm512_mullo_epi64(odd, even),
 	                        _mm512_set1_epi64((long long)fold[2]));
 	return _mm512_cvtepi64_epi32(_mm512_srli_epi64(sums, 32));
 }
 
 /* Buckets and tags of eight keys from number first on, as flow_bucket_of() and flow_tag_of(); fetched. */
-static inline void place_eight(const struct policy_flow *flow, uint32_t first)
+static inline void place_eight(const struct policy_flow *flow, uint32_t first, __m256i hashes)
 {
 	struct flow_burst *b = flow->burst;
-	__m256i hashes = hash_eight(flow, &b->keys[first]);
 	__m256i numbers = _mm256_set1_epi32((int)flow->number_mask);
 	__m256i buckets = _mm256_and_si256(hashes, _mm256_set1_epi32((int)flow->bucket_mask));
 	__m256i tags = _mm256_andnot_si256(numbers, hashes);
@@ -264,32 +269,194 @@ static inline void place_eight(const struct policy_flow *flow, uint32_t first)
 		__builtin_prefetch(&flow->buckets[b->buckets[i]]);
 }
 
+/* ---- eight at once -------------------------------------------------------------------------------- */
+
+/* Most often eight neighbours are all plain IPv4 or SYNs, and long enough that 40 bytes can be read of each. Then a
+ * lane of 128 bits holds all that a key says: source, destination, ports, protocol. */
+#define V4_READ 40U
+#define FOUR    4U
+
+/* Of a lane of bytes 8 to 23; -1: zero. The second: turned, the receiver first. */
+#define LANE_ORDER 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, -1, -1, -1, 1
+#define LANE_TURN  11, 10, 9, 8, 7, 6, 5, 4, 13, 12, 15, 14, -1, -1, -1, 1
+static const _Alignas(64) int8_t lane_order[64] = {LANE_ORDER, LANE_ORDER, LANE_ORDER, LANE_ORDER};
+static const _Alignas(64) int8_t lane_turn[64] = {LANE_TURN, LANE_TURN, LANE_TURN, LANE_TURN};
+
+/* Words of an entry from words of a lane: which, and where from. */
+#define LANE_WORDS ((1U << 2) | (1U << 6) | (1U << 8) | (1U << 10))
+#define LANE_INDEX(at)                                                                             \
+	{                                                                                          \
+		[2] = (at), [6] = (at) + 1, [8] = (at) + 3, [10] = (at) + 2                        \
+	}
+static const _Alignas(64) uint32_t lane_index[FOUR][16] = {LANE_INDEX(0), LANE_INDEX(4),
+                                                           LANE_INDEX(8), LANE_INDEX(12)};
+
+/* Of four, in the lowest bits. */
+struct lanes {
+	__m512i words; /* of keys: low side, high side, ports, protocol */
+	uint32_t highs;
+	uint32_t tcp;
+	uint32_t udp;
+	uint32_t acks; /* what of TCP its flags are, if it is TCP */
+	uint32_t syns;
+};
+
+static inline __m512i load_four(const struct policy_frame *frames, uint32_t at)
+{
+	__m512i four = _mm512_castsi128_si512(
+		_mm_loadu_si128((const __m128i *)(const void *)(frames[0].data + at)));
+
+	four = _mm512_inserti32x4(
+		four, _mm_loadu_si128((const __m128i *)(const void *)(frames[1].data + at)), 1);
+	four = _mm512_inserti32x4(
+		four, _mm_loadu_si128((const __m128i *)(const void *)(frames[2].data + at)), 2);
+	return _mm512_inserti32x4(
+		four, _mm_loadu_si128((const __m128i *)(const void *)(frames[3].data + at)), 3);
+}
+
+static inline struct lanes read_four(const struct policy_frame *frames)
+{
+	__m512i head = load_four(frames, 8);
+	__m512i words = _mm512_shuffle_epi8(head, _mm512_load_si512(lane_order));
+	__m512i turned = _mm512_shuffle_epi8(head, _mm512_load_si512(lane_turn));
+	__mmask16 high = _mm512_cmpgt_epu32_mask(_mm512_shuffle_epi32(words, 0x00),
+	                                         _mm512_shuffle_epi32(words, 0x55));
+	/* byte 33 is the second of the third word */
+	__m512i flags = _mm512_and_si512(load_four(frames, 24),
+	                                 _mm512_set1_epi32(FLOW_TCP_FLAGS << 8));
+	const uint32_t third = 0x4444, fourth = 0x8888;
+
+	return (struct lanes){
+		.words = _mm512_mask_mov_epi32(words, high, turned),
+		.highs = _pext_u32(high, fourth),
+		.tcp = _pext_u32(_mm512_cmpeq_epi32_mask(words,
+	                                                 _mm512_set1_epi32(POLICY_PROTO_TCP << 24)),
+	                         fourth),
+		.udp = _pext_u32(_mm512_cmpeq_epi32_mask(words,
+	                                                 _mm512_set1_epi32(POLICY_PROTO_UDP << 24)),
+	                         fourth),
+		.acks = _pext_u32(_mm512_cmpeq_epi32_mask(flags,
+	                                                  _mm512_set1_epi32(POLICY_TCP_ACK << 8)),
+	                          third),
+		.syns = _pext_u32(_mm512_cmpeq_epi32_mask(flags,
+	                                                  _mm512_set1_epi32(POLICY_TCP_SYN << 8)),
+	                          third),
+	};
+}
+
+/* What sum_eight() would sum up for these keys. All of a pair but its lower word is the same for IPv4, so each
+ * product is one of a key's words, behind the sum, and a number that is the table's. In each half of a lane. */
+static inline __m512i sum_four(const struct policy_flow *flow, __m512i words)
+{
+	const uint64_t *s = flow->secret;
+	const uint32_t mapped = (uint32_t)(POLICY_V4_LOW >> 32);
+	__m512i even = _mm512_broadcast_i32x4(
+		_mm_setr_epi32((int)(uint32_t)s[1], (int)(uint32_t)s[3], (int)(uint32_t)s[5],
+	                       (int)(uint32_t)s[4]));
+	__m512i odd = _mm512_broadcast_i32x4(_mm_setr_epi32(
+		(int)((uint32_t)(s[1] >> 32) + mapped), (int)((uint32_t)(s[3] >> 32) + mapped),
+		(int)(uint32_t)(s[5] >> 32), (int)(uint32_t)(s[4] >> 32)));
+	uint64_t same = flow_hash_pair(s[0], 0) + flow_hash_pair(s[2], 0);
+	__m512i sums;
+
+	words = _mm512_add_epi32(words, even);
+	sums = _mm512_add_epi64(_mm512_mul_epu32(words, odd),
+	                        _mm512_mul_epu32(_mm512_srli_epi64(words, 32),
+	                                         _mm512_srli_epi64(odd, 32)));
+	sums = _mm512_add_epi64(sums, _mm512_shuffle_epi32(sums, 0x4e));
+	return _mm512_add_epi64(sums, _mm512_set1_epi64((long long)same));
+}
+
+/* Are these eight IPv4 without options, no fragments, and long enough? */
+static inline bool are_simple(const struct policy_frame *frames)
+{
+	const uint64_t mask = UINT64_C(0xff3f0000000000ff); /* as V4_MASK, of the first 8 bytes */
+	uint64_t odd = 0;
+
+	for (uint32_t i = 0; i < EIGHT; i++)
+		odd |= (uint64_t)frames[i].len - V4_READ;
+	if (odd >> 63 != 0)
+		return false;
+	odd = 0;
+	for (uint32_t i = 0; i < EIGHT; i++)
+		odd |= base_load_le64(frames[i].data) ^ 0x45;
+	return (odd & mask) == 0;
+}
+
+/* Keys, buckets and tags of eight frames from number first on. False: they are not all simple, and nothing is
+ * done. */
+static inline bool fetch_eight(const struct policy_flow *flow, const struct policy_frame *frames,
+                               uint32_t first, uint64_t *highs, uint64_t *syns)
+{
+	struct flow_burst *b = flow->burst;
+	struct lanes lanes[2];
+	uint32_t tcp, udp, acks, opening;
+	__m512i sums;
+
+	frames += first;
+	if (!are_simple(frames))
+		return false;
+	lanes[0] = read_four(frames);
+	lanes[1] = read_four(frames + FOUR);
+	tcp = lanes[0].tcp | lanes[1].tcp << FOUR;
+	udp = lanes[0].udp | lanes[1].udp << FOUR;
+	acks = tcp & (lanes[0].acks | lanes[1].acks << FOUR);
+	opening = tcp & (lanes[0].syns | lanes[1].syns << FOUR);
+	if ((udp | acks | opening) != 0xff)
+		return false;
+	sums = _mm512_unpacklo_epi64(sum_four(flow, lanes[0].words),
+	                             sum_four(flow, lanes[1].words));
+	sums = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), sums);
+	place_eight(flow, first, fold_eight(flow, sums));
+	for (uint32_t i = 0; i < EIGHT; i++) {
+		uint32_t shape = V4_UDP + (tcp >> i & 1) * (V4_TCP - V4_UDP)
+		                 + (opening >> i & 1) * (V4_SYN - V4_TCP);
+
+		_mm512_store_si512(
+			&b->keys[first + i],
+			_mm512_mask_permutexvar_epi32(entry_vector(&b->bases[shape]), LANE_WORDS,
+		                                      _mm512_load_si512(lane_index[i % FOUR]),
+		                                      lanes[i / FOUR].words));
+	}
+	*highs |= (uint64_t)(lanes[0].highs | lanes[1].highs << FOUR) << first;
+	*syns |= (uint64_t)opening << first;
+	return true;
+}
+
+/* The same for any, n <= 8. */
+static void fetch_any(const struct policy_flow *flow, const struct policy_frame *frames,
+                      uint32_t first, uint32_t n, uint64_t *highs, uint64_t *syns)
+{
+	struct flow_burst *b = flow->burst;
+
+	for (uint32_t i = first; i < first + n; i++) {
+		int class = classify(&frames[i]);
+		bool syn = false;
+
+		_mm512_store_si512(&b->keys[i], make_key(b, &frames[i], class, &syn));
+		*highs |= (uint64_t)(class & 1) << i;
+		*syns |= (uint64_t)syn << i;
+	}
+	for (uint32_t i = first + n; i < first + EIGHT; i++)
+		_mm512_store_si512(&b->keys[i], _mm512_setzero_si512());
+	place_eight(flow, first, fold_eight(flow, sum_eight(flow, &b->keys[first])));
+}
+
 static void fetch(struct policy_flow *flow, const struct flow_moment *now,
                   const struct policy_frame *frames, uint32_t n)
 {
-	struct flow_burst *b = flow->burst;
 	uint64_t highs = 0;
 	uint64_t syns = 0;
 
-	prepare(b, now);
+	prepare(flow->burst, now);
 	for (uint32_t first = 0; first < n; first += EIGHT) {
-		uint32_t end = n - first < EIGHT ? n : first + EIGHT;
+		uint32_t left = n - first < EIGHT ? n - first : EIGHT;
 
-		for (uint32_t i = first; i < end; i++) {
-			int class = classify(&frames[i]);
-			bool syn = false;
-
-			_mm512_store_si512(&b->keys[i], make_key(b, &frames[i], class, &syn));
-			highs |= (uint64_t)(class & 1) << i;
-			if (syn)
-				syns |= UINT64_C(1) << i;
-		}
-		for (uint32_t i = end; i < first + EIGHT; i++)
-			_mm512_store_si512(&b->keys[i], _mm512_setzero_si512());
-		place_eight(flow, first);
+		if (left < EIGHT || !fetch_eight(flow, frames, first, &highs, &syns))
+			fetch_any(flow, frames, first, left, &highs, &syns);
 	}
-	b->highs = highs;
-	b->syns = syns;
+	flow->burst->highs = highs;
+	flow->burst->syns = syns;
 }
 
 /* ---- second and third pass: entries -------------------------------------------------------------- */
@@ -323,9 +490,10 @@ static uint64_t find(struct policy_flow *flow, uint32_t n)
 
 /* All that is compared is the same, but for the word of the high side's peer with the state, and when it
  * was seen. The sender is the high side, or (knows) both peers are known: then the high side's peer counts. */
-static bool touch(struct policy_flow *flow, struct flow_entry *e, const struct flow_moment *now,
-                  bool is_high, bool knows, const struct policy_frame *frame,
-                  struct policy_flow_result *result)
+static __attribute__((noinline)) bool touch(struct policy_flow *flow, struct flow_entry *e,
+                                            const struct flow_moment *now, bool is_high, bool knows,
+                                            const struct policy_frame *frame,
+                                            struct policy_flow_result *result)
 {
 	uint32_t kind = flow_proto(e) == POLICY_PROTO_TCP ? POLICY_KIND_TCP : POLICY_KIND_UDP;
 	uint32_t high = is_high ? frame->in_peer : frame->out_peer;
