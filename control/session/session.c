@@ -114,6 +114,12 @@ void session_on_change(struct session_table *table, session_changed_fn *fn, void
 	table->on_change_arg = arg;
 }
 
+void session_on_unanswered(struct session_table *table, session_unanswered_fn *fn, void *arg)
+{
+	table->on_unanswered = fn;
+	table->on_unanswered_arg = arg;
+}
+
 void session__changed(struct session_table *table, const struct session_peer *peer)
 {
 	if (table->on_change != NULL)

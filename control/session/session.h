@@ -33,6 +33,14 @@ int session_peer_put(struct session_table *table, uint32_t peer,
  * elsewhere. */
 void session_peer_redirect(struct session_table *table, uint32_t peer,
                            const struct base_endpoint *endpoint);
+/* The next initiation goes there, and what is sent meanwhile where it went before; until the peer is heard on an
+ * authenticated message, from wherever. NULL: it goes where everything goes. A peer that has no endpoint has
+ * this one, and is called at once. */
+void session_peer_call(struct session_table *table, uint32_t peer,
+                       const struct base_endpoint *endpoint);
+/* Called when an initiation was not answered within 5 s, before the next one is sent: fn may say where to. */
+typedef void session_unanswered_fn(void *arg, uint32_t peer);
+void session_on_unanswered(struct session_table *table, session_unanswered_fn *fn, void *arg);
 /* Forget a peer: handshakes under way are cancelled, sessions retired, keys wiped. */
 void session_peer_drop(struct session_table *table, uint32_t peer);
 
@@ -83,7 +91,8 @@ struct session_peer_info {
 	uint64_t last_handshake_wall_ns; /* a session confirmed in both directions, 0 = never */
 	uint64_t last_handshake_ns;      /* the same, monotonic, of those that this control knows */
 	struct base_endpoint endpoint;   /* last authenticated, or configured; port 0 = unknown */
-	uint32_t current_index;          /* 0 = none */
+	struct base_endpoint call; /* session_peer_call(); port 0 = none, or it was heard since */
+	uint32_t current_index;    /* 0 = none */
 	uint8_t last_timestamp[12];
 	uint32_t n_moves; /* times that it was heard from another endpoint, since control's start */
 	bool uses_next_hub;              /* its last handshake was with the hub's next key */

@@ -111,9 +111,23 @@ void session__abandon(struct session_table *table, struct session_peer *peer)
 	peer->wanted_ns = 0;
 }
 
+/* Where to, and by which way if that is known. */
+static struct session_source target_of(const struct session_peer *peer)
+{
+	struct session_source target = peer->source;
+
+	if (peer->call.port == 0)
+		return target;
+	target.remote = peer->call;
+	target.local = (struct base_ip){0};
+	target.port = UINT32_MAX;
+	return target;
+}
+
 static void initiation_send(struct session_table *table, struct session_peer *peer,
                             struct session_job *job, uint64_t now_ns)
 {
+	struct session_source target = target_of(peer);
 	int r;
 
 	/* The one before, still unanswered, ends here (whitepaper 6.4: each try is a new one). */
@@ -122,7 +136,7 @@ static void initiation_send(struct session_table *table, struct session_peer *pe
 	peer->handshake_hub = job->hub_serial;
 	peer->answered = false;
 	wg_cookie_stamp(&peer->cookie, job->message, WG_INITIATION_LEN, now_ns);
-	r = session__inject(table, &peer->source, job->message, WG_INITIATION_LEN);
+	r = session__inject(table, &target, job->message, WG_INITIATION_LEN);
 	if (r == 0)
 		program_count(table->program, ABI_COUNTER_HS_INITIATION_OUT, 1);
 	else

@@ -90,8 +90,10 @@ struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
 static void peer_set_endpoint(struct session_table *table, struct session_peer *peer,
                               const struct base_endpoint *endpoint)
 {
-	if (endpoint == NULL || endpoint->port == 0
-	    || base_endpoint_equal(endpoint, &peer->source.remote))
+	if (endpoint == NULL || endpoint->port == 0)
+		return;
+	peer->call = (struct base_endpoint){0};
+	if (base_endpoint_equal(endpoint, &peer->source.remote))
 		return;
 	peer->source.remote = *endpoint;
 	peer->source.local = (struct base_ip){0};
@@ -106,6 +108,38 @@ void session_peer_redirect(struct session_table *table, uint32_t id,
 
 	if (peer != NULL)
 		peer_set_endpoint(table, peer, endpoint);
+}
+
+static void call_at(struct session_table *table, struct session_peer *peer,
+                    const struct base_endpoint *endpoint)
+{
+	static const struct base_endpoint nowhere;
+
+	if (endpoint == NULL || base_endpoint_equal(endpoint, &peer->source.remote))
+		peer->call = nowhere;
+	else if (peer->source.remote.port != 0)
+		peer->call = *endpoint;
+	else
+		peer_set_endpoint(table, peer, endpoint);
+}
+
+void session_peer_call(struct session_table *table, uint32_t id,
+                       const struct base_endpoint *endpoint)
+{
+	struct session_peer *peer = session__peer(table, id);
+	bool is_first;
+
+	if (peer == NULL)
+		return;
+	is_first = peer->source.remote.port == 0 && endpoint != NULL;
+	call_at(table, peer, endpoint);
+	if (peer->next != NULL)
+		call_at(table, peer->next, endpoint);
+	/* Without a dataplane: it calls all whose endpoint is known when it comes. */
+	if (!is_first || !table->attached)
+		return;
+	session__want_any(table, peer, session__now(table));
+	session__timer_arm(table);
 }
 
 static bool same_keys(const struct session_peer *peer, const struct wg_noise_peer *noise)
@@ -199,6 +233,7 @@ void session__source_set(struct session_peer *peer, const struct session_source 
 	    && !base_endpoint_equal(&peer->source.remote, &source->remote))
 		peer->n_moves++;
 	peer->source = *source;
+	peer->call = (struct base_endpoint){0};
 }
 
 /* Which of a peer's keys it uses now. */
@@ -221,6 +256,7 @@ int session_peer_info(const struct session_table *table, uint32_t id, struct ses
 		.last_handshake_ns = now->completed_ns,
 		.n_moves = peer->n_moves,
 		.endpoint = now->source.remote,
+		.call = now->call,
 		.current_index = now->ring.current.index,
 		.uses_next_hub = table->has_next_hub && now->hub_serial == table->next_hub.serial,
 	};

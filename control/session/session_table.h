@@ -207,7 +207,8 @@ struct session_peer {
 	bool answered;      /* a response to handshake came, whatever it was worth */
 	uint64_t wanted_ns; /* begin a handshake then; 0 = no */
 	struct session_source source;
-	uint32_t n_moves; /* of source.remote, by the peer's own messages */
+	struct base_endpoint call; /* initiations go there instead; port 0 = no */
+	uint32_t n_moves;          /* of source.remote, by the peer's own messages */
 	uint64_t last_handshake_wall_ns;
 	uint64_t completed_ns; /* the same, monotonic */
 	uint32_t owner;        /* 1 + the worker that got the last keypair; 0 = none did yet */
@@ -286,6 +287,8 @@ struct session_table {
 	void *on_stamp_arg;
 	session_changed_fn *on_change;
 	void *on_change_arg;
+	session_unanswered_fn *on_unanswered;
+	void *on_unanswered_arg;
 	struct event *done_event;
 	struct event *submit_event;
 	struct event *timer;

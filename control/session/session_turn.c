@@ -89,6 +89,8 @@ static uint64_t timers_turn(struct session_table *table, struct session_peer *pe
 		case WG_TIMERS_HANDSHAKE_NOTHING:
 			return next_ns;
 		case WG_TIMERS_HANDSHAKE_SEND_INITIATION:
+			if (table->on_unanswered != NULL)
+				table->on_unanswered(table->on_unanswered_arg, peer->id);
 			session__initiate(table, peer, now_ns);
 			break;
 		case WG_TIMERS_HANDSHAKE_GIVE_UP:
