@@ -12,6 +12,7 @@
 #include "model.h"
 #include "peer.h"
 #include "program.h"
+#include "resolve.h"
 #include "serve.h"
 #include "session.h"
 #include "store.h"
@@ -43,6 +44,7 @@ static void hub_end(struct control *control, bool keeps_devices)
 	watch_destroy(control->watch);
 	if (control->peers != NULL)
 		peer_table_destroy(control->peers);
+	resolve_destroy(control->resolve);
 	hub_key_destroy(control->hub_key);
 	session_destroy(control->sessions);
 	store_close(control->store);
@@ -57,6 +59,7 @@ static void hub_end(struct control *control, bool keeps_devices)
 	control->kernel = NULL;
 	control->watch = NULL;
 	control->peers = NULL;
+	control->resolve = NULL;
 	control->sessions = NULL;
 	control->hub_key = NULL;
 	control->store = NULL;

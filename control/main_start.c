@@ -17,6 +17,7 @@
 #include "peer.h"
 #include "policy_table.h"
 #include "program.h"
+#include "resolve.h"
 #include "serve.h"
 #include "session.h"
 #include "store.h"
@@ -461,7 +462,7 @@ static int sessions_make(struct control *control)
 
 static int peers_make(struct control *control)
 {
-	const struct peer_setup setup = {
+	struct peer_setup setup = {
 		.base = control->base,
 		.store = control->store,
 		.session = control->sessions,
@@ -469,7 +470,12 @@ static int peers_make(struct control *control)
 		.config = control->config,
 	};
 	char error[MAIN_ERROR_LEN];
-	int r = peer_table_create(&setup, &control->peers, error, sizeof(error));
+	int r = resolve_create(control->base, &control->resolve);
+
+	if (r != 0)
+		return main_fail(r, "names cannot be looked up: out of memory");
+	setup.resolve = control->resolve;
+	r = peer_table_create(&setup, &control->peers, error, sizeof(error));
 
 	return r == 0 ? 0 : main_fail(r, error);
 }

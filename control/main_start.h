@@ -21,6 +21,7 @@ struct kernel;
 struct model;
 struct peer_table;
 struct program;
+struct resolve;
 struct serve;
 struct session_table;
 struct store;
@@ -45,6 +46,7 @@ struct control {
 	struct kernel *kernel;
 	struct edge *edge; /* NULL = the configuration has none */
 	struct store *store;
+	struct resolve *resolve;
 	struct peer_table *peers;
 	struct watch *watch;
 	struct hook *hook; /* NULL = the configuration has none */

@@ -4,6 +4,7 @@
 #define CONFIG_H
 
 #include "abi_layout.h"
+#include "base_host.h"
 #include "base_ip.h"
 #include "base_log.h"
 #include "limit.h"
@@ -51,8 +52,10 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	struct base_prefix allowed_ips[CONFIG_ALLOWED_MAX];
 	uint32_t n_allowed_ips; /* an address is given in each tunnel net where none is named */
 	uint16_t keepalive_s;
-	struct base_endpoint endpoint; /* port 0 = not given */
-	bool expected_up;              /* false */
+	/* At most one of the two; port 0 = not given. */
+	struct base_endpoint endpoint;
+	struct base_host_port endpoint_name; /* looked up, and again (control/peer/peer_name.h) */
+	bool expected_up;                    /* false */
 	bool has_limits;
 	struct limit_spec limits;
 	int line;

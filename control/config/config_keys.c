@@ -156,7 +156,9 @@ static const struct config_key peer_keys[] = {
          config__read_allowed_ips, AT(config_peer, allowed_ips)},
 	{"keepalive", "0 to 65535 seconds (0 turns it off)", config__read_u16,
          AT(config_peer, keepalive_s), RANGE(0, 65535)},
-	{"endpoint", "an address with port, such as \"192.0.2.7:51820\" or \"[2001:db8::7]:51820\"",
+	{"endpoint",
+         "an address or a name with port, such as \"192.0.2.7:51820\", \"[2001:db8::7]:51820\" or "
+         "\"branch.example.org:51820\"",
          config__read_endpoint, AT(config_peer, endpoint)},
 	{"expected_up", "true or false", config__read_bool, AT(config_peer, expected_up)},
 	{"limits",

@@ -216,28 +216,12 @@ int config__read_host_port(const struct config_key *key, config_setting_t *setti
 {
 	const char *text = text_of(setting);
 	struct base_endpoint endpoint;
+	struct base_host_port name;
 
 	(void)bad;
 	if (!text)
 		return -EINVAL;
-	if (base_endpoint_parse(text, &endpoint) == 0)
-		return store_text(key, text, object);
-
-	const char *colon = strchr(text, ':');
-	char *end;
-
-	if (!colon || colon == text || colon[1] < '1' || colon[1] > '9')
-		return -EINVAL;
-	for (const char *c = text; c < colon; c++) {
-		bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
-
-		if (!letter && (*c < '0' || *c > '9') && *c != '-' && *c != '.')
-			return -EINVAL;
-	}
-
-	long port = strtol(colon + 1, &end, 10);
-
-	if (*end != '\0' || port > 65535)
+	if (base_endpoint_parse(text, &endpoint) < 0 && base_host_port_parse(text, &name) < 0)
 		return -EINVAL;
 	return store_text(key, text, object);
 }
@@ -558,9 +542,15 @@ int config__read_endpoint(const struct config_key *key, config_setting_t *settin
                           config_setting_t **bad)
 {
 	const char *text = text_of(setting);
+	struct config_peer *peer = object;
 
+	(void)key;
 	(void)bad;
-	return text ? base_endpoint_parse(text, field(key, object)) : -EINVAL;
+	if (!text)
+		return -EINVAL;
+	if (base_endpoint_parse(text, &peer->endpoint) == 0)
+		return 0;
+	return base_host_port_parse(text, &peer->endpoint_name);
 }
 
 /* A number, or text with a unit. key->offset is that of the struct limit_spec. */

@@ -33,6 +33,8 @@ TYPES = {
     "duration": ("MODEL_DURATION", 'a time span such as 90s, 15m, 12h or 7d, up to ten years'),
     "amount": ("MODEL_AMOUNT", "a number such as 5000, 20k or 1M"),
     "bytes": ("MODEL_BYTES", "a number of bytes such as 2500000, 20Mbit, 1G or 64Ki"),
+    "endpoint": ("MODEL_ENDPOINT", 'an address or a name with port, such as "192.0.2.7:51820", '
+                 '"[2001:db8::7]:51820" or "branch.example.org:51820", or none'),
     "file": ("MODEL_FILE", "a file to read, or - for standard input"),
     "path": (None, "a file that does not exist yet"),
     "target": ("MODEL_TARGET", "a peer's name and a port, such as \"home:8080\""),

@@ -36,7 +36,7 @@ void model__audit_rotation(struct model_audit *audit, const struct peer *peer,
 			"--cancel)");
 }
 
-/* The hub does not see a NAT, but what it does: a peer whose endpoint nobody configured, and that was heard
+/* The hub does not see a NAT, but what it does: a peer whose endpoint nobody configured or named, and that was heard
  * from another one since the hub began, is behind a NAT whose mappings end, or roams. Either way the hub
  * finds it only while it speaks, and without keepalives of either side it need not. */
 void model__audit_keepalive(struct model_audit *audit, const struct peer *peer,
@@ -46,7 +46,7 @@ void model__audit_keepalive(struct model_audit *audit, const struct peer *peer,
 
 	(void)world;
 	if (peer->row.keepalive_s != 0 || peer->row.client_keepalive_s != 0
-	    || peer->configured.port != 0
+	    || peer->configured.port != 0 || peer->name != NULL
 	    || session_peer_info(audit->model->setup.session, peer->row.id, &info) < 0
 	    || info.n_moves == 0)
 		return;

@@ -1,5 +1,6 @@
 /* Arguments against their description. What passes here a handler may use without looking again. */
 #include "base_bytes.h"
+#include "base_host.h"
 #include "base_text.h"
 #include "grant_part.h"
 #include "model_method.h"
@@ -71,57 +72,24 @@ static bool is_key(const char *text)
 	return good;
 }
 
-/* One label of a DNS name: 1 to 63 of a-z 0-9 - _, no '-' at its ends. */
-static bool is_label(const char *label, size_t len)
-{
-	if (len == 0 || len > 63 || label[0] == '-' || label[len - 1] == '-')
-		return false;
-	return strspn(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") >= len;
-}
-
-int model__host_normalize(const char *text, char *out)
-{
-	size_t len = strlen(text);
-	const char *label = out;
-	const char *last = out;
-
-	if (len > 0 && text[len - 1] == '.')
-		len--;
-	if (len == 0 || len >= STORE_HOST_LEN)
-		return -EINVAL;
-	for (size_t i = 0; i < len; i++)
-		out[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
-	out[len] = '\0';
-	for (; label; label = strchr(label, '.') ? strchr(label, '.') + 1 : NULL) {
-		if (!is_label(label, strcspn(label, ".")))
-			return -EINVAL;
-		last = label;
-	}
-	/* An IPv4 address, or what resolvers would take for one, is no name. */
-	return strspn(last, "0123456789") == strlen(last) ? -EINVAL : 0;
-}
-
 int model__target_parse(const char *text, char *peer, uint16_t *port)
 {
 	const char *colon = strchr(text, ':');
 	size_t len = colon ? (size_t)(colon - text) : 0;
-	long value = 0;
 
 	if (!colon || len >= CONFIG_NAME_LEN)
 		return -EINVAL;
 	memcpy(peer, text, len);
 	peer[len] = '\0';
-	if (!is_name(peer) || colon[1] < '1' || colon[1] > '9' || strlen(colon + 1) > 5)
-		return -EINVAL;
-	for (const char *c = colon + 1; *c != '\0'; c++) {
-		if (*c < '0' || *c > '9')
-			return -EINVAL;
-		value = value * 10 + (*c - '0');
-	}
-	if (value > UINT16_MAX)
-		return -EINVAL;
-	*port = (uint16_t)value;
-	return 0;
+	return is_name(peer) ? base_port_parse(colon + 1, port) : -EINVAL;
+}
+
+int model__endpoint_parse(const char *text, struct peer_endpoint *out)
+{
+	memset(out, 0, sizeof(*out));
+	if (strcmp(text, "none") == 0 || base_endpoint_parse(text, &out->address) == 0)
+		return 0;
+	return base_host_port_parse(text, &out->name);
 }
 
 int model__duration_parse(const char *text, uint64_t *out_s)
@@ -223,10 +191,13 @@ static bool is_part(enum model_type type, const char *text)
 	uint64_t span_s;
 	enum grant_protocol protocol;
 	struct grant_party party;
+	struct peer_endpoint endpoint;
 	uint64_t time_s;
 
 	if (!text)
 		return false;
+	if (type == MODEL_ENDPOINT)
+		return model__endpoint_parse(text, &endpoint) == 0;
 	if (type == MODEL_TEXT)
 		return grant_text_is_good(text, 200);
 	if (type == MODEL_PROTOCOL)
@@ -246,7 +217,7 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
                        const json_t **bad)
 {
 	const char *text = json_string_value(value); /* NULL when it is none */
-	char buf[STORE_HOST_LEN];
+	char buf[BASE_HOST_LEN];
 	uint16_t port;
 
 	switch (argument->type) {
@@ -267,7 +238,7 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
 	case MODEL_WINDOWS:
 		return is_list(argument, value, bad);
 	case MODEL_HOST:
-		return text && model__host_normalize(text, buf) == 0;
+		return text && base_host_normalize(text, buf) == 0;
 	case MODEL_TARGET:
 		return text && model__target_parse(text, buf, &port) == 0;
 	case MODEL_FILE:
@@ -283,6 +254,7 @@ static bool is_allowed(const struct model_argument *argument, const json_t *valu
 	case MODEL_PREFIX:
 	case MODEL_ADDRESS:
 	case MODEL_DURATION:
+	case MODEL_ENDPOINT:
 		return is_part(argument->type, text);
 	}
 	return false;

@@ -43,6 +43,7 @@ enum model_type {
 	MODEL_AMOUNT = 19,   /* integer, or text with a unit */
 	MODEL_BYTES = 20,    /* the same, of bytes */
 	MODEL_SWITCH = 21,   /* true or false, or "yes" or "no": model__switch() */
+	MODEL_ENDPOINT = 22, /* model__endpoint_parse() */
 };
 
 struct model_argument {
@@ -181,10 +182,10 @@ json_t *model__error_json(const struct model_error *error);
  * and what is allowed. params may be NULL. Returns 0 or -EINVAL. */
 int model__check(const struct model_method *method, const json_t *params,
                  struct model_error *error);
-/* A DNS name in lower case without a trailing dot; out[STORE_HOST_LEN]. Returns 0 or -EINVAL. */
-int model__host_normalize(const char *text, char *out);
 /* "peer:port". peer[CONFIG_NAME_LEN]. Returns 0 or -EINVAL. */
 int model__target_parse(const char *text, char *peer, uint16_t *port);
+/* "address:port", "name:port" or "none". Returns 0 or -EINVAL. */
+int model__endpoint_parse(const char *text, struct peer_endpoint *out);
 /* "90s", "15m", "12h", "7d", in seconds: 1 s to ten years. Returns 0 or -EINVAL. */
 int model__duration_parse(const char *text, uint64_t *out_s);
 

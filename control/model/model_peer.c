@@ -9,6 +9,7 @@
 #include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
+#include "peer_name.h"
 #include "program.h"
 #include "session.h"
 #include "wg_key.h"
@@ -68,6 +69,25 @@ static json_t *handshake_age_json(const struct model *model, const struct peer *
 	               : json_integer((json_int_t)(handshake.age_ns / BASE_NS_PER_S));
 }
 
+/* How its endpoint is looked up, and what that brought last. */
+static json_t *endpoint_name_json(const struct peer *peer)
+{
+	const struct peer_name *name = peer->name;
+	char text[BASE_HOST_PORT_STRLEN], ip[BASE_IP_STRLEN];
+	json_t *array;
+
+	if (!name)
+		return json_null();
+	array = json_array();
+	for (uint32_t i = 0; i < name->is.n_answer; i++)
+		json_array_append_new(array, json_string(base_ip_format(&name->is.answer[i], ip)));
+	return json_pack("{s:s, s:o, s:o, s:I, s:I, s:s?}", "name",
+	                 base_host_port_format(&name->is.name, text), "addresses", array,
+	                 "resolved_at", model__time(name->is.resolved_wall_ns), "failures",
+	                 (json_int_t)name->n_failed, "all_failures", (json_int_t)name->n_failures,
+	                 "error", name->n_failed > 0 ? name->error : NULL);
+}
+
 json_t *model__peer_json(const struct model *model, const struct peer *peer)
 {
 	const struct store_peer *row = &peer->row;
@@ -79,7 +99,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 
 	return json_pack(
 		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"
-		" s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o}",
+		" s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:o, s:o}",
 		"name", row->name, "enabled", !row->disabled, "public_key",
 		model__key(row->public_key), "preshared_key", row->has_preshared_key, "addresses",
 		addresses_json(row), "allowed_ips", allowed_ips_json(row), "whole_subnet",
@@ -93,7 +113,8 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 		(json_int_t)counters.tx_packets, "drops", (json_int_t)counters.drops, "limits",
 		model__limits_json(model, peer), "rotation", model__rotation_json(peer),
 		"handshake_age", handshake_age_json(model, peer), "expected_up",
-		row->expected_wall_ns != 0, "alarm", model__alarm_json(model, peer));
+		row->expected_wall_ns != 0, "alarm", model__alarm_json(model, peer),
+		"endpoint_name", endpoint_name_json(peer));
 }
 
 const struct peer *model__peer_find(const struct model *model, const json_t *params,
@@ -196,10 +217,13 @@ int model__peer_add(struct model *model, const json_t *params, json_t **result,
 		.expected_up = model__switch(json_object_get(params, "expected_up")),
 	};
 	struct peer_error why = {0};
+	const char *endpoint = json_string_value(json_object_get(params, "endpoint"));
 	char kill_switch[MODEL_KILL_SWITCH_LEN];
 	struct model_quick quick = {.kill_switch = kill_switch};
 	int err = kill_switch_make(model, params, kill_switch, sizeof(kill_switch), error);
 
+	if (err == 0 && endpoint) /* checked by model__check() before */
+		err = model__endpoint_parse(endpoint, &request.endpoint);
 	if (err < 0)
 		return err;
 	model__table_settle(model);

@@ -52,10 +52,23 @@ int model__peer_disable(struct model *model, const json_t *params, json_t **resu
 int model__peer_set(struct model *model, const json_t *params, json_t **result,
                     struct model_error *error)
 {
-	bool up = model__switch(json_object_get(params, "expected_up"));
+	const json_t *up = json_object_get(params, "expected_up");
+	const json_t *text = json_object_get(params, "endpoint");
+	struct peer_endpoint endpoint;
 	struct peer_error why = {0};
-	int err = peer_expect(model->setup.peers, name_of(params), up, &why);
+	int err = 0;
 
+	if (!up && !text)
+		return model__refuse(error, -EINVAL, "bad_argument", NULL,
+		                     "nothing to set: expected_up or endpoint is missing");
+	if (text) /* checked by model__check() before */
+		err = model__endpoint_parse(json_string_value(text), &endpoint);
+	if (err < 0)
+		return err;
+	if (up)
+		err = peer_expect(model->setup.peers, name_of(params), model__switch(up), &why);
+	if (err == 0 && text)
+		err = peer_endpoint_set(model->setup.peers, name_of(params), &endpoint, &why);
 	return finish(model, params, err, &why, result, error);
 }
 

@@ -1,5 +1,6 @@
 /* service.add, service.list, service.remove, and the table of services that the edge works with. */
 #include "base_bytes.h"
+#include "base_host.h"
 #include "base_log.h"
 #include "base_time.h"
 #include "edge.h"
@@ -267,7 +268,7 @@ static int service_make(struct model *model, const json_t *params, struct store_
 		                     model->setup.config->path);
 	snprintf(out->name, sizeof(out->name), "%s", name);
 	/* checked by model__check() before */
-	err = model__host_normalize(json_string_value(json_object_get(params, "host")), out->host);
+	err = base_host_normalize(json_string_value(json_object_get(params, "host")), out->host);
 	if (err == 0)
 		err = model__target_parse(json_string_value(json_object_get(params, "target")),
 		                          out->peer, &out->port);

@@ -13,14 +13,19 @@
 
 struct event_base;
 struct peer_table;
+struct peer_name;
 struct program;
+struct resolve;
 struct session_table;
 
 /* One peer; borrowed until it is removed. row.preshared_key is always wiped here. */
 struct peer {
 	struct store_peer row;
 	struct base_endpoint configured; /* by the configuration file; port 0 = none */
-	int line;                        /* in the configuration file, of a declared peer */
+	const struct base_host_port
+		*configured_name; /* the same by name, borrowed of the configuration; or NULL */
+	struct peer_name *name;   /* its endpoint is looked up (peer_name.h); or NULL */
+	int line;                 /* in the configuration file, of a declared peer */
 	const struct limit_spec
 		*limits; /* declared for it, borrowed from the configuration; or NULL */
 	struct store_rotation rotation; /* its preshared_key is always wiped here */
@@ -43,6 +48,7 @@ struct peer_setup {
 	struct store *store;
 	struct session_table *session;
 	struct program *program;
+	struct resolve *resolve;
 	const struct config *config; /* borrowed until peer_table_destroy() */
 };
 
@@ -64,6 +70,12 @@ struct peer_client {
 };
 #define PEER_CLIENT_KEEPALIVE_S 25 /* holds NAT bindings of 30 s and more open */
 
+/* Where a peer is found: at most one of the two; port 0 = not that. */
+struct peer_endpoint {
+	struct base_endpoint address;
+	struct base_host_port name; /* looked up, and again */
+};
+
 struct peer_request {
 	const char *name;              /* already known to be a name: a-z 0-9 - */
 	const uint8_t *public_key;     /* 32 bytes */
@@ -76,6 +88,7 @@ struct peer_request {
 	                      refused */
 	struct peer_client client;
 	bool expected_up;
+	struct peer_endpoint endpoint;
 };
 
 /* Returns 0, or -errno with error filled and nothing changed. */
@@ -107,6 +120,13 @@ int peer_client_set(struct peer_table *table, const char *name, const struct pee
 /* Should it be up? Then an alarm is raised when it is not. Not of a peer that the file declares, which says it
  * itself. To what is so already, nothing happens. */
 int peer_expect(struct peer_table *table, const char *name, bool up, struct peer_error *error)
+	__attribute__((warn_unused_result));
+
+/* peer_lookup.c: the hub finds the peer there from now on, until it is heard elsewhere. With neither address nor name
+ * it is no longer looked up, and stays where it was last. Returns 0, or -errno with error filled and nothing
+ * changed. */
+int peer_endpoint_set(struct peer_table *table, const char *name,
+                      const struct peer_endpoint *endpoint, struct peer_error *error)
 	__attribute__((warn_unused_result));
 
 /* peer_rotate.c: another key, another preshared key, or both. */

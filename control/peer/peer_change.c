@@ -117,6 +117,8 @@ int peer_enable(struct peer_table *table, const char *name, bool enable, struct 
 	if (peer->row.disabled != enable)
 		return 0;
 	err = enable ? enable_again(table, peer, error) : disable(table, peer, error);
+	if (err == 0 && peer->name)
+		peer__names_turn(table);
 	if (err == 0)
 		log_info("peer", "%s name=%s peer=%u", enable ? "enabled" : "disabled", name,
 		         peer->row.id);

@@ -391,6 +391,8 @@ static int enter(struct peer_table *table, struct store_peer *row,
 	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
 	if (declared) {
 		peer->configured = declared->endpoint;
+		if (declared->endpoint_name.port != 0)
+			peer->configured_name = &declared->endpoint_name;
 		peer->line = declared->line;
 		peer->limits = declared->has_limits ? &declared->limits : NULL;
 	}
@@ -533,6 +535,11 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 		err = add_declared(&all, &rows, matched, error, error_len);
 	if (err == 0)
 		err = enter_all(table, &rows, &all, matched, error, error_len);
+	if (err == 0) {
+		err = peer__names_load(table);
+		if (err < 0)
+			snprintf(error, error_len, "store: %s", store_error(store));
+	}
 	ended = store_end(store, err == 0);
 	if (store_trail_end(store, false)
 	    < 0) /* writes nothing: each peer's record is in the transaction */

@@ -40,6 +40,8 @@ static int store_kept(struct store *store, const struct peer_draft *draft)
 
 	if (err == 0 && (draft->has_new_endpoint || draft->has_new_key))
 		err = store_peer_state_put(store, draft->row.id, &draft->row.state);
+	if (err == 0 && draft->has_new_endpoint && draft->old->name) /* an address in its place */
+		err = store_name_drop(store, draft->row.id, draft->row.name);
 	return err;
 }
 
@@ -170,6 +172,8 @@ static void change(struct peer_work *work, struct peer_draft *draft)
 	struct base_prefix *networks = peer->row.allowed_ips;
 
 	tell_kept(work, draft);
+	if (draft->has_new_endpoint)
+		peer__name_free(peer);
 	peer->row = draft->row;
 	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
 	if (draft->has_new_ips)

@@ -125,6 +125,7 @@ void peer__free(struct peer *peer)
 {
 	if (!peer)
 		return;
+	peer__name_free(peer);
 	store_peer_fini(&peer->row);
 	free(peer);
 }
@@ -200,20 +201,29 @@ static int put_routes(struct peer_table *table, const struct peer *peer)
 	return err;
 }
 
+/* Where the hub begins: at the address that the file says, where it was last, or where its name was last. */
+static struct base_endpoint endpoint_of(const struct peer *peer)
+{
+	if (peer->configured.port != 0)
+		return peer->configured;
+	if (peer->row.state.endpoint.port != 0 || !peer->name)
+		return peer->row.state.endpoint;
+	return peer_name_endpoint(&peer->name->is, 0);
+}
+
 int peer__apply(struct peer_table *table, const struct peer *peer, const uint8_t *preshared_key,
                 struct peer_error *error)
 {
 	static const uint8_t no_timestamp[12];
 	const struct store_peer *row = &peer->row;
-	const struct base_endpoint *endpoint = peer->configured.port != 0 ? &peer->configured
-	                                                                  : &row->state.endpoint;
+	struct base_endpoint endpoint = endpoint_of(peer);
 	bool heard = memcmp(row->state.last_timestamp, no_timestamp, sizeof(no_timestamp)) != 0;
 	int err;
 
 	if (row->disabled)
 		return 0;
 	err = session_peer_put(table->setup.session, row->id, row->public_key, preshared_key,
-	                       endpoint->port != 0 ? endpoint : NULL,
+	                       endpoint.port != 0 ? &endpoint : NULL,
 	                       heard ? row->state.last_timestamp : NULL);
 
 	if (err == -EINVAL)
@@ -309,6 +319,39 @@ static int row_make(const struct peer_table *table, const struct peer_request *r
 	return err < 0 ? err : peer__give_addresses(table, row, error);
 }
 
+/* The row, and where it is found. */
+static int store_new(struct peer_table *table, const struct peer *peer)
+{
+	struct store *store = table->setup.store;
+	int err = store_begin(store);
+	int ended;
+
+	if (err < 0)
+		return err;
+	err = store_peer_put(store, &peer->row);
+	if (err == 0 && peer->row.state.endpoint.port != 0)
+		err = store_peer_state_put(store, peer->row.id, &peer->row.state);
+	if (err == 0 && peer->name)
+		err = store_name_put(store, peer->row.id, peer->row.name, &peer->name->is);
+	ended = store_end(store, err == 0);
+	return err < 0 ? err : ended;
+}
+
+/* Its place in the table, and the name of its endpoint. */
+static int hold(struct peer_table *table, struct peer *peer, const struct peer_request *request)
+{
+	const struct store_name name = {.name = request->endpoint.name};
+	int err = peer__hold(table, &peer->row);
+
+	peer->row.state.endpoint = request->endpoint.address;
+	if (err == 0 && request->endpoint.name.port != 0) {
+		err = peer__name_make(table, peer, &name);
+		if (err < 0)
+			peer__let_go(table, &peer->row);
+	}
+	return err;
+}
+
 int peer_add(struct peer_table *table, const struct peer_request *request, const struct peer **out,
              struct peer_error *error)
 {
@@ -320,12 +363,12 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 	err = row_make(table, request, &peer->row, error);
 	if (err < 0)
 		goto out;
-	err = peer__hold(table, &peer->row);
+	err = hold(table, peer, request);
 	if (err < 0) {
 		peer__refuse(error, err, "failed", NULL, "not enough memory");
 		goto out;
 	}
-	err = store_peer_put(table->setup.store, &peer->row);
+	err = store_new(table, peer);
 	if (err < 0) {
 		peer__let_go(table, &peer->row);
 		peer__refuse(error, err, "failed", NULL, "store: %s",
@@ -342,6 +385,8 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 	}
 	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
 	peer__enter(table, peer);
+	if (peer->name)
+		peer__names_turn(table);
 	log_info("peer", "added name=%s peer=%u", peer->row.name, peer->row.id);
 	*out = peer;
 	return 0;
@@ -536,6 +581,8 @@ static void table_free(struct peer_table *table)
 		event_free(table->flush_timer);
 	if (table->rotation_timer)
 		event_free(table->rotation_timer);
+	if (table->name_timer)
+		event_free(table->name_timer);
 	wg_allowedips_destroy(table->held);
 	free(table->pool_from);
 	free(table->by_id);
@@ -555,6 +602,7 @@ int peer_table_create(const struct peer_setup *setup, struct peer_table **out, c
 	if (!table)
 		goto out;
 	table->setup = *setup;
+	LIST_INIT(&table->names);
 	table->held = wg_allowedips_create_ordered();
 	table->pool_from = calloc(CONFIG_TUNNEL_MAX, sizeof(*table->pool_from));
 	table->by_id = calloc(max, sizeof(struct peer *));
@@ -573,6 +621,9 @@ int peer_table_create(const struct peer_setup *setup, struct peer_table **out, c
 	}
 	session_on_change(setup->session, on_session_change, table);
 	peer__rotations_begin(table, base_time_monotonic_ns(), base_time_wall_ns());
+	err = peer__names_begin(table);
+	if (err < 0)
+		goto out;
 	*out = table;
 	return 0;
 out:
@@ -587,6 +638,7 @@ void peer_table_destroy(struct peer_table *table)
 	if (!table)
 		return;
 	session_on_change(table->setup.session, NULL, NULL);
+	peer__names_end(table);
 	peer_flush(table);
 	table_free(table);
 }

@@ -3,6 +3,7 @@
 #define PEER_TABLE_H
 
 #include "peer.h"
+#include "peer_name.h"
 #include "wg_allowedips.h"
 
 #include <event2/event.h>
@@ -21,6 +22,10 @@ struct peer_table {
 	uint32_t n_dirty;
 	struct event *flush_timer;
 	struct event *rotation_timer; /* a window ends */
+	LIST_HEAD(, peer_name) names; /* all that there are */
+	struct event *name_timer;     /* a question is due */
+	uint32_t n_asking;            /* that the resolver has not answered */
+	uint32_t question;            /* the last number */
 	peer_rotation_fn *on_rotation;
 	void *on_rotation_arg;
 };
@@ -91,6 +96,18 @@ void peer__rotation_heard(struct peer_table *table, struct peer *peer);
 /* peer_endpoint.c: say once, for each address, that the peer's endpoint lies in its own networks. */
 void peer__endpoint_look(const struct peer_table *table, struct peer *peer,
                          const struct base_endpoint *endpoint);
+
+/* peer_lookup.c: the peer, in the table or about to be, is found by this name. Returns 0 or -ENOMEM. */
+int peer__name_make(struct peer_table *table, struct peer *peer, const struct store_name *is)
+	__attribute__((warn_unused_result));
+void peer__name_free(struct peer *peer); /* or is not; fine without one */
+/* Names from the store and the file, in the transaction of the load, when all peers are entered. */
+int peer__names_load(struct peer_table *table) __attribute__((warn_unused_result));
+/* When session knows all peers; end: answers find nobody. */
+int peer__names_begin(struct peer_table *table) __attribute__((warn_unused_result));
+void peer__names_end(struct peer_table *table);
+/* Put the questions that are due. */
+void peer__names_turn(struct peer_table *table);
 
 /* peer_load.c */
 int peer__load(struct peer_table *table, char *error, size_t error_len);

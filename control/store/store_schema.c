@@ -164,6 +164,13 @@ static const char *const steps[] = {
          "CREATE TRIGGER trail_delete BEFORE DELETE ON trail"
          " WHEN OLD.sequence > (SELECT sequence FROM trail_anchor) BEGIN"
          " SELECT RAISE(ABORT, 'the audit trail is only added to'); END;"),
+	/* 15: peers that are found by name, and what the name said last */
+	"CREATE TABLE peer_names ("
+	" peer INTEGER PRIMARY KEY REFERENCES peers (id) ON DELETE CASCADE,"
+	" name TEXT NOT NULL,"      /* host:port */
+	" addresses TEXT NOT NULL," /* comma-separated */
+	" resolved INTEGER NOT NULL"
+	") STRICT;",
 };
 
 unsigned int store_schema_version(void)

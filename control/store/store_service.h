@@ -2,12 +2,13 @@
 #ifndef STORE_SERVICE_H
 #define STORE_SERVICE_H
 
+#include "base_host.h"
 #include "config.h"
 #include "store.h"
 
 #include <stdint.h>
 
-#define STORE_HOST_LEN 254 /* 253 characters and the terminating zero */
+#define STORE_HOST_LEN BASE_HOST_LEN
 
 struct store_service {
 	char name[CONFIG_NAME_LEN];

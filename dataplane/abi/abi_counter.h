@@ -242,7 +242,12 @@
 	  "as drop_source_full, while the handshake threads are under load")                       \
 	/* flows */                                                                                \
 	X(FLOWS_PICKED_UP, INFO, "flows_picked_up",                                                \
-	  "flows that a worker knew nothing of and took up in the middle, since a grant lets one of their ends open them")
+	  "flows that a worker knew nothing of and took up in the middle, since a grant lets "     \
+	  "one of their ends open them")                                                           \
+	/* outside the balance: control, endpoints by name */                                      \
+	X(NAME_ANSWERED, INFO, "name_answered", "names of endpoints looked up")                    \
+	X(NAME_FAILED, INFO, "name_failed",                                                        \
+	  "look-ups of endpoints' names that brought no address to use")
 
 enum abi_counter {
 #define X(name, kind, json, text) ABI_COUNTER_##name,

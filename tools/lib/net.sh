@@ -101,6 +101,7 @@ net_cleanup() {
 		# whatever was started inside and lost its parent
 		for pid in $(ip netns pids "$net_tag-$ns" 2>/dev/null); do net_end "$pid"; done
 		ip netns del "$net_tag-$ns" 2>/dev/null
+		rm -rf "/etc/netns/$net_tag-$ns" # what ip netns exec shows in the place of /etc
 	done
 	rm -rf "$net_dir"
 }

@@ -93,12 +93,24 @@ static const char *handshake_text(const json_t *peer, char buf[static 64])
 	return buf;
 }
 
+/* Its address, and the name that it is looked up by. */
+static const char *endpoint_text(const json_t *peer, char *buf, size_t len)
+{
+	const json_t *name = json_object_get(peer, "endpoint_name");
+
+	if (!json_is_object(name))
+		return weir_text_of(peer, "endpoint");
+	snprintf(buf, len, "%s (%s%s)", weir_text_of(peer, "endpoint"), weir_text_of(name, "name"),
+	         weir_number_of(name, "failures") != 0 ? ", FAILED" : "");
+	return buf;
+}
+
 static void show_peer_list(const json_t *result)
 {
 	static const char *const heads[] = {"NAME", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RX", "TX"};
 	const json_t *peers = json_object_get(result, "peers");
 	struct weir_table table = {.n_columns = BASE_ARRAY_LEN(heads)};
-	char buf[256];
+	char buf[400];
 
 	if (json_array_size(peers) == 0) {
 		printf("no peers\n");
@@ -111,7 +123,7 @@ static void show_peer_list(const json_t *result)
 
 		weir_table_cell(&table, weir_text_of(peer, "name"));
 		weir_table_cell(&table, weir_list_of(peer, "addresses", buf, sizeof(buf)));
-		weir_table_cell(&table, weir_text_of(peer, "endpoint"));
+		weir_table_cell(&table, endpoint_text(peer, buf, sizeof(buf)));
 		weir_table_cell(&table, handshake_text(peer, buf));
 		weir_table_cell(&table, weir_bytes_text(weir_number_of(peer, "rx_bytes"), buf));
 		weir_table_cell(&table, weir_bytes_text(weir_number_of(peer, "tx_bytes"), buf));
@@ -198,6 +210,21 @@ static void show_expected(const json_t *peer)
 	putchar('\n');
 }
 
+static void show_endpoint_name(const json_t *name)
+{
+	char buf[512];
+	char age[32];
+
+	if (!json_is_object(name))
+		return;
+	printf("  by name      %s\n", weir_text_of(name, "name"));
+	printf("  looked up    %s, %s\n", weir_list_of(name, "addresses", buf, sizeof(buf)),
+	       weir_age_text(name, "resolved_at", age));
+	if (weir_number_of(name, "failures") != 0)
+		printf("  FAILED       %lld times since: %s\n", weir_number_of(name, "failures"),
+		       weir_text_of(name, "error"));
+}
+
 static void show_peer(const json_t *result)
 {
 	const json_t *peer = json_object_get(result, "peer");
@@ -216,6 +243,7 @@ static void show_peer(const json_t *result)
 	printf("declared at    %s\n", weir_text_of(peer, "declared_at"));
 	printf("created        %s\n", weir_text_of(peer, "created_at"));
 	printf("endpoint       %s\n", weir_text_of(peer, "endpoint"));
+	show_endpoint_name(json_object_get(peer, "endpoint_name"));
 	printf("handshake      %s\n", weir_age_text(peer, "last_handshake_at", age));
 	printf("last seen      %s\n", weir_age_text(peer, "last_seen_at", age));
 	show_expected(peer);

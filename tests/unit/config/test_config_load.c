@@ -379,9 +379,9 @@ static const struct {
 	{GOOD "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.0.0.5/24\" ]; } );\n",
          "3: peer \"a\": allowed_ips has \"10.0.0.5/24\", must be up to 32 networks without host "
          "bits, such as \"10.1.0.0/16\" or \"fd01::/64\""},
-	{GOOD "peers: ( " PEER("a", KEY_A) "endpoint = \"vpn:1\"; } );\n",
-         "3: peer \"a\": endpoint is \"vpn:1\", must be an address with port, such as "
-         "\"192.0.2.7:51820\" or \"[2001:db8::7]:51820\""},
+	{GOOD "peers: ( " PEER("a", KEY_A) "endpoint = \"vpn\"; } );\n",
+         "3: peer \"a\": endpoint is \"vpn\", must be an address or a name with port, such as "
+         "\"192.0.2.7:51820\", \"[2001:db8::7]:51820\" or \"branch.example.org:51820\""},
 	{GOOD "peers: ( " PEER("a", KEY_A) "}, \n" PEER("a", KEY_B) "} );\n",
          "4: peer \"a\": name is taken by the peer in line 3"},
 	{GOOD "peers: ( " PEER("a", KEY_A) "}, \n" PEER("b", KEY_A) "} );\n",

@@ -72,56 +72,6 @@ static void every_wrong_argument_is_named_with_what_it_takes(void **state)
 	stop();
 }
 
-static void hosts_are_normalized(void **state)
-{
-	static const struct {
-		const char *text;
-		const char *expected; /* NULL = refused */
-	} cases[] = {
-		{"Blog.Example.ORG", "blog.example.org"},
-		{"blog.example.org.", "blog.example.org"},
-		{"xn--bcher-kva.example", "xn--bcher-kva.example"},
-		{"_dmarc.example", "_dmarc.example"},
-		{"localhost", "localhost"},
-		{"1.example", "1.example"},
-		{"", NULL},
-		{".", NULL},
-		{".a", NULL},
-		{"a..", NULL},
-		{"-a.b", NULL},
-		{"a-.b", NULL},
-		{"a.b:443", NULL},
-		{"a/b", NULL},
-		{"*.example", NULL},
-		{"1.2.3.4", NULL},
-		{"a.1", NULL},
-		{"::1", NULL},
-	};
-	char out[STORE_HOST_LEN];
-	char text[300];
-
-	(void)state;
-	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
-		assert_int_equal(model__host_normalize(cases[i].text, out),
-		                 cases[i].expected ? 0 : -EINVAL);
-		if (cases[i].expected)
-			assert_string_equal(out, cases[i].expected);
-	}
-	memset(text, 'a', sizeof(text));
-	text[64] = '\0';
-	assert_int_equal(model__host_normalize(text, out), -EINVAL); /* label of 64 */
-	text[63] = '\0';
-	assert_int_equal(model__host_normalize(text, out), 0);
-	for (size_t i = 0; i < 253; i++)
-		text[i] = i % 2 ? '.' : 'a';
-	text[253] = '\0';
-	assert_int_equal(model__host_normalize(text, out), 0);
-	strcat(text, ".");
-	assert_int_equal(model__host_normalize(text, out), 0);
-	strcpy(text + 253, ".a");
-	assert_int_equal(model__host_normalize(text, out), -EINVAL);
-}
-
 /* ---- services ----------------------------------------------------------------------------------- */
 
 static void published_service_reaches_the_edge_with_a_certificate(void **state)
@@ -301,7 +251,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(every_wrong_argument_is_named_with_what_it_takes),
-		CASE(hosts_are_normalized),
 		CASE(published_service_reaches_the_edge_with_a_certificate),
 		CASE(what_cannot_be_published_is_refused_and_not_stored),
 		CASE(service_of_a_missing_peer_waits_for_it),

@@ -342,10 +342,68 @@ static void list_comes_in_pages(void **state)
 	stop();
 }
 
+/* Of the one peer; owned by the caller. */
+static json_t *endpoint_name_of(const char *name)
+{
+	char params[100];
+	json_t *result, *found;
+
+	snprintf(params, sizeof(params), "{\"name\": \"%s\"}", name);
+	result = call("peer.show", params);
+	found = json_incref(json_object_get(json_object_get(result, "peer"), "endpoint_name"));
+	json_decref(result);
+	return found;
+}
+
+static void an_endpoint_by_name_is_shown_with_what_it_said(void **state)
+{
+	struct resolve_answer said = {.n_ips = 1, .ttl_s = 60};
+	struct resolve_answer failed = {.error = "Timeout"};
+	json_t *name;
+
+	(void)state;
+	start(true);
+	assert_int_equal(base_ip_parse("192.0.2.1", &said.ips[0]), 0);
+	call_ok("peer.add", "{\"name\": \"a\", \"endpoint\": \"VPN.example.org:7\"}");
+	fake.answered(fake.answered_arg, fake.tag[0], &said);
+	name = endpoint_name_of("a");
+	assert_string_equal(json_string_value(json_object_get(name, "name")), "vpn.example.org:7");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(name, "addresses"), 0)),
+		"192.0.2.1");
+	assert_true(json_is_string(json_object_get(name, "resolved_at")));
+	assert_true(json_is_null(json_object_get(name, "error")));
+	json_decref(name);
+
+	call_ok("peer.set", "{\"name\": \"a\", \"endpoint\": \"b.example.org:8\"}");
+	fake.answered(fake.answered_arg, fake.tag[1], &failed);
+	name = endpoint_name_of("a");
+	assert_string_equal(json_string_value(json_object_get(name, "name")), "b.example.org:8");
+	assert_int_equal(json_array_size(json_object_get(name, "addresses")), 0);
+	assert_true(json_is_null(json_object_get(name, "resolved_at")));
+	assert_int_equal(json_integer_value(json_object_get(name, "failures")), 1);
+	assert_string_equal(json_string_value(json_object_get(name, "error")), "Timeout");
+	json_decref(name);
+
+	call_ok("peer.set", "{\"name\": \"a\", \"endpoint\": \"none\"}");
+	name = endpoint_name_of("a");
+	assert_true(json_is_null(name));
+	json_decref(name);
+	call_refused("peer.set", "{\"name\": \"a\"}", "bad_argument", "",
+	             "nothing to set: expected_up or endpoint is missing");
+	call_refused("peer.set", "{\"name\": \"a\", \"endpoint\": \"1.2.3.4\"}", "bad_argument",
+	             "endpoint",
+	             "endpoint is \"1.2.3.4\", must be an address or a name with port, such as "
+	             "\"192.0.2.7:51820\", \"[2001:db8::7]:51820\" or "
+	             "\"branch.example.org:51820\", or none");
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(peer_with_its_own_key_gets_a_file_with_a_placeholder),
+		CASE(an_endpoint_by_name_is_shown_with_what_it_said),
 		CASE(key_pair_of_the_hub_is_in_that_one_reply_only),
 		CASE(preshared_key_can_be_left_out),
 		CASE(each_peer_has_a_preshared_key_of_its_own),

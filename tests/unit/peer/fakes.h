@@ -4,11 +4,14 @@
 #define FAKES_H
 
 #include "abi_capture.h"
+#include "base_host.h"
 #include "edge.h"
 #include "program.h"
+#include "resolve.h"
 #include "session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -28,6 +31,8 @@ static struct {
 	struct session_peer_info info[FAKE_PEERS];
 	session_changed_fn *changed;
 	void *changed_arg;
+	session_unanswered_fn *unanswered;
+	void *unanswered_arg;
 	bool disowned[FAKE_PEERS];
 	uint32_t serial[FAKE_PEERS];
 	bool has_next[FAKE_PEERS];
@@ -77,6 +82,12 @@ static struct {
 	struct abi_cmd_peer_limit limit_cmd[2][FAKE_PEERS]; /* and were told */
 	bool limited[FAKE_PEERS];
 	bool stays[FAKE_PEERS];
+	/* resolve: the last questions */
+	char host[FAKE_PEERS][BASE_HOST_LEN];
+	uint64_t tag[FAKE_PEERS];
+	uint32_t n_asked;
+	resolve_fn *answered;
+	void *answered_arg;
 	/* edge */
 	struct edge_service service[FAKE_PEERS];
 	char pem[FAKE_PEERS][4096];
@@ -108,7 +119,7 @@ int session_peer_put(struct session_table *table, uint32_t peer,
 	memset(&fake.endpoint[peer], 0, sizeof(fake.endpoint[peer]));
 	memset(&fake.info[peer], 0, sizeof(fake.info[peer]));
 	if (endpoint)
-		fake.endpoint[peer] = *endpoint;
+		fake.endpoint[peer] = fake.info[peer].endpoint = *endpoint;
 	if (last_timestamp)
 		memcpy(fake.timestamp[peer], last_timestamp, 12);
 	return 0;
@@ -120,6 +131,46 @@ void session_peer_redirect(struct session_table *table, uint32_t peer,
 	(void)table;
 	fake.endpoint[peer] = *endpoint;
 	fake.info[peer].endpoint = *endpoint;
+}
+
+/* As the true one does: the first one is where it is. */
+void session_peer_call(struct session_table *table, uint32_t peer,
+                       const struct base_endpoint *endpoint)
+{
+	(void)table;
+	if (!fake.known[peer])
+		return;
+	memset(&fake.info[peer].call, 0, sizeof(fake.info[peer].call));
+	if (!endpoint || base_endpoint_equal(endpoint, &fake.info[peer].endpoint))
+		return;
+	if (fake.info[peer].endpoint.port != 0)
+		fake.info[peer].call = *endpoint;
+	else
+		fake.info[peer].endpoint = *endpoint;
+}
+
+void session_on_unanswered(struct session_table *table, session_unanswered_fn *fn, void *arg)
+{
+	(void)table;
+	fake.unanswered = fn;
+	fake.unanswered_arg = arg;
+}
+
+void resolve_on_answer(struct resolve *resolve, resolve_fn *fn, void *arg)
+{
+	(void)resolve;
+	fake.answered = fn;
+	fake.answered_arg = arg;
+}
+
+int resolve_ask(struct resolve *resolve, const char *host, uint64_t tag)
+{
+	uint32_t n = fake.n_asked++ % FAKE_PEERS;
+
+	(void)resolve;
+	snprintf(fake.host[n], sizeof(fake.host[n]), "%s", host);
+	fake.tag[n] = tag;
+	return 0;
 }
 
 void session_peer_drop(struct session_table *table, uint32_t peer)

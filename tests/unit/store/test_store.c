@@ -3,6 +3,7 @@
 #include "base_bytes.h"
 #include "store.h"
 #include "store_alarm.h"
+#include "store_name.h"
 #include "store_peer.h"
 #include "store_policy.h"
 #include "store_rotation.h"
@@ -203,7 +204,7 @@ static void a_gateway_has_many_networks(void **state)
 
 /* The tables of peers as version 8 had them, with two peers in them. */
 static const char version_8[] =
-	"DROP TABLE peer_alarms; DROP TABLE hub_key; DROP TABLE peer_rotations; DROP TABLE peer_usage; DROP TABLE peer_limits;"
+	"DROP TABLE peer_names; DROP TABLE peer_alarms; DROP TABLE hub_key; DROP TABLE peer_rotations; DROP TABLE peer_usage; DROP TABLE peer_limits;"
 	"DROP TABLE trail; DROP TABLE trail_anchor; DROP TABLE peer_networks; DROP TABLE peers;"
 	"CREATE TABLE peers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 	" public_key TEXT NOT NULL UNIQUE, preshared_key BLOB, addresses TEXT NOT NULL,"
@@ -250,6 +251,62 @@ static void a_store_of_version_8_keeps_its_peers(void **state)
 	assert_memory_equal(&found.networks[1], &found.networks[0], sizeof(found.networks[0]));
 	assert_int_equal(store_peer_find(store, 2, keep_networks, &b), 0);
 	store_peer_fini(&b);
+	store_close(store);
+}
+
+struct named {
+	uint32_t peer;
+	struct store_name name;
+	uint32_t n;
+};
+
+static int keep_name(void *arg, uint32_t peer, const struct store_name *name)
+{
+	struct named *named = arg;
+
+	named->peer = peer;
+	named->name = *name;
+	named->n++;
+	return 0;
+}
+
+static struct named read_names(struct store *store)
+{
+	struct named named = {0};
+
+	assert_int_equal(store_name_each(store, keep_name, &named), 0);
+	return named;
+}
+
+static void the_name_of_an_endpoint_and_its_answer_are_kept_until_the_peer_goes(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer peer = make_peer(3);
+	struct store_name name = {.name = {"vpn.example.org", 51820}};
+	struct named named;
+
+	(void)state;
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	assert_int_equal(store_name_answer_put(store, 3, &name), -ENOENT);
+	assert_int_equal(store_name_drop(store, 3, "peer-3"), -ENOENT);
+	assert_int_equal(store_name_put(store, 3, "peer-3", &name), 0);
+	assert_int_equal(base_ip_parse("2001:db8::1", &name.answer[0]), 0);
+	assert_int_equal(base_ip_parse("192.0.2.1", &name.answer[1]), 0);
+	name.n_answer = 2;
+	name.resolved_wall_ns = 77;
+	assert_int_equal(store_name_answer_put(store, 3, &name), 0);
+	store_close(store);
+	store = open_good();
+	named = read_names(store);
+	assert_int_equal(named.n, 1);
+	assert_int_equal(named.peer, 3);
+	assert_memory_equal(&named.name, &name, sizeof(name));
+	assert_int_equal(store_peer_drop(store, 3), 0);
+	assert_int_equal(read_names(store).n, 0);
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	assert_int_equal(store_name_put(store, 3, "peer-3", &name), 0);
+	assert_int_equal(store_name_drop(store, 3, "peer-3"), 0);
+	assert_int_equal(read_names(store).n, 0);
 	store_close(store);
 }
 
@@ -785,6 +842,7 @@ int main(void)
 		CASE(replacing_a_peer_keeps_its_state),
 		CASE(a_gateway_has_many_networks),
 		CASE(a_store_of_version_8_keeps_its_peers),
+		CASE(the_name_of_an_endpoint_and_its_answer_are_kept_until_the_peer_goes),
 		CASE(names_and_keys_are_unique),
 		CASE(rotations_come_back_and_go_with_their_peer),
 		CASE(a_key_is_changed_with_or_without_its_preshared_key),
