@@ -221,7 +221,11 @@ static __attribute__((noinline)) uint32_t parse_any(struct state *st, struct pat
 
 static inline uint32_t parse_frame(struct state *st, struct path_pkt *p)
 {
-	return likely(parse_plain(st, p)) ? PATH_KEEP : parse_any(st, p);
+	uint32_t verdict = likely(parse_plain(st, p)) ? PATH_KEEP : parse_any(st, p);
+
+	if (likely(verdict == PATH_KEEP))
+		path_reach_session(st, p); /* of a handshake message: any line, and harmless */
+	return verdict;
 }
 
 void in_parse(struct state *st, struct path_burst *b)

@@ -1,24 +1,7 @@
 /* Receiver index -> session: whose worker, which slot, still alive? Looks at nothing that is not
- * needed, and reaches for the cache lines of the whole burst before it reads the first. */
+ * needed; who puts a packet into the burst has reached for the line (path_reach_session()). */
 #include "path.h"
 #include "wg_message.h"
-
-#include <rte_prefetch.h>
-
-/* A core has room for some two dozen waits for memory. So the two lines of a session that a packet needs are
- * not reached for at once: the first here, the other while the cipher runs (struct aead_op). */
-
-/* First pass: the line that the second reads. */
-static void prefetch(const struct state *st, const struct path_pkt *p)
-{
-	uint32_t index = base_load_le32(p->data + WG_DATA_RECEIVER);
-	uint32_t slot = abi_index_slot(index);
-
-	if (unlikely(abi_index_worker(index) != st->id || slot >= st->n_slots))
-		return;
-
-	rte_prefetch0(&st->sessions[slot].index);
-}
 
 static uint32_t find_session(struct state *st, struct path_pkt *p)
 {
@@ -59,8 +42,6 @@ void in_session(struct state *st, struct path_burst *b)
 	struct path_pkt *end = path_end(b);
 	struct path_pkt *to = b->pkt;
 
-	for (const struct path_pkt *p = b->pkt; p < end; p++)
-		prefetch(st, p);
 	for (struct path_pkt *p = b->pkt; p < end; p++)
 		path_settle(st, p, find_session(st, p), &to);
 	path_close(b, to);

@@ -5,9 +5,11 @@
 #define PATH_BURST_H
 
 #include "state.h"
+#include "wg_message.h"
 
 #include <rte_branch_prediction.h>
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 
 #include <stdint.h>
 
@@ -204,6 +206,19 @@ static inline struct path_pkt path_kept(struct rte_mbuf *mbuf)
 		.note = label->note,
 		.index = label->sender,
 	};
+}
+
+/* p is a data message: reach for the line of its session that in_session() reads. For who passes packets on to
+ * that, as early as the message is known: the whole burst comes together. (A core has room for some two dozen
+ * waits for memory, so the other line that a packet needs is reached for while the cipher runs: struct
+ * aead_op.) */
+static inline void path_reach_session(const struct state *st, const struct path_pkt *p)
+{
+	uint32_t index = base_load_le32(p->data + WG_DATA_RECEIVER);
+	uint32_t slot = abi_index_slot(index);
+
+	if (likely(abi_index_worker(index) == st->id && slot < st->n_slots))
+		rte_prefetch0(&st->sessions[slot].index);
 }
 
 /* Append a packet whose data is the mbuf's. Only while b->n < PATH_BURST_MAX. */
