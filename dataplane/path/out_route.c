@@ -42,7 +42,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	/* Ours, and in the word: alive (state_current.h). */
 	p->session = &st->sessions[abi_index_slot(index)];
 	p->index = index;
-	rte_prefetch0(p->session->send_key);
+	rte_prefetch1(p->session->send_key);
 	return PATH_KEEP;
 }
 

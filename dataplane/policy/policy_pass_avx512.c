@@ -472,7 +472,8 @@ static inline uint32_t find_one(const struct policy_flow *flow, uint32_t at, uin
 
 	if (found != 0)
 		number = bucket->place[__builtin_ctz(found)] & flow->number_mask;
-	__builtin_prefetch(&flow->entries[number]);
+	/* Into the second cache: of many flows the entries are far, and there more can be under way. */
+	__builtin_prefetch(&flow->entries[number], 0, 2);
 	return number;
 }
 

@@ -4,7 +4,10 @@
 
 #include <emmintrin.h>
 
-#define BITS_COLD 9U /* from 32 KB on the buckets do not stay in the first cache */
+/* From 32 KB on the buckets do not stay in the first cache, from 1 MB on not in the second: then they are
+ * asked into that, where more can be under way than the two dozen that the first has room for. */
+#define BITS_COLD 9U
+#define BITS_FAR  14U
 
 /* ---- single addresses ---------------------------------------------------------------------------- */
 
@@ -204,8 +207,12 @@ static inline void prefetch_bucket(const struct wg_allowedips *table, unsigned i
 {
 	const struct wg_hosts *hosts = hosts_of(table, root);
 
-	if (hosts && hosts->bits >= BITS_COLD)
+	if (!hosts || hosts->bits < BITS_COLD)
+		return;
+	if (hosts->bits < BITS_FAR)
 		__builtin_prefetch(&hosts->buckets[wg__hosts_start(hosts, key)]);
+	else
+		__builtin_prefetch(&hosts->buckets[wg__hosts_start(hosts, key)], 0, 2);
 }
 
 bool wg_allowedips_is_cold(const struct wg_allowedips *table)
