@@ -13,18 +13,19 @@ require "office reaches home" net_wait 5 pings office 10.77.0.3 1
 
 # ---- ECN (RFC 6040) and DSCP --------------------------------------------------------------------------
 
-# wireguard-go sends everything without ECN and DSCP; what arrives at office is of the hub's making.
+# wireguard-go sends everything without ECN and DSCP; what arrives at office is of the hub's making. A ping makes 136
+# bytes of UDP; keepalives and handshakes make fewer or more.
 net_exec office nft 'table inet seen { counter outer_ect { }; counter outer_ce { }; counter outer_plain { }; counter inner_ce { };
 	chain input { type filter hook input priority -10;
-		udp sport 51820 ip dscp ef ip ecn ect0 counter name outer_ect
-		udp sport 51820 ip dscp cs1 ip ecn ce counter name outer_ce
-		udp sport 51820 ip dscp cs0 ip ecn not-ect counter name outer_plain
+		udp sport 51820 udp length 136 ip dscp ef ip ecn ect0 counter name outer_ect
+		udp sport 51820 udp length 136 ip dscp cs1 ip ecn ce counter name outer_ce
+		udp sport 51820 udp length 136 ip dscp cs0 ip ecn not-ect counter name outer_plain
 		iifname "'"$(net_wg_device office)"'" icmp type echo-request ip ecn ce counter name inner_ce; }; }'
 of_office() { net_exec office nft list counter inet seen "$1" | awk '$1 == "packets" { print $2 }'; }
 marks() { # COUNTER BY TOS [RECEIVED]: so many pings of home's with this TOS are seen so at office
 	local counter=$1 by=$2 tos=$3 before
 	before=$(of_office "$counter")
-	net_exec home ping -q -c "$by" -i 0.05 -W 1 -Q "$tos" 10.77.0.2 >"$net_dir/marked"
+	net_exec home ping -q -c "$by" -i 0.05 -W 3 -Q "$tos" 10.77.0.2 >"$net_dir/marked"
 	cat "$net_dir/marked"
 	is "$counter +$(($(of_office "$counter") - before))" "$counter +$by" && grep -q " ${4:-$by} received" "$net_dir/marked"
 }
@@ -40,7 +41,7 @@ check "no longer" marks outer_plain 5 0
 
 # ---- fragments ------------------------------------------------------------------------------------------
 
-fragments() { net_exec office ping -q -M dont -s "$2" -c 3 -i 0.05 -W 1 "$1"; }
+fragments() { net_exec office ping -q -M dont -s "$2" -c 3 -i 0.05 -W 3 "$1"; }
 check "what the sender has cut passes, IPv4" fragments 10.77.0.3 4000
 check "and IPv6" fragments fd77::3 4000
 check "all pieces of it: nothing was cut or dropped by the hub" is "$(lab_counter fragmented) $(lab_counter drop_tunnel_mtu) $(lab_counter drop_policy_fragment)" "0 0 0"

@@ -133,7 +133,7 @@ proves_itself() { # now and then one of its messages is looked at without proof:
 		knock || return 1
 		echo "# cookies $(seen cookies), initiations without $(seen plain) and with $(seen proven), responses $(seen responses)"
 		net_wait 3 counter_is hs_completed $((completed + 1)) || return 1
-		is "$(seen responses)" 1 || return 1
+		[ "$(seen responses)" -ge 1 ] || return 1
 		[ "$(seen cookies)" = 0 ] || break
 	done
 	[ "$(seen cookies)" -ge 1 ] && [ "$(seen proven)" -ge 1 ] && [ "$(lab_counter hs_cookie_out)" -gt "$(seen cookies)" ]
