@@ -1162,7 +1162,7 @@ def what_should_be_up_is_set_and_shown(hub):
     assert hub.json("peer", "show", "laptop")["peer"]["expected_up"] is True
     hub.refused(1, "change its expected_up there", "peer", "set", "branch", "--expected-up", "yes")
     hub.refused(2, "--expected-up is", "peer", "set", "laptop", "--expected-up", "perhaps")
-    hub.refused(2, "expected-up", "peer", "set", "laptop")
+    hub.refused(2, "nothing to set", "peer", "set", "laptop")
 
 
 def drops_are_shown_counted_and_followed(hub):
