@@ -387,6 +387,32 @@ static inline void fetch_rule(const struct walk *walk, const struct policy_table
 	__builtin_prefetch(&policy__rules(table)[number]);
 }
 
+uint64_t policy__decide_quickly(const struct policy_table *table,
+                                const struct policy_packet *const *packets, uint32_t n,
+                                uint64_t now_s, struct policy_decision *decisions)
+{
+	struct ground g = ground_of(table);
+	struct quick quicks[POLICY_DECIDE_MAX];
+	uint32_t quickly[POLICY_DECIDE_MAX];
+	uint32_t n_quick = 0;
+	uint64_t left = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct walk unwanted;
+		enum way way = walk_begin(&unwanted, &quicks[n_quick], &g, packets[i],
+		                          &decisions[i]);
+
+		left |= (uint64_t)(way == WAY_SETS) << i;
+		if (way != WAY_QUICK)
+			continue;
+		__builtin_prefetch(quicks[n_quick].list);
+		quickly[n_quick++] = i;
+	}
+	for (uint32_t k = 0; k < n_quick; k++)
+		decide_quickly(table, &quicks[k], now_s, &decisions[quickly[k]]);
+	return left;
+}
+
 /* Each step of policy_decide() ends where it would miss the cache: so all take it before any takes the
  * next. left: those that are not decided yet. */
 void policy_decide_many(const struct policy_table *table,

@@ -446,6 +446,24 @@ struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *k
 	return e;
 }
 
+bool flow__put(struct policy_flow *flow, const struct flow_entry *like, uint32_t hash,
+               uint32_t opener)
+{
+	uint32_t number = next_free(flow, 0);
+	struct flow_charge *charge = charge_of(flow, opener);
+
+	if (number == 0 || !index_add(flow, hash, number))
+		return false;
+	if (number > flow->n_touched)
+		flow->n_touched = number;
+	flow->n_used++;
+	flow->entries[number] = *like;
+	charge->n++;
+	charge->n_half++;
+	wheel_add(flow, &flow->entries[number]);
+	return true;
+}
+
 void flow__make_again(struct policy_flow *flow, struct flow_entry *e, bool opener_is_high,
                       enum policy_flow_state state, uint32_t now_s)
 {

@@ -201,8 +201,8 @@ struct flow_charge {
 	uint32_t arrived_s; /* when the peer last came from another worker; 0 = never */
 };
 
-/* Who was allowed, or refused, to open a flow to what, so that the next one of the same costs a look and no
- * decision: a browser opens many, and who is refused tries again. It says so for as long as the table that
+/* Who was allowed, or refused, to open a flow to what, where sets had to be asked, so that the next one of the same
+ * costs a look and no decision: a browser opens many, and who is refused tries again. It says so for as long as the table that
  * said it is the one in use, and no window of a grant begins or ends. Its place is taken by whatever falls on
  * it, but a refusal does not take the place of what is allowed: who scans makes nobody else slower. */
 #define FLOW_ANSWER_BITS 12U
@@ -540,7 +540,10 @@ enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint
 /* A new entry of this key, in this state, charged to the opener. Returns it or NULL: no room. */
 struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint32_t hash,
                               bool opener_is_high, enum policy_flow_state state, uint32_t now_s);
-/* The same for an entry of this key that is closed or has timed out: in its place. Always works. */
+/* One like this, which is half open, but for the list that it is in. False: no room. */
+bool flow__put(struct policy_flow *flow, const struct flow_entry *like, uint32_t hash,
+               uint32_t opener);
+/* The same as flow__make() for an entry of this key that is closed or has timed out: in its place. Always works. */
 void flow__make_again(struct policy_flow *flow, struct flow_entry *e, bool opener_is_high,
                       enum policy_flow_state state, uint32_t now_s);
 /* Take the entry out of the index: nobody finds it. It stays in its list, and in its opener's account,

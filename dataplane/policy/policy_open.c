@@ -15,21 +15,22 @@ static __attribute__((noinline)) bool make(struct policy_flow *flow, const struc
 	bool is_tcp = packet->proto == POLICY_PROTO_TCP;
 	enum policy_flow_state state = is_tcp ? POLICY_FLOW_TCP_OPENING : POLICY_FLOW_ONE_WAY;
 	bool is_high = (flow->burst->highs >> i & 1) != 0;
-	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
-	struct flow_entry *e;
+	struct flow_entry e = flow->burst->keys[i];
 
 	result->verdict = (uint8_t)flow__charge_check(flow, packet->in_peer);
 	if (result->verdict != POLICY_FLOW_PASS)
 		return true;
-	e = flow__make(flow, &key, flow_burst_hash(flow->burst, i), is_high, state, now->now_s);
-	if (e == NULL) {
-		result->verdict = POLICY_FLOW_FULL;
+	e.high = (e.high & FLOW_PEER_MASK) | (uint32_t)state << FLOW_STATE_SHIFT
+	         | (is_high ? FLOW_OPENER_HIGH : 0);
+	e.seen_s = now->now_s;
+	e.grant = result->grant = decision->grant;
+	e.epoch = now->epoch;
+	e.recheck_s = flow_recheck_of(decision);
+	result->note = flow_note_make(&e, true);
+	if (!flow__put(flow, &e, flow_burst_hash(flow->burst, i), packet->in_peer)) {
+		*result = (struct policy_flow_result){.verdict = POLICY_FLOW_FULL};
 		return true;
 	}
-	e->grant = result->grant = decision->grant;
-	e->epoch = now->epoch;
-	e->recheck_s = flow_recheck_of(decision);
-	result->note = flow_note_make(e, true);
 	return true;
 }
 
@@ -59,6 +60,8 @@ static bool open_one(struct policy_flow *flow, const struct flow_moment *now, ui
 	const struct flow_answer *answer = flow_answer_of(flow, packet);
 	struct policy_decision decision;
 
+	if (policy__decide_quickly(now->table, &packet, 1, now->wall_s, &decision) == 0)
+		return finish(flow, now, i, &decision, result);
 	if (flow_answer_fits(answer, packet, now)) {
 		decision = flow_answer_read(answer);
 	} else {
@@ -76,28 +79,38 @@ struct opening {
 	uint8_t number[POLICY_FLOW_BURST_MAX]; /* of the frame */
 	uint8_t whose
 		[POLICY_FLOW_BURST_MAX]; /* of what is asked: a place in number and decisions */
+	const struct policy_packet *packets[POLICY_FLOW_BURST_MAX];
 	const struct policy_packet *asked[POLICY_FLOW_BURST_MAX];
 	struct policy_decision decisions[POLICY_FLOW_BURST_MAX];
 };
 
-/* What this table has said before. */
-static void read_answers(const struct policy_flow *flow, const struct flow_moment *now,
-                         struct opening *o, uint64_t openers)
+static void begin(const struct policy_flow *flow, struct opening *o, uint64_t openers)
 {
 	o->n = 0;
-	o->n_asked = 0;
 	for (; openers != 0; openers &= openers - 1, o->n++) {
 		uint32_t i = (uint32_t)__builtin_ctzll(openers);
-		const struct policy_packet *packet = &flow->burst->packets[i];
+
+		o->number[o->n] = (uint8_t)i;
+		o->packets[o->n] = &flow->burst->packets[i];
+		flow__make_prefetch(flow, o->packets[o->n]->in_peer, o->n);
+	}
+}
+
+/* Of those left what this table has said before. */
+static void read_answers(const struct policy_flow *flow, const struct flow_moment *now,
+                         struct opening *o, uint64_t left)
+{
+	o->n_asked = 0;
+	for (; left != 0; left &= left - 1) {
+		uint32_t k = (uint32_t)__builtin_ctzll(left);
+		const struct policy_packet *packet = o->packets[k];
 		const struct flow_answer *answer = flow_answer_of(flow, packet);
 
-		flow__make_prefetch(flow, packet->in_peer, o->n);
-		o->number[o->n] = (uint8_t)i;
 		if (flow_answer_fits(answer, packet, now)) {
-			o->decisions[o->n] = flow_answer_read(answer);
+			o->decisions[k] = flow_answer_read(answer);
 			continue;
 		}
-		o->whose[o->n_asked] = (uint8_t)o->n;
+		o->whose[o->n_asked] = (uint8_t)k;
 		o->asked[o->n_asked++] = packet;
 	}
 }
@@ -120,7 +133,9 @@ static uint64_t open_many(struct policy_flow *flow, const struct flow_moment *no
 	struct opening o;
 	uint64_t judged = 0;
 
-	read_answers(flow, now, &o, openers);
+	begin(flow, &o, openers);
+	read_answers(flow, now, &o,
+	             policy__decide_quickly(now->table, o.packets, o.n, now->wall_s, o.decisions));
 	if (o.n_asked != 0)
 		ask(flow, now, &o);
 	for (uint32_t k = 0; k < o.n; k++) {

@@ -161,7 +161,6 @@ static void foresee(struct policy_flow *flow, const struct policy_table *table, 
 	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
 
 	flow_turn_to(&key, (flow->burst->highs >> i & 1) != 0, packet);
-	__builtin_prefetch(flow_answer_of(flow, packet));
 	policy__decide_prefetch(table, packet);
 }
 

@@ -217,6 +217,12 @@ struct policy_found {
 bool policy__find(const struct policy_table *table, uint32_t peer, struct policy_address address,
                   struct policy_found *found);
 
+/* policy_decide_many() for those of packets[n] that need no set, which costs no more than to remember what it
+ * said. Returns the others, as bits. */
+uint64_t policy__decide_quickly(const struct policy_table *table,
+                                const struct policy_packet *const *packets, uint32_t n,
+                                uint64_t now_s, struct policy_decision *decisions);
+
 /* Fetch what a decision about this packet begins with. */
 void policy__decide_prefetch(const struct policy_table *table, const struct policy_packet *packet);
 
