@@ -127,6 +127,12 @@ int model_create(const struct model_setup *setup, struct model **out, char *erro
 		model_destroy(model);
 		return err;
 	}
+	err = model__clock_begin(model, &why);
+	if (err < 0) {
+		snprintf(error, error_len, "clock: %s", why.text);
+		model_destroy(model);
+		return err;
+	}
 	if (model__grants_used_begin(model) < 0 || model__trail_keep_begin(model) < 0) {
 		snprintf(error, error_len, "model: not enough memory");
 		model_destroy(model);
@@ -149,6 +155,7 @@ void model_destroy(struct model *model)
 	if (model->table_timer)
 		event_free(model->table_timer);
 	model__trail_keep_end(model);
+	model__clock_end(model);
 	model__grants_used_end(model);
 	model__rotations_watch(model, false);
 	model__events_hook(model, false);

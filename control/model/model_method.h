@@ -6,6 +6,7 @@
 #include "blocklist.h"
 #include "grant.h"
 #include "model.h"
+#include "model_clock.h"
 #include "peer.h"
 #include "store_service.h"
 #include "store_trail.h"
@@ -151,6 +152,8 @@ struct model {
 	uint64_t started_wall_ns;
 	struct event *renewal; /* looks after certificates that run out */
 	struct grant_policy policy;
+	struct model_clock clock;
+	struct event *clock_timer; /* every second: was the wall clock set? */
 	struct event *used_timer;  /* every minute: which grants were used */
 	struct event *table_timer; /* the workers' table is to be made again */
 	uint32_t table_generation; /* of the last table made; 0 = none yet */

@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define LIMIT_DEFAULT 100
-#define ACTIVE_FOR_NS (180 * BASE_NS_PER_S) /* a session lives no longer without a handshake */
 
 /* ---- one peer as JSON --------------------------------------------------------------------------- */
 
@@ -93,9 +92,7 @@ json_t *model__peer_json(const struct model *model, const struct peer *peer)
 	const struct store_peer *row = &peer->row;
 	struct store_peer_state state = peer_state(model->setup.peers, peer);
 	struct abi_peer_counters counters = program_peer_counters(model->setup.program, row->id);
-	uint64_t now_ns = base_time_wall_ns();
-	bool active = !row->disabled && state.last_handshake_wall_ns != 0
-	              && now_ns - state.last_handshake_wall_ns < ACTIVE_FOR_NS;
+	bool active = peer_is_active(model->setup.peers, peer);
 
 	return json_pack(
 		"{s:s, s:b, s:o, s:b, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:b,"

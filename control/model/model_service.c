@@ -100,12 +100,14 @@ static int certificate_ensure(struct model *model, const char *host, char **pem,
                               struct model_error *error)
 {
 	int64_t now_s = (int64_t)(base_time_wall_ns() / BASE_NS_PER_S);
-	int64_t end_s = 0;
+	int64_t begin_s, end_s;
 	int err = store_certificate_get(model->setup.store, host, pem);
 
 	if (err < 0 && err != -ENOENT)
 		return model__refuse_store(model, err, error);
-	if (err == 0 && tls_certificate_expiry(*pem, &end_s) == 0 && end_s - now_s > RENEW_BEFORE_S)
+	/* It begins in a time to come when the clock was set back since it was made. */
+	if (err == 0 && tls_certificate_validity(*pem, &begin_s, &end_s) == 0 && begin_s <= now_s
+	    && end_s - now_s > RENEW_BEFORE_S)
 		return 0;
 	if (err == 0)
 		tls_pem_free(*pem);
@@ -194,12 +196,12 @@ int model__services_publish(struct model *model, struct model_error *error)
 
 static json_t *certificate_json(struct model *model, const char *host)
 {
-	int64_t end_s = 0;
+	int64_t begin_s, end_s = 0;
 	char *pem = NULL;
 
 	if (store_certificate_get(model->setup.store, host, &pem) < 0)
 		return json_null();
-	if (tls_certificate_expiry(pem, &end_s) < 0)
+	if (tls_certificate_validity(pem, &begin_s, &end_s) < 0)
 		end_s = 0;
 	tls_pem_free(pem);
 	return json_pack("{s:s, s:o}", "issuer", "self-signed", "expires_at",

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define WORKER_LATE_NS (1 * BASE_NS_PER_S) /* workers beat every 100 ms */
-#define ACTIVE_FOR_NS  (180 * BASE_NS_PER_S)
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
@@ -77,14 +76,10 @@ static json_t *peers_json(const struct model *model)
 {
 	const struct peer_table *peers = model->setup.peers;
 	const struct peer *peer = peer_after(peers, "");
-	uint64_t now_ns = base_time_wall_ns();
 	json_int_t active = 0;
 
-	for (; peer; peer = peer_after(peers, peer->row.name)) {
-		uint64_t last_ns = peer_state(peers, peer).last_handshake_wall_ns;
-
-		active += last_ns != 0 && now_ns - last_ns < ACTIVE_FOR_NS;
-	}
+	for (; peer; peer = peer_after(peers, peer->row.name))
+		active += peer_is_active(peers, peer);
 	return json_pack("{s:i, s:I, s:i}", "total", (int)peer_count(peers), "active", active,
 	                 "limit", (int)model->setup.config->max_peers);
 }

@@ -173,6 +173,8 @@ struct peer_handshake {
 	bool is_of_before;
 };
 struct peer_handshake peer_handshake(const struct peer_table *table, const struct peer *peer);
+/* Had it one within the last 180 s, which is how long a session lives? */
+bool peer_is_active(const struct peer_table *table, const struct peer *peer);
 
 /* peer_endpoint.c: would a packet for this endpoint's address that comes out of the tunnel go to the peer
  * itself? Then the prefix of its addresses and networks by which it would is in *inside. */

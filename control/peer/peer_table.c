@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ACTIVE_FOR_NS (180 * BASE_NS_PER_S)
+
 static const struct timeval flush_delay = {0, 100 * 1000};
 
 int peer__refuse(struct peer_error *error, int err, const char *code, const char *field,
@@ -435,7 +437,7 @@ struct store_peer_state peer_state(const struct peer_table *table, const struct 
 		return state;
 	if (info.endpoint.port != 0)
 		state.endpoint = info.endpoint;
-	if (info.last_handshake_wall_ns > state.last_handshake_wall_ns)
+	if (info.last_handshake_wall_ns != 0) /* the newer one, also when the clock was set back */
 		state.last_handshake_wall_ns = info.last_handshake_wall_ns;
 	if (memcmp(info.last_timestamp, state.last_timestamp, sizeof(info.last_timestamp)) > 0)
 		memcpy(state.last_timestamp, info.last_timestamp, sizeof(info.last_timestamp));
@@ -458,6 +460,18 @@ struct peer_handshake peer_handshake(const struct peer_table *table, const struc
 	out.is_of_before = true;
 	out.age_ns = out.wall_ns != 0 && now_wall_ns > out.wall_ns ? now_wall_ns - out.wall_ns : 0;
 	return out;
+}
+
+bool peer_is_active(const struct peer_table *table, const struct peer *peer)
+{
+	struct peer_handshake handshake = peer_handshake(table, peer);
+
+	if (peer->row.disabled || handshake.wall_ns == 0)
+		return false;
+	/* In a time to come: the clock was set back since, and how old it is nobody knows. */
+	if (handshake.is_of_before && handshake.wall_ns > base_time_wall_ns())
+		return false;
+	return handshake.age_ns < ACTIVE_FOR_NS;
 }
 
 /* Whoever recorded an initiation of the next key must not be able to send it again after a restart. */

@@ -189,20 +189,22 @@ static X509 *certificate_read(const char *pem)
 	return x;
 }
 
-int tls_certificate_expiry(const char *pem, int64_t *not_after_s)
+int tls_certificate_validity(const char *pem, int64_t *not_before_s, int64_t *not_after_s)
 {
 	X509 *x = certificate_read(pem);
-	struct tm tm;
+	struct tm from, to;
 	int ok;
 
 	if (x == NULL)
 		return -EINVAL;
-	ok = ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm);
+	ok = ASN1_TIME_to_tm(X509_get0_notBefore(x), &from)
+	     && ASN1_TIME_to_tm(X509_get0_notAfter(x), &to);
 	X509_free(x);
 	ERR_clear_error();
 	if (!ok)
 		return -EINVAL;
-	*not_after_s = (int64_t)timegm(&tm);
+	*not_before_s = (int64_t)timegm(&from);
+	*not_after_s = (int64_t)timegm(&to);
 	return 0;
 }
 

@@ -24,9 +24,9 @@ int tls_certificate_make(const char *host, int64_t now_s, char **pem_out, char *
 /* Wipe and free a PEM text; NULL is fine. */
 void tls_pem_free(char *pem);
 
-/* Read the end of validity of the first certificate in a PEM text, seconds since 1970. Returns 0
- * or -EINVAL. */
-int tls_certificate_expiry(const char *pem, int64_t *not_after_s)
+/* Read from when to when the first certificate in a PEM text is valid, seconds since 1970. Returns 0 or
+ * -EINVAL. */
+int tls_certificate_validity(const char *pem, int64_t *not_before_s, int64_t *not_after_s)
 	__attribute__((warn_unused_result));
 
 /* Copy the certificates of a PEM text without the private key: what may be shown to anybody.

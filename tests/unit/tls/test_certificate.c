@@ -138,19 +138,20 @@ static void bad_hosts_are_refused_with_a_line(void **state)
 	}
 }
 
-static void expiry_is_read_back(void **state)
+static void validity_is_read_back(void **state)
 {
 	char error[256];
 	char *pem = NULL;
-	int64_t expiry = 0;
+	int64_t from = 0, expiry = 0;
 
 	(void)state;
 	assert_int_equal(tls_certificate_make("a.example", NOW, &pem, error, sizeof(error)), 0);
-	assert_int_equal(tls_certificate_expiry(pem, &expiry), 0);
+	assert_int_equal(tls_certificate_validity(pem, &from, &expiry), 0);
+	assert_int_equal(from, NOW - 3600);
 	assert_int_equal(expiry, NOW - 3600 + 397 * 86400 - 1);
 	tls_pem_free(pem);
-	assert_int_equal(tls_certificate_expiry("", &expiry), -EINVAL);
-	assert_int_equal(tls_certificate_expiry("-----BEGIN CERTIFICATE-----\nAA==\n", &expiry),
+	assert_int_equal(tls_certificate_validity("", &from, &expiry), -EINVAL);
+	assert_int_equal(tls_certificate_validity("-----BEGIN CERTIFICATE-----\nAA==\n", &from, &expiry),
 	                 -EINVAL);
 	assert_int_equal(ERR_peek_error(), 0);
 }
@@ -182,7 +183,7 @@ int main(void)
 		cmocka_unit_test(validity_starts_an_hour_ago_and_lasts_397_days),
 		cmocka_unit_test(serials_are_positive_and_differ),
 		cmocka_unit_test(bad_hosts_are_refused_with_a_line),
-		cmocka_unit_test(expiry_is_read_back),
+		cmocka_unit_test(validity_is_read_back),
 		cmocka_unit_test(public_part_holds_no_key),
 	};
 

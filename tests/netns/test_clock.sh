@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# The wall clock of the hub is set by an hour and by ten years, forward and back, while tunnels are in use: no ping is lost,
+# handshakes of both directions go on, also after control was killed under the new clock, grants and certificates
+# follow the clock, and the log says it once. clock_shift.c stands in front of control and
+# dataplane; the clients, which are Go programs without a libc, keep the true time.
+# shellcheck source=tests/netns/tap.sh
+. "$(dirname "$0")/tap.sh"
+
+require "laboratory comes up" lab_up
+clock=$net_dir/clock
+set_clock() { # SECONDS ahead of the true time: in place, since it is mapped
+	python3 -c 'import os, struct, sys; f = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT, 0o644); os.pwrite(f, struct.pack("<q", int(sys.argv[2])), 0)' "$clock" "$1"
+}
+set_clock 0
+LAB_WRAP=(env LD_PRELOAD="$lab_build/tests/netns/clock_shift.so" CLOCK_SHIFT_FILE="$clock"
+	ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0")
+LAB_HUB="peer_to_peer = false;" lab_hub_conf
+require "hub becomes ready" lab_hub_start 20
+require "office joins" lab_client office --whole-subnet
+require "home joins" lab_client home --whole-subnet
+# office is 10.77.0.2, home 10.77.0.3
+at() { date -u -d "$1" +%Y-%m-%dT%H:%M:%SZ; }
+check "anybody may ping the hub" lab_cli grant add ping --who any --to hub --protocol icmp
+check "office may ping home from half an hour ago to half an hour on" lab_cli grant add now --who peer:office --to peer:home \
+	--protocol icmp --from "$(at '-30 min')" --until "$(at '+30 min')"
+in_force() { grep -q '^policy .* in force' < <(lab_cli status); }
+require "the policy is in force" net_wait 10 in_force
+require "office reaches the hub" net_wait 10 pings office 10.77.0.1 1
+require "office reaches home" net_wait 10 pings office 10.77.0.3 1
+mkdir -p "$net_dir/www"
+echo "hello" >"$net_dir/www/index.html"
+net_spawn home "$net_dir/www.log" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
+net_wait 5 net_listening home 8080
+check "a service is published" lab_cli service add web --host www.example.test --target home:8080
+page() { is "$(net_exec internet curl -sSk --max-time 10 --resolve www.example.test:443:203.0.113.2 https://www.example.test/)" hello; }
+check "it is read" net_wait 5 page
+certificate_fits() { # by the hub's clock
+	net_exec internet openssl s_client -connect 203.0.113.2:443 -servername www.example.test </dev/null 2>/dev/null |
+		openssl x509 -noout -dates >"$net_dir/dates" || return 1
+	python3 - "$net_dir/dates" "$hub_year" <<'PY'
+import sys
+years = [int(line.split("=")[1].split()[3]) for line in open(sys.argv[1])]
+sys.exit(not years[0] <= int(sys.argv[2]) <= years[1])
+PY
+}
+
+device=$(net_wg_device office)
+office_calls() { # its sessions are thrown away
+	net_exec office wg setconf "$device" "$net_dir/office.conf" && net_wait 10 pings office 10.77.0.1 1
+}
+hub_calls() {
+	local before
+	before=$(lab_counter hs_initiation_out)
+	lab_cli peer disable office && lab_cli peer enable office && net_wait 10 pings hub 10.77.0.2 1 || return 1
+	[ "$(lab_counter hs_initiation_out)" -gt "$before" ]
+}
+control_back() { lab_cli status >/dev/null && [ "$(lab_pid control)" != "$1" ]; }
+control_restarts() {
+	local pid
+	pid=$(lab_pid control)
+	kill -9 "$pid"
+	net_wait 20 control_back "$pid"
+}
+reaches_home() { pings office 10.77.0.3 1; }
+refused_home() { ! pings office 10.77.0.3 1; }
+told() { [ "$(grep -c 'clock was set' "$net_dir/hub.log")" -gt "$1" ]; }
+shown_year() { [[ $(lab_cli -o json peer show office | python3 -c 'import json,sys; print(json.load(sys.stdin)["peer"]["last_handshake_at"])') == "$hub_year"-* ]]; }
+
+step() { # OFFSET NAME YEAR reaches_home|refused_home
+	local lines before
+	hub_year=$3
+	lines=$(wc -l <"$net_dir/hub.log")
+	before=$(grep -c 'clock was set' "$net_dir/hub.log")
+	: >"$net_dir/ping.log"
+	net_spawn home "$net_dir/ping.log" ping -i 0.05 -W 1 10.77.0.1
+	local ping_pid=$net_pid
+	set_clock "$1"
+	check "$2: control notices" net_wait 10 told "$before"
+	check "$2: the grant follows" net_wait 10 "$4"
+	check "$2: office calls" office_calls
+	check "$2: the hub calls" hub_calls
+	check "$2: the handshake has the new time" net_wait 5 shown_year
+	check "$2: the service is read" net_wait 5 page
+	check "$2: its certificate is valid" net_wait 5 certificate_fits
+	check "$2: control is killed and comes back" control_restarts
+	check "$2: the hub calls again" hub_calls
+	kill -INT "$ping_pid"
+	wait "$ping_pid" 2>/dev/null
+	check "$2: home lost no ping" grep -q ', 0% packet loss' "$net_dir/ping.log"
+	check "$2: the log is no flood" eval '[ $(($(wc -l <"$net_dir/hub.log") - lines)) -lt 80 ]'
+}
+
+year=$(date -u +%Y)
+step 3600 "an hour on" "$(date -u -d '+1 hour' +%Y)" refused_home
+step -3600 "an hour back" "$(date -u -d '-1 hour' +%Y)" refused_home
+step 0 "as it was" "$year" reaches_home
+step $((3652 * 86400)) "ten years on" $((year + 10)) refused_home
+step $((-3652 * 86400)) "ten years back" $((year - 10)) refused_home
+check "every packet is accounted for" net_wait 5 balance
+tap_done
