@@ -151,7 +151,8 @@ static void validity_is_read_back(void **state)
 	assert_int_equal(expiry, NOW - 3600 + 397 * 86400 - 1);
 	tls_pem_free(pem);
 	assert_int_equal(tls_certificate_validity("", &from, &expiry), -EINVAL);
-	assert_int_equal(tls_certificate_validity("-----BEGIN CERTIFICATE-----\nAA==\n", &from, &expiry),
+	assert_int_equal(tls_certificate_validity("-----BEGIN CERTIFICATE-----\nAA==\n", &from,
+	                                          &expiry),
 	                 -EINVAL);
 	assert_int_equal(ERR_peek_error(), 0);
 }
