@@ -188,7 +188,7 @@ struct quick {
 	const uint16_t *to;
 };
 
-static inline bool has_end(const uint16_t *ends, uint16_t end)
+static inline int has_end(const uint16_t *ends, uint16_t end)
 {
 	__m128i all, equal;
 

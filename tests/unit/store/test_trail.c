@@ -426,9 +426,11 @@ static void nothing_is_taken_out_that_is_not_as_it_was_written(void **state)
 
 static void what_somebody_else_takes_out_is_found(void **state)
 {
+#define ANCHOR_MOVED                                                                               \
+	"UPDATE trail_anchor SET sequence = 6, hash = (SELECT hash FROM trail WHERE "              \
+	"sequence = 6); DELETE FROM trail WHERE sequence <= 6"
 	static const char *const cases[] = {
-		"UPDATE trail_anchor SET sequence = 6, hash = (SELECT hash FROM trail WHERE"
-		" sequence = 6); DELETE FROM trail WHERE sequence <= 6",
+		ANCHOR_MOVED,
 		"UPDATE trail_anchor SET sequence = 0, hash = zeroblob(32)",
 		"UPDATE trail_anchor SET hash = zeroblob(32)",
 		"DELETE FROM trail WHERE sequence = 5",
