@@ -338,15 +338,25 @@ AEAD_MULTI_INLINE unsigned int aead_multi_rank(struct aead_multi *multi,
 
 /* ---- bursts of one length ------------------------------------------------------------------------ */
 
+AEAD_MULTI_INLINE bool aead_multi_is_block(const struct aead_op *op)
+{
+	return op->len - 1 < AEAD_BLOCK_LEN;
+}
+
 /* Under load most bursts are full, and many of one length: whole calls of the kernel for their blocks 0, whole
- * groups, no ranks, and nothing that is cheaper one by one (aead_multi_cross_over() would take none). */
+ * groups, no ranks, and nothing that is cheaper one by one (aead_multi_cross_over() would take none). Where a
+ * packet was dropped on the way the last call is not full; with payloads of a block each, and more than two
+ * thirds of its lanes in use, blocks 0 and payloads apart take no call more than as one stream. */
 AEAD_MULTI_INLINE bool aead_multi_is_even(const struct aead_multi_kernel *kernel,
                                           const struct aead_op *ops, unsigned int n)
 {
+	unsigned int rest = n % kernel->n_lanes;
 	uint32_t differ = 0;
 
-	if (n % kernel->n_lanes != 0 || n % kernel->costs.n_group != 0 || ops[0].len != ops[1].len
-	    || ops[0].len != ops[2].len)
+	if (n < kernel->n_lanes || ops[0].len != ops[1].len || ops[0].len != ops[2].len)
+		return false;
+	if ((rest != 0 || n % kernel->costs.n_group != 0)
+	    && (3 * rest <= 2 * kernel->n_lanes || !aead_multi_is_block(&ops[0])))
 		return false;
 	for (unsigned int i = 0; i < n; i++)
 		differ |= ops[i].len ^ ops[0].len;
@@ -354,8 +364,10 @@ AEAD_MULTI_INLINE bool aead_multi_is_even(const struct aead_multi_kernel *kernel
 }
 
 /* aead_multi_rank() and aead_multi_push_keys() for them. */
-AEAD_MULTI_INLINE void aead_multi_line_up(struct aead_multi *multi, unsigned int *n_queued,
-                                          const struct aead_op *ops, unsigned int n)
+AEAD_MULTI_INLINE void aead_multi_line_up(struct aead_multi *multi,
+                                          const struct aead_multi_kernel *kernel,
+                                          unsigned int *n_queued, const struct aead_op *ops,
+                                          unsigned int n)
 {
 	struct aead_lanes *lanes = &multi->lanes;
 	struct aead_macs *macs = &multi->macs;
@@ -380,12 +392,11 @@ AEAD_MULTI_INLINE void aead_multi_line_up(struct aead_multi *multi, unsigned int
 		lanes->nonce[1][i] = (uint32_t)op->counter;
 		lanes->nonce[2][i] = (uint32_t)(op->counter >> 32);
 	}
+	for (unsigned int i = n; i % kernel->costs.n_group != 0; i++) {
+		macs->data[i] = macs->data[n - 1];
+		macs->len[i] = len;
+	}
 	*n_queued = n;
-}
-
-AEAD_MULTI_INLINE bool aead_multi_is_block(const struct aead_op *op)
-{
-	return op->len - 1 < AEAD_BLOCK_LEN;
 }
 
 /* Their payloads, a block each, when all blocks 0 are done: keys and nonces are still in the lanes. */
@@ -453,7 +464,7 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 	}
 	is_even = extra == NULL && aead_multi_is_even(kernel, ops, n);
 	if (is_even) {
-		aead_multi_line_up(multi, &n_queued, ops, n);
+		aead_multi_line_up(multi, kernel, &n_queued, ops, n);
 		aead_multi_flush(multi, kernel, &n_queued);
 	} else {
 		n = aead_multi_rank(multi, kernel, ops, extra, n, false);
@@ -509,7 +520,7 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
 	}
 	is_even = extra == NULL && aead_multi_is_even(kernel, ops, n);
 	if (is_even) {
-		aead_multi_line_up(multi, &n_queued, ops, n);
+		aead_multi_line_up(multi, kernel, &n_queued, ops, n);
 	} else {
 		n = aead_multi_rank(multi, kernel, ops, extra, n, true);
 		if (n == 0)
