@@ -94,7 +94,7 @@ check "taken away by hand, everything passes" eval 'net_exec office nft delete t
 
 # By a name, which the peer resolves when the tunnel comes up. This one needs no resolver and
 # no /etc/hosts: weir takes it for a name, getaddrinfo() for an address.
-sed -i 's/endpoint = "203.0.113.2:51820"/endpoint = "127.1:51820"/' "$lab_conf"
+sed -i 's/endpoint = "203.0.113.2:51820"/endpoint = "0x7f000001:51820"/' "$lab_conf"
 net_end "$lab_hub_pid"
 require "a hub that is told by name" lab_hub_start
 require "a configuration with --kill-switch" office_conf --kill-switch
