@@ -14,7 +14,8 @@ struct blocklist {
 	struct blocklist_entry *entries; /* [n], by id */
 	size_t n;
 	size_t room;
-	size_t n_prefixes;
+	size_t n_prefixes; /* of entries in force */
+	size_t n_ended;    /* entries */
 };
 
 /* ---- packed, for the store ---------------------------------------------------------------------- */
@@ -109,6 +110,19 @@ static int make_room(struct blocklist *list)
 	return 0;
 }
 
+/* In force or not. */
+static void set_ended(struct blocklist *list, struct blocklist_entry *entry, bool is_ended)
+{
+	entry->is_ended = is_ended;
+	if (is_ended) {
+		list->n_prefixes -= entry->n;
+		list->n_ended++;
+	} else {
+		list->n_prefixes += entry->n;
+		list->n_ended--;
+	}
+}
+
 /* Entries for which go[i] is set leave. */
 static void drop_marked(struct blocklist *list, const bool *go)
 {
@@ -116,7 +130,10 @@ static void drop_marked(struct blocklist *list, const bool *go)
 
 	for (size_t i = 0; i < list->n; i++) {
 		if (go[i]) {
-			list->n_prefixes -= list->entries[i].n;
+			if (list->entries[i].is_ended)
+				list->n_ended--;
+			else
+				list->n_prefixes -= list->entries[i].n;
 			entry_fini(&list->entries[i]);
 		} else {
 			list->entries[n++] = list->entries[i];
@@ -333,22 +350,34 @@ static int commit(struct blocklist *list, const bool *go, struct blocklist_ready
 	return 0;
 }
 
+/* Is there room for this many prefixes more, in an entry, when the marked ones are gone? */
+static bool has_room(const struct blocklist *list, const bool *go, size_t n_more)
+{
+	size_t n = 1;
+	size_t n_prefixes = n_more;
+
+	for (size_t i = 0; i < list->n; i++) {
+		n += !go[i];
+		n_prefixes += go[i] ? 0 : list->entries[i].n;
+	}
+	return n <= BLOCKLIST_ENTRIES_MAX && n_prefixes <= BLOCK_ENTRIES_MAX;
+}
+
 int blocklist_put(struct blocklist *list, struct blocklist_ready *ready, size_t *n_replaced)
 {
 	bool *go = calloc(list->n + 1, sizeof(*go));
-	size_t n_less = 0;
 	int err = go ? 0 : -ENOMEM;
 
 	*n_replaced = 0;
 	for (size_t i = 0; i < list->n && go; i++) {
 		go[i] = is_replaced(&list->entries[i], ready);
-		*n_replaced += go[i];
-		n_less += go[i] ? list->entries[i].n : 0;
+		*n_replaced += go[i] && !list->entries[i].is_ended;
 	}
-	if (err == 0
-	    && (list->n - *n_replaced >= BLOCKLIST_ENTRIES_MAX
-	        || list->n_prefixes - n_less + ready->entry.n > BLOCK_ENTRIES_MAX))
-		err = -E2BIG;
+	if (err == 0 && !has_room(list, go, ready->entry.n)) {
+		for (size_t i = 0; i < list->n; i++)
+			go[i] = go[i] || list->entries[i].is_ended;
+		err = has_room(list, go, ready->entry.n) ? 0 : -E2BIG;
+	}
 	if (err == 0)
 		err = commit(list, go, ready);
 	free(go);
@@ -426,7 +455,8 @@ void blocklist_hit(struct blocklist *list, const struct block_prefix *address, u
 	for (size_t i = 0; i < list->n; i++) {
 		struct blocklist_entry *entry = &list->entries[i];
 
-		if ((entry->scopes & scopes) == 0 || !blocklist_entry_has(entry, address))
+		if (entry->is_ended || (entry->scopes & scopes) == 0
+		    || !blocklist_entry_has(entry, address))
 			continue;
 		entry->hits += n;
 		entry->hit_s = now_s;
@@ -454,7 +484,7 @@ static int shorten(struct blocklist *list, struct blocklist_entry *entry, size_t
 		return err;
 	}
 	entry->n--;
-	list->n_prefixes--;
+	list->n_prefixes -= !entry->is_ended;
 	return 0;
 }
 
@@ -462,41 +492,59 @@ int blocklist_remove(struct blocklist *list, const char *source, const struct bl
                      size_t *n_removed)
 {
 	bool *go = calloc(list->n + 1, sizeof(*go));
-	size_t before = list->n_prefixes;
+	size_t n_gone = 0;
 	int err = go ? 0 : -ENOMEM;
 
+	*n_removed = 0;
 	for (size_t i = 0; i < list->n && err == 0; i++) {
 		struct blocklist_entry *entry = &list->entries[i];
 		size_t at = prefix ? find_prefix(entry, prefix) : 0;
 
 		if (!is_of(entry, source) || at == entry->n)
 			continue;
-		if (prefix && entry->n > 1)
+		if (prefix && entry->n > 1) {
 			err = shorten(list, entry, at);
-		else
+			*n_removed += err == 0;
+		} else {
 			go[i] = true;
+			n_gone += entry->n;
+		}
 	}
 	if (err == 0)
 		err = commit(list, go, NULL);
 	free(go);
-	*n_removed = before - list->n_prefixes;
+	*n_removed += err == 0 ? n_gone : 0;
 	return err;
 }
 
-int blocklist_expire(struct blocklist *list, uint64_t now_s, size_t *n_removed)
+/* Remove what is marked as ended. */
+static int forget_ended(struct blocklist *list)
 {
 	bool *go = calloc(list->n + 1, sizeof(*go));
-	int err = go ? 0 : -ENOMEM;
+	int err;
 
-	*n_removed = 0;
-	for (size_t i = 0; i < list->n && go; i++) {
-		go[i] = list->entries[i].until_s != 0 && list->entries[i].until_s <= now_s;
-		*n_removed += go[i];
-	}
-	if (*n_removed > 0)
-		err = commit(list, go, NULL);
+	if (!go)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->n; i++)
+		go[i] = list->entries[i].is_ended;
+	err = commit(list, go, NULL);
 	free(go);
 	return err;
+}
+
+int blocklist_expire(struct blocklist *list, uint64_t now_s, bool forget, size_t *n_changed)
+{
+	*n_changed = 0;
+	for (size_t i = 0; i < list->n; i++) {
+		struct blocklist_entry *entry = &list->entries[i];
+		bool is_ended = entry->until_s != 0 && entry->until_s <= now_s;
+
+		if (is_ended == entry->is_ended)
+			continue;
+		set_ended(list, entry, is_ended);
+		++*n_changed;
+	}
+	return forget && list->n_ended > 0 ? forget_ended(list) : 0;
 }
 
 uint64_t blocklist_next_end(const struct blocklist *list)
@@ -506,15 +554,22 @@ uint64_t blocklist_next_end(const struct blocklist *list)
 	for (size_t i = 0; i < list->n; i++) {
 		uint64_t until_s = list->entries[i].until_s;
 
+		if (list->entries[i].is_ended)
+			continue;
 		if (until_s != 0 && (next_s == 0 || until_s < next_s))
 			next_s = until_s;
 	}
 	return next_s;
 }
 
+bool blocklist_has_ended(const struct blocklist *list)
+{
+	return list->n_ended > 0;
+}
+
 /* ---- all together ------------------------------------------------------------------------------- */
 
-/* Copy the entries that are lists, or those that are not. */
+/* Copy the entries in force that are lists, or those that are not. */
 static size_t copy(const struct blocklist *list, bool is_long, struct block_prefix *out)
 {
 	size_t n = 0;
@@ -522,7 +577,7 @@ static size_t copy(const struct blocklist *list, bool is_long, struct block_pref
 	for (size_t i = 0; i < list->n; i++) {
 		const struct blocklist_entry *entry = &list->entries[i];
 
-		if ((entry->n > 1) != is_long)
+		if (entry->is_ended || (entry->n > 1) != is_long)
 			continue;
 		memcpy(&out[n], entry->prefixes, entry->n * sizeof(*out));
 		n += entry->n;

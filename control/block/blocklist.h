@@ -32,6 +32,7 @@ struct blocklist_entry {
 	uint64_t until_s;   /* 0 = for ever */
 	uint8_t scopes;     /* set of enum block_scope */
 	bool is_list;
+	bool is_ended;                 /* in force no more, but may come back: blocklist_expire() */
 	struct block_prefix *prefixes; /* [n], sorted, each once; owned by the list */
 	size_t n;
 	uint64_t hits;  /* packets, about: blocklist_hit(), since this list was created */
@@ -44,9 +45,9 @@ int blocklist_create(struct store *store, struct blocklist **out)
 	__attribute__((warn_unused_result));
 void blocklist_destroy(struct blocklist *list); /* NULL is fine */
 
-/* Entries by id, i < blocklist_n(); borrowed until the next change. */
+/* Entries by id, i < blocklist_n(), those that have ended among them; borrowed until the next change. */
 size_t blocklist_n(const struct blocklist *list);
-size_t blocklist_n_prefixes(const struct blocklist *list);
+size_t blocklist_n_prefixes(const struct blocklist *list); /* in force */
 const struct blocklist_entry *blocklist_at(const struct blocklist *list, size_t i);
 /* The first entry with at least this id, or blocklist_n(). */
 size_t blocklist_find(const struct blocklist *list, uint64_t id);
@@ -65,7 +66,8 @@ struct blocklist_request {
 	size_t n;
 };
 
-/* All of it or nothing, in one transaction. *n_replaced: entries that went. Returns 0, -E2BIG (too many
+/* All of it or nothing, in one transaction. *n_replaced: entries that went. What has ended goes with them when there
+ * would be no room otherwise. Returns 0, -E2BIG (too many
  * entries or prefixes), -ENOMEM, -errno (then store_error() says why). */
 int blocklist_add(struct blocklist *list, const struct blocklist_request *request,
                   size_t *n_replaced) __attribute__((warn_unused_result));
@@ -99,13 +101,15 @@ bool blocklist_entry_has(const struct blocklist_entry *entry, const struct block
 void blocklist_hit(struct blocklist *list, const struct block_prefix *address, uint8_t scopes,
                    uint64_t n, uint64_t now_s);
 
-/* Remove what has ended. *n_removed: entries. Returns 0 or -errno. */
-int blocklist_expire(struct blocklist *list, uint64_t now_s, size_t *n_removed)
+/* What has ended is not in force, and what has not is (again, when the clock was set back). forget: and what has
+ * ended is removed, for good. *n_changed: entries that came out of force or into it. Returns 0 or -errno. */
+int blocklist_expire(struct blocklist *list, uint64_t now_s, bool forget, size_t *n_changed)
 	__attribute__((warn_unused_result));
 /* When the next entry ends; 0 = none does. */
 uint64_t blocklist_next_end(const struct blocklist *list);
+bool blocklist_has_ended(const struct blocklist *list);
 
-/* All prefixes with the scopes of their entries, for block_build(); caller frees. *out NULL when there
+/* All prefixes in force with the scopes of their entries, for block_build(); caller frees. *out NULL when there
  * are none. Returns 0 or -ENOMEM. */
 int blocklist_collect(const struct blocklist *list, struct block_prefix **out, size_t *n)
 	__attribute__((warn_unused_result));

@@ -244,7 +244,7 @@ int model__block_clear(struct model *model, const json_t *params, json_t **resul
 /* Rows of an entry: one, or with its source named each prefix of a list. */
 static size_t rows_of(const struct blocklist_entry *entry, const char *source)
 {
-	if (source && strcmp(entry->source, source) != 0)
+	if (entry->is_ended || (source && strcmp(entry->source, source) != 0))
 		return 0;
 	return entry->is_list && !source ? 1 : entry->n;
 }
@@ -343,7 +343,8 @@ const struct blocklist_entry *model__block_holding(const struct model *model,
 	for (size_t i = 0; i < blocklist_n(list); i++) {
 		const struct blocklist_entry *entry = blocklist_at(list, i);
 
-		if ((entry->scopes & scopes) && blocklist_entry_has(entry, &address))
+		if (!entry->is_ended && (entry->scopes & scopes)
+		    && blocklist_entry_has(entry, &address))
 			return entry;
 	}
 	return NULL;
@@ -361,7 +362,7 @@ int model__block_check(struct model *model, const json_t *params, json_t **resul
 	for (size_t i = 0; i < blocklist_n(list); i++) {
 		const struct blocklist_entry *entry = blocklist_at(list, i);
 
-		for (size_t j = 0; j < entry->n; j++) {
+		for (size_t j = 0; j < entry->n && !entry->is_ended; j++) {
 			if (!block_prefix_contains(&entry->prefixes[j], &address))
 				continue;
 			scopes |= entry->scopes;

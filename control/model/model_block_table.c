@@ -8,7 +8,8 @@
  *
  * A long table is made by model's thread, of a copy of the entries, while the loop goes on.
  *
- * When an entry ends a table without it is made; the workers know no times. */
+ * When an entry ends a table without it is made; the workers know no times. It is taken out of the store when the
+ * clock was not set for an hour: one that ended because the clock was set comes back with the right time. */
 #include "base_log.h"
 #include "base_time.h"
 #include "model_block.h"
@@ -26,6 +27,8 @@
 #define REST_FACTOR 10
 #define RETRY_NS    BASE_NS_PER_S
 #define CLOSER_S    3600 /* wall clocks are set: look again within that time */
+#define ENDED_S     60   /* the same while entries have ended that may come back */
+#define SETTLED_NS  (3600 * BASE_NS_PER_S)
 
 /* Ports behind which services are published: what BLOCK_PUBLISHED is about. */
 static void add_ports(struct block_source *source, const struct base_endpoint *endpoints,
@@ -95,16 +98,16 @@ static void wait_for_next(struct model *model)
 	uint64_t now_s = base_time_wall_ns() / BASE_NS_PER_S;
 	uint64_t end_s = blocklist_next_end(block->list);
 	uint64_t rest_ns = block->ready_ns > now_ns ? block->ready_ns - now_ns : 0;
-	uint64_t delay_s;
+	uint64_t delay_s = blocklist_has_ended(block->list) ? ENDED_S : CLOSER_S;
 
 	if (block->is_building) { /* job_done() comes here again */
 		event_del(block->timer);
 	} else if (block->is_dirty) {
 		again_in(model, rest_ns);
-	} else if (end_s != 0) {
-		delay_s = end_s > now_s ? end_s - now_s : 0;
-		again_in(model,
-		         (delay_s < CLOSER_S ? delay_s : CLOSER_S) * BASE_NS_PER_S + rest_ns);
+	} else if (end_s != 0 || blocklist_has_ended(block->list)) {
+		if (end_s != 0 && end_s < now_s + delay_s)
+			delay_s = end_s > now_s ? end_s - now_s : 0;
+		again_in(model, delay_s * BASE_NS_PER_S + rest_ns);
 	} else {
 		event_del(block->timer);
 	}
@@ -171,10 +174,12 @@ static void refresh(struct model *model, bool waits)
 	struct model_block *block = &model->block;
 	uint64_t start_ns = base_time_monotonic_ns();
 	struct table_job *job = NULL;
-	size_t n_ended;
-	int err = blocklist_expire(block->list, base_time_wall_ns() / BASE_NS_PER_S, &n_ended);
+	uint64_t now_s = base_time_wall_ns() / BASE_NS_PER_S;
+	size_t n_changed;
+	int err = blocklist_expire(block->list, now_s, model__clock_is_settled(model, SETTLED_NS),
+	                           &n_changed);
 
-	if (n_ended > 0)
+	if (n_changed > 0)
 		block->is_dirty = true;
 	if (err == 0 && block->is_dirty)
 		err = job_make(model, start_ns, &job);

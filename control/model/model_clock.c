@@ -12,15 +12,39 @@
 
 static const struct timeval interval = {1, 0};
 
+static bool is_step(int64_t step_ns)
+{
+	return step_ns >= MODEL_CLOCK_STEP_NS || step_ns <= -MODEL_CLOCK_STEP_NS;
+}
+
 bool model_clock_look(struct model_clock *clock, uint64_t monotonic_ns, uint64_t wall_ns,
                       int64_t *step_ns)
 {
 	int64_t ahead_ns = (int64_t)(wall_ns - monotonic_ns);
+	bool was_set;
 
 	*step_ns = clock->has_begun ? ahead_ns - clock->ahead_ns : 0;
+	was_set = is_step(*step_ns);
+	if (was_set || !clock->has_begun)
+		clock->since_ns = monotonic_ns;
 	clock->has_begun = true;
 	clock->ahead_ns = ahead_ns;
-	return *step_ns >= MODEL_CLOCK_STEP_NS || *step_ns <= -MODEL_CLOCK_STEP_NS;
+	return was_set;
+}
+
+bool model_clock_is_settled(const struct model_clock *clock, uint64_t monotonic_ns,
+                            uint64_t wall_ns, uint64_t for_ns)
+{
+	int64_t ahead_ns = (int64_t)(wall_ns - monotonic_ns);
+
+	return clock->has_begun && !is_step(ahead_ns - clock->ahead_ns)
+	       && monotonic_ns - clock->since_ns >= for_ns;
+}
+
+bool model__clock_is_settled(const struct model *model, uint64_t for_ns)
+{
+	return model_clock_is_settled(&model->clock, base_time_monotonic_ns(), base_time_wall_ns(),
+	                              for_ns);
 }
 
 /* Grants by their times, drop lists by their ends, certificates by their validity. */

@@ -21,6 +21,7 @@
 #define KEEP_PART                                                                                  \
 	10U /* one of so many goes when there are too many, so that not each new one makes another go */
 #define DAY_NS       (86400 * BASE_NS_PER_S)
+#define SETTLED_NS   DAY_NS /* that long the clock was not set before records are too old */
 #define LOOK_S       60
 #define LOOK_AGAIN_S 86400 /* when it could not be done */
 
@@ -321,7 +322,8 @@ static int keep_done(struct model_trail_walk *walk, json_t **result, struct mode
 	return take_out(walk->model, &walk->walk, result, error);
 }
 
-/* Too many, or too old: where to stop. Of what is too old only when it is a day older, so once a day. */
+/* Too many, or too old: where to stop. Of what is too old only when it is a day older, so once a day; and not
+ * after a clock that was just set, or in the first day of control. */
 static bool is_too_long(struct model *model, struct store_trail_walk *out)
 {
 	const struct config *config = model->setup.config;
@@ -338,7 +340,7 @@ static bool is_too_long(struct model *model, struct store_trail_walk *out)
 		return last_beyond(model, keep - keep / KEEP_PART - 1, &out->until_sequence, &error)
 		       == 0;
 	if (old_ns == 0 || n == 0 || now_ns < old_ns + DAY_NS
-	    || first_ns >= now_ns - old_ns - DAY_NS)
+	    || first_ns >= now_ns - old_ns - DAY_NS || !model__clock_is_settled(model, SETTLED_NS))
 		return false;
 	out->until_wall_ns = now_ns - old_ns;
 	return true;

@@ -196,11 +196,24 @@ static void change_expire(struct test_random *random)
 {
 	uint64_t now_s = NOW + test_random_below(random, 30);
 	uint64_t next_s = 0;
-	size_t n_removed;
+	size_t n_removed, n_ended, n_back;
 
+	/* What only ended comes back with the time, and nothing is changed. */
+	assert_int_equal(
+		blocklist_expire(list, now_s + test_random_below(random, 100), false, &n_ended), 0);
+	assert_int_equal(blocklist_has_ended(list), n_ended > 0);
+	assert_int_equal(blocklist_expire(list, 0, false, &n_back), 0);
+	assert_int_equal(n_back, n_ended);
+	assert_false(blocklist_has_ended(list));
+	expect_same();
 	for (size_t i = 0; i < n_listed; i++)
 		listed[i].goes = listed[i].until_s != 0 && listed[i].until_s <= now_s;
-	assert_int_equal(blocklist_expire(list, now_s, &n_removed), 0);
+	if (test_random_below(random, 2))
+		assert_int_equal(blocklist_expire(list, now_s, false, &n_ended), 0);
+	else
+		n_ended = 0;
+	assert_int_equal(blocklist_expire(list, now_s, true, &n_removed), 0);
+	n_removed += n_ended;
 	assert_int_equal(model_drop() > 0, n_removed > 0);
 	for (size_t i = 0; i < n_listed; i++)
 		if (listed[i].until_s != 0 && (next_s == 0 || listed[i].until_s < next_s))

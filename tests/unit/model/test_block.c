@@ -2,6 +2,23 @@
  * ends or when they could not take it; and none at all when nothing is listed. */
 #include "block_table.h"
 #include "model_lab.h"
+#include "store_block.h"
+
+/* The clocks, which the linker makes ours (--wrap): the wall clock so many seconds ahead, and both of them. */
+static time_t ahead_s;
+static time_t passed_s;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int err = __real_clock_gettime(clock, now);
+
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec += ahead_s;
+	now->tv_sec += passed_s;
+	return err;
+}
 
 /* What the workers have. */
 static struct {
@@ -37,6 +54,8 @@ static int set_up_with_workers(void **state)
 	int err = set_up(state);
 
 	memset(&droppers, 0, sizeof(droppers));
+	ahead_s = 0;
+	passed_s = 0;
 	config.n_https = 1;
 	config.https[0].port = 8443;
 	block_taker = block_set;
@@ -109,6 +128,89 @@ static void an_entry_that_ends_is_taken_out_in_time(void **state)
 	wait_until_scopes(7, BLOCK_ALL);
 	wait_until_scopes(7, BLOCK_WIREGUARD);
 	assert_int_equal(scopes_of(8), BLOCK_WIREGUARD);
+}
+
+/* Rows of the block table in the store. */
+static int count_row(void *arg, const struct store_block_row *row)
+{
+	(void)row;
+	++*(uint32_t *)arg;
+	return 0;
+}
+
+static uint32_t n_stored(void)
+{
+	uint32_t n = 0;
+
+	assert_int_equal(store_block_each(store, count_row, &n), 0);
+	return n;
+}
+
+static json_int_t n_shown(void)
+{
+	json_t *result = call("block.list", "{}");
+	json_int_t n = (json_int_t)json_array_size(json_object_get(result, "entries"));
+
+	assert_int_equal(json_integer_value(json_object_get(result, "total")), n);
+	json_decref(result);
+	return n;
+}
+
+static void an_entry_that_ended_because_the_clock_was_set_comes_back_with_it(void **state)
+{
+	const time_t steps_s[] = {3600, 3652 * 86400};
+
+	(void)state;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"for\": \"10m\"}");
+	wait_until_scopes(7, BLOCK_ALL);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(steps_s); i++) {
+		ahead_s = steps_s[i];
+		wait_until_scopes(7, 0);
+		assert_int_equal(n_shown(), 0);
+		assert_int_equal(n_stored(), 1);
+		stop(); /* as if it was killed under the new clock */
+		start(false);
+		assert_int_equal(scopes_of(7), 0);
+		ahead_s = 0;
+		wait_until_scopes(7, BLOCK_ALL);
+		assert_int_equal(n_shown(), 1);
+	}
+}
+
+static void a_step_that_control_has_not_seen_yet_forgets_nothing(void **state)
+{
+	int64_t ahead_ns;
+
+	(void)state;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"for\": \"3h\"}");
+	wait_until_scopes(7, BLOCK_ALL);
+	passed_s += 7200; /* settled */
+	ahead_s = 3652 * 86400;
+	ahead_ns = model->clock.ahead_ns;
+	/* The table is made anew by a change, before anybody looks at the clock. */
+	call_ok("block.add", "{\"prefix\": \"192.0.2.8\"}");
+	wait_until_scopes(7, 0);
+	assert_int_equal(n_stored(), 2);
+	while (model->clock.ahead_ns - ahead_ns < MODEL_CLOCK_STEP_NS)
+		event_base_loop(base, EVLOOP_ONCE);
+	ahead_s = 0;
+	wait_until_scopes(7, BLOCK_ALL);
+}
+
+static void what_ended_is_forgotten_when_the_clock_was_not_set_for_an_hour(void **state)
+{
+	(void)state;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\", \"for\": \"10m\"}");
+	wait_until_scopes(7, BLOCK_ALL);
+	passed_s += 1800;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.8\"}");
+	wait_until_scopes(7, 0);
+	assert_int_equal(n_stored(), 2);
+	passed_s += 1800;
+	call_ok("block.add", "{\"prefix\": \"192.0.2.9\"}");
+	wait_until_scopes(9, BLOCK_ALL);
+	assert_int_equal(n_stored(), 2);
+	assert_int_equal(n_shown(), 2);
 }
 
 static void what_the_workers_could_not_take_is_handed_over_again(void **state)
@@ -428,6 +530,9 @@ int main(void)
 		WITH_WORKERS(many_changes_in_a_row_make_few_tables_and_none_is_lost),
 		WITH_WORKERS(what_is_dropped_counts_for_the_entries_that_it_is_on),
 		WITH_WORKERS(an_entry_that_ends_is_taken_out_in_time),
+		WITH_WORKERS(an_entry_that_ended_because_the_clock_was_set_comes_back_with_it),
+		WITH_WORKERS(a_step_that_control_has_not_seen_yet_forgets_nothing),
+		WITH_WORKERS(what_ended_is_forgotten_when_the_clock_was_not_set_for_an_hour),
 		WITH_WORKERS(what_the_workers_could_not_take_is_handed_over_again),
 		WITH_WORKERS(a_restart_hands_over_what_is_stored_before_anything_else),
 		WITH_WORKERS(a_long_import_comes_later_at_once_and_after_what_was_done_meanwhile),

@@ -37,10 +37,43 @@ static void a_step_is_told_once_and_slewing_is_not(void **state)
 	}
 }
 
+static void it_is_settled_when_it_was_not_set_for_long_enough(void **state)
+{
+	const uint64_t hour_ns = 3600 * BASE_NS_PER_S;
+	const uint64_t wall_ns = 1700000000 * BASE_NS_PER_S;
+	const uint64_t step = (uint64_t)(3652 * DAY);
+	struct model_clock clock = {0};
+	uint64_t now_ns = 5 * hour_ns;
+	int64_t step_ns;
+
+	(void)state;
+	assert_false(model_clock_is_settled(&clock, now_ns, wall_ns, 0));
+	(void)model_clock_look(&clock, now_ns, wall_ns + now_ns, &step_ns);
+	for (int i = 0; i < 2; i++) {
+		uint64_t ahead_ns = wall_ns + (i == 1 ? step : 0);
+
+		assert_false(model_clock_is_settled(&clock, now_ns + hour_ns - 1,
+		                                    ahead_ns + now_ns + hour_ns - 1, hour_ns));
+		now_ns += hour_ns;
+		assert_true(model_clock_is_settled(&clock, now_ns, ahead_ns + now_ns, hour_ns));
+		/* Set since the last look, which has not been. */
+		assert_false(
+			model_clock_is_settled(&clock, now_ns, ahead_ns + step + now_ns, hour_ns));
+		assert_false(
+			model_clock_is_settled(&clock, now_ns, ahead_ns - step + now_ns, hour_ns));
+		/* A look that finds nothing changes nothing. */
+		assert_false(model_clock_look(&clock, now_ns, ahead_ns + now_ns, &step_ns));
+		assert_true(model_clock_is_settled(&clock, now_ns, ahead_ns + now_ns, hour_ns));
+		assert_true(model_clock_look(&clock, now_ns, wall_ns + step * (i == 0) + now_ns,
+		                             &step_ns));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_step_is_told_once_and_slewing_is_not),
+		cmocka_unit_test(it_is_settled_when_it_was_not_set_for_long_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

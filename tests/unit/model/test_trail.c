@@ -10,8 +10,9 @@
 
 #define LONG_N 7000U
 
-/* The wall clock, which the linker makes ours (--wrap): so many seconds ahead. */
+/* The clocks, which the linker makes ours (--wrap): the wall clock so many seconds ahead, and both of them. */
 static time_t ahead_s;
+static time_t passed_s;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
@@ -21,6 +22,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (clock == CLOCK_REALTIME)
 		now->tv_sec += ahead_s;
+	now->tv_sec += passed_s;
 	return err;
 }
 
@@ -269,13 +271,19 @@ static void the_hub_keeps_it_as_short_as_it_is_told(void **state)
 	}
 }
 
-/* Start again, and give the hub the time to look. */
-static void look(void)
+/* Start again, let so much time pass, and give the hub the time to look. */
+static void look_after(time_t seconds)
 {
 	stop();
 	start(false);
+	passed_s += seconds;
 	for (int turn = 0; turn < 20; turn++)
 		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+static void look(void)
+{
+	look_after(86400);
 }
 
 static void what_is_too_old_goes_once_a_day(void **state)
@@ -288,10 +296,12 @@ static void what_is_too_old_goes_once_a_day(void **state)
 	add_records(10);
 	ahead_s = 20 * day_s;
 	add_records(5);
-	ahead_s = 30 * day_s + 3600;
+	ahead_s = 29 * day_s + 3600;
 	look();
 	is_good(15); /* too old, but not for a day */
-	ahead_s = 31 * day_s + 3600;
+	look_after(86399);
+	is_good(15);
+	ahead_s += 1;
 	look();
 	is_good(6); /* five, and the record of it */
 	look();
@@ -303,6 +313,33 @@ static void what_is_too_old_goes_once_a_day(void **state)
 	ahead_s = 40000 * day_s;
 	look();
 	is_good(6);
+	ahead_s = 0;
+}
+
+static void a_clock_that_was_set_takes_nothing_out_for_a_day(void **state)
+{
+	const time_t ten_years_s = 3652 * 86400;
+
+	(void)state;
+	config.trail_records = 1000000;
+	config.trail_days = 30;
+	add_records(10);
+	/* Set before control starts, and while it runs. */
+	ahead_s = ten_years_s;
+	look_after(0);
+	look_after(86399);
+	is_good(10);
+	ahead_s = 0;
+	stop();
+	start(false);
+	passed_s += 2 * 86400;
+	ahead_s = ten_years_s;
+	for (int turn = 0; turn < 20; turn++)
+		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	is_good(10);
+	look(); /* it is the right time, then */
+	is_good(1);
+	config.trail_days = 0;
 	ahead_s = 0;
 }
 
@@ -318,6 +355,7 @@ int main(void)
 		WITH_MODEL(nonsense_is_refused_and_leaves_no_record),
 		WITH_MODEL(a_trail_that_was_changed_is_not_taken_out),
 		WITH_MODEL(what_is_too_old_goes_once_a_day),
+		WITH_MODEL(a_clock_that_was_set_takes_nothing_out_for_a_day),
 		WITH_MODEL(the_hub_keeps_it_as_short_as_it_is_told),
 	};
 
