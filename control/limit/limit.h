@@ -60,6 +60,15 @@ int64_t limit_period_start(int64_t now_s, uint32_t reset_day);
 /* The next one behind it. */
 int64_t limit_period_end(int64_t start_s);
 
+/* What passed in a period that is not now. */
+struct limit_use {
+	int64_t period_s; /* its start; 0 = none */
+	uint64_t rx;
+	uint64_t tx;
+};
+
+#define LIMIT_KEPT 3U
+
 /* What passed in the period, from counters that only grow while their region (epoch) lives. */
 struct limit_meter {
 	int64_t period_s; /* its start; 0 = never looked */
@@ -68,10 +77,13 @@ struct limit_meter {
 	uint64_t epoch; /* of the region in which rx_seen and tx_seen were read */
 	uint64_t rx_seen;
 	uint64_t tx_seen;
+	struct limit_use kept[LIMIT_KEPT]; /* the one that was last before this first */
 };
 
 /* Look at the counters. What passed since the last look counts for the period that is now, so that no period
- * gets more than its quota; a period that lies in the past (a clock set back) does not begin anew.
+ * gets more than its quota. A period that was before (the clock was set, and is set back) goes on with what was used
+ * in it; one that lies in the past and never was begins with what is used now, so that setting the clock back gives
+ * nobody a quota anew.
  * Returns true when a period began or something passed. */
 bool limit_meter_look(struct limit_meter *meter, uint64_t epoch, uint64_t rx, uint64_t tx,
                       int64_t period_s);

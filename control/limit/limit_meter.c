@@ -1,6 +1,7 @@
 /* Periods, and what passed in one. */
 #include "limit.h"
 
+#include <string.h>
 #include <time.h>
 
 static struct tm month_of(int64_t at_s)
@@ -36,10 +37,33 @@ static uint64_t passed(uint64_t seen, uint64_t now)
 	return now >= seen ? now - seen : now;
 }
 
+/* Another period is now. What was used in the one before stays with it. */
+static void turn(struct limit_meter *meter, int64_t period_s)
+{
+	struct limit_use before = {meter->period_s, meter->rx, meter->tx};
+	struct limit_use now = {.period_s = period_s};
+	size_t at = 0;
+
+	if (period_s < before.period_s)
+		now = (struct limit_use){period_s, before.rx, before.tx};
+	while (at < LIMIT_KEPT - 1 && meter->kept[at].period_s != period_s)
+		at++;
+	if (period_s != 0 && meter->kept[at].period_s == period_s)
+		now = meter->kept[at];
+	if (before.period_s
+	    != 0) { /* into the place of this one, or of the one that was longest ago */
+		memmove(&meter->kept[1], &meter->kept[0], at * sizeof(meter->kept[0]));
+		meter->kept[0] = before;
+	}
+	meter->period_s = now.period_s;
+	meter->rx = now.rx;
+	meter->tx = now.tx;
+}
+
 bool limit_meter_look(struct limit_meter *meter, uint64_t epoch, uint64_t rx, uint64_t tx,
                       int64_t period_s)
 {
-	bool turned = period_s > meter->period_s;
+	bool turned = period_s != meter->period_s;
 	uint64_t rx_passed, tx_passed;
 
 	if (meter->epoch != epoch) { /* another region: its counters began at nothing */
@@ -49,11 +73,8 @@ bool limit_meter_look(struct limit_meter *meter, uint64_t epoch, uint64_t rx, ui
 	}
 	rx_passed = passed(meter->rx_seen, rx);
 	tx_passed = passed(meter->tx_seen, tx);
-	if (turned) {
-		meter->period_s = period_s;
-		meter->rx = 0;
-		meter->tx = 0;
-	}
+	if (turned)
+		turn(meter, period_s);
 	meter->rx += rx_passed;
 	meter->tx += tx_passed;
 	meter->rx_seen = rx;

@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(LIMIT_KEPT == STORE_USAGE_KEPT, "every month that is kept is stored");
+
 static const struct timeval look_interval = {1, 0};
 
 /* ---- entries ------------------------------------------------------------------------------------ */
@@ -188,6 +190,9 @@ static int on_usage(void *arg, uint32_t id, const struct store_usage *usage)
 	                                    .epoch = usage->epoch,
 	                                    .rx_seen = usage->rx_seen,
 	                                    .tx_seen = usage->tx_seen};
+	for (size_t i = 0; i < LIMIT_KEPT; i++)
+		entry->meter.kept[i] = (struct limit_use){usage->kept[i].period_s,
+		                                          usage->kept[i].rx, usage->kept[i].tx};
 	return 0;
 }
 

@@ -147,7 +147,7 @@ void model__limit_look(struct model *model, uint32_t id, struct model_limit_peer
 		entry->has_meter = true;
 	}
 	/* Another month; or counters that began anew, with the peer or with the region. */
-	all = all || period_s > meter->period_s || epoch != meter->epoch || now.rx < meter->rx_seen
+	all = all || period_s != meter->period_s || epoch != meter->epoch || now.rx < meter->rx_seen
 	      || now.tx < meter->tx_seen;
 	if (!limit_meter_look(meter, epoch, now.rx, now.tx, period_s) && !all)
 		return;
@@ -155,6 +155,21 @@ void model__limit_look(struct model *model, uint32_t id, struct model_limit_peer
 	reckon(id, entry, &now, all);
 	model__limit_tell(model, id, entry);
 	say_level(model, id, entry);
+}
+
+static int store_one(struct store *store, uint32_t id, const struct limit_meter *meter)
+{
+	struct store_usage usage = {.period_s = meter->period_s,
+	                            .rx = meter->rx,
+	                            .tx = meter->tx,
+	                            .epoch = meter->epoch,
+	                            .rx_seen = meter->rx_seen,
+	                            .tx_seen = meter->tx_seen};
+
+	for (size_t i = 0; i < LIMIT_KEPT; i++)
+		usage.kept[i] = (struct store_usage_month){meter->kept[i].period_s,
+		                                           meter->kept[i].rx, meter->kept[i].tx};
+	return store_usage_put(store, id, &usage);
 }
 
 static int store_dirty(struct model *model)
@@ -170,13 +185,7 @@ static int store_dirty(struct model *model)
 
 		if (!entry || !entry->is_dirty)
 			continue;
-		err = store_usage_put(store, id,
-		                      &(struct store_usage){.period_s = entry->meter.period_s,
-		                                            .rx = entry->meter.rx,
-		                                            .tx = entry->meter.tx,
-		                                            .epoch = entry->meter.epoch,
-		                                            .rx_seen = entry->meter.rx_seen,
-		                                            .tx_seen = entry->meter.tx_seen});
+		err = store_one(store, id, &entry->meter);
 	}
 	ended = store_end(store, err == 0);
 	return err < 0 ? err : ended;

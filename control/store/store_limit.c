@@ -1,7 +1,13 @@
 /* Rows of limits and usage. */
 #include "store_limit.h"
 
+#include "base_bytes.h"
 #include "store_sql.h"
+
+#include <errno.h>
+
+#define MONTH_LEN 24U /* start, rx, tx: 8 bytes each, big endian */
+#define KEPT_LEN  (STORE_USAGE_KEPT * MONTH_LEN)
 
 static int row_put(struct store *store, uint32_t peer, const char *text)
 {
@@ -44,13 +50,36 @@ int store_limit_each(struct store *store, store_limit_fn *fn, void *arg)
 	return err;
 }
 
+static void kept_pack(const struct store_usage *usage, uint8_t out[static KEPT_LEN])
+{
+	for (size_t i = 0; i < STORE_USAGE_KEPT; i++, out += MONTH_LEN) {
+		base_store_be64(out, (uint64_t)usage->kept[i].period_s);
+		base_store_be64(out + 8, usage->kept[i].rx);
+		base_store_be64(out + 16, usage->kept[i].tx);
+	}
+}
+
+/* An empty one is none. */
+static int kept_unpack(const uint8_t *packed, size_t len, struct store_usage *usage)
+{
+	if (len % MONTH_LEN != 0 || len > KEPT_LEN)
+		return -EUCLEAN;
+	for (size_t i = 0; i < len / MONTH_LEN; i++, packed += MONTH_LEN)
+		usage->kept[i] = (struct store_usage_month){(int64_t)base_load_be64(packed),
+		                                            base_load_be64(packed + 8),
+		                                            base_load_be64(packed + 16)};
+	return 0;
+}
+
 int store_usage_put(struct store *store, uint32_t peer, const struct store_usage *usage)
 {
 	sqlite3_stmt *statement = store__prepare(
 		store,
-		"INSERT INTO peer_usage (peer, period, rx, tx, epoch, rx_seen, tx_seen)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (peer) DO UPDATE"
-		" SET period = ?2, rx = ?3, tx = ?4, epoch = ?5, rx_seen = ?6, tx_seen = ?7");
+		"INSERT INTO peer_usage (peer, period, rx, tx, epoch, rx_seen, tx_seen, kept)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (peer) DO UPDATE"
+		" SET period = ?2, rx = ?3, tx = ?4, epoch = ?5, rx_seen = ?6, tx_seen = ?7,"
+		" kept = ?8");
+	uint8_t kept[KEPT_LEN];
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
@@ -61,13 +90,16 @@ int store_usage_put(struct store *store, uint32_t peer, const struct store_usage
 	sqlite3_bind_int64(statement, 5, (int64_t)usage->epoch);
 	sqlite3_bind_int64(statement, 6, (int64_t)usage->rx_seen);
 	sqlite3_bind_int64(statement, 7, (int64_t)usage->tx_seen);
+	kept_pack(usage, kept);
+	sqlite3_bind_blob64(statement, 8, kept, sizeof(kept), SQLITE_STATIC);
 	return store__run(store, statement);
 }
 
 int store_usage_each(struct store *store, store_usage_fn *fn, void *arg)
 {
 	sqlite3_stmt *statement = store__prepare(
-		store, "SELECT peer, period, rx, tx, epoch, rx_seen, tx_seen FROM peer_usage");
+		store,
+		"SELECT peer, period, rx, tx, epoch, rx_seen, tx_seen, kept FROM peer_usage");
 	int result = SQLITE_DONE;
 	int err = 0;
 
@@ -83,7 +115,10 @@ int store_usage_each(struct store *store, store_usage_fn *fn, void *arg)
 			.tx_seen = (uint64_t)sqlite3_column_int64(statement, 6),
 		};
 
-		err = fn(arg, (uint32_t)sqlite3_column_int64(statement, 0), &usage);
+		err = kept_unpack(sqlite3_column_blob(statement, 7),
+		                  (size_t)sqlite3_column_bytes(statement, 7), &usage);
+		if (err == 0)
+			err = fn(arg, (uint32_t)sqlite3_column_int64(statement, 0), &usage);
 	}
 	if (err == 0 && result != SQLITE_DONE)
 		err = store__fail(store, result);

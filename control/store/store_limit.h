@@ -15,7 +15,14 @@ typedef int store_limit_fn(void *arg, uint32_t peer, const char *text);
 int store_limit_each(struct store *store, store_limit_fn *fn, void *arg)
 	__attribute__((warn_unused_result));
 
+#define STORE_USAGE_KEPT 3U
+
 /* As struct limit_meter. */
+struct store_usage_month {
+	int64_t period_s; /* 0 = none */
+	uint64_t rx;
+	uint64_t tx;
+};
 struct store_usage {
 	int64_t period_s;
 	uint64_t rx;
@@ -23,11 +30,13 @@ struct store_usage {
 	uint64_t epoch;
 	uint64_t rx_seen;
 	uint64_t tx_seen;
+	struct store_usage_month kept[STORE_USAGE_KEPT];
 };
 
 /* Best within store_begin_unsynced(). Returns 0 or -errno. */
 int store_usage_put(struct store *store, uint32_t peer, const struct store_usage *usage)
 	__attribute__((warn_unused_result));
+/* Call fn for every peer that has one. Stops with fn's value when that is not 0. Returns 0, -EUCLEAN or -errno. */
 typedef int store_usage_fn(void *arg, uint32_t peer, const struct store_usage *usage);
 int store_usage_each(struct store *store, store_usage_fn *fn, void *arg)
 	__attribute__((warn_unused_result));

@@ -171,6 +171,8 @@ static const char *const steps[] = {
 	" addresses TEXT NOT NULL," /* comma-separated */
 	" resolved INTEGER NOT NULL"
 	") STRICT;",
+	/* 16: what was used in the months before, for a clock that is set back */
+	"ALTER TABLE peer_usage ADD COLUMN kept BLOB NOT NULL DEFAULT x'';", /* start, rx, tx, ... */
 };
 
 unsigned int store_schema_version(void)

@@ -159,9 +159,52 @@ static void a_month_begins_with_what_passed_since_the_last_look(void **state)
 	assert_true(limit_meter_look(&meter, 7, 130, 10, 2000));
 	assert_int_equal(meter.rx, 30);
 	assert_int_equal(meter.tx, 0);
-	assert_false(limit_meter_look(&meter, 7, 130, 10, 1000)); /* the clock was set back */
-	assert_int_equal(meter.rx, 30);
-	assert_int_equal(meter.period_s, 2000);
+}
+
+static void expect_use(struct limit_meter *meter, int64_t period_s, uint64_t rx_seen, uint64_t rx,
+                       uint64_t tx)
+{
+	(void)limit_meter_look(meter, 7, rx_seen, 10, period_s);
+	assert_int_equal(meter->period_s, period_s);
+	assert_int_equal(meter->rx, rx);
+	assert_int_equal(meter->tx, tx);
+	assert_false(limit_meter_look(meter, 7, rx_seen, 10, period_s));
+}
+
+static void a_month_that_comes_again_has_what_was_used_in_it(void **state)
+{
+	struct limit_meter meter = {0};
+
+	(void)state;
+	expect_use(&meter, 5000, 100, 100, 10);
+	/* Set ten years on, and back: every byte is of one month. */
+	expect_use(&meter, 90000, 100, 0, 0);
+	expect_use(&meter, 90000, 130, 30, 0);
+	expect_use(&meter, 5000, 130, 100, 10);
+	expect_use(&meter, 5000, 150, 120, 10);
+	expect_use(&meter, 90000, 150, 30, 0);
+	expect_use(&meter, 5000, 150, 120, 10);
+	/* Ten years back, where it never was: nobody has a quota anew. */
+	expect_use(&meter, 1000, 150, 120, 10);
+	expect_use(&meter, 1000, 200, 170, 10);
+	expect_use(&meter, 0, 200, 170, 10); /* 1970 */
+	expect_use(&meter, 5000, 200, 120, 10);
+	/* Months come as they do. */
+	for (int64_t month = 6000; month < 20000; month += 1000)
+		expect_use(&meter, month, 200, 0, 0);
+	expect_use(&meter, 19000, 300, 100, 0);
+	expect_use(&meter, 20000, 300, 0, 0);
+	expect_use(&meter, 19000, 300, 100, 0);
+}
+
+static void a_hub_that_began_in_a_time_to_come_goes_on_in_the_right_one(void **state)
+{
+	struct limit_meter meter = {0};
+
+	(void)state;
+	expect_use(&meter, 90000, 100, 100, 10);
+	expect_use(&meter, 5000, 100, 100, 10);
+	expect_use(&meter, 6000, 100, 0, 0);
 }
 
 static void workers_stop_where_the_quota_ends(void **state)
@@ -191,6 +234,8 @@ int main(void)
 		cmocka_unit_test(months_begin_at_midnight_utc_of_the_day),
 		cmocka_unit_test(what_passed_is_counted_over_restarts),
 		cmocka_unit_test(a_month_begins_with_what_passed_since_the_last_look),
+		cmocka_unit_test(a_month_that_comes_again_has_what_was_used_in_it),
+		cmocka_unit_test(a_hub_that_began_in_a_time_to_come_goes_on_in_the_right_one),
 		cmocka_unit_test(workers_stop_where_the_quota_ends),
 	};
 

@@ -1,6 +1,20 @@
 /* control/model: limits and quotas of peers. */
 #include "model_lab.h"
 
+/* The wall clock, which the linker makes ours (--wrap): so many seconds ahead. */
+static time_t ahead_s;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int err = __real_clock_gettime(clock, now);
+
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec += ahead_s;
+	return err;
+}
+
 static const char *const add_alice = "{\"name\": \"alice\", \"public_key\": \"" KEY_A "\"}";
 
 static json_int_t limits_number(const char *group, const char *name)
@@ -112,6 +126,42 @@ static void a_quota_stops_each_worker_at_its_own_count(void **state)
 	assert_int_equal(cmds[0]->rx_until, 16000);
 	assert_int_equal(limits_number("month", "rx_used"), 0);
 	assert_int_equal(limits_number("month", "reached"), 0);
+	stop();
+}
+
+static void a_clock_that_is_set_and_set_back_leaves_the_month_as_it_was(void **state)
+{
+	const struct abi_cmd_peer_limit *cmd = &fake.limit_cmd[0][0];
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", add_alice);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 10000}");
+	fake.limit[0][0].rx_used = 9000;
+	stop(); /* looks; and the counters begin anew */
+	start(true);
+	assert_int_equal(cmd->rx_until, 1000);
+	ahead_s = 3652 * 86400;
+	while (cmd->rx_until != 10000)
+		event_base_loop(base, EVLOOP_ONCE);
+	fake.limit[0][0].rx_used = 500;
+	assert_int_equal(limits_number("month", "rx_used"), 500);
+	stop(); /* as if killed under the new clock */
+	start(true);
+	assert_int_equal(limits_number("month", "rx_used"), 500);
+	assert_int_equal(cmd->rx_until, 9500);
+	ahead_s = 0;
+	while (cmd->rx_until != 1000)
+		event_base_loop(base, EVLOOP_ONCE);
+	assert_int_equal(limits_number("month", "rx_used"), 9000);
+	/* Back, where it never was: nothing is given. */
+	ahead_s = -3652 * 86400;
+	assert_int_equal(limits_number("month", "rx_used"), 9000);
+	stop();
+	ahead_s = 0;
+	start(true);
+	assert_int_equal(limits_number("month", "rx_used"), 9000);
+	assert_int_equal(cmd->rx_until, 1000);
 	stop();
 }
 
@@ -241,6 +291,7 @@ int main(void)
 		CASE(limits_reach_the_workers_and_come_back_after_a_restart),
 		CASE(the_default_is_for_who_has_no_own),
 		CASE(a_quota_stops_each_worker_at_its_own_count),
+		CASE(a_clock_that_is_set_and_set_back_leaves_the_month_as_it_was),
 		CASE(limits_that_make_no_sense_are_refused_by_field_and_range),
 		CASE(a_quota_is_told_at_80_percent_and_at_its_end_once),
 		CASE(a_trace_tells_that_a_quota_is_used_up),
