@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The wall clock of the hub is set by an hour and by ten years, forward and back, while tunnels are in use: no ping is lost,
 # handshakes of both directions go on, also after control was killed under the new clock, grants and certificates
-# follow the clock, and the log says it once. clock_shift.c stands in front of control and
+# follow the clock, what ended by it is there again when it is set back, as is the month of a quota, and the log says it once. clock_shift.c stands in front of control and
 # dataplane; the clients, which are Go programs without a libc, keep the true time.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
@@ -43,6 +43,19 @@ years = [int(line.split("=")[1].split()[3]) for line in open(sys.argv[1])]
 sys.exit(not years[0] <= int(sys.argv[2]) <= years[1])
 PY
 }
+
+check "an address is listed for half an hour" lab_cli block add 198.51.100.77 --for 30m
+n_listed() { lab_cli -o json block check 198.51.100.77 | python3 -c 'import json,sys; print(len(json.load(sys.stdin)["entries"]))'; }
+listed() { [ "$(n_listed)" = 1 ]; }
+unlisted() { [ "$(n_listed)" = 0 ]; }
+check "home has a quota" lab_cli peer limit home --quota 1G
+month() { # FIELD
+	lab_cli -o json peer show home | python3 -c 'import json,sys
+month = json.load(sys.stdin)["peer"]["limits"]["month"]
+month["used"] = month["rx_used"] + month["tx_used"]
+print(month[sys.argv[1]])' "$1"
+}
+month_is() { is "$(month since)" "$1"; }
 
 device=$(net_wg_device office)
 office_calls() { # its sessions are thrown away
@@ -92,9 +105,22 @@ step() { # OFFSET NAME YEAR reaches_home|refused_home
 
 year=$(date -u +%Y)
 step 3600 "an hour on" "$(date -u -d '+1 hour' +%Y)" refused_home
+check "an hour on: the address is not listed any more" net_wait 10 unlisted
 step -3600 "an hour back" "$(date -u -d '-1 hour' +%Y)" refused_home
+check "an hour back: the address is listed again" net_wait 10 listed
 step 0 "as it was" "$year" reaches_home
+this_month=$(month since)
+check "home has used some of its quota" eval '[ "$(month used)" -gt 10000 ]'
+used=$(month used)
 step $((3652 * 86400)) "ten years on" $((year + 10)) refused_home
+check "ten years on: the address is not listed any more" net_wait 10 unlisted
+check "ten years on: the quota is that of another month" eval '! month_is "$this_month"'
 step $((-3652 * 86400)) "ten years back" $((year - 10)) refused_home
+set_clock 0
+check "right again: the address is listed" net_wait 10 listed
+check "right again: the quota is that of this month" net_wait 10 month_is "$this_month"
+now_used=$(month used)
+check "right again: what was used in it is, and not what was in between" eval '[ "$now_used" -ge "$used" ] && [ "$now_used" -lt $((used + 20000)) ]'
+echo "# used before $used, now $now_used"
 check "every packet is accounted for" net_wait 5 balance
 tap_done
