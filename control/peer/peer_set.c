@@ -2,6 +2,7 @@
 #include "peer_set.h"
 
 #include "base_bytes.h"
+#include "base_siphash.h"
 #include "base_text.h"
 #include "base_time.h"
 #include "peer_set_private.h"
@@ -32,19 +33,24 @@ int peer__set_refuse_memory(const struct peer_work *work)
 	return peer__refuse(work->error, -ENOMEM, "failed", NULL, "not enough memory");
 }
 
-static const uint8_t *key_of(const struct peer_work *work, uint32_t id)
+static const uint8_t *key_of(const struct peer_work *work, uint32_t entry)
 {
+	uint32_t id = (entry & ~PEER_SET_NEXT) - 1;
+
+	if (entry & PEER_SET_NEXT)
+		return work->table->by_id[id]->rotation.public_key;
 	return work->draft_of[id] != 0 ? work->drafts[work->draft_of[id] - 1].row.public_key
 	                               : work->table->by_id[id]->row.public_key;
 }
 
-/* The bucket of a key, or the empty one where it would go. Who may ask for a set may do anything: the hash
- * need not withstand him. */
+/* The bucket of a key, or the empty one where it would go. Keys need not be random: those that are counted up are
+ * spread as well. Who may ask for a set may do anything: the hash need not withstand him. */
 static uint32_t *bucket_of(const struct peer_work *work, const uint8_t key[static 32])
 {
-	uint32_t i = base_load_le32(key) & (work->n_buckets - 1);
+	const struct base_siphash_key no_secret = {0};
+	uint32_t i = (uint32_t)base_siphash(no_secret, key, 32) & (work->n_buckets - 1);
 
-	while (work->by_key[i] != 0 && memcmp(key_of(work, work->by_key[i] - 1), key, 32) != 0)
+	while (work->by_key[i] != 0 && memcmp(key_of(work, work->by_key[i]), key, 32) != 0)
 		i = (i + 1) & (work->n_buckets - 1);
 	return &work->by_key[i];
 }
@@ -57,15 +63,19 @@ static int work_begin(struct peer_work *work)
 	/* Everybody in the table, and who is new; no draft is made twice. */
 	work->max_drafts = table->n + work->set->n_ones;
 	work->n_buckets = 16;
-	while (work->n_buckets < 2 * work->max_drafts)
+	while (work->n_buckets < 2 * (work->max_drafts + table->n)) /* some have two keys */
 		work->n_buckets *= 2;
 	work->draft_of = calloc(max_peers, sizeof(*work->draft_of));
 	work->by_key = calloc(work->n_buckets, sizeof(*work->by_key));
 	if (!work->draft_of || !work->by_key)
 		return peer__set_refuse_memory(work);
 	for (uint32_t i = 0; i < table->n; i++) {
-		*bucket_of(work, table->by_name[i]->row.public_key) = table->by_name[i]->row.id + 1;
-		work->has_rotations |= table->by_name[i]->rotation.has_public_key;
+		const struct peer *peer = table->by_name[i];
+
+		*bucket_of(work, peer->row.public_key) = peer->row.id + 1;
+		if (peer->rotation.has_public_key)
+			*bucket_of(work, peer->rotation.public_key) = (peer->row.id + 1)
+			                                              | PEER_SET_NEXT;
 	}
 	return 0;
 }
@@ -118,14 +128,15 @@ struct peer_draft *peer__set_touch(struct peer_work *work, uint32_t id)
 	return draft;
 }
 
-/* A free number, ids not being used again soon. */
-static int64_t free_id(const struct peer_work *work)
+/* A free number, ids not being used again soon. None becomes free while a set is tried: those that were passed over
+ * are not looked at again. */
+static int64_t free_id(struct peer_work *work)
 {
 	const struct peer_table *table = work->table;
 	uint32_t max = table->setup.config->max_peers;
 
-	for (uint32_t i = 0; i < max; i++) {
-		uint32_t id = (table->next_id + work->n_drafts + i) % max;
+	for (; work->next_id < max; work->next_id++) {
+		uint32_t id = (table->next_id + work->next_id) % max;
 
 		if (!table->by_id[id] && work->draft_of[id] == 0)
 			return id;
@@ -150,11 +161,6 @@ static int add_new(struct peer_work *work, const struct peer_set_one *one, struc
 		                    "all %u peers are taken (dataplane.max_peers)",
 		                    table->setup.config->max_peers);
 	peer_set_name(one->public_key, row.name);
-	other = work->has_rotations ? peer__find_key(table, one->public_key) : NULL;
-	if (other)
-		return peer__refuse(work->error, -EEXIST, "exists", "public_key",
-		                    "public_key: peer \"%s\" is about to get it (weir peer rotate)",
-		                    other->row.name);
 	other = peer_find(table, row.name);
 	if (other)
 		return peer__refuse(work->error, -EEXIST, "exists", "name",
@@ -227,7 +233,8 @@ static int change(struct peer_work *work, struct peer_draft *draft, const struct
 
 static int one_apply(struct peer_work *work, const struct peer_set_one *one)
 {
-	uint32_t at = *bucket_of(work, one->public_key);
+	uint32_t entry = *bucket_of(work, one->public_key);
+	uint32_t at = entry & PEER_SET_NEXT ? 0 : entry;
 	uint32_t id = at - 1;
 	struct peer_draft *draft = NULL;
 	bool is_there;
@@ -243,6 +250,10 @@ static int one_apply(struct peer_work *work, const struct peer_set_one *one)
 		return is_there ? remove_one(work, id) : 0;
 	if (!is_there && one->update_only)
 		return 0;
+	if (entry & PEER_SET_NEXT)
+		return peer__refuse(work->error, -EEXIST, "exists", "public_key",
+		                    "public_key: peer \"%s\" is about to get it (weir peer rotate)",
+		                    work->table->by_id[(entry & ~PEER_SET_NEXT) - 1]->row.name);
 	if (at != 0 && !draft && !is_there)
 		return peer__refuse(work->error, -EPERM, "disabled", "public_key",
 		                    "peer \"%s\" is disabled: weir peer enable lets it come again",

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW 8U /* new peers that are put to their places among the names one by one */
+#define FEW                                                                                        \
+	8U /* peers that are put to their places among the names, or taken from them, one by one */
 
 static bool is_new(const struct peer_draft *draft)
 {
@@ -181,7 +182,7 @@ static void change(struct peer_work *work, struct peer_draft *draft)
 	tell_news(work, draft, peer);
 }
 
-static void leave(struct peer_work *work, struct peer_draft *draft)
+static void leave(struct peer_work *work, struct peer_draft *draft, bool few)
 {
 	const struct peer_setup *setup = &work->table->setup;
 	uint32_t id = draft->row.id;
@@ -191,8 +192,27 @@ static void leave(struct peer_work *work, struct peer_draft *draft)
 	tell_news(work, draft, draft->old);
 	if (!draft->has_new_ips)
 		draft->row.allowed_ips = NULL; /* was borrowed */
-	peer__leave(work->table, draft->old);
+	if (few)
+		peer__leave(work->table, draft->old);
+	else
+		peer__forget(work->table, draft->old);
 	draft->old = NULL;
+}
+
+/* Those that go lose their places among the names, all at once. */
+static void leave_names(struct peer_work *work)
+{
+	struct peer_table *table = work->table;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < table->n; i++) {
+		struct peer *peer = table->by_name[i];
+		uint32_t number = work->draft_of[peer->row.id];
+
+		if (number == 0 || !is_gone(&work->drafts[number - 1]))
+			table->by_name[n++] = peer;
+	}
+	table->n = n;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
@@ -236,8 +256,11 @@ static struct peer **peers_make(const struct peer_work *work, uint32_t *n)
 /* Those that get a prefix first, then those that lose it: a route that moves is never nobody's. */
 static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t n_new)
 {
+	uint32_t n_gone = 0;
 	uint32_t n = 0;
 
+	for (uint32_t i = 0; i < work->n_drafts; i++)
+		n_gone += is_gone(&work->drafts[i]);
 	for (uint32_t i = 0; i < work->n_drafts; i++)
 		if (is_new(&work->drafts[i]))
 			enter(work, &work->drafts[i], peers[n++], n_new <= FEW);
@@ -259,9 +282,11 @@ static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t
 		                       NULL, &telling);
 		change(work, &work->drafts[i]);
 	}
+	if (n_gone > FEW)
+		leave_names(work);
 	for (uint32_t i = 0; i < work->n_drafts; i++)
 		if (is_gone(&work->drafts[i]))
-			leave(work, &work->drafts[i]);
+			leave(work, &work->drafts[i], n_gone <= FEW);
 	memset(work->table->pool_from, 0, CONFIG_TUNNEL_MAX * sizeof(*work->table->pool_from));
 }
 

@@ -39,6 +39,8 @@ struct peer_move {
 	uint32_t to;
 };
 
+#define PEER_SET_NEXT 0x80000000U
+
 struct peer_work {
 	struct peer_table *table;
 	const struct peer_set *set;
@@ -48,9 +50,10 @@ struct peer_work {
 	uint32_t n_drafts;
 	uint32_t max_drafts;
 	uint32_t *draft_of; /* [max_peers] by id: 1 + number of the draft, 0 = none */
-	uint32_t *by_key;   /* [n_buckets] 1 + id; linear probing */
+	/* [n_buckets] 1 + id, and PEER_SET_NEXT where the key is the next one of who is between two; linear probing */
+	uint32_t *by_key;
 	uint32_t n_buckets; /* power of two */
-	bool has_rotations; /* somebody is between two keys */
+	uint32_t next_id;   /* ids from table->next_id on, so many of them, are not free */
 	struct peer_move *moves;
 	uint32_t n_moves;
 	uint32_t max_moves;

@@ -178,8 +178,13 @@ void peer__leave(struct peer_table *table, struct peer *peer)
 
 	memmove(&table->by_name[i], &table->by_name[i + 1],
 	        (table->n - i - 1) * sizeof(*table->by_name));
-	table->by_id[peer->row.id] = NULL;
 	table->n--;
+	peer__forget(table, peer);
+}
+
+void peer__forget(struct peer_table *table, struct peer *peer)
+{
+	table->by_id[peer->row.id] = NULL;
 	peer__let_go(table, &peer->row);
 	peer__free(peer);
 }

@@ -41,6 +41,8 @@ void peer__enter(struct peer_table *table, struct peer *peer);
 void peer__append(struct peer_table *table, struct peer *peer);
 void peer__sort(struct peer_table *table);
 void peer__leave(struct peer_table *table, struct peer *peer);
+/* The same of one that has lost its place among the names already. */
+void peer__forget(struct peer_table *table, struct peer *peer);
 /* Wipes and frees a peer that is not in the table; NULL is fine. */
 void peer__free(struct peer *peer);
 /* A row with networks of its own. Returns 0 or -ENOMEM; then out is empty. Caller: store_peer_fini(). */

@@ -328,6 +328,54 @@ static void a_full_table_takes_none_of_them(void **state)
 	stop();
 }
 
+/* Key n is a number as large as n, whose first bytes are zero. */
+static struct peer_set_one *begin_counted(struct peer_set *set, uint32_t n)
+{
+	uint8_t key[32] = {0};
+
+	key[8] = (uint8_t)(n + 1);
+	key[31] = 0x40;
+	return peer_set_add(set, key);
+}
+
+static void many_come_and_go_at_once(void **state)
+{
+	struct peer_set set = {.replaces_peers = false};
+	struct base_prefix ip = prefix("10.1.0.0/16");
+
+	(void)state;
+	start();
+	begin(&set, 1);
+	assert_int_equal(peer_set_add_ip(&set, &ip, false), 0);
+	for (uint32_t n = 0; n < 12; n++)
+		assert_non_null(begin_counted(&set, 11 - n));
+	good(&set);
+	assert_int_equal(peer_count(table), 13);
+	set = (struct peer_set){.replaces_peers = false};
+	for (uint32_t n = 0; n < 10; n++)
+		begin_counted(&set, n)->is_removed = true;
+	begin_counted(&set, 20); /* and another comes in the same request */
+	good(&set);
+	for (int turn = 0; turn < 2; turn++) {
+		const struct peer *peer = NULL;
+		char last[CONFIG_NAME_LEN] = "";
+		uint32_t n = 0;
+
+		while ((peer = peer_after(table, last)) != NULL) {
+			assert_true(strcmp(last, peer->row.name) < 0);
+			assert_ptr_equal(peer_find(table, peer->row.name), peer);
+			memcpy(last, peer->row.name, sizeof(last));
+			n++;
+		}
+		assert_int_equal(n, 4);
+		assert_int_equal(peer_count(table), 4);
+		assert_int_equal(fake_route("10.1.0.0/16"), peer_of(1)->row.id);
+		stop();
+		start(); /* the same from the store */
+	}
+	stop();
+}
+
 /* ---- the rig ------------------------------------------------------------------------------------- */
 
 static int set_up(void **state)
@@ -357,6 +405,7 @@ int main(void)
 		CASE(what_is_said_again_is_told_to_nobody),
 		CASE(what_others_say_of_a_peer_stays),
 		CASE(a_full_table_takes_none_of_them),
+		CASE(many_come_and_go_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
