@@ -2,7 +2,7 @@
  * are given away, store and dataplane are let go of, and only the edge stays, until the last client of its has been
  * served.
  *
- * Nobody is turned away meanwhile: who connects to the control socket waits in its queue, and the edge of both
+ * Nobody is turned away meanwhile: who connects to the control socket, or wg(8)'s, waits in its queue, and the edge of both
  * accepts from the moment on when the new one can until it says that it is ready. The workers notice that
  * control is gone and back, as after a kill, and the packets do not. */
 #include "main_handover.h"
@@ -21,6 +21,7 @@
 #include "session.h"
 #include "store.h"
 #include "takeover.h"
+#include "uapi.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -66,11 +67,24 @@ static void look_often(struct control *control)
 
 /* ---- giving ------------------------------------------------------------------------------------- */
 
+static void pause_sockets(struct control *control, bool pause)
+{
+	serve_pause(control->serve, pause);
+	if (control->uapi != NULL)
+		uapi_pause(control->uapi, pause);
+}
+
+static bool is_quiet(const struct control *control)
+{
+	return serve_is_quiet(control->serve) && session_is_quiet(control->sessions)
+	       && (control->uapi == NULL || uapi_is_quiet(control->uapi));
+}
+
 static void go_on(struct control *control)
 {
 	control->handover_state = HANDOVER_NONE;
 	event_del(control->handover_timer);
-	serve_pause(control->serve, false);
+	pause_sockets(control, false);
 }
 
 static int give_edge(const struct control *control)
@@ -136,7 +150,7 @@ static void on_asked(void *arg)
 		return;
 	}
 	log_info("control", "another weir-control takes over");
-	serve_pause(control->serve, true);
+	pause_sockets(control, true);
 	control->handover_state = HANDOVER_ASKED;
 	control->handover_until_ns = base_time_monotonic_ns() + QUIET_NS;
 	look_often(control);
@@ -192,8 +206,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (control->handover_state == HANDOVER_DRAINING)
 		drain(control, now_ns);
 	else if (control->handover_state == HANDOVER_ASKED
-	         && (now_ns >= control->handover_until_ns
-	             || (serve_is_quiet(control->serve) && session_is_quiet(control->sessions))))
+	         && (now_ns >= control->handover_until_ns || is_quiet(control)))
 		hand_over(control);
 }
 

@@ -560,6 +560,7 @@ static int uapi_make(struct control *control)
 		.peers = control->peers,
 		.program = control->program,
 		.session = control->sessions,
+		.patience_ms = UAPI_PATIENCE_MS,
 	};
 	int r;
 

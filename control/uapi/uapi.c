@@ -31,8 +31,6 @@
 #define SLICE_LINES     1024U         /* written at a time: about 30 KB */
 #define READ_LEN_MAX    (1024 * 1024) /* at a time */
 
-static const struct timeval timeout = {30, 0};
-
 struct connection {
 	struct uapi *uapi;
 	struct bufferevent *bev;
@@ -42,6 +40,7 @@ struct connection {
 	char name[CONFIG_NAME_LEN]; /* the peer it is at; "" = none yet */
 	uint32_t n_ips;             /* of its allowed IPs, told already; none = not begun */
 	bool is_begun;              /* the peer's lines before them are told */
+	short late;                 /* BEV_EVENT_READING, _WRITING: nothing has moved for a while */
 	LIST_ENTRY(connection) link;
 };
 
@@ -284,6 +283,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 	size_t len;
 	char *line;
 
+	connection->late = 0;
 	while (!connection->is_answering
 	       && (line = evbuffer_readln(input, &len, EVBUFFER_EOL_LF)) != NULL) {
 		bool is_whole = uapi_request_line(&connection->request, line);
@@ -306,16 +306,26 @@ static void on_write(struct bufferevent *bev, void *arg)
 
 	if (!connection->is_answering)
 		return;
+	connection->late = 0;
 	add_slice(connection);
 	if (!connection->is_answering)
 		bufferevent_trigger(bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS);
 }
 
+/* A time-out says that nothing has moved: for want of the client, or of this loop, which was at a large request,
+ * perhaps this very client's, whose answer waits to be written. So the second one in a row counts. A client that goes
+ * in the middle of a request takes it with it. */
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
-	(void)bev;
-	(void)what;
-	connection_free(arg);
+	struct connection *connection = arg;
+	short way = what & (BEV_EVENT_READING | BEV_EVENT_WRITING);
+
+	if ((what & BEV_EVENT_TIMEOUT) && !(connection->late & way)) {
+		connection->late |= way;
+		if (bufferevent_enable(bev, way & BEV_EVENT_READING ? EV_READ : EV_WRITE) == 0)
+			return;
+	}
+	connection_free(connection);
 }
 
 /* ---- listening ----------------------------------------------------------------------------------- */
@@ -338,6 +348,8 @@ static int on_client(void *arg, struct bufferevent *bev, const struct ucred *cli
                      bool is_allowed)
 {
 	struct uapi *uapi = arg;
+	const struct timeval patience = {uapi->setup.patience_ms / 1000,
+	                                 uapi->setup.patience_ms % 1000 * 1000};
 	struct connection *connection = is_allowed ? calloc(1, sizeof(*connection)) : NULL;
 
 	if (connection == NULL)
@@ -349,7 +361,7 @@ static int on_client(void *arg, struct bufferevent *bev, const struct ucred *cli
 	bufferevent_setcb(bev, on_read, on_write, on_event, connection);
 	bufferevent_setwatermark(bev, EV_READ, 0, READ_LEN_MAX);
 	bufferevent_set_max_single_read(bev, READ_LEN_MAX);
-	bufferevent_set_timeouts(bev, &timeout, &timeout);
+	bufferevent_set_timeouts(bev, &patience, &patience);
 	bufferevent_enable(bev, EV_READ | EV_WRITE);
 	return 0;
 }
@@ -375,6 +387,16 @@ int uapi_create(struct event_base *base, int fd, const struct uapi_setup *setup,
 	}
 	*out = uapi;
 	return 0;
+}
+
+void uapi_pause(struct uapi *uapi, bool pause)
+{
+	serve_gate_pause(uapi->gate, pause);
+}
+
+bool uapi_is_quiet(const struct uapi *uapi)
+{
+	return LIST_EMPTY(&uapi->connections);
 }
 
 void uapi_destroy(struct uapi *uapi)

@@ -11,7 +11,7 @@ state() { hub_wg show allowed-ips | awk '{ for (i = 2; i <= NF; i++) print $1, $
 
 require "laboratory comes up" lab_up
 (umask 077 && wg genpsk >"$net_dir/fixed.psk")
-LAB_WG_SOCKET=read-write LAB_HUB="tunnel_device = \"$device\"; peer_to_peer = false;" LAB_EXTRA="peers: (
+LAB_WG_SOCKET=read-write LAB_DATAPLANE="max_peers = 4096;" LAB_HUB="tunnel_device = \"$device\"; peer_to_peer = false;" LAB_EXTRA="peers: (
 	{ name = \"fixed\"; public_key = \"$(wg genkey | wg pubkey)\"; allowed_ips = [ \"10.77.0.99/32\" ];
 	  preshared_key_file = \"$net_dir/fixed.psk\"; }
 );" lab_hub_conf
@@ -156,6 +156,70 @@ check "update_only of a stranger is nothing" eval 'is "$(raw "set=1\npublic_key=
 unread=$(count wg_refused_text)
 check "nonsense in the last line undoes the others" eval 'is "$(raw "set=1\npublic_key=$(hex_key "$k1")\nallowed_ip=10.53.0.0/16\npersistent_keepalive_interval=70000\n\n")" errno=-22 && is "$(of allowed-ips "$k1")" "" && is "$(count wg_refused_text)" $((unread + 1))'
 
+check "each peer that wg changed is in the audit trail, with who did" eval 'lab_cli audit trail --last 1000 | net_has "wg uid=0 pid=[0-9]*  wg.set peer .*: added key="'
+
+# ---- control is replaced or killed in the middle of it -----------------------------------------------
+batches() { # seven of three hundred peers with ten networks each
+	python3 - "$net_dir" <<'PY'
+import base64, os, sys
+for batch in range(7):
+    with open(f"{sys.argv[1]}/cut.{batch}.wg", "w") as out:
+        for n in range(300):
+            ips = ", ".join(f"100.{64 + batch}.{n // 2}.{n % 2 * 128 + ip * 8}/29" for ip in range(10))
+            key = base64.b64encode(bytes([batch, n // 256, n % 256]) + os.urandom(28) + b"@").decode()
+            out.write(f"[Peer]\nPublicKey = {key}\nAllowedIPs = {ips}\n")
+PY
+}
+hub_wg_answers() { hub_wg show listen-port >/dev/null 2>&1; }
+another() { [ "$(lab_pid control)" != "$1" ] && hub_wg_answers; }
+whole() { # what there is of each, by what wg said of it
+	hub_wg show allowed-ips >"$net_dir/cut.there" && python3 - "$net_dir" <<'PY'
+import sys
+there = {line.split()[0]: len(line.split()) - 1 for line in open(f"{sys.argv[1]}/cut.there")}
+bad = good = lost = 0
+for line in open(f"{sys.argv[1]}/cut.said"):
+    batch, status = map(int, line.split()[:2])
+    keys = [line.split()[2] for line in open(f"{sys.argv[1]}/cut.{batch}.wg") if line.startswith("PublicKey")]
+    n = sum(there.get(key, 0) for key in keys)
+    good += status == 0
+    lost += status != 0 and n == 0
+    if n != 3000 and (status == 0 or n != 0):
+        print(f"batch {batch}: wg said {status}, {n} of 3000 networks are there")
+        bad += 1
+print(f"{good} were said to be done, {lost} were not, and {bad} are neither")
+sys.exit(bad or not good)
+PY
+}
+cut() {
+	local old batch=0 how adder status
+	for how in upgrade 0 0.02 upgrade 0.04 0.08 upgrade; do # or the seconds until control is killed
+		old=$(lab_pid control)
+		hub_wg addconf "$net_dir/cut.$batch.wg" &
+		adder=$!
+		if [ "$how" = upgrade ]; then
+			lab_cli upgrade --only control || return 1
+		else
+			sleep "$how" # somewhere in the middle, or behind it
+			kill -9 "$old"
+		fi
+		wait "$adder"
+		status=$?
+		echo "$batch $status $how" >>"$net_dir/cut.said"
+		net_wait 20 another "$old" || return 1
+		batch=$((batch + 1))
+	done
+	cat "$net_dir/cut.said"
+	old=$(lab_pid control)
+	kill -9 "$old" # what there is is what was stored
+	net_wait 20 another "$old" && whole
+}
+networks() { hub_wg show allowed-ips | tr '[:blank:]' '\n' | sort | md5sum; }
+hub_wg showconf >"$net_dir/uncut.wg"
+uncut=$(networks)
+check "thousands of peers while control is upgraded and killed: what wg says is so, and no request is done in part" eval 'batches && cut'
+sed -n 's/^[0-9]* were .*/# &/p' "$net_dir/check.out"
+check "all of them go at once" eval 'hub_wg syncconf "$net_dir/uncut.wg" && is "$(networks)" "$uncut"'
+
 # ---- it lasts, and there may be many -----------------------------------------------------------------
 many() { # three thousand networks in one request, behind one peer
 	{
@@ -174,7 +238,7 @@ lasts() {
 	is "$(state)" "$before" && net_wait 20 pings office 10.77.0.30 1
 }
 check "all of it is there after a restart" lasts
-check "each peer that wg changed is in the audit trail, with who did" eval 'lab_cli audit trail --last 1000 | net_has "wg uid=0 pid=[0-9]*  wg.set peer .*: added key=" && lab_cli audit verify'
+check "the audit trail is whole" lab_cli audit verify
 check "the balance holds" net_wait 5 balance
 for what in c-office.key c-home.key office.psk home.psk fixed.psk other.key hub.key; do cp "$net_dir/$what" "$net_dir/secret-$what"; done
 hub_wg show dump >"$net_dir/dump" && hub_wg showconf >>"$net_dir/dump"
