@@ -16,14 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SETTLE_NS (2 * BASE_NS_PER_S) /* as long may the next key take to show after a start */
-#define RETRY_S   1                   /* when the store refused */
+#define SETTLE_NS (2 * BASE_NS_PER_S)    /* as long may the next key take to show after a start */
+#define LOOK_NS   (3600 * BASE_NS_PER_S) /* as in peer_rotate.c, and for the old key too */
+#define RETRY_S   1                      /* when the store refused */
 
 struct hub_key {
 	struct hub_key_setup setup;
 	struct hub_key_info info;
 	uint8_t file_public_key[32];
 	struct event *timer;
+	uint64_t loaded_ns; /* monotonic: when control began in the window; 0 = before it */
 };
 
 static bool is_live(enum store_rotation_state state)
@@ -97,9 +99,32 @@ static uint64_t time_left(const struct hub_key_info *info)
 	uint64_t now_ns = base_time_wall_ns();
 	uint64_t left_ns = now_ns < info->until_wall_ns ? info->until_wall_ns - now_ns : 0;
 
-	if (info->state == STORE_ROTATION_PROPOSED && left_ns < SETTLE_NS)
-		left_ns = SETTLE_NS;
-	return left_ns < whole_ns || left_ns == SETTLE_NS ? left_ns : whole_ns;
+	return left_ns < whole_ns ? left_ns : whole_ns;
+}
+
+/* How long a window that control finds goes on. One that is over stays open for a while: the clock may be wrong, and
+ * either key is dropped for good, for all peers. */
+static uint64_t time_given(const struct hub_key_info *info)
+{
+	uint64_t whole_ns = info->until_wall_ns - info->since_wall_ns;
+	uint64_t left_ns = time_left(info);
+
+	if (left_ns == 0)
+		left_ns = whole_ns < LOOK_NS ? whole_ns : LOOK_NS;
+	return info->state == STORE_ROTATION_PROPOSED && left_ns < SETTLE_NS ? SETTLE_NS : left_ns;
+}
+
+/* What is left when the time has come, by a clock that may have been set since control began; all in all it is no
+ * longer than it was. */
+static uint64_t time_left_again(const struct hub_key *hub)
+{
+	uint64_t whole_ns = hub->info.until_wall_ns - hub->info.since_wall_ns;
+	uint64_t ran_ns = base_time_monotonic_ns() - hub->loaded_ns;
+	uint64_t left_ns = time_left(&hub->info);
+
+	if (hub->loaded_ns == 0 || ran_ns >= whole_ns)
+		return 0;
+	return left_ns < whole_ns - ran_ns ? left_ns : whole_ns - ran_ns;
 }
 
 static void keep(struct hub_key *hub, const struct store_hub_key *stored)
@@ -160,10 +185,15 @@ static int give_up(struct hub_key *hub, enum store_rotation_state state)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct hub_key *hub = arg;
+	uint64_t left_ns = time_left_again(hub);
 	int err = 0;
 
 	(void)fd;
 	(void)what;
+	if (is_live(hub->info.state) && left_ns > 0) {
+		arm(hub, left_ns);
+		return;
+	}
 	if (hub->info.state == STORE_ROTATION_OVERLAP)
 		err = confirm(hub);
 	else if (hub->info.state == STORE_ROTATION_PROPOSED)
@@ -226,6 +256,7 @@ int hub_key_rotate(struct hub_key *hub, uint32_t overlap_s, bool emergency)
 	if (err == 0) {
 		keep(hub, &stored);
 		refresh(hub);
+		hub->loaded_ns = 0;
 		arm(hub, stored.until_wall_ns - stored.since_wall_ns);
 	}
 	base_wipe(&stored, sizeof(stored));
@@ -271,7 +302,8 @@ static int go_on(struct hub_key *hub)
 	base_wipe(&stored, sizeof(stored));
 	if (err < 0 || !is_live(hub->info.state))
 		return err;
-	arm(hub, time_left(&hub->info));
+	hub->loaded_ns = base_time_monotonic_ns();
+	arm(hub, time_given(&hub->info));
 	return 0;
 }
 

@@ -30,6 +30,7 @@ struct peer {
 		*limits; /* declared for it, borrowed from the configuration; or NULL */
 	struct store_rotation rotation; /* its preshared_key is always wiped here */
 	uint64_t rotation_end_ns;       /* of the window, monotonic */
+	uint64_t rotation_loaded_ns; /* the same: when control began in the window; 0 = before it */
 	/* The newest initiations with its key and its next one, that the store was to be told of at once. */
 	uint8_t heard[2][12];
 	struct base_ip

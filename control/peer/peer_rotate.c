@@ -6,7 +6,8 @@
  *      +--- window ends: expired           +--- by hand, or in an emergency, at once
  *           the next key is dropped
  *
- * Windows end by the monotonic clock; over a restart by the wall clock, but no later than their length. */
+ * Windows end by the monotonic clock; over a restart by the wall clock, but no later than their length. A wall clock
+ * that is wrong at a restart does not take a next key away that has not come: see LOOK_NS. */
 #include "base_bytes.h"
 #include "base_log.h"
 #include "base_time.h"
@@ -17,9 +18,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* A window that ran out while control was down, and a next key that had not come: a dataplane that runs on
- * may have a session of it, which it shows as soon as it is attached. */
+/* A window that ran out while control was down, by the wall clock, and a next key that had not come: a dataplane that
+ * runs on may have a session of it, which it shows as soon as it is attached. And the clock may be wrong, and set
+ * back: it is asked again after an hour, in shorter windows after their length. */
 #define SETTLE_NS (2 * BASE_NS_PER_S)
+#define LOOK_NS   (3600 * BASE_NS_PER_S)
 #define RETRY_NS  BASE_NS_PER_S /* when the store refused */
 
 bool peer_is_rotating(const struct peer *peer)
@@ -227,13 +230,45 @@ static int give_up(struct peer_table *table, struct peer *peer, enum store_rotat
 	return 0;
 }
 
+/* What is left of a window whose control was away; a step of the clock does not make it longer than it
+ * was. */
+static uint64_t time_left(const struct store_rotation *rotation, uint64_t now_wall_ns)
+{
+	uint64_t whole_ns = rotation->until_wall_ns - rotation->since_wall_ns;
+	uint64_t left_ns = rotation->until_wall_ns - now_wall_ns;
+
+	if (now_wall_ns >= rotation->until_wall_ns)
+		return 0;
+	return left_ns < whole_ns ? left_ns : whole_ns;
+}
+
+/* The same when its time has come, by a clock that may have been set since control began; all in all it is no longer
+ * than it was. */
+static uint64_t time_left_again(const struct peer *peer, uint64_t now_ns)
+{
+	const struct store_rotation *rotation = &peer->rotation;
+	uint64_t whole_ns = rotation->until_wall_ns - rotation->since_wall_ns;
+	uint64_t left_ns = time_left(rotation, base_time_wall_ns());
+	uint64_t ran_ns = now_ns - peer->rotation_loaded_ns;
+
+	if (peer->rotation_loaded_ns == 0 || ran_ns >= whole_ns)
+		return 0;
+	return left_ns < whole_ns - ran_ns ? left_ns : whole_ns - ran_ns;
+}
+
 /* The window of this peer is over. */
 static void settle(struct peer_table *table, struct peer *peer, uint64_t now_ns)
 {
-	int err = peer->rotation.state == STORE_ROTATION_OVERLAP
-	                  ? confirm(table, peer)
-	                  : give_up(table, peer, STORE_ROTATION_EXPIRED);
+	uint64_t left_ns = time_left_again(peer, now_ns);
+	int err;
 
+	if (left_ns > 0) {
+		peer->rotation_end_ns = now_ns + left_ns;
+		return;
+	}
+	err = peer->rotation.state == STORE_ROTATION_OVERLAP
+	              ? confirm(table, peer)
+	              : give_up(table, peer, STORE_ROTATION_EXPIRED);
 	if (err == 0)
 		return;
 	log_err("peer", "rotation not ended, tried again name=%s: %s", peer->row.name,
@@ -298,33 +333,31 @@ int peer__rotations_load(struct peer_table *table)
 	return store_rotation_each(table->setup.store, load_one, table);
 }
 
-/* What is left of a window whose control was away; a step of the clock does not make it longer than it
- * was. */
-static uint64_t time_left(const struct store_rotation *rotation, uint64_t now_wall_ns)
+/* How long a window that control finds goes on. What is over stays open for a while if its key has not come. */
+static uint64_t time_given(const struct store_rotation *rotation, uint64_t now_wall_ns)
 {
 	uint64_t whole_ns = rotation->until_wall_ns - rotation->since_wall_ns;
-	uint64_t left_ns = rotation->until_wall_ns - now_wall_ns;
+	uint64_t left_ns = time_left(rotation, now_wall_ns);
 
-	if (now_wall_ns >= rotation->until_wall_ns)
-		return 0;
-	return left_ns < whole_ns ? left_ns : whole_ns;
+	if (rotation->state != STORE_ROTATION_PROPOSED)
+		return left_ns;
+	if (left_ns == 0)
+		left_ns = whole_ns < LOOK_NS ? whole_ns : LOOK_NS;
+	return left_ns < SETTLE_NS ? SETTLE_NS : left_ns;
 }
 
 void peer__rotations_begin(struct peer_table *table, uint64_t now_ns, uint64_t now_wall_ns)
 {
 	for (uint32_t i = 0; i < table->n; i++) {
 		struct peer *peer = table->by_name[i];
-		uint64_t left_ns;
 
 		if (!peer_is_rotating(peer))
 			continue;
 		/* Its key is the file's to say. */
 		if (peer->row.declared && give_up(table, peer, STORE_ROTATION_CANCELLED) == 0)
 			continue;
-		left_ns = time_left(&peer->rotation, now_wall_ns);
-		if (left_ns < SETTLE_NS && peer->rotation.state == STORE_ROTATION_PROPOSED)
-			left_ns = SETTLE_NS;
-		peer->rotation_end_ns = now_ns + left_ns;
+		peer->rotation_loaded_ns = now_ns;
+		peer->rotation_end_ns = now_ns + time_given(&peer->rotation, now_wall_ns);
 	}
 	peer__rotations_turn(table, now_ns);
 }
@@ -446,6 +479,7 @@ static int propose(struct peer_table *table, struct peer *peer, const struct sto
 		                    strerror(-err));
 	}
 	keep(peer, next);
+	peer->rotation_loaded_ns = 0;
 	peer->rotation_end_ns = now_ns + (next->until_wall_ns - next->since_wall_ns);
 	arm(table, now_ns);
 	tell(table, peer);

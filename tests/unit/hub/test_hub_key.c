@@ -7,6 +7,7 @@
 #include "store_hub_key.h"
 #include "store_lab.h"
 #include "test.h"
+#include "test_clock.h"
 #include "wg_key.h"
 
 #include <event2/event.h>
@@ -64,6 +65,20 @@ static void restart_after(uint64_t ns)
 	start();
 }
 
+/* Control is away, and the window was never longer than so much. */
+static void restart_with_window(uint64_t ns)
+{
+	struct store_hub_key stored;
+
+	stop();
+	store_lab_open();
+	assert_int_equal(store_hub_key_get(store, &stored), 0);
+	stored.until_wall_ns = stored.since_wall_ns + ns;
+	assert_int_equal(store_hub_key_put(store, &stored), 0);
+	store_lab_close();
+	start();
+}
+
 static void state_is(enum store_rotation_state state, bool has_next)
 {
 	assert_int_equal(hub_key_info(hub).state, state);
@@ -107,7 +122,11 @@ static void a_used_key_is_the_hubs_at_the_end(void **state)
 	state_is(STORE_ROTATION_OVERLAP, true);
 	restart(); /* cut: overlap */
 	state_is(STORE_ROTATION_OVERLAP, true);
-	restart_after(600 * S); /* and the window ends while control is away */
+	restart_after(
+		600
+		* S); /* and the window ends while control is away, by a clock that may be wrong */
+	state_is(STORE_ROTATION_OVERLAP, true);
+	restart_with_window(S);
 	until_over();
 	state_is(STORE_ROTATION_CONFIRMED, false);
 	assert_memory_equal(fake.hub_key, next, 32);
@@ -137,6 +156,21 @@ static void a_key_that_nobody_used_expires(void **state)
 	assert_int_equal(hub_key_rotate_end(hub, false), 0);
 	state_is(STORE_ROTATION_CANCELLED, false);
 	assert_int_equal(hub_key_rotate_end(hub, false), -ENOENT);
+}
+
+static void a_clock_that_is_set_back_after_a_restart_gives_the_window_back(void **state)
+{
+	uint64_t start_ns = base_time_monotonic_ns();
+
+	(void)state;
+	assert_int_equal(hub_key_rotate(hub, 3, false), 0);
+	comes();
+	ahead_s = 2;
+	restart();
+	ahead_s = 0;
+	until_over();
+	state_is(STORE_ROTATION_CONFIRMED, false);
+	assert_true(base_time_monotonic_ns() - start_ns >= 5 * S / 2);
 }
 
 static void a_cancelled_key_is_gone(void **state)
@@ -201,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(a_used_key_is_the_hubs_at_the_end),
 		CASE(a_key_that_nobody_used_expires),
+		CASE(a_clock_that_is_set_back_after_a_restart_gives_the_window_back),
 		CASE(a_cancelled_key_is_gone),
 		CASE(in_an_emergency_it_is_the_hubs_at_once),
 		CASE(another_key_in_the_file_is_believed),

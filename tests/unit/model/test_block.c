@@ -3,22 +3,7 @@
 #include "block_table.h"
 #include "model_lab.h"
 #include "store_block.h"
-
-/* The clocks, which the linker makes ours (--wrap): the wall clock so many seconds ahead, and both of them. */
-static time_t ahead_s;
-static time_t passed_s;
-
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
-{
-	int err = __real_clock_gettime(clock, now);
-
-	if (clock == CLOCK_REALTIME)
-		now->tv_sec += ahead_s;
-	now->tv_sec += passed_s;
-	return err;
-}
+#include "test_clock.h"
 
 /* What the workers have. */
 static struct {

@@ -1,19 +1,6 @@
 /* control/model: limits and quotas of peers. */
 #include "model_lab.h"
-
-/* The wall clock, which the linker makes ours (--wrap): so many seconds ahead. */
-static time_t ahead_s;
-
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
-{
-	int err = __real_clock_gettime(clock, now);
-
-	if (clock == CLOCK_REALTIME)
-		now->tv_sec += ahead_s;
-	return err;
-}
+#include "test_clock.h"
 
 static const char *const add_alice = "{\"name\": \"alice\", \"public_key\": \"" KEY_A "\"}";
 

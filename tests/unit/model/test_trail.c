@@ -3,28 +3,13 @@
 #include "model_lab.h"
 #include "store_block.h"
 #include "store_trail.h"
+#include "test_clock.h"
 
 #include <sqlite3.h>
 
 #include <time.h>
 
 #define LONG_N 7000U
-
-/* The clocks, which the linker makes ours (--wrap): the wall clock so many seconds ahead, and both of them. */
-static time_t ahead_s;
-static time_t passed_s;
-
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
-{
-	int err = __real_clock_gettime(clock, now);
-
-	if (clock == CLOCK_REALTIME)
-		now->tv_sec += ahead_s;
-	now->tv_sec += passed_s;
-	return err;
-}
 
 /* So many records, of lists that come and go, in one transaction. */
 static void add_records(uint32_t n)

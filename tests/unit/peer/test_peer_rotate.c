@@ -6,6 +6,7 @@
 #include "peer_table.h"
 #include "store_lab.h"
 #include "test.h"
+#include "test_clock.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ static enum store_rotation_state told;
 #define NEW    2
 #define OTHER  3
 #define WINDOW 60U
+#define DAY    86400U
 #define S      BASE_NS_PER_S
 static const uint8_t psk_new[32] = {4, 4, 4};
 
@@ -265,13 +267,14 @@ static void a_window_that_ended_meanwhile_is_settled_at_start(void **state)
 	expect_one(NEW, STORE_ROTATION_CONFIRMED);
 }
 
-static void a_key_that_did_not_come_meanwhile_has_two_seconds_to_show(void **state)
+static void a_key_that_did_not_come_meanwhile_has_its_window_again(void **state)
 {
 	(void)state;
 	rotate_good(NEW, NULL, false);
 	restart_after(3600 * S);
+	pass(WINDOW - 1);
 	expect_two(STORE_ROTATION_PROPOSED);
-	pass(3);
+	pass(WINDOW);
 	expect_one(OLD, STORE_ROTATION_EXPIRED);
 	ends(false);
 	/* The dataplane has a session of it: control was killed before it heard of that. */
@@ -279,8 +282,44 @@ static void a_key_that_did_not_come_meanwhile_has_two_seconds_to_show(void **sta
 	restart_after(3600 * S);
 	next_key_comes();
 	expect_two(STORE_ROTATION_OVERLAP);
-	pass(3);
+	pass(WINDOW);
 	expect_one(NEW, STORE_ROTATION_CONFIRMED);
+}
+
+/* For a day. */
+static void rotate_long(void)
+{
+	const struct peer_rotation request = {
+		.name = "laptop", .public_key = key(NEW), .overlap_s = DAY};
+	struct peer_error why;
+
+	assert_int_equal(peer_rotate(table, &request, &why), 0);
+}
+
+static void a_key_that_did_not_come_meanwhile_has_an_hour_at_most(void **state)
+{
+	(void)state;
+	rotate_long();
+	restart_after(2 * DAY * S);
+	pass(3599);
+	expect_two(STORE_ROTATION_PROPOSED);
+	pass(3600);
+	expect_one(OLD, STORE_ROTATION_EXPIRED);
+}
+
+static void a_wrong_clock_at_a_restart_takes_no_next_key_away(void **state)
+{
+	(void)state;
+	rotate_long();
+	ahead_s = 3652 * (time_t)DAY;
+	restart();
+	ahead_s = 0;
+	pass(3600);
+	expect_two(STORE_ROTATION_PROPOSED);
+	pass(DAY - 1);
+	expect_two(STORE_ROTATION_PROPOSED);
+	pass(DAY); /* all in all it is no longer than it was */
+	expect_one(OLD, STORE_ROTATION_EXPIRED);
 }
 
 static void steps_of_the_clock_do_not_make_a_window_longer(void **state)
@@ -535,7 +574,9 @@ int main(void)
 		CASE(a_key_that_never_comes_expires_and_the_old_one_stays),
 		CASE(the_timer_ends_the_window_by_itself),
 		CASE(a_window_that_ended_meanwhile_is_settled_at_start),
-		CASE(a_key_that_did_not_come_meanwhile_has_two_seconds_to_show),
+		CASE(a_key_that_did_not_come_meanwhile_has_its_window_again),
+		CASE(a_key_that_did_not_come_meanwhile_has_an_hour_at_most),
+		CASE(a_wrong_clock_at_a_restart_takes_no_next_key_away),
 		CASE(steps_of_the_clock_do_not_make_a_window_longer),
 		CASE(a_rotation_waits_while_its_peer_is_disabled),
 		CASE(a_removed_peer_takes_its_rotation_along),
