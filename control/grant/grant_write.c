@@ -1,46 +1,28 @@
 /* Policy to text. */
+#include "grant_object.h"
 #include "grant_part.h"
 #include "grant_text.h"
 
 #include <errno.h>
-
-/* libconfig's string: only these two need an escape, since our texts have no control characters. */
-static void put_string(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text != '\0'; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		fputc(*text, out);
-	}
-	fputc('"', out);
-}
-
-static void put_key(FILE *out, const char *key, const char *text)
-{
-	fprintf(out, " %s = ", key);
-	put_string(out, text);
-	fputc(';', out);
-}
 
 static void put_time(FILE *out, const char *key, uint64_t time_s)
 {
 	char text[GRANT_TIME_STRLEN];
 
 	if (time_s != 0)
-		put_key(out, key, grant_time_format(time_s, text));
+		grant_object_put_key(out, key, grant_time_format(time_s, text));
 }
 
 void grant_write_group(const struct grant_group *group, FILE *out)
 {
 	fputs("{", out);
-	put_key(out, "name", group->name);
+	grant_object_put_key(out, "name", group->name);
 	fputs(" members = [", out);
 	for (uint32_t i = 0; i < group->n_members; i++)
 		fprintf(out, "%s\"%s\"", i ? ", " : " ", group->members[i]);
 	fputs(" ];", out);
 	if (group->comment[0] != '\0')
-		put_key(out, "comment", group->comment);
+		grant_object_put_key(out, "comment", group->comment);
 	fputs(" }", out);
 }
 
@@ -50,10 +32,10 @@ void grant_write_one(const struct grant *grant, FILE *out)
 	                                                   : GRANT_WINDOW_STRLEN];
 
 	fputs("{", out);
-	put_key(out, "name", grant->name);
-	put_key(out, "who", grant_party_format(&grant->who, text));
-	put_key(out, "to", grant_party_format(&grant->to, text));
-	put_key(out, "protocol", grant_protocol_format(grant->protocol));
+	grant_object_put_key(out, "name", grant->name);
+	grant_object_put_key(out, "who", grant_party_format(&grant->who, text));
+	grant_object_put_key(out, "to", grant_party_format(&grant->to, text));
+	grant_object_put_key(out, "protocol", grant_protocol_format(grant->protocol));
 	for (uint32_t i = 0; i < grant->n_ports; i++)
 		fprintf(out, "%s\"%s\"%s", i ? ", " : " ports = [ ",
 		        grant_range_format(&grant->ports[i], text),
@@ -65,9 +47,9 @@ void grant_write_one(const struct grant *grant, FILE *out)
 		        grant_window_format(&grant->windows[i], text),
 		        i + 1 == grant->n_windows ? " ];" : "");
 	if (grant->comment[0] != '\0')
-		put_key(out, "comment", grant->comment);
+		grant_object_put_key(out, "comment", grant->comment);
 	if (grant->author[0] != '\0')
-		put_key(out, "author", grant->author);
+		grant_object_put_key(out, "author", grant->author);
 	fputs(" }", out);
 }
 
