@@ -141,15 +141,16 @@ def usage(method):
 
 
 # Whether an operation changes something, which the audit trail then records: "always" when it succeeds, or what it
-# has "stored". Each takes a reason.
-CHANGES = {None: "MODEL_CHANGES_NOTHING", "stored": "MODEL_CHANGES_STORED", "always": "MODEL_CHANGES_ALWAYS"}
+# has "stored", each peer in a record of its own ("each"). All take a reason.
+CHANGES = {None: "MODEL_CHANGES_NOTHING", "stored": "MODEL_CHANGES_STORED", "always": "MODEL_CHANGES_ALWAYS",
+           "each": "MODEL_CHANGES_EACH"}
 WHY = {"name": "why", "type": "text", "value": "TEXT", "help": "the reason, for the audit trail"}
 
 
 def add_why(methods):
     for method in methods:
         if method.get("changes") not in CHANGES:
-            fail(f"{method['name']}: changes is \"always\" or \"stored\"")
+            fail(f"{method['name']}: changes is \"always\", \"stored\" or \"each\"")
         if "changes" in method:
             method["arguments"].append(WHY)
 

@@ -78,6 +78,7 @@ enum model_changes {
 	MODEL_CHANGES_NOTHING = 0,
 	MODEL_CHANGES_STORED = 1, /* what it has changed in the store, if anything */
 	MODEL_CHANGES_ALWAYS = 2,
+	MODEL_CHANGES_EACH = 3, /* the same, with a record for each peer and group */
 };
 
 struct model_method {

@@ -18,6 +18,18 @@ const struct peer *model__peer_find(const struct model *model, const json_t *par
 /* Networks that model__check() has let through. out[MODEL_NETWORKS_MAX]. Returns how many. */
 uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out);
 
+/* model_wg.c: many changes of peers as one, under the rules that operations have. */
+struct peer_set;
+struct model_peer_set {
+	const struct peer_set *set;
+	bool by_wg;                    /* for the log; and a name made of a key may come back */
+	bool asks_nobody;              /* whether a service or a grant needs what goes */
+	uint32_t n_changed;            /* filled */
+	char refused[CONFIG_NAME_LEN]; /* filled on error: the peer it is about, or "" */
+};
+int model__peer_set_apply(struct model *model, struct model_peer_set *by, struct peer_error *error)
+	__attribute__((warn_unused_result));
+
 /* Peers that are gone are in no group: others of their names must not come into their grants. */
 void model__groups_leave(struct model *model, char (*names)[CONFIG_NAME_LEN], uint32_t n);
 /* A service that was stored before its peer finds it now; one whose peer is gone is left out. */

@@ -157,8 +157,8 @@ static int check_session(const struct grant_policy *next, const struct grant_wor
 	                     packet.from.peer->name, client, packet.port);
 }
 
-int model__session_keep(const struct model *model, const char *peer, const json_t *params,
-                        struct model_error *error)
+int model__session_peer(const struct model *model, const json_t *params,
+                        char peer[static CONFIG_NAME_LEN], struct model_error *error)
 {
 	const char *session = json_string_value(json_object_get(params, "session"));
 	struct grant_packet packet = {.port = 0};
@@ -166,19 +166,37 @@ int model__session_keep(const struct model *model, const char *peer, const json_
 	struct model_world world;
 	int err;
 
+	peer[0] = '\0';
 	if (!session || json_is_true(json_object_get(params, "force")))
 		return 0;
 	err = model__world_init(model, &world, error);
 	if (err < 0)
 		return err;
-	if (session_read(session, &world.world, &packet, client)
-	    && strcmp(packet.from.peer->name, peer) == 0)
-		err = model__refuse(error, -EPERM, "locked_out", NULL,
-		                    "this would end the session that it comes from: peer \"%s\" "
-		                    "(%s); do it from elsewhere, or use --force",
-		                    peer, client);
+	if (session_read(session, &world.world, &packet, client))
+		snprintf(peer, CONFIG_NAME_LEN, "%s", packet.from.peer->name);
 	model__world_fini(&world);
-	return err;
+	return 0;
+}
+
+int model__session_refuse(const char *peer, const json_t *params, struct model_error *error)
+{
+	const char *session = json_string_value(json_object_get(params, "session"));
+
+	return model__refuse(error, -EPERM, "locked_out", NULL,
+	                     "this would end the session that it comes from: peer \"%s\" "
+	                     "(%.*s); do it from elsewhere, or use --force",
+	                     peer, (int)strcspn(session, " "), session);
+}
+
+int model__session_keep(const struct model *model, const char *peer, const json_t *params,
+                        struct model_error *error)
+{
+	char holder[CONFIG_NAME_LEN];
+	int err = model__session_peer(model, params, holder, error);
+
+	if (err < 0 || strcmp(holder, peer) != 0)
+		return err;
+	return model__session_refuse(peer, params, error);
 }
 
 int model__policy_judge(const struct model *model, const struct grant_policy *next,

@@ -42,6 +42,13 @@ int model__policy_judge(const struct model *model, const struct grant_policy *ne
  * there. */
 int model__session_keep(const struct model *model, const char *peer, const json_t *params,
                         struct model_error *error) __attribute__((warn_unused_result));
+/* The same in two steps: the peer that the session comes from, "" = none that is to be kept; and the refusal. */
+int model__session_peer(const struct model *model, const json_t *params,
+                        char peer[static CONFIG_NAME_LEN], struct model_error *error)
+	__attribute__((warn_unused_result));
+int model__session_refuse(const char *peer, const json_t *params, struct model_error *error);
+/* model_policy_text.c: text that was written to out, a memory stream over *text, as JSON; closes and frees it. */
+json_t *model__stream_json(FILE *out, char **text);
 /* model_policy_text.c: generation, difference and findings of a policy that is to come. */
 int model__policy_plan_json(struct model *model, const struct grant_policy *next, json_t **result,
                             struct model_error *error) __attribute__((warn_unused_result));

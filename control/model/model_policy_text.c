@@ -50,8 +50,7 @@ json_t *model__findings(const struct grant_policy *policy, const struct grant_wo
 
 /* ---- the whole as text -------------------------------------------------------------------------- */
 
-/* Text that write puts out, as JSON. */
-static json_t *text_json(FILE *out, char **text)
+json_t *model__stream_json(FILE *out, char **text)
 {
 	json_t *json = NULL;
 
@@ -74,7 +73,7 @@ int model__policy_export(struct model *model, const json_t *params, json_t **res
 		return model__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
 	err = grant_write(&model->policy, out);
 	*result = json_pack("{s:I, s:o}", "generation", (json_int_t)model->policy.generation,
-	                    "policy", text_json(out, &text));
+	                    "policy", model__stream_json(out, &text));
 	return err;
 }
 
@@ -123,7 +122,7 @@ int model__policy_plan_json(struct model *model, const struct grant_policy *next
 	*result = json_pack("{s:I, s:i, s:i, s:i, s:o, s:o}", "generation",
 	                    (json_int_t)model->policy.generation, "added", (int)count.n_added,
 	                    "removed", (int)count.n_removed, "changed", (int)count.n_changed,
-	                    "difference", text_json(out, &text), "findings", findings);
+	                    "difference", model__stream_json(out, &text), "findings", findings);
 	return 0;
 }
 

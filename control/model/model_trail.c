@@ -135,6 +135,7 @@ static int record(struct model *model, const struct asked *asked, model_change_f
 		.object = object_of(asked->params),
 		.summary = asked->summary,
 		.comment = why ? why : "",
+		.each = asked->method->changes == MODEL_CHANGES_EACH,
 	};
 	int err, ended;
 

@@ -1,4 +1,4 @@
-/* Changes of peers that come from wg(8) instead of an operation. */
+/* Changes of many peers as one: from wg(8), which is no operation, and by peer.apply. */
 #include "model_wg.h"
 
 #include "base_log.h"
@@ -19,12 +19,13 @@
 
 struct asking {
 	struct model *model;
+	struct model_peer_set *by;
 	struct wg_allowedips *named;   /* networks that grants name -> number of the grant */
 	char (*gone)[CONFIG_NAME_LEN]; /* names that may not stay in groups */
 	uint32_t n_gone;
 	uint32_t max_gone;
 	uint32_t n_changed;
-	bool has_come_or_gone;
+	bool has_come_or_gone; /* services may have to be published again */
 };
 
 /* A name that was made of the key comes back with this key only: what names it may wait for it. */
@@ -62,7 +63,7 @@ static int may_remove(void *arg, const struct peer *peer, struct peer_error *err
 	const struct grant *grant;
 	int found;
 
-	if (is_of_key(peer))
+	if (asking->by->by_wg && is_of_key(peer))
 		return 0;
 	found = model__services_of_peer(asking->model, peer->row.name, service);
 	if (found < 0)
@@ -119,11 +120,12 @@ static void describe(const struct peer_set_news *news, char *buf, size_t len)
 	if (news->was_removed)
 		snprintf(buf, len, "removed");
 	else
-		snprintf(buf, len, "%s%s%s%s gained=%u lost=%u",
+		snprintf(buf, len, "%s%s%s%s%s gained=%u lost=%u",
 		         news->was_added ? "added" : "changed",
 		         news->has_new_key ? ",preshared-key" : "",
 		         news->has_new_endpoint ? ",endpoint" : "",
-		         news->has_new_keepalive ? ",keepalive" : "", news->n_gained, news->n_lost);
+		         news->has_new_keepalive ? ",keepalive" : "",
+		         news->has_new_settings ? ",settings" : "", news->n_gained, news->n_lost);
 }
 
 static void note_gone(struct asking *asking, const char *name)
@@ -142,22 +144,28 @@ static void note_gone(struct asking *asking, const char *name)
 	memcpy(asking->gone[asking->n_gone++], name, CONFIG_NAME_LEN);
 }
 
+static const char *name_of(const struct asking *asking)
+{
+	return asking->by->by_wg ? "wg" : "a roster";
+}
+
 static void changed(void *arg, const struct peer_set_news *news)
 {
 	struct asking *asking = arg;
 	const struct model *model = asking->model;
 	char what[120];
 
-	asking->has_come_or_gone |= news->was_added || news->was_removed;
-	if (news->was_removed && !is_of_key(news->peer))
+	asking->has_come_or_gone |= news->was_added || news->was_removed || news->has_new_settings;
+	if (news->was_removed && !(asking->by->by_wg && is_of_key(news->peer)))
 		note_gone(asking, news->peer->row.name);
 	if (asking->n_changed++ >= LINES_MAX)
 		return;
 	describe(news, what, sizeof(what));
-	log_info("model", "changed by wg uid=%u pid=%d peer=%s what=%s",
+	log_info("model", "changed by %s uid=%u pid=%d peer=%s what=%s", name_of(asking),
 	         (unsigned int)model->caller.uid, (int)model->caller.pid, news->peer->row.name,
 	         what);
-	if ((news->was_added || news->has_new_key) && !news->peer->row.has_preshared_key
+	if (asking->by->by_wg && (news->was_added || news->has_new_key)
+	    && !news->peer->row.has_preshared_key
 	    && model->setup.config->preshared_key == CONFIG_PSK_REQUIRED)
 		log_warn("model", "wg left a peer without a preshared key uid=%u pid=%d peer=%s",
 		         (unsigned int)model->caller.uid, (int)model->caller.pid,
@@ -171,7 +179,7 @@ static void publish(struct asking *asking)
 	if (asking->n_changed == 0)
 		return;
 	if (asking->n_changed > LINES_MAX)
-		log_info("model", "changed by wg uid=%u pid=%d peers=%u more",
+		log_info("model", "changed by %s uid=%u pid=%d peers=%u more", name_of(asking),
 		         (unsigned int)model->caller.uid, (int)model->caller.pid,
 		         asking->n_changed - LINES_MAX);
 	model__groups_leave(model, asking->gone, asking->n_gone);
@@ -180,30 +188,52 @@ static void publish(struct asking *asking)
 	model__table_refresh(model);
 }
 
+static void refused(void *arg, const char *name)
+{
+	const struct asking *asking = arg;
+
+	snprintf(asking->by->refused, sizeof(asking->by->refused), "%s", name);
+}
+
+int model__peer_set_apply(struct model *model, struct model_peer_set *by, struct peer_error *error)
+{
+	struct asking asking = {.model = model, .by = by};
+	const struct peer_set_hooks hooks = {
+		.may_remove = by->asks_nobody ? NULL : may_remove,
+		.may_withdraw = by->asks_nobody ? NULL : may_withdraw,
+		.changed = changed,
+		.refused = refused,
+		.arg = &asking,
+	};
+	int err = name_subnets(&asking);
+
+	if (err < 0)
+		refuse(error, err, "failed", "not enough memory");
+	else
+		err = peer_set_apply(model->setup.peers, by->set, &hooks, error);
+	if (err == 0)
+		publish(&asking);
+	by->n_changed = asking.n_changed;
+	wg_allowedips_destroy(asking.named);
+	free(asking.gone);
+	return err;
+}
+
 int model_wg_set(struct model *model, const struct peer_set *set, struct peer_error *error)
 {
-	struct asking asking = {.model = model};
+	struct model_peer_set by = {.set = set, .by_wg = true};
 	char actor[64];
-	const struct peer_set_hooks hooks = {may_remove, may_withdraw, changed, &asking};
 	struct store_trail_entry entry = {actor, "wg.set", "hub", "endpoints", "", true};
-	int err = name_subnets(&asking);
-	int ended;
+	int err, ended;
 
 	snprintf(actor, sizeof(actor), "wg uid=%u pid=%d", (unsigned int)model->caller.uid,
 	         (int)model->caller.pid);
 	store_trail_begin(model->setup.store, &entry);
-	if (err < 0)
-		refuse(error, err, "failed", "not enough memory");
-	else
-		err = peer_set_apply(model->setup.peers, set, &hooks, error);
-	if (err == 0)
-		publish(&asking);
-	ended = store_trail_end(model->setup.store, err == 0 && asking.n_changed > 0);
+	err = model__peer_set_apply(model, &by, error);
+	ended = store_trail_end(model->setup.store, err == 0 && by.n_changed > 0);
 	if (ended < 0)
 		log_err("model", "change by wg is not in the audit trail: %s",
 		        store_error(model->setup.store));
-	wg_allowedips_destroy(asking.named);
-	free(asking.gone);
 	return err;
 }
 
@@ -218,8 +248,9 @@ void model__audit_by_wg(struct model_audit *audit, const struct peer *peer,
 	if (peer->row.wg_set_wall_ns == 0)
 		return;
 	when = model__time(peer->row.wg_set_wall_ns);
-	model__audit_report(audit, GRANT_INFO, "by-wg", "peer", peer->row.name,
-	                    "has the addresses and networks that wg(8) gave it, last at %s",
-	                    json_string_value(when));
+	model__audit_report(
+		audit, GRANT_INFO, "by-wg", "peer", peer->row.name,
+		"has the addresses and networks that wg(8) gave it (or peer apply), last at %s",
+		json_string_value(when));
 	json_decref(when);
 }

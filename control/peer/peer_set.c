@@ -160,7 +160,17 @@ static int add_new(struct peer_work *work, const struct peer_set_one *one, struc
 		return peer__refuse(work->error, -ENOSPC, "full", NULL,
 		                    "all %u peers are taken (dataplane.max_peers)",
 		                    table->setup.config->max_peers);
-	peer_set_name(one->public_key, row.name);
+	if (one->whole)
+		snprintf(row.name, sizeof(row.name), "%s", one->whole->name);
+	else
+		peer_set_name(one->public_key, row.name);
+	if (one->whole && base_is_zero_ct(one->preshared_key, 32)
+	    && peer__needs_preshared_key(table))
+		return peer__refuse(work->error, -EINVAL, "invalid", "preshared_key",
+		                    "preshared_key: every peer of this hub has one "
+		                    "(hub.preshared_key = \"optional\" in %s lets peers do "
+		                    "without)",
+		                    table->setup.config->path);
 	other = peer_find(table, row.name);
 	if (other)
 		return peer__refuse(work->error, -EEXIST, "exists", "name",
@@ -169,7 +179,7 @@ static int add_new(struct peer_work *work, const struct peer_set_one *one, struc
 	memcpy(row.public_key, one->public_key, 32);
 	row.created_wall_ns = base_time_wall_ns();
 	row.key_set_wall_ns = row.created_wall_ns;
-	row.wg_set_wall_ns = row.created_wall_ns;
+	row.wg_set_wall_ns = one->whole ? 0 : row.created_wall_ns;
 	*out = draft_new(work, row.id);
 	if (!*out)
 		return -ENOMEM;
@@ -214,8 +224,25 @@ static int change_ips(struct peer_work *work, struct peer_draft *draft,
 	return err;
 }
 
+static void change_settings(struct peer_draft *draft, const struct peer_set_whole *whole)
+{
+	struct store_peer *row = &draft->row;
+	bool comes_back = row->disabled && !whole->is_disabled;
+
+	draft->whole = whole;
+	row->disabled = whole->is_disabled;
+	row->whole_subnet = whole->whole_subnet;
+	row->client_keepalive_s = whole->client_keepalive_s;
+	if (!whole->expected_up)
+		row->expected_wall_ns = 0;
+	else if (row->expected_wall_ns == 0 || comes_back)
+		row->expected_wall_ns = base_time_wall_ns();
+}
+
 static int change(struct peer_work *work, struct peer_draft *draft, const struct peer_set_one *one)
 {
+	if (one->whole)
+		change_settings(draft, one->whole);
 	if (one->has_keepalive || draft->is_wiped)
 		draft->row.keepalive_s = one->has_keepalive ? one->keepalive_s : 0;
 	draft->is_wiped = false;
@@ -242,10 +269,14 @@ static int one_apply(struct peer_work *work, const struct peer_set_one *one)
 
 	/* A list of keys that several hubs share may have this one's: as the kernel does, pass over it. */
 	if (memcmp(one->public_key, session_public_key(work->table->setup.session), 32) == 0)
-		return 0;
+		return !one->whole ? 0
+		                   : peer__refuse(work->error, -EINVAL, "invalid", "public_key",
+		                                  "public_key: is the hub's own key");
 	if (at != 0 && work->draft_of[id] != 0)
 		draft = &work->drafts[work->draft_of[id] - 1];
-	is_there = at != 0 && (draft ? !draft->is_removed : !work->table->by_id[id]->row.disabled);
+	is_there = at != 0
+	           && (draft ? !draft->is_removed
+	                     : one->whole || !work->table->by_id[id]->row.disabled);
 	if (one->is_removed)
 		return is_there ? remove_one(work, id) : 0;
 	if (!is_there && one->update_only)
@@ -285,6 +316,26 @@ static int compare_key(void *arg, const struct store_peer *row)
 	return 0;
 }
 
+static void see_settings(struct peer_draft *draft)
+{
+	const struct peer_set_whole *whole = draft->whole;
+	const struct store_peer *old = &draft->old->row;
+	const struct store_peer *row = &draft->row;
+	const struct peer_name *name = draft->old->name;
+
+	if (!whole)
+		return;
+	draft->has_new_settings = row->disabled != old->disabled
+	                          || row->whole_subnet != old->whole_subnet
+	                          || row->client_keepalive_s != old->client_keepalive_s
+	                          || row->expected_wall_ns != old->expected_wall_ns;
+	draft->has_new_name =
+		whole->has_endpoint_name
+		&& (name ? whole->endpoint_name.port != name->is.name.port
+	                            || strcmp(whole->endpoint_name.host, name->is.name.host) != 0
+	                 : whole->endpoint_name.port != 0);
+}
+
 /* What was said again is no change. */
 static int see_changes(struct peer_work *work, struct peer_draft *draft)
 {
@@ -292,6 +343,7 @@ static int see_changes(struct peer_work *work, struct peer_draft *draft)
 	struct stored_key stored = {.draft = draft};
 	int err;
 
+	see_settings(draft);
 	draft->has_new_keepalive = draft->row.keepalive_s != draft->old->row.keepalive_s;
 	if (draft->has_new_endpoint && base_endpoint_equal(&draft->endpoint, &state.endpoint))
 		draft->has_new_endpoint = false;
@@ -308,7 +360,8 @@ static int see_changes(struct peer_work *work, struct peer_draft *draft)
 static bool is_changed(const struct peer_draft *draft)
 {
 	return draft->is_removed || draft->has_new_key || draft->has_new_endpoint
-	       || draft->has_new_keepalive || draft->has_new_ips;
+	       || draft->has_new_keepalive || draft->has_new_settings || draft->has_new_name
+	       || draft->has_new_ips;
 }
 
 static int check_draft(struct peer_work *work, struct peer_draft *draft)
@@ -328,12 +381,28 @@ static int check_draft(struct peer_work *work, struct peer_draft *draft)
 		                    "weir",
 		                    draft->row.name, work->table->setup.config->path,
 		                    draft->old->line);
-	if (draft->old->row.disabled) /* only the holder of a prefix comes here */
+	if (draft->old->row.disabled && !draft->whole
+	    && !draft->is_removed) /* only the holder of a prefix comes here */
 		return peer__refuse(work->error, -EEXIST, "exists", "allowed_ips",
 		                    "allowed_ips: one belongs to peer \"%s\", which is disabled",
 		                    draft->row.name);
 	if (draft->is_removed && hooks->may_remove)
 		err = hooks->may_remove(hooks->arg, draft->old, work->error);
+	return err;
+}
+
+/* When everybody holds what the set says. */
+static int give_all(struct peer_work *work)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++) {
+		struct peer_draft *draft = &work->drafts[i];
+
+		work->at = draft->row.name;
+		if (!draft->old && draft->whole && draft->whole->gives_addresses)
+			err = peer__set_give(work, draft);
+	}
 	return err;
 }
 
@@ -343,12 +412,22 @@ static int try(struct peer_work *work)
 
 	if (err == 0 && work->set->replaces_peers)
 		err = remove_all(work);
-	for (uint32_t i = 0; err == 0 && i < work->set->n_ones; i++)
-		err = one_apply(work, &work->set->ones[i]);
+	for (uint32_t i = 0; err == 0 && i < work->set->n_ones; i++) {
+		const struct peer_set_one *one = &work->set->ones[i];
+
+		work->at = one->whole ? one->whole->name : NULL;
+		err = one_apply(work, one);
+	}
+	if (err == 0)
+		err = give_all(work);
 	if (err == 0)
 		err = peer__set_settle(work);
-	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++)
+	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++) {
+		work->at = work->drafts[i].row.name;
 		err = check_draft(work, &work->drafts[i]);
+	}
+	if (err < 0 && work->at && work->hooks->refused)
+		work->hooks->refused(work->hooks->arg, work->at);
 	return err;
 }
 
@@ -358,9 +437,9 @@ int peer_set_apply(struct peer_table *table, const struct peer_set *set,
 	struct peer_work work = {.table = table, .set = set, .hooks = hooks, .error = error};
 	int err = try(&work);
 
-	if (err == 0)
+	if (err == 0 && !set->is_dry_run)
 		err = peer__set_commit(&work);
-	if (err < 0)
+	if (err < 0 || set->is_dry_run)
 		peer__set_undo(&work);
 	work_end(&work);
 	return err;

@@ -28,10 +28,31 @@ static bool is_kept(const struct peer_draft *draft)
 {
 	return draft->old && !draft->is_removed
 	       && (draft->has_new_key || draft->has_new_endpoint || draft->has_new_keepalive
-	           || draft->has_new_ips);
+	           || draft->has_new_settings || draft->has_new_name || draft->has_new_ips);
 }
 
 /* ---- the store ----------------------------------------------------------------------------------- */
+
+/* The name of its endpoint; one that gets an address has none. */
+static int store_name(struct store *store, const struct peer_draft *draft)
+{
+	const struct peer_set_whole *whole = draft->whole;
+	bool has_one = whole && whole->has_endpoint_name && whole->endpoint_name.port != 0;
+	struct store_name name = {0};
+
+	if (has_one && (draft->has_new_name || !draft->old)) {
+		name.name = whole->endpoint_name;
+		return store_name_put(store, draft->row.id, draft->row.name, &name);
+	}
+	if (draft->old && draft->old->name && (draft->has_new_endpoint || draft->has_new_name))
+		return store_name_drop(store, draft->row.id, draft->row.name);
+	return 0;
+}
+
+static bool is_toggled(const struct peer_draft *draft)
+{
+	return draft->old && draft->old->row.disabled != draft->row.disabled;
+}
 
 /* Of a peer that stays: its row, with the preshared key only if that is another, and its endpoint. */
 static int store_kept(struct store *store, const struct peer_draft *draft)
@@ -39,18 +60,18 @@ static int store_kept(struct store *store, const struct peer_draft *draft)
 	int err = draft->has_new_key ? store_peer_put(store, &draft->row)
 	                             : store_peer_change(store, &draft->row);
 
-	if (err == 0 && (draft->has_new_endpoint || draft->has_new_key))
+	if (err == 0 && (draft->has_new_endpoint || draft->has_new_key || is_toggled(draft)))
 		err = store_peer_state_put(store, draft->row.id, &draft->row.state);
-	if (err == 0 && draft->has_new_endpoint && draft->old->name) /* an address in its place */
-		err = store_name_drop(store, draft->row.id, draft->row.name);
-	return err;
+	return err == 0 ? store_name(store, draft) : err;
 }
 
 static int store_new(struct store *store, const struct peer_draft *draft)
 {
 	int err = store_peer_put(store, &draft->row);
 
-	return err == 0 ? store_peer_state_put(store, draft->row.id, &draft->row.state) : err;
+	if (err == 0)
+		err = store_peer_state_put(store, draft->row.id, &draft->row.state);
+	return err == 0 ? store_name(store, draft) : err;
 }
 
 static int store_all(struct peer_work *work)
@@ -87,6 +108,7 @@ static void tell_news(const struct peer_work *work, const struct peer_draft *dra
 		.has_new_key = draft->has_new_key,
 		.has_new_endpoint = draft->has_new_endpoint,
 		.has_new_keepalive = draft->has_new_keepalive,
+		.has_new_settings = draft->has_new_settings || draft->has_new_name,
 		.n_gained = draft->n_gained,
 		.n_lost = draft->n_lost,
 	};
@@ -103,6 +125,21 @@ static void complain(const char *what, const struct peer_draft *draft, int err)
 		        strerror(-err));
 }
 
+/* Its endpoint is looked up from now on, or not. */
+static void name_endpoint(struct peer_work *work, const struct peer_draft *draft, struct peer *peer)
+{
+	const struct peer_set_whole *whole = draft->whole;
+	struct store_name name = {0};
+
+	if (draft->has_new_endpoint || draft->has_new_name)
+		peer__name_free(peer);
+	if (!whole || !whole->has_endpoint_name || whole->endpoint_name.port == 0 || peer->name)
+		return;
+	name.name = whole->endpoint_name;
+	complain("endpoint's name is looked up after a restart only", draft,
+	         peer__name_make(work->table, peer, &name));
+}
+
 static void enter(struct peer_work *work, struct peer_draft *draft, struct peer *peer, bool few)
 {
 	struct peer_table *table = work->table;
@@ -112,6 +149,7 @@ static void enter(struct peer_work *work, struct peer_draft *draft, struct peer 
 	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
 	draft->row.allowed_ips = NULL; /* the peer's now */
 	draft->old = NULL;
+	name_endpoint(work, draft, peer);
 	if (few)
 		peer__enter(table, peer);
 	else
@@ -153,6 +191,11 @@ static void tell_kept(struct peer_work *work, struct peer_draft *draft)
 	const struct peer_setup *setup = &work->table->setup;
 	const struct store_peer *row = &draft->row;
 
+	if (row->disabled) {
+		session_peer_drop(setup->session, row->id);
+		complain("not dropped at once", draft, program_peer_drop(setup->program, row->id));
+		return;
+	}
 	if (draft->has_new_keepalive)
 		complain("keepalive not told", draft,
 		         program_peer_put(setup->program, row->id, row->keepalive_s));
@@ -167,16 +210,37 @@ static void tell_kept(struct peer_work *work, struct peer_draft *draft)
 		session_peer_redirect(setup->session, row->id, &row->state.endpoint);
 }
 
+struct returning {
+	struct peer_table *table;
+	const struct peer *peer;
+};
+
+/* Its preshared key is in the store alone. */
+static int apply_stored(void *arg, const struct store_peer *row)
+{
+	const struct returning *returning = arg;
+	struct peer_error error = {0};
+
+	return peer__apply(returning->table, returning->peer,
+	                   row->has_preshared_key ? row->preshared_key : NULL, &error);
+}
+
 static void change(struct peer_work *work, struct peer_draft *draft)
 {
 	struct peer *peer = draft->old;
 	struct base_prefix *networks = peer->row.allowed_ips;
+	struct returning returning = {work->table, peer};
+	bool was_disabled = peer->row.disabled;
 
-	tell_kept(work, draft);
-	if (draft->has_new_endpoint)
-		peer__name_free(peer);
+	if (!was_disabled)
+		tell_kept(work, draft);
+	name_endpoint(work, draft, peer);
 	peer->row = draft->row;
 	base_wipe(peer->row.preshared_key, sizeof(peer->row.preshared_key));
+	if (was_disabled && !peer->row.disabled)
+		complain("not told", draft,
+		         store_peer_find(work->table->setup.store, peer->row.id, apply_stored,
+		                         &returning));
 	if (draft->has_new_ips)
 		draft->row.allowed_ips = networks; /* freed with the draft */
 	tell_news(work, draft, peer);
@@ -217,6 +281,20 @@ static void leave_names(struct peer_work *work)
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
+/* Then it is not to be given any, as one to which wg(8) gave its addresses. */
+static bool lacks_address(const struct peer_work *work, const struct store_peer *row)
+{
+	const struct config *config = work->table->setup.config;
+	bool has = true;
+
+	for (uint32_t i = 0; has && i < config->n_tunnel; i++) {
+		has = false;
+		for (uint32_t k = 0; k < row->n_addresses; k++)
+			has |= base_prefix_contains(&config->tunnel[i], &row->addresses[k]);
+	}
+	return !has;
+}
+
 /* Times, and the endpoint that the state begins with. */
 static void complete_rows(struct peer_work *work)
 {
@@ -225,7 +303,11 @@ static void complete_rows(struct peer_work *work)
 
 		if (is_kept(draft))
 			draft->row.state = peer_state(work->table, draft->old);
-		if (is_kept(draft) && draft->has_new_ips)
+		if (draft->whole && !draft->is_removed && (draft->has_new_ips || !draft->old))
+			draft->row.wg_set_wall_ns = lacks_address(work, &draft->row)
+			                                    ? base_time_wall_ns()
+			                                    : 0;
+		else if (is_kept(draft) && draft->has_new_ips)
 			draft->row.wg_set_wall_ns = base_time_wall_ns();
 		if (draft->has_new_endpoint)
 			draft->row.state.endpoint = draft->endpoint;
@@ -253,6 +335,12 @@ static struct peer **peers_make(const struct peer_work *work, uint32_t *n)
 	return NULL;
 }
 
+/* One that is disabled has no routes; one that comes back or goes gets or loses all of them. */
+static bool is_routed(const struct peer_draft *draft)
+{
+	return !draft->old->row.disabled && !draft->row.disabled;
+}
+
 /* Those that get a prefix first, then those that lose it: a route that moves is never nobody's. */
 static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t n_new)
 {
@@ -269,7 +357,7 @@ static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t
 	for (uint32_t i = 0; i < work->n_drafts; i++) {
 		struct telling telling = {work, &work->drafts[i]};
 
-		if (is_kept(&work->drafts[i]))
+		if (is_kept(&work->drafts[i]) && is_routed(&work->drafts[i]))
 			(void)peer__set_differ(&work->drafts[i].before, &work->drafts[i].ips, NULL,
 			                       put_route, &telling);
 	}
@@ -278,8 +366,9 @@ static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t
 
 		if (!is_kept(&work->drafts[i]))
 			continue;
-		(void)peer__set_differ(&work->drafts[i].before, &work->drafts[i].ips, drop_route,
-		                       NULL, &telling);
+		if (is_routed(&work->drafts[i]))
+			(void)peer__set_differ(&work->drafts[i].before, &work->drafts[i].ips,
+			                       drop_route, NULL, &telling);
 		change(work, &work->drafts[i]);
 	}
 	if (n_gone > FEW)
@@ -302,6 +391,7 @@ int peer__set_commit(struct peer_work *work)
 	err = store_all(work);
 	if (err == 0) {
 		tell_all(work, peers, n_new);
+		peer__names_turn(work->table);
 	} else {
 		peer__refuse(work->error, err, "failed", NULL, "store: %s",
 		             store_error(work->table->setup.store));

@@ -80,6 +80,8 @@ void peer__set_undo(struct peer_work *work)
 {
 	while (work->n_moves > 0)
 		undo(work->table, &work->moves[--work->n_moves]);
+	/* what was given is free again */
+	memset(work->table->pool_from, 0, CONFIG_TUNNEL_MAX * sizeof(*work->table->pool_from));
 }
 
 /* Noted first: what cannot be noted does not happen. */
@@ -147,9 +149,25 @@ int peer__set_hold(struct peer_work *work, struct peer_draft *draft, const struc
 	return append(&draft->ips, ip) < 0 ? peer__set_refuse_memory(work) : 0;
 }
 
+int peer__set_give(struct peer_work *work, struct peer_draft *draft)
+{
+	struct store_peer row = draft->row;
+	int err;
+
+	row.n_addresses = 0;
+	row.n_allowed_ips = 0;
+	err = peer__give_addresses(work->table, &row, work->error);
+	for (uint32_t i = 0; err == 0 && i < row.n_addresses; i++) {
+		struct base_prefix host = host_of(&row.addresses[i]);
+
+		err = peer__set_hold(work, draft, &host);
+	}
+	return err;
+}
+
 /* ---- in the end ---------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
+int peer_prefix_compare(const void *a, const void *b)
 {
 	const struct base_prefix *x = a;
 	const struct base_prefix *y = b;
@@ -166,9 +184,9 @@ static void sort(struct peer_prefixes *prefixes)
 
 	if (prefixes->n == 0)
 		return;
-	qsort(prefixes->at, prefixes->n, sizeof(*prefixes->at), compare);
+	qsort(prefixes->at, prefixes->n, sizeof(*prefixes->at), peer_prefix_compare);
 	for (uint32_t i = 0; i < prefixes->n; i++)
-		if (n == 0 || compare(&prefixes->at[i], &prefixes->at[n - 1]) != 0)
+		if (n == 0 || peer_prefix_compare(&prefixes->at[i], &prefixes->at[n - 1]) != 0)
 			prefixes->at[n++] = prefixes->at[i];
 	prefixes->n = n;
 }
@@ -183,7 +201,7 @@ int peer__set_differ(const struct peer_prefixes *before, const struct peer_prefi
 	while (err == 0 && (i < before->n || k < after->n)) {
 		int order = i == before->n  ? 1
 		            : k == after->n ? -1
-		                            : compare(&before->at[i], &after->at[k]);
+		                            : peer_prefix_compare(&before->at[i], &after->at[k]);
 
 		if (order < 0 && lost)
 			err = lost(arg, &before->at[i]);
@@ -278,8 +296,10 @@ int peer__set_settle(struct peer_work *work)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++)
+	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++) {
+		work->at = work->drafts[i].row.name;
 		if (work->drafts[i].has_touched_ips)
 			err = settle(work, &work->drafts[i]);
+	}
 	return err;
 }

@@ -15,13 +15,16 @@ struct peer_prefixes {
 
 /* A peer of which the set speaks, or which loses a prefix to one. */
 struct peer_draft {
-	struct peer *old;      /* NULL = it is new */
+	struct peer *old;                   /* NULL = it is new */
+	const struct peer_set_whole *whole; /* what the set says of it last, or NULL */
 	struct store_peer row; /* as it will be; networks: borrowed of old until has_new_ips */
 	bool is_removed;
 	bool is_wiped; /* it begins anew: what the set does not say is as of a new peer */
 	bool has_new_key;
 	bool has_new_endpoint;
 	bool has_new_keepalive;
+	bool has_new_settings;
+	bool has_new_name; /* of its endpoint */
 	bool has_new_ips;
 	bool has_touched_ips; /* ips and before are valid */
 	bool has_lost;        /* not all of ips are still held */
@@ -54,6 +57,7 @@ struct peer_work {
 	uint32_t *by_key;
 	uint32_t n_buckets; /* power of two */
 	uint32_t next_id;   /* ids from table->next_id on, so many of them, are not free */
+	const char *at;     /* name of the peer that is looked at, or NULL */
 	struct peer_move *moves;
 	uint32_t n_moves;
 	uint32_t max_moves;
@@ -67,6 +71,8 @@ struct peer_draft *peer__set_touch(struct peer_work *work, uint32_t id);
 int peer__set_clear(struct peer_work *work, struct peer_draft *draft);
 int peer__set_hold(struct peer_work *work, struct peer_draft *draft, const struct base_prefix *ip);
 int peer__set_drop(struct peer_work *work, struct peer_draft *draft, const struct base_prefix *ip);
+/* Addresses for one that is new, of those that nobody holds. */
+int peer__set_give(struct peer_work *work, struct peer_draft *draft);
 /* What each draft has in the end: into its row, and checked. */
 int peer__set_settle(struct peer_work *work);
 /* table->held is as it was. */

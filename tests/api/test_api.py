@@ -494,6 +494,89 @@ def a_broken_description_is_refused(hub):
     refused(lambda m: m[1].update(frob=1), "unknown ['frob']")
 
 
+# ---- the peers as text ---------------------------------------------------------------------------
+
+def enrolled(hub):
+    """Peers of every kind, beside branch, which the file declares."""
+    hub.ok("peer", "add", "laptop", "--public-key", KEY)
+    hub.ok("peer", "add", "desk", "--client-keepalive", "0", "--keepalive", "7", "--expected-up", "yes")
+    hub.ok("peer", "add", "gate", "--gateway", "--allowed-ips", "192.168.50.0/24,192.168.7.0/24",
+           "--endpoint", "gate.example.org:51820")
+    hub.ok("peer", "add", "bare", "--no-preshared-key", "--whole-subnet")
+    hub.ok("peer", "disable", "laptop")
+
+
+def peers_are_exported_and_applied_to_an_empty_hub(hub):
+    enrolled(hub)
+    text = hub.ok("peer", "export")
+    assert text == hub.ok("peer", "export")
+    assert [line.split('"')[1] for line in text.splitlines() if "name =" in line] == ["bare", "desk", "gate", "laptop"], text
+    hub.restart()
+    assert hub.ok("peer", "export") == text
+    same = hub.json("peer", "apply", write(hub, text))
+    assert (same["added"], same["removed"], same["changed"], same["difference"]) == (0, 0, 0, ""), same
+    other = Hub()
+    try:
+        path = write(other, text)
+        other.ok("peer", "apply", path, "--dry-run")
+        assert other.ok("peer", "plan", path).count("\n+ peer ") == 3
+        assert "name =" not in other.ok("peer", "export"), "a plan has made peers"
+        records = len(trail(other))
+        done = other.json("peer", "apply", path, "--why", "a second site")
+        assert done["added"] == 4 and len(done["preshared_keys"]) == 3, done
+        assert other.ok("peer", "export") == text
+        assert not any(one["preshared_key"] in text for one in done["preshared_keys"])
+        added = trail(other)[records:]
+        assert sum("added key=" in one["summary"] for one in added) == 4, added
+        for one in added:
+            assert (one["operation"], one["comment"]) == ("peer.apply", "a second site"), one
+            assert one["actor"].startswith(f"uid={os.getuid()} "), one
+        other.restart()
+        assert other.ok("peer", "export") == text
+        assert "PresharedKey" in other.ok("peer", "config", "gate")
+    finally:
+        assert other.end() == 0
+
+
+def peers_that_a_file_does_not_have_go_only_when_told(hub):
+    enrolled(hub)
+    text = hub.ok("peer", "export")
+    head, bare, rest = text.split("\n\t", 2)
+    path = write(hub, head + "\n\t" + rest.replace("keepalive = 7", "keepalive = 9"))
+    assert "bare" in bare
+    plan = hub.ok("peer", "plan", path)
+    assert "- peer bare: not in the file\n~ peer desk: keepalive 7 -> 9\n0 added, 1 removed, 1 changed" in plan.replace("nothing changed: ", ""), plan
+    hub.refused(1, f"{path} does not have 1 of the peers: bare; --remove removes them", "peer", "apply", path)
+    before = trail(hub)
+    assert "nothing changed" in hub.ok("peer", "apply", path, "--remove", "--dry-run")
+    assert trail(hub) == before
+    assert hub.ok("peer", "export") == text
+    hub.ok("peer", "apply", path, "--remove")
+    assert "bare" not in hub.ok("peer", "export") and hub.json("peer", "show", "branch")
+    assert trail(hub)[-1]["object"] in ("peer bare", "peer desk")
+    hub.ok("peer", "apply", write(hub, text))
+    assert hub.ok("peer", "export") == text
+
+
+def a_bad_list_of_peers_changes_nothing(hub):
+    enrolled(hub)
+    text = hub.ok("peer", "export").replace(");\n", "").rstrip() + ",\n"
+    new = '\t{ name = "new"; public_key = "GtL7fZc/bLnqZldpVofMCD6hDjrK28SsdLxevJ+qtKU="; }'
+    before = hub.ok("peer", "export")
+    for change, why in (
+            (new + ",\n" + new, '8: peer "new": name is that of peer "new" in line 7, too'),
+            (new + ',\n\t{ name = "x"; }', '8: peer "x": public_key is missing'),
+            (new.replace('"; }', '"; networks = [ "192.168.0.0/16" ]; }'), '7: peer "new": addresses and networks: 192.168.0.0/16 overlaps 192.168.'),
+            (new.replace('"new"', '"branch"'), f'7: peer "branch": is declared in {hub.conf}:'),
+            (new.replace('"; }', '"; keepalive = -1; }'), '7: peer "new": keepalive is "-1", must be 0 to 65535 seconds')):
+        path = write(hub, text.replace("keepalive = 7", "keepalive = 9") + change + "\n);\n")
+        for verb in ("plan", "apply"):
+            hub.refused(1, f"{path}:{why}", "peer", verb, path)
+    assert hub.ok("peer", "export") == before
+    path = write(hub, text + new + "\n);\n")
+    assert hub.json("peer", "apply", path)["added"] == 1
+
+
 # ---- groups, grants, policy ----------------------------------------------------------------------
 
 def policed(hub):

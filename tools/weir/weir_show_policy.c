@@ -223,6 +223,30 @@ static void show_audit(const json_t *result)
 	       weir_number_of(result, "errors"), weir_number_of(result, "generation"));
 }
 
+/* ---- peers as text ------------------------------------------------------------------------------ */
+
+static void show_roster(const json_t *result)
+{
+	fputs(weir_text_of(result, "roster"), stdout);
+}
+
+static void show_roster_change(const json_t *result)
+{
+	const json_t *list = json_object_get(result, "preshared_keys");
+	const json_t *one;
+	size_t i;
+
+	fputs(weir_text_of(result, "difference"), stdout);
+	printf("%s%lld added, %lld removed, %lld changed\n",
+	       json_is_true(json_object_get(result, "dry_run")) ? "nothing changed: " : "",
+	       weir_number_of(result, "added"), weir_number_of(result, "removed"),
+	       weir_number_of(result, "changed"));
+	if (json_array_size(list) > 0)
+		puts("PresharedKey of the new peers, this once:");
+	json_array_foreach(list, i, one)
+		printf("%s %s\n", weir_text_of(one, "name"), weir_text_of(one, "preshared_key"));
+}
+
 static void show_removed(const json_t *result)
 {
 	printf("removed %s\n", weir_text_of(result, "name"));
@@ -232,14 +256,15 @@ static const struct {
 	const char *method;
 	void (*show)(const json_t *result);
 } shows[] = {
-	{"group.add", show_group},      {"group.member", show_group},
-	{"group.show", show_group},     {"group.list", show_group_list},
-	{"group.remove", show_removed}, {"grant.add", show_grant},
-	{"grant.show", show_grant},     {"grant.list", show_grant_list},
-	{"grant.remove", show_removed}, {"grant.explain", show_explain},
-	{"audit.policy", show_audit},   {"policy.export", show_export},
-	{"policy.check", show_check},   {"policy.plan", show_plan},
-	{"policy.apply", show_apply},
+	{"group.add", show_group},         {"group.member", show_group},
+	{"group.show", show_group},        {"group.list", show_group_list},
+	{"group.remove", show_removed},    {"grant.add", show_grant},
+	{"grant.show", show_grant},        {"grant.list", show_grant_list},
+	{"grant.remove", show_removed},    {"grant.explain", show_explain},
+	{"audit.policy", show_audit},      {"policy.export", show_export},
+	{"policy.check", show_check},      {"policy.plan", show_plan},
+	{"policy.apply", show_apply},      {"peer.export", show_roster},
+	{"peer.plan", show_roster_change}, {"peer.apply", show_roster_change},
 };
 
 bool weir_show_policy(const char *method, const json_t *result)
@@ -247,7 +272,8 @@ bool weir_show_policy(const char *method, const json_t *result)
 	for (size_t i = 0; i < BASE_ARRAY_LEN(shows); i++) {
 		if (strcmp(shows[i].method, method) != 0)
 			continue;
-		if (json_is_true(json_object_get(result, "dry_run")))
+		if (shows[i].show != show_roster_change
+		    && json_is_true(json_object_get(result, "dry_run")))
 			show_dry_run(result);
 		else
 			shows[i].show(result);
