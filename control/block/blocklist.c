@@ -502,7 +502,9 @@ int blocklist_remove(struct blocklist *list, const char *source, const struct bl
 
 		if (!is_of(entry, source) || at == entry->n)
 			continue;
-		if (prefix && entry->n > 1) {
+		if (entry->is_ended) {
+			go[i] = !prefix || entry->n == 1;
+		} else if (prefix && entry->n > 1) {
 			err = shorten(list, entry, at);
 			*n_removed += err == 0;
 		} else {
@@ -510,7 +512,7 @@ int blocklist_remove(struct blocklist *list, const char *source, const struct bl
 			n_gone += entry->n;
 		}
 	}
-	if (err == 0)
+	if (err == 0 && *n_removed + n_gone > 0)
 		err = commit(list, go, NULL);
 	free(go);
 	*n_removed += err == 0 ? n_gone : 0;

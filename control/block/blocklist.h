@@ -89,7 +89,8 @@ int blocklist_put(struct blocklist *list, struct blocklist_ready *ready, size_t 
 	__attribute__((warn_unused_result));
 
 /* Take the prefix out of every entry of the source (NULL: of all sources), and with prefix NULL the
- * whole source. *n_removed: prefixes. Returns 0 (also when there were none), -errno. */
+ * whole source. *n_removed: prefixes in force; entries that have ended go along with them. Returns 0 (also when
+ * there were none), -errno. */
 int blocklist_remove(struct blocklist *list, const char *source, const struct block_prefix *prefix,
                      size_t *n_removed) __attribute__((warn_unused_result));
 

@@ -191,6 +191,9 @@ static void what_ended_is_forgotten_when_the_clock_was_not_set_for_an_hour(void 
 	call_ok("block.add", "{\"prefix\": \"192.0.2.8\"}");
 	wait_until_scopes(7, 0);
 	assert_int_equal(n_stored(), 2);
+	call_refused("block.remove", "{\"prefix\": \"192.0.2.7\"}", "not_found", "prefix",
+	             "prefix: 192.0.2.7 is not listed; block check says what an address is dropped "
+	             "by");
 	passed_s += 1800;
 	call_ok("block.add", "{\"prefix\": \"192.0.2.9\"}");
 	wait_until_scopes(9, BLOCK_ALL);
