@@ -534,7 +534,8 @@ static void a_store_of_version_11_gets_an_empty_trail(void **state)
 	(void)state;
 	assert_int_equal(store_peer_put(store, &peer), 0);
 	store_close(store);
-	sql_run("DROP TABLE trail; DROP TABLE trail_anchor; DROP TABLE peer_alarms; DROP TABLE peer_names; ALTER TABLE peers DROP COLUMN expected;"
+	sql_run("DROP TABLE trail; DROP TABLE trail_anchor; DROP TABLE peer_alarms; DROP TABLE peer_names;"
+	        "ALTER TABLE peers DROP COLUMN expected; ALTER TABLE peer_usage DROP COLUMN kept;"
 	        "PRAGMA user_version = 11",
 	        SQLITE_OK);
 	store = open_good();
