@@ -181,19 +181,29 @@ static int command_response(struct rawpeer *peer, const char *arg)
 }
 
 /* Take the response for good whatever it holds, with keys that are made up: what is left to a client that
- * lacks the preshared key. */
+ * lacks the preshared key. Like one it knocks again when none comes, or a cookie (a busy hub is loaded). */
 static int command_guess(struct rawpeer *peer, const char *arg)
 {
 	uint8_t msg[DATAGRAM_MAX];
 
 	(void)arg;
-	if (receive_datagram(peer, msg, WAIT_MS) != WG_RESPONSE_LEN
-	    || msg[0] != WG_MESSAGE_RESPONSE)
-		return fail("no answer");
-	peer->remote_index = base_load_le32(msg + WG_RESPONSE_SENDER);
-	randombytes_buf(&peer->keys, sizeof(peer->keys));
-	peer->counter = 0;
-	return 0;
+	for (uint32_t n = 1; n <= 5; n++) {
+		ssize_t len = receive_datagram(peer, msg, WAIT_MS / 2);
+
+		if (len == WG_RESPONSE_LEN && msg[0] == WG_MESSAGE_RESPONSE) {
+			peer->remote_index = base_load_le32(msg + WG_RESPONSE_SENDER);
+			randombytes_buf(&peer->keys, sizeof(peer->keys));
+			peer->counter = 0;
+			return 0;
+		}
+		if (len == WG_COOKIE_LEN && msg[0] == WG_MESSAGE_COOKIE)
+			(void)wg_cookie_reply_consume(&peer->cookies, msg,
+			                              base_time_monotonic_ns());
+		(void)poll(NULL, 0, 40);
+		if (command_initiate(peer, NULL) < 0)
+			return -1;
+	}
+	return fail("no response");
 }
 
 /* Knock as long as it takes: an initiation, and another as soon as a cookie has come, or nothing for half a
