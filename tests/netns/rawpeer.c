@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define DATAGRAM_MAX 2048
-#define WAIT_MS      2000
+#define WAIT_MS      10000 /* the hub stores a timestamp before it answers, and the disk may be busy */
 
 struct rawpeer {
 	int fd;
@@ -188,7 +188,7 @@ static int command_guess(struct rawpeer *peer, const char *arg)
 
 	(void)arg;
 	for (uint32_t n = 1; n <= 5; n++) {
-		ssize_t len = receive_datagram(peer, msg, WAIT_MS / 2);
+		ssize_t len = receive_datagram(peer, msg, WAIT_MS / 5);
 
 		if (len == WG_RESPONSE_LEN && msg[0] == WG_MESSAGE_RESPONSE) {
 			peer->remote_index = base_load_le32(msg + WG_RESPONSE_SENDER);
