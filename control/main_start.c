@@ -5,6 +5,7 @@
 #include "abi_rendezvous.h"
 #include "base_bytes.h"
 #include "base_log.h"
+#include "base_priority.h"
 #include "base_time.h"
 #include "config.h"
 #include "edge.h"
@@ -574,11 +575,20 @@ static int uapi_make(struct control *control)
 	return 0;
 }
 
+static void go_first(const struct config *config)
+{
+	int r = config->idle_cap_us != 0 ? base_priority_raise() : 0;
+
+	if (r != 0)
+		log_debug("control", "runs at the priority of all err=\"%s\"", strerror(-r));
+}
+
 int main_start_as_user(struct control *control)
 {
 	char error[MAIN_ERROR_LEN];
 	int r;
 
+	go_first(control->config);
 	r = kernel_drop_privileges(control->config->user, error, sizeof(error));
 	if (r != 0)
 		return main_fail(r, error);

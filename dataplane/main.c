@@ -8,6 +8,7 @@
 #include "abi_rendezvous.h"
 #include "aead.h"
 #include "base_log.h"
+#include "base_priority.h"
 #include "base_time.h"
 #include "blob.h"
 #include "main_link.h"
@@ -45,7 +46,6 @@
 #define TICK_MS         MAIN_LINK_PERIOD_MS /* heartbeat, port status, control */
 #define BLOB_TICK_MS    1                   /* while workers go over to another table */
 #define RIVAL_FRESH_NS  (1 * BASE_NS_PER_S)
-#define PACKETS_NICE    (-10)
 #define RIVAL_PATIENCE  6 /* times 50 ms, to see another's heartbeat move */
 #define RIVAL_PERIOD_NS (50 * BASE_NS_PER_MS)
 
@@ -231,12 +231,12 @@ static int drop_capabilities(void)
 	return 0;
 }
 
-/* Packets do not wait for others' turn on a CPU: a ring is full in milliseconds. Only where workers sleep when
- * there are none; who lets them poll has set cores apart, or nothing else would ever run on these. */
 static void go_first(const struct abi_setup *setup)
 {
-	if (setup->idle_cap_us != 0 && setpriority(PRIO_PROCESS, 0, PACKETS_NICE) != 0)
-		log_debug("main", "runs at the priority of all err=\"%s\"", strerror(errno));
+	int r = setup->idle_cap_us != 0 ? base_priority_raise() : 0;
+
+	if (r != 0)
+		log_debug("main", "runs at the priority of all err=\"%s\"", strerror(-r));
 }
 
 static bool has_pci_port(const struct abi_setup *setup)
