@@ -196,9 +196,9 @@ static int command_guess(struct rawpeer *peer, const char *arg)
 			peer->counter = 0;
 			return 0;
 		}
-		if (len == WG_COOKIE_LEN && msg[0] == WG_MESSAGE_COOKIE)
-			(void)wg_cookie_reply_consume(&peer->cookies, msg,
-			                              base_time_monotonic_ns());
+		if (len == WG_COOKIE_LEN && msg[0] == WG_MESSAGE_COOKIE
+		    && wg_cookie_reply_consume(&peer->cookies, msg, base_time_monotonic_ns()) < 0)
+			return fail("the cookie does not fit");
 		(void)poll(NULL, 0, 40);
 		if (command_initiate(peer, NULL) < 0)
 			return -1;
