@@ -9,24 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-static struct peer *find(const struct peer_table *table, const char *name, struct peer_error *error)
-{
-	const struct peer *peer = peer_find(table, name);
-
-	if (!peer) {
-		peer__refuse(error, -ENOENT, "not_found", "name", "name: no peer is called \"%s\"",
-		             name);
-		return NULL;
-	}
-	return table->by_id[peer->row.id];
-}
-
-static int refuse_store(const struct peer_table *table, int err, struct peer_error *error)
-{
-	return peer__refuse(error, err, "failed", NULL, "store: %s",
-	                    store_error(table->setup.store));
-}
-
 /* ---- enabled or not ----------------------------------------------------------------------------- */
 
 /* The row, and what sessions have learned of the peer: the timestamp guards against replay when it comes
@@ -54,7 +36,7 @@ static int disable(struct peer_table *table, struct peer *peer, struct peer_erro
 	row.state = peer_state(table, peer);
 	err = store_row(table, &row);
 	if (err < 0)
-		return refuse_store(table, err, error);
+		return peer__refuse_store(table, err, error);
 	peer->row = row;
 	session_peer_drop(table->setup.session, row.id);
 	err = program_peer_drop(table->setup.program, row.id);
@@ -91,11 +73,11 @@ static int enable_again(struct peer_table *table, struct peer *peer, struct peer
 	error->code = NULL;
 	err = store_peer_find(table->setup.store, peer->row.id, apply_stored, &enabling);
 	if (err < 0 && !error->code)
-		refuse_store(table, err, error);
+		peer__refuse_store(table, err, error);
 	if (err == 0) {
 		err = store_peer_change(table->setup.store, &peer->row);
 		if (err < 0) {
-			refuse_store(table, err, error);
+			peer__refuse_store(table, err, error);
 			session_peer_drop(table->setup.session, peer->row.id);
 			(void)program_peer_drop(table->setup.program, peer->row.id);
 		}
@@ -109,11 +91,11 @@ static int enable_again(struct peer_table *table, struct peer *peer, struct peer
 
 int peer_enable(struct peer_table *table, const char *name, bool enable, struct peer_error *error)
 {
-	struct peer *peer = find(table, name, error);
-	int err;
+	struct peer *peer;
+	int err = peer__find_named(table, name, &peer, error);
 
-	if (!peer)
-		return -ENOENT;
+	if (err < 0)
+		return err;
 	if (peer->row.disabled != enable)
 		return 0;
 	err = enable ? enable_again(table, peer, error) : disable(table, peer, error);
@@ -126,21 +108,6 @@ int peer_enable(struct peer_table *table, const char *name, bool enable, struct 
 }
 
 /* ---- networks ----------------------------------------------------------------------------------- */
-
-/* The peer of which what the file has to say may be changed by hand. */
-static struct peer *find_ours(const struct peer_table *table, const char *name, const char *key,
-                              struct peer_error *error)
-{
-	struct peer *peer = find(table, name, error);
-
-	if (!peer || !peer->row.declared)
-		return peer;
-	peer__refuse(error, -EPERM, "declared", "name",
-	             "name: peer \"%s\" is declared in %s:%d; change its %s there and "
-	             "restart weir",
-	             name, table->setup.config->path, peer->line, key);
-	return NULL;
-}
 
 /* Put row in the place of the peer's, and hold what it holds. On success row has the old networks. */
 static int replace(struct peer_table *table, struct peer *peer, struct store_peer *row,
@@ -158,7 +125,7 @@ static int replace(struct peer_table *table, struct peer *peer, struct store_pee
 			*row = old;
 			return 0;
 		}
-		refuse_store(table, err, error);
+		peer__refuse_store(table, err, error);
 		peer__let_go(table, row);
 	} else {
 		peer__refuse(error, err, "failed", NULL, "not enough memory");
@@ -191,12 +158,12 @@ static void put_routes(struct peer_table *table, const struct peer *peer,
 int peer_networks_add(struct peer_table *table, const char *name, const struct base_prefix *nets,
                       uint32_t n_nets, struct peer_error *error)
 {
-	struct peer *peer = find_ours(table, name, "allowed_ips", error);
+	struct peer *peer;
 	struct store_peer row;
-	int err;
+	int err = peer__find_ours(table, name, "change its allowed_ips", &peer, error);
 
-	if (!peer)
-		return peer_find(table, name) ? -EPERM : -ENOENT;
+	if (err < 0)
+		return err;
 	err = copy_row(peer, &row, error);
 	if (err < 0)
 		return err;
@@ -231,12 +198,12 @@ static int take_out(struct store_peer *row, const struct base_prefix *net, struc
 int peer_networks_drop(struct peer_table *table, const char *name, const struct base_prefix *nets,
                        uint32_t n_nets, struct peer_error *error)
 {
-	struct peer *peer = find_ours(table, name, "allowed_ips", error);
+	struct peer *peer;
 	struct store_peer row;
-	int err;
+	int err = peer__find_ours(table, name, "change its allowed_ips", &peer, error);
 
-	if (!peer)
-		return peer_find(table, name) ? -EPERM : -ENOENT;
+	if (err < 0)
+		return err;
 	err = copy_row(peer, &row, error);
 	if (err < 0)
 		return err;
@@ -255,12 +222,12 @@ int peer_networks_drop(struct peer_table *table, const char *name, const struct 
 int peer_client_set(struct peer_table *table, const char *name, const struct peer_client *client,
                     struct peer_error *error)
 {
-	struct peer *peer = find(table, name, error);
+	struct peer *peer;
 	struct store_peer row;
-	int err;
+	int err = peer__find_named(table, name, &peer, error);
 
-	if (!peer)
-		return -ENOENT;
+	if (err < 0)
+		return err;
 	row = peer->row;
 	if (row.whole_subnet == client->whole_subnet
 	    && row.client_keepalive_s == client->keepalive_s)
@@ -269,26 +236,26 @@ int peer_client_set(struct peer_table *table, const char *name, const struct pee
 	row.client_keepalive_s = client->keepalive_s;
 	err = store_peer_change(table->setup.store, &row);
 	if (err < 0)
-		return refuse_store(table, err, error);
+		return peer__refuse_store(table, err, error);
 	peer->row = row;
 	return 0;
 }
 
 int peer_expect(struct peer_table *table, const char *name, bool up, struct peer_error *error)
 {
-	struct peer *peer = find_ours(table, name, "expected_up", error);
+	struct peer *peer;
 	struct store_peer row;
-	int err;
+	int err = peer__find_ours(table, name, "change its expected_up", &peer, error);
 
-	if (!peer)
-		return peer_find(table, name) ? -EPERM : -ENOENT;
+	if (err < 0)
+		return err;
 	if ((peer->row.expected_wall_ns != 0) == up)
 		return 0;
 	row = peer->row;
 	row.expected_wall_ns = up ? base_time_wall_ns() : 0;
 	err = store_peer_change(table->setup.store, &row);
 	if (err < 0)
-		return refuse_store(table, err, error);
+		return peer__refuse_store(table, err, error);
 	peer->row = row;
 	return 0;
 }

@@ -294,24 +294,15 @@ static int store_endpoint(struct peer_table *table, const struct peer *peer,
 int peer_endpoint_set(struct peer_table *table, const char *name,
                       const struct peer_endpoint *endpoint, struct peer_error *error)
 {
-	const struct peer *found = peer_find(table, name);
 	struct store_name fresh = {.name = endpoint->name};
 	struct peer *peer;
-	int err;
+	int err = peer__find_ours(table, name, "change its endpoint", &peer, error);
 
-	if (!found)
-		return peer__refuse(error, -ENOENT, "not_found", "name",
-		                    "name: no peer is called \"%s\"", name);
-	if (found->row.declared)
-		return peer__refuse(error, -EPERM, "declared", "name",
-		                    "name: peer \"%s\" is declared in %s:%d; change its endpoint "
-		                    "there and restart weir",
-		                    name, table->setup.config->path, found->line);
-	peer = table->by_id[found->row.id];
+	if (err < 0)
+		return err;
 	err = store_endpoint(table, peer, endpoint);
 	if (err < 0)
-		return peer__refuse(error, err, "failed", NULL, "store: %s",
-		                    store_error(table->setup.store));
+		return peer__refuse_store(table, err, error);
 	peer__name_free(peer);
 	if (endpoint->address.port != 0) {
 		peer->row.state.endpoint = endpoint->address;

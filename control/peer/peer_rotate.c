@@ -364,31 +364,6 @@ void peer__rotations_begin(struct peer_table *table, uint64_t now_ns, uint64_t n
 
 /* ---- by hand ------------------------------------------------------------------------------------ */
 
-static int refuse_store(const struct peer_table *table, int err, struct peer_error *error)
-{
-	return peer__refuse(error, err, "failed", NULL, "store: %s",
-	                    store_error(table->setup.store));
-}
-
-static struct peer *find(const struct peer_table *table, const char *name, struct peer_error *error)
-{
-	const struct peer *peer = peer_find(table, name);
-
-	if (!peer) {
-		peer__refuse(error, -ENOENT, "not_found", "name", "name: no peer is called \"%s\"",
-		             name);
-		return NULL;
-	}
-	if (peer->row.declared) {
-		peer__refuse(error, -EPERM, "declared", "name",
-		             "name: peer \"%s\" is declared in %s:%d; change its key there and "
-		             "restart weir",
-		             name, table->setup.config->path, peer->line);
-		return NULL;
-	}
-	return table->by_id[peer->row.id];
-}
-
 static int check_key(const struct peer_table *table, const struct peer *peer,
                      const uint8_t *public_key, struct peer_error *error)
 {
@@ -466,7 +441,7 @@ static int propose(struct peer_table *table, struct peer *peer, const struct sto
 		                    peer->row.name);
 	err = store_rotation_put(table->setup.store, next);
 	if (err < 0)
-		return refuse_store(table, err, error);
+		return peer__refuse_store(table, err, error);
 	err = put_next(table, peer, next);
 	if (err < 0) {
 		if (before.state == STORE_ROTATION_NONE)
@@ -500,7 +475,7 @@ static int replace_now(struct peer_table *table, struct peer *peer, struct store
 	done = ended(next, STORE_ROTATION_CONFIRMED);
 	err = store_confirmed(table, peer, next, &done);
 	if (err < 0)
-		return refuse_store(table, err, error);
+		return peer__refuse_store(table, err, error);
 	session_next_drop(table->setup.session, peer->row.id);
 	err = peer->row.disabled ? 0 : put_next(table, peer, next);
 	become(peer, next, &done);
@@ -520,12 +495,12 @@ static int replace_now(struct peer_table *table, struct peer *peer, struct store
 int peer_rotate(struct peer_table *table, const struct peer_rotation *request,
                 struct peer_error *error)
 {
-	struct peer *peer = find(table, request->name, error);
+	struct peer *peer;
 	struct store_rotation next;
-	int err;
+	int err = peer__find_ours(table, request->name, "change its key", &peer, error);
 
-	if (!peer)
-		return peer_find(table, request->name) ? -EPERM : -ENOENT;
+	if (err < 0)
+		return err;
 	err = check_key(table, peer, request->public_key, error);
 	if (err == 0)
 		err = check_preshared_key(table, peer, request, error);
@@ -541,11 +516,11 @@ int peer_rotate(struct peer_table *table, const struct peer_rotation *request,
 int peer_rotate_end(struct peer_table *table, const char *name, bool with_next,
                     struct peer_error *error)
 {
-	struct peer *peer = find(table, name, error);
-	int err;
+	struct peer *peer;
+	int err = peer__find_ours(table, name, "change its key", &peer, error);
 
-	if (!peer)
-		return peer_find(table, name) ? -EPERM : -ENOENT;
+	if (err < 0)
+		return err;
 	/* That a rotation expired is a finding until somebody says that he knows. */
 	if (!peer_is_rotating(peer)
 	    && (with_next || peer->rotation.state != STORE_ROTATION_EXPIRED))
@@ -558,7 +533,7 @@ int peer_rotate_end(struct peer_table *table, const char *name, bool with_next,
 		                    name);
 	err = with_next ? confirm(table, peer) : give_up(table, peer, STORE_ROTATION_CANCELLED);
 	if (err < 0)
-		return refuse_store(table, err, error);
+		return peer__refuse_store(table, err, error);
 	arm(table, base_time_monotonic_ns());
 	return 0;
 }

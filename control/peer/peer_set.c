@@ -351,8 +351,7 @@ static int see_changes(struct peer_work *work, struct peer_draft *draft)
 		return 0;
 	err = store_peer_find(work->table->setup.store, draft->row.id, compare_key, &stored);
 	if (err < 0)
-		return peer__refuse(work->error, err, "failed", NULL, "store: %s",
-		                    store_error(work->table->setup.store));
+		return peer__refuse_store(work->table, err, work->error);
 	draft->has_new_key = !stored.is_same;
 	return 0;
 }

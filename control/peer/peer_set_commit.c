@@ -393,8 +393,7 @@ int peer__set_commit(struct peer_work *work)
 		tell_all(work, peers, n_new);
 		peer__names_turn(work->table);
 	} else {
-		peer__refuse(work->error, err, "failed", NULL, "store: %s",
-		             store_error(work->table->setup.store));
+		peer__refuse_store(work->table, err, work->error);
 		for (uint32_t i = 0; i < n_new; i++)
 			free(peers[i]);
 	}

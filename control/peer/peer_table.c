@@ -32,6 +32,12 @@ int peer__refuse(struct peer_error *error, int err, const char *code, const char
 	return err;
 }
 
+int peer__refuse_store(const struct peer_table *table, int err, struct peer_error *error)
+{
+	return peer__refuse(error, err, "failed", NULL, "store: %s",
+	                    store_error(table->setup.store));
+}
+
 /* ---- look-up ------------------------------------------------------------------------------------ */
 
 /* Position of the first name that is not below this one. */
@@ -58,6 +64,30 @@ const struct peer *peer_find(const struct peer_table *table, const char *name)
 	if (i == table->n || strcmp(table->by_name[i]->row.name, name) != 0)
 		return NULL;
 	return table->by_name[i];
+}
+
+int peer__find_named(const struct peer_table *table, const char *name, struct peer **out,
+                     struct peer_error *error)
+{
+	const struct peer *peer = peer_find(table, name);
+
+	if (!peer)
+		return peer__refuse(error, -ENOENT, "not_found", "name",
+		                    "name: no peer is called \"%s\"", name);
+	*out = table->by_id[peer->row.id];
+	return 0;
+}
+
+int peer__find_ours(const struct peer_table *table, const char *name, const char *what,
+                    struct peer **out, struct peer_error *error)
+{
+	int err = peer__find_named(table, name, out, error);
+
+	if (err < 0 || !(*out)->row.declared)
+		return err;
+	return peer__refuse(error, -EPERM, "declared", "name",
+	                    "name: peer \"%s\" is declared in %s:%d; %s there and restart weir",
+	                    name, table->setup.config->path, (*out)->line, what);
 }
 
 const struct peer *peer_numbered(const struct peer_table *table, uint32_t number)
@@ -378,8 +408,7 @@ int peer_add(struct peer_table *table, const struct peer_request *request, const
 	err = store_new(table, peer);
 	if (err < 0) {
 		peer__let_go(table, &peer->row);
-		peer__refuse(error, err, "failed", NULL, "store: %s",
-		             store_error(table->setup.store));
+		peer__refuse_store(table, err, error);
 		goto out;
 	}
 	err = peer__apply(table, peer, request->preshared_key, error);
@@ -405,29 +434,22 @@ out:
 
 int peer_remove(struct peer_table *table, const char *name, struct peer_error *error)
 {
-	const struct peer *found = peer_find(table, name);
+	struct peer *peer;
 	uint32_t id;
-	int err;
+	int err = peer__find_ours(table, name, "remove it", &peer, error);
 
-	if (!found)
-		return peer__refuse(error, -ENOENT, "not_found", "name",
-		                    "name: no peer is called \"%s\"", name);
-	if (found->row.declared)
-		return peer__refuse(error, -EPERM, "declared", "name",
-		                    "name: peer \"%s\" is declared in %s:%d; remove it there and "
-		                    "restart weir",
-		                    name, table->setup.config->path, found->line);
-	id = found->row.id;
+	if (err < 0)
+		return err;
+	id = peer->row.id;
 	err = store_peer_drop(table->setup.store, id);
 	if (err < 0)
-		return peer__refuse(error, err, "failed", NULL, "store: %s",
-		                    store_error(table->setup.store));
+		return peer__refuse_store(table, err, error);
 	session_peer_drop(table->setup.session, id);
 	err = program_peer_drop(table->setup.program, id);
 	if (err < 0) /* short of memory: the next synchronisation with the dataplane drops it */
 		log_err("peer", "not dropped at once name=%s peer=%u err=%d", name, id, err);
 	log_info("peer", "removed name=%s peer=%u", name, id);
-	peer__leave(table, table->by_id[id]);
+	peer__leave(table, peer);
 	return 0;
 }
 

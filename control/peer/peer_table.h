@@ -33,6 +33,16 @@ struct peer_table {
 /* Fill error and return err, for return peer__refuse(...). */
 int peer__refuse(struct peer_error *error, int err, const char *code, const char *field,
                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same when the store has failed, in its words. */
+int peer__refuse_store(const struct peer_table *table, int err, struct peer_error *error);
+/* The peer called so. Returns 0, or -ENOENT with error filled. */
+int peer__find_named(const struct peer_table *table, const char *name, struct peer **out,
+                     struct peer_error *error) __attribute__((warn_unused_result));
+/* The same, if it may be changed by hand: -EPERM for one that is declared in weir.conf. what: what to do there
+ * instead, "change its key". */
+int peer__find_ours(const struct peer_table *table, const char *name, const char *what,
+                    struct peer **out, struct peer_error *error)
+	__attribute__((warn_unused_result));
 
 /* peer_table.c: enter a peer (taken over) at its id and name; leave it again (freed). What it holds is
  * noted before: peer__hold(). */

@@ -149,8 +149,7 @@ static void drop_some(struct state *st, struct path_burst *b, uint64_t dropped,
 		dropped &= dropped - 1;
 		next = dropped != 0 ? first_of(dropped) : b->n;
 		b->pkt[i].session->drops++;
-		path_sample(st, &b->pkt[i], verdicts[i]);
-		path_drop(st, b->pkt[i].mbuf, verdicts[i]);
+		path_refuse(st, &b->pkt[i], verdicts[i]);
 		memmove(&b->pkt[n], &b->pkt[i + 1], (next - i - 1) * sizeof(b->pkt[0]));
 		n += next - i - 1;
 	}

@@ -1,4 +1,4 @@
-/* What control is told of a packet that is dropped: who, whence, where to, why. path_judge() calls it with
+/* What control is told of a packet that is dropped: who, whence, where to, why. path_refuse() calls it with
  * the packet as its station has left it, so what it begins with follows from the reason. Nothing that is
  * read here has been checked by anybody: every length is. */
 #include "path.h"

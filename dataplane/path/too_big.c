@@ -194,8 +194,7 @@ static void cut(struct state *st, struct path_burst *b, struct path_pkt *p, uint
 	if (rte_pktmbuf_alloc_bulk(st->pool, mbufs, n - 1) != 0) {
 		state_count(st, ABI_COUNTER_NO_MBUF, 1);
 		st->peer_counters[p->index].drops++;
-		path_sample(st, p, ABI_COUNTER_DROP_TUNNEL_MTU);
-		path_drop(st, p->mbuf, ABI_COUNTER_DROP_TUNNEL_MTU);
+		path_refuse(st, p, ABI_COUNTER_DROP_TUNNEL_MTU);
 		return;
 	}
 	p->waited = 0;

@@ -19,8 +19,7 @@ static void drop_first(struct state *st, struct state_wait_queue *queue, uint32_
 	struct path_pkt p = path_kept(state_wait_pop(&st->wait, queue));
 
 	state_count(st, ABI_COUNTER_RX_WAIT, 1);
-	path_sample(st, &p, counter);
-	path_drop(st, p.mbuf, counter);
+	path_refuse(st, &p, counter);
 }
 
 /* As in_accept found. */
