@@ -1,5 +1,6 @@
 /* weir-bench aead: seal and open bursts, and the same packets through the reference in turn. */
 #include "base_bytes.h"
+#include "base_hugepage.h"
 #include "bench.h"
 #include "bench_reference.h"
 #include "bench_report.h"
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 /* Buffers as a pool of DPDK lays them out: objects one behind the other, the packet behind the
  * mbuf, its private area, the headroom and the outer headers, so at no particular alignment. */
@@ -32,24 +32,9 @@ struct aead_bench {
 	struct aead_op ops[BENCH_PACKETS];
 };
 
-/* Large pages if the kernel has them to give, as a mempool's; without, the figures are a little
- * worse for both sides. */
-static uint8_t *map_pool(void)
-{
-	void *map = mmap(NULL, 2 * POOL_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                 -1, 0);
-	uintptr_t start;
-
-	if (map == MAP_FAILED)
-		return NULL;
-	start = ((uintptr_t)map + POOL_LEN - 1) / POOL_LEN * POOL_LEN;
-	start -= (uintptr_t)map;
-	(void)madvise((uint8_t *)map + start, POOL_LEN, MADV_HUGEPAGE);
-	return (uint8_t *)map + start;
-}
-
 static int init(struct aead_bench *bench, const struct bench_options *options)
 {
+	size_t pool_len = POOL_LEN; /* in large pages, as a mempool's */
 	int err;
 
 	memset(bench, 0, sizeof(*bench));
@@ -64,7 +49,7 @@ static int init(struct aead_bench *bench, const struct bench_options *options)
 		        strerror(-err));
 		return err;
 	}
-	bench->pool = map_pool();
+	bench->pool = base_hugepage_map(&pool_len);
 	bench->n_peers = options->peers;
 	bench->burst = options->burst;
 	bench->peers = aligned_alloc(64, options->peers * sizeof(*bench->peers));
@@ -84,7 +69,7 @@ static void fini(struct aead_bench *bench)
 	aead_destroy(bench->aead);
 	bench_reference_destroy(bench->reference);
 	free(bench->peers);
-	/* the pool goes with the process */
+	base_hugepage_unmap(bench->pool, POOL_LEN);
 }
 
 /* Next counters, next peers; payloads stay as the last pass left them. */

@@ -44,9 +44,14 @@ uint64_t base_hugepage_pool_len(uint32_t n, uint32_t object_len, bool hugepages)
 	return (uint64_t)n * object_len;
 }
 
+static size_t whole_pages(size_t len)
+{
+	return (len + BASE_HUGEPAGE_LEN - 1) & ~(BASE_HUGEPAGE_LEN - 1);
+}
+
 void *base_hugepage_map(size_t *len)
 {
-	size_t whole = (*len + BASE_HUGEPAGE_LEN - 1) & ~(BASE_HUGEPAGE_LEN - 1);
+	size_t whole = whole_pages(*len);
 	size_t room = whole + BASE_HUGEPAGE_LEN;
 	uint8_t *memory = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 	                       0);
@@ -64,6 +69,12 @@ void *base_hugepage_map(size_t *len)
 	(void)madvise(memory + before, whole, MADV_HUGEPAGE);
 	*len = whole;
 	return memory + before;
+}
+
+void base_hugepage_unmap(void *memory, size_t len)
+{
+	if (memory != NULL)
+		(void)munmap(memory, whole_pages(len));
 }
 
 bool base_hugepage_is_transparent(void)

@@ -16,8 +16,12 @@ uint64_t base_hugepage_pool_len(uint32_t n, uint32_t object_len, bool hugepages)
 
 /* Private zeroed memory of *len bytes for a table that is read at random: its pages are large ones, taken
  * from ordinary memory (transparent hugepages), where the kernel has them, and small ones where it has
- * not. *len is rounded up to whole large pages: what munmap() wants. Returns NULL when there is none. */
+ * not. *len is rounded up to whole large pages. Returns NULL when there is none. */
 void *base_hugepage_map(size_t *len) __attribute__((warn_unused_result));
+
+/* Give it back: len as it was asked for, or as it was rounded up. NULL is fine.
+ * Only what base_hugepage_map() gave: another mapping may end within a large page. */
+void base_hugepage_unmap(void *memory, size_t len);
 
 #define BASE_HUGEPAGE_LEN ((size_t)2 << 20)
 

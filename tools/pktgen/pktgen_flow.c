@@ -1,7 +1,7 @@
 /* Flows and the numbers that arrive on them. */
 #include "pktgen_flow.h"
 
-#include "pktgen_memory.h"
+#include "base_hugepage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,12 +52,14 @@ static struct pktgen_flow make_flow(const struct pktgen_options *options, uint32
 int pktgen_flows_init(struct pktgen_flows *flows, const struct pktgen_options *options)
 {
 	uint32_t next[PKTGEN_QUEUES_MAX];
+	size_t len;
 
 	*flows = (struct pktgen_flows){
 		.n = n_pairs(options) * (options->both_ways ? 2 : 1) * options->n_flows,
 		.n_queues = options->n_queues,
 	};
-	flows->flow = pktgen_memory_get((size_t)flows->n * sizeof(struct pktgen_flow));
+	len = flows->n * sizeof(struct pktgen_flow);
+	flows->flow = base_hugepage_map(&len); /* they are met at random */
 	if (flows->flow == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < flows->n; i++)
@@ -76,7 +78,7 @@ int pktgen_flows_init(struct pktgen_flows *flows, const struct pktgen_options *o
 
 void pktgen_flows_fini(struct pktgen_flows *flows)
 {
-	free(flows->flow);
+	base_hugepage_unmap(flows->flow, flows->n * sizeof(struct pktgen_flow));
 	flows->flow = NULL;
 }
 

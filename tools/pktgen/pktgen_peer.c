@@ -2,8 +2,8 @@
 #include "pktgen_peer.h"
 
 #include "base_bytes.h"
+#include "base_hugepage.h"
 #include "base_text.h"
-#include "pktgen_memory.h"
 #include "wg_blake2s.h"
 #include "wg_key.h"
 #include "wg_keypair.h"
@@ -81,13 +81,14 @@ static int make_peer(struct pktgen_peer *peer, const struct pktgen_options *opti
 
 int pktgen_peers_init(struct pktgen_peers *peers, const struct pktgen_options *options)
 {
+	size_t len = options->n_peers * sizeof(struct pktgen_peer);
 	int r = 0;
 
 	*peers = (struct pktgen_peers){
 		.n = options->n_peers,
 		.n_own = options->n_addresses,
 		.inner = options->inner,
-		.peer = pktgen_memory_get(options->n_peers * sizeof(struct pktgen_peer)),
+		.peer = base_hugepage_map(&len),
 		.own = calloc(options->n_addresses, sizeof(struct base_ip)),
 	};
 	if (peers->peer == NULL || peers->own == NULL) {
@@ -109,7 +110,7 @@ void pktgen_peers_fini(struct pktgen_peers *peers)
 {
 	if (peers->peer != NULL)
 		base_wipe(peers->peer, peers->n * sizeof(struct pktgen_peer));
-	free(peers->peer);
+	base_hugepage_unmap(peers->peer, peers->n * sizeof(struct pktgen_peer));
 	free(peers->own);
 	*peers = (struct pktgen_peers){0};
 }

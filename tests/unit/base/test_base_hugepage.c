@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGE BASE_HUGEPAGE_LEN
@@ -30,7 +29,7 @@ static void memory_is_of_whole_large_pages_and_zeroed(void **state)
 		for (size_t at = 0; at < len; at += 4096)
 			assert_int_equal(memory[at]++, 0);
 		memory[len - 1] = 1;
-		assert_int_equal(munmap(memory, len), 0);
+		base_hugepage_unmap(memory, len);
 	}
 }
 
@@ -56,7 +55,22 @@ static void nothing_of_the_room_for_alignment_stays_mapped(void **state)
 	(void)state;
 	assert_non_null(memory);
 	assert_int_equal(n_pages_mapped() - before, PAGE / (size_t)sysconf(_SC_PAGESIZE));
-	assert_int_equal(munmap(memory, len), 0);
+	base_hugepage_unmap(memory, len);
+	assert_int_equal(n_pages_mapped(), before);
+}
+
+static void what_is_given_back_is_gone_whole(void **state)
+{
+	unsigned long before = n_pages_mapped();
+	const size_t asked = PAGE + 1;
+	size_t len = asked;
+	uint8_t *memory = base_hugepage_map(&len);
+
+	(void)state;
+	assert_non_null(memory);
+	base_hugepage_unmap(memory, asked); /* the caller need not keep the rounded length */
+	assert_int_equal(n_pages_mapped(), before);
+	base_hugepage_unmap(NULL, asked);
 	assert_int_equal(n_pages_mapped(), before);
 }
 
@@ -73,6 +87,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_of_whole_large_pages_and_zeroed),
 		cmocka_unit_test(nothing_of_the_room_for_alignment_stays_mapped),
+		cmocka_unit_test(what_is_given_back_is_gone_whole),
 		cmocka_unit_test(too_much_is_an_answer),
 	};
 
