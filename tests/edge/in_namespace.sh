@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# The edge against real clients and a real backend, in a network namespace of its own. Prints TAP.
-# Usage: test_edge.sh EDGE_HOST
+# Runs a test of this folder in a network namespace and a directory of its own, which are gone after it. Prints TAP.
+# Usage: in_namespace.sh test_NAME.py EDGE_HOST
 set -u -o pipefail
 
-here=$(cd "$(dirname "$0")" && pwd)
-host=$1
 namespace=(unshare --net)
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -24,5 +22,4 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Freed memory is kept for a while by ASan; without a limit the memory tests would measure that.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:quarantine_size_mb=1"
-"${namespace[@]}" bash -c 'ip link set lo up && exec python3 "$@"' bash \
-	"$here/test_edge.py" "$host" "$work"
+"${namespace[@]}" bash -c 'ip link set lo up && exec python3 "$@"' bash "$1" "$2" "$work"

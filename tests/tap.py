@@ -1,0 +1,56 @@
+"""TAP lines for the tests that are written in Python; meson says where this is (PYTHONPATH)."""
+
+import sys
+import time
+import traceback
+
+_count = {"all": 0, "failed": 0}
+
+
+def check(name, problem):
+    """One TAP line; problem is None or says what is wrong."""
+    _count["all"] += 1
+    print(f"{'ok' if problem is None else 'not ok'} {_count['all']} - {name}", flush=True)
+    if problem is not None:
+        _count["failed"] += 1
+        for line in str(problem).splitlines():
+            print(f"#   {line}", flush=True)
+
+
+def skip(name, why):
+    _count["all"] += 1
+    print(f"ok {_count['all']} - {name} # SKIP {why}", flush=True)
+
+
+def run_case(name, case, *arguments):
+    """A case passes when it raises nothing."""
+    begin = time.monotonic()
+    try:
+        case(*arguments)
+        problem = None
+    except Exception:  # pylint: disable=broad-except # whatever it is, the next case runs
+        problem = traceback.format_exc()
+    check(name, problem)
+    if time.monotonic() - begin > 5:
+        print(f"# took {time.monotonic() - begin:.1f} s", flush=True)
+
+
+def run_cases(cases, *arguments):
+    """Functions named after what they show, each a case."""
+    for case in cases:
+        run_case(case.__name__, case, *arguments)
+
+
+def failed():
+    return _count["failed"] > 0
+
+
+def plan():
+    """Behind the last case."""
+    print(f"1..{_count['all']}", flush=True)
+
+
+def done():
+    """The plan, and the end of the test."""
+    plan()
+    sys.exit(1 if failed() else 0)
