@@ -3,16 +3,14 @@
 #include "base_bytes.h"
 #include "block_naive.h"
 #include "blocklist.h"
+#include "store_dir.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define NOW 1800000000U
 
-static char dir[64];
-static char path[128];
 static char error_text[512];
 static struct store *store;
 static struct blocklist *list;
@@ -34,26 +32,17 @@ static void close_all(void)
 static int set_up(void **state)
 {
 	(void)state;
-	snprintf(dir, sizeof(dir), "/tmp/weir-test-block-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_dir_make() < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
 	open_all();
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	static const char *const files[] = {"weir.db", "weir.db-wal", "weir.db-shm", "store.key"};
-	char name[160];
-
 	(void)state;
 	close_all();
-	for (size_t i = 0; i < BASE_ARRAY_LEN(files); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, files[i]);
-		(void)unlink(name);
-	}
-	return rmdir(dir);
+	return store_dir_remove();
 }
 
 /* ---- against a model ----------------------------------------------------------------------------- */

@@ -215,7 +215,7 @@ static void another_key_in_the_file_is_believed(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	if (store_lab_make() < 0)
+	if (store_dir_make() < 0)
 		return -1;
 	memset(file_key, 0x40, 32);
 	wg_key_clamp(file_key);
@@ -227,7 +227,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	stop();
-	return store_lab_remove();
+	return store_dir_remove();
 }
 
 int main(void)

@@ -152,25 +152,20 @@ static inline const char *config_of(const json_t *result)
 static int set_up(void **state)
 {
 	(void)state;
-	if (store_lab_make() < 0)
+	if (store_dir_make() < 0)
 		return -1;
-	memset(&config, 0, sizeof(config));
-	strcpy(config.path, "weir.conf");
+	store_lab_config(&config);
 	strcpy(config.endpoint, "vpn.example.org:51820");
 	config.listen_port = 51820;
 	config.tunnel_mtu = 1420;
-	config.max_peers = 16;
 	config.n_workers = 1;
-	config.n_tunnel = 2;
-	config.tunnel[0] = prefix("10.77.0.1/24");
-	config.tunnel[1] = prefix("fd77::1/64");
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	return store_lab_remove();
+	return store_dir_remove();
 }
 
 #endif

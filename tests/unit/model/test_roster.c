@@ -86,8 +86,8 @@ static void export_is(const char *expected)
 static void start_again_empty(void)
 {
 	stop();
-	assert_int_equal(store_lab_remove(), 0);
-	assert_int_equal(store_lab_make(), 0);
+	assert_int_equal(store_dir_remove(), 0);
+	assert_int_equal(store_dir_make(), 0);
 	start(true);
 }
 

@@ -4,17 +4,14 @@
 #define STORE_LAB_H
 
 #include "base_ip.h"
+#include "config.h"
 #include "store.h"
+#include "store_dir.h"
 #include "test.h"
 
 #include <event2/event.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static char dir[64];
-static char path[128];
 static char error_text[512];
 static struct event_base *base;
 static struct store *store;
@@ -41,28 +38,18 @@ static inline void store_lab_close(void)
 	event_base_free(base);
 }
 
-/* For set_up and tear_down; 0 or what cmocka takes for a failure. */
-static inline int store_lab_make(void)
+/* A hub for 16 peers, with a tunnel net of each family. */
+static inline void store_lab_config(struct config *config)
 {
-	strcpy(dir, "/tmp/weir-test-store-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
-	return 0;
+	memset(config, 0, sizeof(*config));
+	strcpy(config->path, "weir.conf");
+	config->max_peers = 16;
+	config->n_tunnel = 2;
+	config->tunnel[0] = prefix("10.77.0.1/24");
+	config->tunnel[1] = prefix("fd77::1/64");
 }
 
-static inline int store_lab_remove(void)
-{
-	static const char *const names[] = {"weir.db", "weir.db-wal", "store.key"};
-	char name[200];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
-		unlink(name);
-	}
-	return rmdir(dir); /* only those may be in it */
-}
-
+/* With the set_up and tear_down of the file. */
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 #endif

@@ -3,11 +3,9 @@
 #include "base_bytes.h"
 #include "base_log.h"
 #include "base_time.h"
-#include "fakes.h"
-#include "peer.h"
+#include "peer_lab.h"
 #include "peer_name.h"
 #include "peer_set.h"
-#include "store.h"
 #include "test.h"
 
 #include <errno.h>
@@ -15,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define S BASE_NS_PER_S
 
@@ -172,69 +169,23 @@ static void where_to_call_next_goes_round(void **state)
 
 /* ---- the table ----------------------------------------------------------------------------------- */
 
-static char dir[64];
-static char path[128];
-static char error[512];
-static struct config config;
 static struct config_peer declared[1];
-static struct event_base *base;
-static struct store *store;
-static struct peer_table *table;
-
-static void start(void)
-{
-	struct peer_setup setup = {.config = &config};
-
-	memset(&fake, 0, sizeof(fake));
-	base = event_base_new();
-	if (store_open(path, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
-	setup.base = base;
-	setup.store = store;
-	if (peer_table_create(&setup, &table, error, sizeof(error)) < 0)
-		fail_msg("%s", error);
-}
-
-static void stop(void)
-{
-	peer_table_destroy(table);
-	store_close(store);
-	event_base_free(base);
-}
-
-static void restart(void)
-{
-	stop();
-	start();
-}
 
 static int set_up(void **state)
 {
-	(void)state;
-	strcpy(dir, "/tmp/test_peer_name.XXXXXX");
-	if (!mkdtemp(dir))
+	if (peer_lab_set_up(state) < 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
-	memset(&config, 0, sizeof(config));
+	config.n_tunnel = 1;
 	memset(declared, 0, sizeof(declared));
 	config.peers = declared;
-	strcpy(config.path, "weir.conf");
-	config.max_peers = 16;
-	config.n_tunnel = 1;
-	if (base_prefix_parse("10.77.0.1/24", &config.tunnel[0]) < 0)
-		return -1;
-	start();
+	peer_lab_start();
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	char command[128];
-
-	(void)state;
-	stop();
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return system(command) == 0 ? 0 : -1;
+	peer_lab_stop();
+	return peer_lab_tear_down(state);
 }
 
 static void add(const char *name, int key_n, const char *host, uint16_t port)
@@ -339,7 +290,7 @@ static void what_roaming_taught_stays_while_the_name_says_the_same(void **state)
 	unanswered("a"); /* asks again; and the name's address has its turn */
 	is_at("a", "198.51.100.9:7", "192.0.2.1:51820");
 	heard("a", "198.51.100.9:7");
-	restart();
+	peer_lab_restart();
 	fake.info[0].endpoint = endpoint("198.51.100.9:7");
 	assert_int_equal(fake.n_asked, 1);
 	say("192.0.2.1");
@@ -353,7 +304,7 @@ static void a_name_outlives_a_restart_also_without_an_answer(void **state)
 	(void)state;
 	add("a", 0x21, "vpn.example.org", 51820);
 	say("192.0.2.1 192.0.2.2");
-	restart();
+	peer_lab_restart();
 	assert_string_equal(name_of("a")->is.name.host, "vpn.example.org");
 	assert_int_equal(name_of("a")->is.n_answer, 2);
 	assert_true(name_of("a")->is.resolved_wall_ns != 0);
@@ -407,7 +358,7 @@ static void an_address_takes_the_place_of_a_name(void **state)
 	is_at("a", "192.0.2.7:1", "");
 	say("192.0.2.1"); /* too late */
 	is_at("a", "192.0.2.7:1", "");
-	restart();
+	peer_lab_restart();
 	assert_null(name_of("a"));
 	assert_int_equal(fake.n_asked, 0);
 
@@ -423,14 +374,14 @@ static void an_address_takes_the_place_of_a_name(void **state)
 	assert_int_equal(peer_set_apply(table, &all, &hooks, &why), 0);
 	assert_null(name_of("a"));
 	peer_set_fini(&all);
-	restart();
+	peer_lab_restart();
 	assert_null(name_of("a"));
 	/* none: it is not looked up, and stays where it was. */
 	set("a", "vpn.example.org:51820", NULL);
 	heard("a", "192.0.2.8:1");
 	set("a", NULL, NULL);
 	is_at("a", "192.0.2.8:1", "");
-	restart();
+	peer_lab_restart();
 	assert_null(name_of("a"));
 }
 
@@ -460,7 +411,7 @@ static void a_disabled_peer_is_not_looked_up(void **state)
 	add("a", 0x21, "a.example.org", 1);
 	assert_int_equal(peer_enable(table, "a", false, &why), 0);
 	say("192.0.2.1");
-	restart();
+	peer_lab_restart();
 	assert_int_equal(fake.n_asked, 0);
 	assert_int_equal(peer_enable(table, "a", true, &why), 0);
 	assert_int_equal(fake.n_asked, 1);
@@ -473,31 +424,31 @@ static void the_file_says_the_name_of_a_declared_peer(void **state)
 	const struct peer_endpoint none = {0};
 
 	(void)state;
-	stop();
+	peer_lab_stop();
 	config.n_peers = 1;
 	strcpy(declared[0].name, "branch");
 	memset(declared[0].public_key, 0x23, 32);
 	declared[0].line = 4;
 	declared[0].endpoint_name = (struct base_host_port){"branch.example.org", 9};
-	start();
+	peer_lab_start();
 	assert_string_equal(fake.host[0], "branch.example.org");
 	say("192.0.2.1");
-	restart();
+	peer_lab_restart();
 	assert_int_equal(name_of("branch")->is.n_answer, 1);
 	is_at("branch", "192.0.2.1:9", "");
 	assert_int_equal(peer_endpoint_set(table, "branch", &none, &why), -EPERM);
 	assert_string_equal(why.text,
 	                    "name: peer \"branch\" is declared in weir.conf:4; change its "
 	                    "endpoint there and restart weir");
-	stop();
+	peer_lab_stop();
 	declared[0].endpoint_name.port = 10; /* another: what it said before is not its */
-	start();
+	peer_lab_start();
 	assert_int_equal(name_of("branch")->is.n_answer, 0);
-	stop();
+	peer_lab_stop();
 	declared[0].endpoint_name.port = 0;
-	start();
+	peer_lab_start();
 	assert_null(name_of("branch"));
-	restart();
+	peer_lab_restart();
 	assert_null(name_of("branch"));
 }
 
@@ -506,9 +457,9 @@ static void many_names_are_not_asked_all_at_once(void **state)
 	char name[16];
 
 	(void)state;
-	stop();
+	peer_lab_stop();
 	config.max_peers = 60;
-	start();
+	peer_lab_start();
 	for (int i = 0; i < 50; i++) {
 		snprintf(name, sizeof(name), "p%d", i);
 		add(name, 0x21 + i, "many.example.org", 1);
@@ -522,8 +473,6 @@ static void many_names_are_not_asked_all_at_once(void **state)
 	assert_int_equal(fake.n_asked, 50);
 	is_at("p49", "192.0.2.1:1", "");
 }
-
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {

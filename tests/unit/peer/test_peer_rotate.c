@@ -2,9 +2,7 @@
  * was killed between two of them. */
 #include "base_bytes.h"
 #include "base_time.h"
-#include "fakes.h"
-#include "peer_table.h"
-#include "store_lab.h"
+#include "peer_lab.h"
 #include "test.h"
 #include "test_clock.h"
 
@@ -12,9 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct config config;
 static struct config_peer declared;
-static struct peer_table *table;
 static const struct peer *peer; /* "laptop" */
 static uint32_t n_told;
 static enum store_rotation_state told;
@@ -46,27 +42,14 @@ static void on_rotation(void *arg, const struct peer *whose)
 
 static void start(void)
 {
-	struct peer_setup setup = {.config = &config};
-
-	memset(&fake, 0, sizeof(fake));
-	store_lab_open();
-	setup.base = base;
-	setup.store = store;
-	if (peer_table_create(&setup, &table, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
+	peer_lab_start();
 	peer_on_rotation(table, on_rotation, NULL);
 	peer = peer_find(table, "laptop");
 }
 
-static void stop(void)
-{
-	peer_table_destroy(table);
-	store_lab_close();
-}
-
 static void restart(void)
 {
-	stop();
+	peer_lab_stop();
 	start();
 }
 
@@ -76,7 +59,7 @@ static void restart_after(uint64_t ns)
 	struct store_rotation rotation;
 	uint32_t id = peer->row.id;
 
-	stop();
+	peer_lab_stop();
 	store_lab_open();
 	assert_int_equal(store_rotation_find(store, id, &rotation), 0);
 	rotation.since_wall_ns -= ns;
@@ -532,7 +515,7 @@ static void a_declared_peers_key_is_the_files(void **state)
 {
 	(void)state;
 	rotate_good(NEW, NULL, false);
-	stop();
+	peer_lab_stop();
 	declared = (struct config_peer){.name = "laptop", .line = 7};
 	memcpy(declared.public_key, key(OLD), 32);
 	config.peers = &declared;
@@ -546,14 +529,9 @@ static void a_declared_peers_key_is_the_files(void **state)
 
 static int set_up(void **state)
 {
-	(void)state;
-	if (store_lab_make() < 0)
+	if (peer_lab_set_up(state) < 0)
 		return -1;
-	memset(&config, 0, sizeof(config));
-	strcpy(config.path, "weir.conf");
-	config.max_peers = 16;
 	config.n_tunnel = 1;
-	assert_int_equal(base_prefix_parse("10.77.0.1/24", &config.tunnel[0]), 0);
 	n_told = 0;
 	start();
 	add("laptop", OLD);
@@ -562,9 +540,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	(void)state;
-	stop();
-	return store_lab_remove();
+	peer_lab_stop();
+	return peer_lab_tear_down(state);
 }
 
 int main(void)

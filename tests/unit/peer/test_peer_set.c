@@ -2,20 +2,16 @@
  * is refused leaves everything as it was; what is done is so in table, session, program and store. */
 #include "base_bytes.h"
 #include "base_time.h"
-#include "fakes.h"
+#include "peer_lab.h"
 #include "peer_set.h"
-#include "store_lab.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static struct config config;
 static struct config_peer declared;
-static struct peer_table *table;
 static const struct peer_set_hooks no_hooks;
 
 static const uint8_t *key_of(uint32_t n)
@@ -24,24 +20,6 @@ static const uint8_t *key_of(uint32_t n)
 
 	memset(keys[n], 0x20 + (int)n, 32);
 	return keys[n];
-}
-
-static void start(void)
-{
-	struct peer_setup setup = {.config = &config};
-
-	memset(&fake, 0, sizeof(fake));
-	store_lab_open();
-	setup.base = base;
-	setup.store = store;
-	if (peer_table_create(&setup, &table, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
-}
-
-static void stop(void)
-{
-	peer_table_destroy(table);
-	store_lab_close();
 }
 
 static const struct peer *peer_of(uint32_t n)
@@ -186,7 +164,7 @@ static void random_sets_are_as_a_plain_list_has_them(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < N_IPS; i++)
 		plain.holder[i] = NOBODY;
-	start();
+	peer_lab_start();
 	for (uint32_t turn = 0; turn < 400; turn++) {
 		struct plain next = plain;
 		struct peer_set set = {.replaces_peers = false};
@@ -202,13 +180,13 @@ static void random_sets_are_as_a_plain_list_has_them(void **state)
 		n_refused += err != 0;
 		assert_is(&plain, true);
 		if (turn % 50 == 49) {
-			stop();
-			start();
+			peer_lab_stop();
+			peer_lab_start();
 			assert_is(&plain, true);
 		}
 	}
 	assert_true(n_refused > 10 && n_refused < 390);
-	stop();
+	peer_lab_stop();
 }
 
 /* ---- cases --------------------------------------------------------------------------------------- */
@@ -244,7 +222,7 @@ static void what_is_said_again_is_told_to_nobody(void **state)
 	struct base_prefix ip = prefix("10.77.0.9/32");
 
 	(void)state;
-	start();
+	peer_lab_start();
 	for (int turn = 0; turn < 2; turn++) {
 		struct peer_set_one *one = begin(&set, 1);
 
@@ -260,15 +238,15 @@ static void what_is_said_again_is_told_to_nobody(void **state)
 		assert_true(fake.has_preshared_key[peer_of(1)->row.id]);
 		assert_int_equal(fake.endpoint[peer_of(1)->row.id].port, 5);
 	}
-	stop();
-	start(); /* and it was stored */
+	peer_lab_stop();
+	peer_lab_start(); /* and it was stored */
 	assert_true(fake.has_preshared_key[peer_of(1)->row.id]);
 	assert_int_equal(fake.endpoint[peer_of(1)->row.id].port, 5);
 	assert_int_equal(peer_of(1)->row.n_addresses, 1); /* none is given beside it */
 	begin(&set, 1)->has_preshared_key = true;         /* all zero */
 	good(&set);
 	assert_false(fake.has_preshared_key[peer_of(1)->row.id]);
-	stop();
+	peer_lab_stop();
 }
 
 static void what_others_say_of_a_peer_stays(void **state)
@@ -285,7 +263,7 @@ static void what_others_say_of_a_peer_stays(void **state)
 	declared.n_allowed_ips = 1;
 	config.peers = &declared;
 	config.n_peers = 1;
-	start();
+	peer_lab_start();
 	begin(&set, 8)->is_removed = true;
 	assert_int_equal(apply(&set, &why), -EPERM);
 	assert_string_equal(why.code, "declared");
@@ -304,7 +282,7 @@ static void what_others_say_of_a_peer_stays(void **state)
 	begin(&set, 1)->is_removed = true;
 	good(&set); /* is not there */
 	assert_non_null(peer_of(1));
-	stop();
+	peer_lab_stop();
 }
 
 static void a_full_table_takes_none_of_them(void **state)
@@ -314,7 +292,7 @@ static void a_full_table_takes_none_of_them(void **state)
 
 	(void)state;
 	config.max_peers = 3;
-	start();
+	peer_lab_start();
 	begin(&set, 0);
 	for (uint32_t n = 1; n < 4; n++)
 		assert_non_null(peer_set_add(&set, key_of(n)));
@@ -325,7 +303,7 @@ static void a_full_table_takes_none_of_them(void **state)
 		assert_non_null(peer_set_add(&set, key_of(n)));
 	good(&set);
 	assert_int_equal(peer_count(table), 3);
-	stop();
+	peer_lab_stop();
 }
 
 /* Key n is a number as large as n, whose first bytes are zero. */
@@ -344,7 +322,7 @@ static void many_come_and_go_at_once(void **state)
 	struct base_prefix ip = prefix("10.1.0.0/16");
 
 	(void)state;
-	start();
+	peer_lab_start();
 	begin(&set, 1);
 	assert_int_equal(peer_set_add_ip(&set, &ip, false), 0);
 	for (uint32_t n = 0; n < 12; n++)
@@ -370,42 +348,20 @@ static void many_come_and_go_at_once(void **state)
 		assert_int_equal(n, 4);
 		assert_int_equal(peer_count(table), 4);
 		assert_int_equal(fake_route("10.1.0.0/16"), peer_of(1)->row.id);
-		stop();
-		start(); /* the same from the store */
+		peer_lab_stop();
+		peer_lab_start(); /* the same from the store */
 	}
-	stop();
-}
-
-/* ---- the rig ------------------------------------------------------------------------------------- */
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (store_lab_make() < 0)
-		return -1;
-	memset(&config, 0, sizeof(config));
-	strcpy(config.path, "weir.conf");
-	config.max_peers = 16;
-	config.n_tunnel = 2;
-	config.tunnel[0] = prefix("10.77.0.1/24");
-	config.tunnel[1] = prefix("fd77::1/64");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return store_lab_remove();
+	peer_lab_stop();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(random_sets_are_as_a_plain_list_has_them),
-		CASE(what_is_said_again_is_told_to_nobody),
-		CASE(what_others_say_of_a_peer_stays),
-		CASE(a_full_table_takes_none_of_them),
-		CASE(many_come_and_go_at_once),
+		PEER_CASE(random_sets_are_as_a_plain_list_has_them),
+		PEER_CASE(what_is_said_again_is_told_to_nobody),
+		PEER_CASE(what_others_say_of_a_peer_stays),
+		PEER_CASE(a_full_table_takes_none_of_them),
+		PEER_CASE(many_come_and_go_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

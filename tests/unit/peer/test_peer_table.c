@@ -3,9 +3,7 @@
 #include "base_bytes.h"
 #include "base_log.h"
 #include "base_text.h"
-#include "fakes.h"
-#include "peer.h"
-#include "store_lab.h"
+#include "peer_lab.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -14,43 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct config config;
 static struct config_peer declared[3];
-static struct peer_table *table;
-
-/* Open store and table as at a start of control, with nothing known to session and program. */
-static int start(void)
-{
-	struct peer_setup setup = {.config = &config};
-	int err;
-
-	memset(&fake, 0, sizeof(fake));
-	store_lab_open();
-	setup.base = base;
-	setup.store = store;
-	table = NULL;
-	err = peer_table_create(&setup, &table, error_text, sizeof(error_text));
-	return err;
-}
-
-static void stop(void)
-{
-	peer_table_destroy(table);
-	store_lab_close();
-	table = NULL;
-}
-
-static void start_good(void)
-{
-	if (start() < 0)
-		fail_msg("%s", error_text);
-}
-
-static void restart(void)
-{
-	stop();
-	start_good();
-}
 
 static void key_of(uint8_t key[32], int n)
 {
@@ -127,7 +89,7 @@ static void added_peer_gets_addresses_and_is_told_to_session_and_program(void **
 	uint8_t key[32];
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, NULL);
 	add_good("bob", 2, "10.1.0.0/16");
 	has_address("alice", "10.77.0.2", "fd77::2");
@@ -137,7 +99,7 @@ static void added_peer_gets_addresses_and_is_told_to_session_and_program(void **
 	key_of(key, 2);
 	assert_memory_equal(fake.key[peer_find(table, "bob")->row.id], key, 32);
 	assert_int_equal(fake.keepalive_s[peer_find(table, "bob")->row.id], 25);
-	stop();
+	peer_lab_stop();
 }
 
 static void peers_keep_id_address_and_preshared_key_over_a_restart(void **state)
@@ -149,7 +111,7 @@ static void peers_keep_id_address_and_preshared_key_over_a_restart(void **state)
 	uint32_t id;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("first", 1, NULL);
 	key_of(key, 2);
 	key_of(psk, 77);
@@ -160,13 +122,13 @@ static void peers_keep_id_address_and_preshared_key_over_a_restart(void **state)
 	assert_true(base_is_zero_ct(peer->row.preshared_key, 32)); /* not kept in this table */
 	assert_int_equal(peer_remove(table, "first", &why), 0);
 	id = peer_find(table, "second")->row.id;
-	restart();
+	peer_lab_restart();
 	assert_int_equal(peer_count(table), 1);
 	assert_int_equal(peer_find(table, "second")->row.id, id);
 	has_address("second", "10.77.0.3", "fd77::3");
 	assert_true(fake.has_preshared_key[id]);
 	assert_memory_equal(fake.preshared_key[id], psk, 32);
-	stop();
+	peer_lab_stop();
 }
 
 static void removed_peer_is_gone_everywhere_and_its_address_is_used_next(void **state)
@@ -175,7 +137,7 @@ static void removed_peer_is_gone_everywhere_and_its_address_is_used_next(void **
 	uint32_t id;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, "10.1.0.0/16");
 	add_good("bob", 2, NULL);
 	id = peer_find(table, "alice")->row.id;
@@ -190,7 +152,7 @@ static void removed_peer_is_gone_everywhere_and_its_address_is_used_next(void **
 	add_good("carol", 3, "10.1.0.0/16");
 	has_address("carol", "10.77.0.2", "fd77::2");
 	assert_int_not_equal(peer_find(table, "carol")->row.id, id); /* ids rest for a while */
-	stop();
+	peer_lab_stop();
 }
 
 static void disabled_peer_is_nobody_until_it_is_enabled_again(void **state)
@@ -201,7 +163,7 @@ static void disabled_peer_is_nobody_until_it_is_enabled_again(void **state)
 	uint32_t id;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("other", 3, NULL);
 	key_of(key, 2);
 	key_of(psk, 77);
@@ -226,7 +188,7 @@ static void disabled_peer_is_nobody_until_it_is_enabled_again(void **state)
 		assert_false(fake.known[id]);
 		assert_false(fake.peer[id]);
 		assert_int_equal(fake.n_routes, 2);
-		restart(); /* it stays so */
+		peer_lab_restart(); /* it stays so */
 		assert_false(fake.known[id]);
 		assert_int_equal(fake.n_routes, 2);
 		add_refused(
@@ -238,11 +200,11 @@ static void disabled_peer_is_nobody_until_it_is_enabled_again(void **state)
 		assert_memory_equal(fake.preshared_key[id], psk, 32);
 		assert_int_equal(fake.timestamp[id][0], 7); /* what was heard is not taken again */
 	}
-	restart();
+	peer_lab_restart();
 	assert_true(fake.known[id]);
 	assert_int_equal(peer_enable(table, "nobody", false, &why), -ENOENT);
 	assert_string_equal(why.text, "name: no peer is called \"nobody\"");
-	stop();
+	peer_lab_stop();
 }
 
 static void networks_are_approved_and_withdrawn(void **state)
@@ -264,7 +226,7 @@ static void networks_are_approved_and_withdrawn(void **state)
 	uint32_t id;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("gate", 1, "10.1.0.0/16");
 	add_good("lone", 2, NULL);
 	id = peer_find(table, "lone")->row.id;
@@ -281,7 +243,7 @@ static void networks_are_approved_and_withdrawn(void **state)
 	add_refused(
 		"x", 3, "10.3.1.0/24", "exists", "allowed_ips",
 		"allowed_ips: 10.3.1.0/24 overlaps 10.3.0.0/16, which belongs to peer \"lone\"");
-	restart();
+	peer_lab_restart();
 	assert_int_equal(fake_route("10.3.0.0/16"), id);
 	nets[1] = prefix("10.4.0.0/16");
 	assert_int_equal(peer_networks_drop(table, "lone", nets, 2, &why), -ENOENT);
@@ -292,7 +254,7 @@ static void networks_are_approved_and_withdrawn(void **state)
 	assert_int_equal(fake_route("10.2.0.0/16"), UINT32_MAX);
 	assert_int_equal(fake_route("10.3.0.0/16"), id);
 	add_good("x", 3, "10.2.0.0/16");
-	stop();
+	peer_lab_stop();
 }
 
 static void only_a_gateway_has_networks_behind_it(void **state)
@@ -304,7 +266,7 @@ static void only_a_gateway_has_networks_behind_it(void **state)
 	struct peer_error why;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	key_of(key, 1);
 	assert_int_equal(peer_add(table, &request, &peer, &why), -EPERM);
 	assert_string_equal(why.code, "not_approved");
@@ -315,17 +277,17 @@ static void only_a_gateway_has_networks_behind_it(void **state)
 	request.n_ips = 1;
 	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
 	has_address("spoke", "10.77.0.9", "fd77::2");
-	stop();
+	peer_lab_stop();
 }
 
 static void an_address_in_a_tunnel_net_can_be_asked_for(void **state)
 {
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, "10.77.0.9/32");
 	has_address("alice", "10.77.0.9", "fd77::2");
 	assert_int_equal(peer_find(table, "alice")->row.n_allowed_ips, 0);
-	stop();
+	peer_lab_stop();
 }
 
 static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
@@ -335,7 +297,7 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	struct peer_request hub = {.name = "hub", .public_key = fake_hub_key};
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, "10.1.0.0/16");
 	add_refused("alice", 2, NULL, "exists", "name", "name: peer \"alice\" exists already");
 	add_refused("bob", 1, NULL, "exists", "public_key",
@@ -352,7 +314,7 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	            "allowed_ips: 10.77.0.1/32 is the hub's own address");
 	add_refused("bob", 2, "10.77.0.255/32", "invalid", "allowed_ips",
 	            "allowed_ips: 10.77.0.255/32 is the first or last address of its net");
-	stop();
+	peer_lab_stop();
 }
 
 static void nobody_is_added_without_a_preshared_key_where_each_has_one(void **state)
@@ -364,7 +326,7 @@ static void nobody_is_added_without_a_preshared_key_where_each_has_one(void **st
 	struct peer_request request = {.name = "b", .public_key = key, .preshared_key = psk};
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("before", 1, NULL);
 	config.preshared_key = CONFIG_PSK_REQUIRED;
 	add_refused("a", 2, NULL, "invalid", "no_preshared_key",
@@ -372,10 +334,10 @@ static void nobody_is_added_without_a_preshared_key_where_each_has_one(void **st
 	            "(hub.preshared_key = \"optional\" in weir.conf lets peers do without)");
 	key_of(key, 2);
 	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
-	restart(); /* who was there before is not cut off */
+	peer_lab_restart(); /* who was there before is not cut off */
 	assert_true(fake.known[peer_find(table, "before")->row.id]);
 	assert_true(fake.known[peer_find(table, "b")->row.id]);
-	stop();
+	peer_lab_stop();
 }
 
 static void a_network_behind_a_peer_is_refused_naming_its_holder(void **state)
@@ -421,7 +383,7 @@ static void a_network_behind_a_peer_is_refused_naming_its_holder(void **state)
 	config.ports[0].addresses[0] = prefix("192.0.2.2/24");
 	config.ports[0].n_addresses = 1;
 	config.n_ports = 1;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, "10.1.0.0/16");
 	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
 		print_message("# %s\n", cases[i].net);
@@ -429,7 +391,7 @@ static void a_network_behind_a_peer_is_refused_naming_its_holder(void **state)
 	}
 	assert_int_equal(fake_route("10.1.2.0/24"), UINT32_MAX);
 	add_good("bob", 2, "10.2.0.0/16"); /* next to alice's, and not the hub's */
-	stop();
+	peer_lab_stop();
 }
 
 static void a_full_table_and_a_full_net_are_refused(void **state)
@@ -438,20 +400,20 @@ static void a_full_table_and_a_full_net_are_refused(void **state)
 
 	(void)state;
 	config.max_peers = 4;
-	start_good();
+	peer_lab_start();
 	for (int i = 0; i < 4; i++) {
 		snprintf(name, sizeof(name), "p%d", i);
 		add_good(name, i + 1, NULL);
 	}
 	add_refused("p4", 5, NULL, "full", NULL, "all 4 peers are taken (dataplane.max_peers)");
-	stop();
+	peer_lab_stop();
 
 	config.max_peers = 16;
 	config.tunnel[0] = prefix("10.77.0.1/29");
-	start_good();
+	peer_lab_start();
 	add_good("p4", 5, NULL);
 	add_refused("p5", 6, NULL, "full", NULL, "tunnel net 10.77.0.0/29 has no free address");
-	stop();
+	peer_lab_stop();
 }
 
 static void a_failure_below_leaves_nothing_behind(void **state)
@@ -459,7 +421,7 @@ static void a_failure_below_leaves_nothing_behind(void **state)
 	struct peer_error why;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	fake.put_err = -ENOMEM;
 	assert_int_equal(add("alice", 1, NULL, &why), -ENOMEM);
 	fake.put_err = 0;
@@ -468,10 +430,10 @@ static void a_failure_below_leaves_nothing_behind(void **state)
 	assert_string_equal(why.code, "failed");
 	assert_false(fake.known[0]);
 	assert_false(fake.peer[0]);
-	restart();
+	peer_lab_restart();
 	assert_int_equal(peer_count(table), 0);
 	add_good("alice", 1, NULL);
-	stop();
+	peer_lab_stop();
 }
 
 static void names_come_in_order(void **state)
@@ -479,7 +441,7 @@ static void names_come_in_order(void **state)
 	const struct peer *peer;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("m", 1, NULL);
 	add_good("z", 2, NULL);
 	add_good("a", 3, NULL);
@@ -490,7 +452,7 @@ static void names_come_in_order(void **state)
 	peer = peer_after(table, "n");
 	assert_string_equal(peer->row.name, "z");
 	assert_null(peer_after(table, "z"));
-	stop();
+	peer_lab_stop();
 }
 
 static void what_a_session_learns_reaches_the_store(void **state)
@@ -500,7 +462,7 @@ static void what_a_session_learns_reaches_the_store(void **state)
 	uint32_t id;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, NULL);
 	id = peer_find(table, "alice")->row.id;
 	info = &fake.info[id];
@@ -513,12 +475,12 @@ static void what_a_session_learns_reaches_the_store(void **state)
 
 	/* as if killed now: another handle reads what is on the disk after a restart */
 	fake.changed = NULL;
-	restart();
+	peer_lab_restart();
 	assert_true(base_endpoint_equal(&fake.endpoint[id], &endpoint));
 	assert_int_equal(fake.timestamp[id][0], 0x40);
 	assert_int_equal(peer_state(table, peer_find(table, "alice")).last_handshake_wall_ns,
 	                 1700000000000000000);
-	stop();
+	peer_lab_stop();
 }
 
 /* Killed right behind the turn of the loop in which an initiation was accepted, long before 100 ms are over. */
@@ -528,7 +490,7 @@ static void an_initiation_is_in_the_store_before_it_is_answered(void **state)
 	uint32_t id;
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, NULL);
 	id = peer_find(table, "alice")->row.id;
 	info = &fake.info[id];
@@ -537,10 +499,10 @@ static void an_initiation_is_in_the_store_before_it_is_answered(void **state)
 		fake.changed(fake.changed_arg, id);
 		assert_true(event_base_loop(base, EVLOOP_NONBLOCK) >= 0);
 		memset(info, 0, sizeof(*info)); /* what the end would write is lost */
-		restart();
+		peer_lab_restart();
 		assert_int_equal(fake.timestamp[id][0], n);
 	}
-	stop();
+	peer_lab_stop();
 }
 
 /* ---- peers of the file -------------------------------------------------------------------------- */
@@ -561,7 +523,7 @@ static void declare(uint32_t i, const char *name, int key_n, const char *ips, in
 
 static void start_refused(const char *text)
 {
-	assert_true(start() < 0);
+	assert_true(peer_lab_try() < 0);
 	assert_string_equal(error_text, text);
 	assert_null(table);
 	assert_int_equal(fake.n_routes, 0);
@@ -575,7 +537,7 @@ static void declared_peers_are_merged_and_cannot_be_removed(void **state)
 	(void)state;
 	declare(0, "branch", 1, "10.1.0.0/16", 12);
 	declare(1, "fixed", 2, "10.77.0.2/32", 20);
-	start_good();
+	peer_lab_start();
 	add_good("alice", 3, NULL);
 	assert_int_equal(peer_count(table), 3);
 	has_address("fixed", "10.77.0.2", "fd77::3");
@@ -586,23 +548,23 @@ static void declared_peers_are_merged_and_cannot_be_removed(void **state)
 	                    "there and restart weir");
 	add_refused("branch", 9, NULL, "exists", "name",
 	            "name: peer \"branch\" exists already, declared in weir.conf:12");
-	restart();
+	peer_lab_restart();
 	assert_int_equal(peer_count(table), 3);
 	has_address("branch", "10.77.0.3", "fd77::2"); /* kept */
-	stop();
+	peer_lab_stop();
 }
 
 static void a_peer_that_left_the_file_is_removed(void **state)
 {
 	(void)state;
 	declare(0, "branch", 1, NULL, 12);
-	start_good();
+	peer_lab_start();
 	add_good("alice", 3, NULL);
 	config.n_peers = 0;
-	restart();
+	peer_lab_restart();
 	assert_int_equal(peer_count(table), 1);
 	assert_non_null(peer_find(table, "alice"));
-	stop();
+	peer_lab_stop();
 }
 
 static void renamed_and_rekeyed_peers_keep_their_id(void **state)
@@ -613,7 +575,7 @@ static void renamed_and_rekeyed_peers_keep_their_id(void **state)
 	(void)state;
 	declare(0, "a", 1, NULL, 12);
 	declare(1, "b", 2, NULL, 13);
-	start_good();
+	peer_lab_start();
 	a = peer_find(table, "a")->row.id;
 	b = peer_find(table, "b")->row.id;
 	fake.info[a].last_handshake_wall_ns = 5;
@@ -621,7 +583,7 @@ static void renamed_and_rekeyed_peers_keep_their_id(void **state)
 	memset(fake.disowned, 0, sizeof(fake.disowned));
 	declare(0, "a", 7, NULL, 12); /* new key */
 	declare(1, "c", 2, NULL, 13); /* new name */
-	restart();
+	peer_lab_restart();
 	/* a dataplane that kept running may still have a session of the old key */
 	assert_true(fake.disowned[a]);
 	assert_false(fake.disowned[b]);
@@ -632,17 +594,17 @@ static void renamed_and_rekeyed_peers_keep_their_id(void **state)
 	assert_int_equal(peer_state(table, peer_find(table, "a")).last_handshake_wall_ns, 0);
 	declare(0, "c", 7, NULL, 12); /* names swapped */
 	declare(1, "a", 2, NULL, 13);
-	restart();
+	peer_lab_restart();
 	assert_int_equal(peer_count(table), 2);
-	stop();
+	peer_lab_stop();
 }
 
 static void a_file_that_contradicts_the_store_is_refused(void **state)
 {
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, "10.1.0.0/16");
-	stop();
+	peer_lab_stop();
 	declare(0, "alice", 2, NULL, 12);
 	start_refused("weir.conf:12: peer \"alice\": name is taken by a peer with another key that "
 	              "was added with weir peer add; remove that one or choose another name");
@@ -659,53 +621,39 @@ static void a_file_that_contradicts_the_store_is_refused(void **state)
 	memcpy(declared[0].public_key, fake_hub_key, 32);
 	start_refused("weir.conf:12: peer \"bob\": public_key is the hub's own key");
 	declare(0, "alice", 1, NULL, 12); /* the same one: taken over */
-	start_good();
+	peer_lab_start();
 	assert_true(peer_find(table, "alice")->row.declared);
-	stop();
+	peer_lab_stop();
 }
 
 static void addresses_outside_a_changed_tunnel_net_are_given_anew(void **state)
 {
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("alice", 1, NULL);
 	add_good("bob", 2, NULL);
 	config.tunnel[0] = prefix("10.88.0.2/24");
-	restart();
+	peer_lab_restart();
 	assert_int_equal(fake_route("10.77.0.2/32"), UINT32_MAX);
 	assert_int_not_equal(fake_route("10.88.0.1/32"), UINT32_MAX);
 	assert_int_not_equal(fake_route("10.88.0.3/32"), UINT32_MAX);
-	restart(); /* and stay */
+	peer_lab_restart(); /* and stay */
 	assert_int_equal(fake_route("10.88.0.1/32"), peer_find(table, "alice")->row.id);
-	stop();
+	peer_lab_stop();
 }
 
 static void too_small_a_table_for_the_store_is_refused(void **state)
 {
 	(void)state;
-	start_good();
+	peer_lab_start();
 	add_good("a", 1, NULL);
 	add_good("b", 2, NULL);
 	add_good("c", 3, NULL);
-	stop();
+	peer_lab_stop();
 	config.max_peers = 2;
 	start_refused(
 		"weir.conf: dataplane.max_peers is 2, but peer \"c\" has number 2: must be at "
 		"least 3");
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (store_lab_make() < 0)
-		return -1;
-	memset(&config, 0, sizeof(config));
-	strcpy(config.path, "weir.conf");
-	config.max_peers = 16;
-	config.n_tunnel = 2;
-	config.tunnel[0] = prefix("10.77.0.1/24");
-	config.tunnel[1] = prefix("fd77::1/64");
-	return 0;
 }
 
 static void session_changes(const char *endpoint)
@@ -747,46 +695,40 @@ static void an_endpoint_in_the_peers_own_network_is_told_once(void **state)
 	static const char *const another[] = {"198.51.100.8:51820"};
 
 	(void)state;
-	start_good();
+	peer_lab_start();
 	base_log_init("test", BASE_LOG_WARN);
 	add_good("gate", 1, "198.51.100.0/24");
 	assert_int_equal(lines_about(elsewhere, BASE_ARRAY_LEN(elsewhere)), 0);
 	assert_int_equal(lines_about(inside, BASE_ARRAY_LEN(inside)), 1);
 	assert_int_equal(lines_about(another, BASE_ARRAY_LEN(another)), 1);
-	stop();
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return store_lab_remove();
+	peer_lab_stop();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(added_peer_gets_addresses_and_is_told_to_session_and_program),
-		CASE(peers_keep_id_address_and_preshared_key_over_a_restart),
-		CASE(removed_peer_is_gone_everywhere_and_its_address_is_used_next),
-		CASE(disabled_peer_is_nobody_until_it_is_enabled_again),
-		CASE(networks_are_approved_and_withdrawn),
-		CASE(only_a_gateway_has_networks_behind_it),
-		CASE(an_address_in_a_tunnel_net_can_be_asked_for),
-		CASE(what_cannot_be_added_is_refused_and_changes_nothing),
-		CASE(nobody_is_added_without_a_preshared_key_where_each_has_one),
-		CASE(a_network_behind_a_peer_is_refused_naming_its_holder),
-		CASE(a_full_table_and_a_full_net_are_refused),
-		CASE(a_failure_below_leaves_nothing_behind),
-		CASE(names_come_in_order),
-		CASE(what_a_session_learns_reaches_the_store),
-		CASE(an_endpoint_in_the_peers_own_network_is_told_once),
-		CASE(an_initiation_is_in_the_store_before_it_is_answered),
-		CASE(declared_peers_are_merged_and_cannot_be_removed),
-		CASE(a_peer_that_left_the_file_is_removed),
-		CASE(renamed_and_rekeyed_peers_keep_their_id),
-		CASE(a_file_that_contradicts_the_store_is_refused),
-		CASE(addresses_outside_a_changed_tunnel_net_are_given_anew),
-		CASE(too_small_a_table_for_the_store_is_refused),
+		PEER_CASE(added_peer_gets_addresses_and_is_told_to_session_and_program),
+		PEER_CASE(peers_keep_id_address_and_preshared_key_over_a_restart),
+		PEER_CASE(removed_peer_is_gone_everywhere_and_its_address_is_used_next),
+		PEER_CASE(disabled_peer_is_nobody_until_it_is_enabled_again),
+		PEER_CASE(networks_are_approved_and_withdrawn),
+		PEER_CASE(only_a_gateway_has_networks_behind_it),
+		PEER_CASE(an_address_in_a_tunnel_net_can_be_asked_for),
+		PEER_CASE(what_cannot_be_added_is_refused_and_changes_nothing),
+		PEER_CASE(nobody_is_added_without_a_preshared_key_where_each_has_one),
+		PEER_CASE(a_network_behind_a_peer_is_refused_naming_its_holder),
+		PEER_CASE(a_full_table_and_a_full_net_are_refused),
+		PEER_CASE(a_failure_below_leaves_nothing_behind),
+		PEER_CASE(names_come_in_order),
+		PEER_CASE(what_a_session_learns_reaches_the_store),
+		PEER_CASE(an_endpoint_in_the_peers_own_network_is_told_once),
+		PEER_CASE(an_initiation_is_in_the_store_before_it_is_answered),
+		PEER_CASE(declared_peers_are_merged_and_cannot_be_removed),
+		PEER_CASE(a_peer_that_left_the_file_is_removed),
+		PEER_CASE(renamed_and_rekeyed_peers_keep_their_id),
+		PEER_CASE(a_file_that_contradicts_the_store_is_refused),
+		PEER_CASE(addresses_outside_a_changed_tunnel_net_are_given_anew),
+		PEER_CASE(too_small_a_table_for_the_store_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

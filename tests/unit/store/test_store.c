@@ -3,6 +3,7 @@
 #include "base_bytes.h"
 #include "store.h"
 #include "store_alarm.h"
+#include "store_dir.h"
 #include "store_name.h"
 #include "store_peer.h"
 #include "store_policy.h"
@@ -22,8 +23,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char dir[64];
-static char path[128];
 static char error[512];
 
 /* SQLite's: what it writes is on the disk from here on. */
@@ -809,8 +808,7 @@ static void policy_rows_are_replaced_dropped_and_undone_together(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-test-store-XXXXXX");
-	if (!mkdtemp(dir))
+	if (store_dir_make() < 0)
 		return -1;
 	strcat(dir, "/d"); /* made by the store itself */
 	snprintf(path, sizeof(path), "%s/weir.db", dir);
@@ -819,15 +817,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"weir.db", "weir.db-wal", "weir.db-shm", "store.key"};
-	char name[200];
-
 	(void)state;
-	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
-		unlink(name);
-	}
-	if (rmdir(dir) < 0)
+	if (store_dir_remove() < 0)
 		return -1;
 	dir[strlen(dir) - 2] = '\0';
 	return rmdir(dir);

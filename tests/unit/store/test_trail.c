@@ -3,6 +3,7 @@
 #include "base_bytes.h"
 #include "base_text.h"
 #include "store_block.h"
+#include "store_dir.h"
 #include "store_hub_key.h"
 #include "store_peer.h"
 #include "store_policy.h"
@@ -16,10 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static char dir[64];
-static char path[128];
 
 static struct store *open_good(void)
 {
@@ -579,24 +576,13 @@ static void the_last_or_those_behind_one_are_read(void **state)
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/weir-test-trail-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(path, sizeof(path), "%s/weir.db", dir);
-	return 0;
+	return store_dir_make();
 }
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"weir.db", "weir.db-wal", "weir.db-shm", "store.key"};
-	char name[200];
-
 	(void)state;
-	for (size_t i = 0; i < BASE_ARRAY_LEN(names); i++) {
-		snprintf(name, sizeof(name), "%s/%s", dir, names[i]);
-		unlink(name);
-	}
-	return rmdir(dir);
+	return store_dir_remove();
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

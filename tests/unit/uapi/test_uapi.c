@@ -2,11 +2,10 @@
  * however long it takes; with peers and store as they are, session and program that only remember. */
 #include "base_bytes.h"
 #include "base_time.h"
-#include "fakes.h"
 #include "model.h"
 #include "model_wg.h"
+#include "peer_lab.h"
 #include "peer_set.h"
-#include "store_lab.h"
 #include "uapi.h"
 
 #include <errno.h>
@@ -17,8 +16,6 @@
 #define PATIENT   60000U
 #define IMPATIENT 100U
 
-static struct config config;
-static struct peer_table *table;
 static struct uapi *uapi;
 static uint32_t takes_ms; /* to do what is asked */
 
@@ -44,16 +41,13 @@ int model_wg_set(struct model *model, const struct peer_set *set, struct peer_er
 
 static void start(uint32_t patience_ms)
 {
-	struct peer_setup setup = {.config = &config};
 	struct uapi_setup of_uapi = {.config = &config, .patience_ms = patience_ms};
 	int fd;
 
-	memset(&fake, 0, sizeof(fake));
-	store_lab_open();
-	setup.base = base;
-	setup.store = store;
-	if (peer_table_create(&setup, &table, error_text, sizeof(error_text)) < 0)
-		fail_msg("%s", error_text);
+	config.n_tunnel = 1;
+	config.wg_socket = CONFIG_WG_READ_WRITE;
+	takes_ms = 0;
+	peer_lab_start();
 	of_uapi.peers = table;
 	fd = uapi_listen(dir, "hub", error_text, sizeof(error_text));
 	if (fd < 0)
@@ -68,8 +62,7 @@ static void stop(void)
 	uapi_destroy(uapi);
 	snprintf(name, sizeof(name), "%s/hub.sock", dir);
 	assert_int_equal(unlink(name), 0);
-	peer_table_destroy(table);
-	store_lab_close();
+	peer_lab_stop();
 }
 
 static int client(void)
@@ -252,38 +245,15 @@ static void while_it_is_paused_those_who_come_wait(void **state)
 	stop();
 }
 
-/* ---- the rig ------------------------------------------------------------------------------------- */
-
-static int set_up(void **state)
-{
-	(void)state;
-	if (store_lab_make() < 0)
-		return -1;
-	memset(&config, 0, sizeof(config));
-	strcpy(config.path, "weir.conf");
-	config.max_peers = 16;
-	config.n_tunnel = 1;
-	config.tunnel[0] = prefix("10.77.0.1/24");
-	config.wg_socket = CONFIG_WG_READ_WRITE;
-	takes_ms = 0;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return store_lab_remove();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(a_request_that_is_cut_anywhere_changes_nothing),
-		CASE(a_whole_request_is_in_force_and_stored_as_it_is_answered),
-		CASE(a_request_of_many_lines_is_cut_in_its_middle),
-		CASE(what_takes_longer_than_its_client_may_is_answered_still),
-		CASE(a_client_that_does_not_go_on_is_closed),
-		CASE(while_it_is_paused_those_who_come_wait),
+		PEER_CASE(a_request_that_is_cut_anywhere_changes_nothing),
+		PEER_CASE(a_whole_request_is_in_force_and_stored_as_it_is_answered),
+		PEER_CASE(a_request_of_many_lines_is_cut_in_its_middle),
+		PEER_CASE(what_takes_longer_than_its_client_may_is_answered_still),
+		PEER_CASE(a_client_that_does_not_go_on_is_closed),
+		PEER_CASE(while_it_is_paused_those_who_come_wait),
 	};
 
 	if (geteuid() != 0) {
