@@ -215,12 +215,14 @@ static int remove_all(struct peer_work *work)
 static int change_ips(struct peer_work *work, struct peer_draft *draft,
                       const struct peer_set_one *one)
 {
-	const struct peer_set_ip *ips = &work->set->ips[one->first_ip];
 	int err = one->replaces_ips ? peer__set_clear(work, draft) : 0;
 
-	for (uint32_t i = 0; err == 0 && i < one->n_ips; i++)
-		err = ips[i].drop ? peer__set_drop(work, draft, &ips[i].prefix)
-		                  : peer__set_hold(work, draft, &ips[i].prefix);
+	for (uint32_t i = 0; err == 0 && i < one->n_ips; i++) {
+		const struct peer_set_ip *ip = &work->set->ips[one->first_ip + i];
+
+		err = ip->drop ? peer__set_drop(work, draft, &ip->prefix)
+		               : peer__set_hold(work, draft, &ip->prefix);
+	}
 	return err;
 }
 
