@@ -18,7 +18,8 @@
 #define CONFIG_TUNNEL_MAX    4
 #define CONFIG_PORT_ADDR_MAX 8
 #define CONFIG_LISTEN_MAX    8
-#define CONFIG_ALLOWED_MAX   32
+#define CONFIG_NETWORKS_MAX  131072U /* behind one peer, in the store and for wg(8) too */
+#define CONFIG_ALLOWED_MAX   (CONFIG_NETWORKS_MAX + CONFIG_TUNNEL_MAX) /* and its addresses */
 
 enum config_psk {                          /* who may be a peer without a preshared key */
 	          CONFIG_PSK_OPTIONAL = 0, /* whoever is added without one */
@@ -49,7 +50,7 @@ struct config_peer { /* peers: ( { ... }, ... ): peers that the file declares */
 	uint8_t public_key[32];
 	bool has_preshared_key;
 	uint8_t preshared_key[32]; /* read from preshared_key_file; wiped by config_unload() */
-	struct base_prefix allowed_ips[CONFIG_ALLOWED_MAX];
+	struct base_prefix *allowed_ips; /* [n_allowed_ips], the config's */
 	uint32_t n_allowed_ips; /* an address is given in each tunnel net where none is named */
 	uint16_t keepalive_s;
 	/* At most one of the two; port 0 = not given. */
@@ -131,6 +132,7 @@ struct config {
 
 	struct config_peer *peers; /* [n_peers], owned */
 	uint32_t n_peers;
+	struct base_prefix *allowed_ips; /* of all peers, as they stand in the file; owned */
 };
 
 /* Read and check a file. On error nothing is allocated and error[error_len] holds one line such as

@@ -274,7 +274,7 @@ static int check_edge(const struct config *config, const config_setting_t *root,
 /* ---- peers: names, keys and allowed IPs are each one's own ---- */
 
 /* Order of things of the file: by what they are, and then as they stand in it, which is the order of the
- * pointers, since all lie in config->peers. */
+ * pointers, since all lie in config->peers or in config->allowed_ips. */
 static int compare_by_place(const void *a, const void *b)
 {
 	return (a > b) - (a < b);
@@ -347,9 +347,11 @@ static const void *find_twin(const void **items, size_t n,
 static const struct config_peer *peer_of(const struct config *config,
                                          const struct base_prefix *prefix)
 {
-	size_t offset = (size_t)((const char *)prefix - (const char *)config->peers);
+	const struct config_peer *peer = config->peers;
 
-	return &config->peers[offset / sizeof(*config->peers)];
+	while (peer->n_allowed_ips == 0 || prefix >= peer->allowed_ips + peer->n_allowed_ips)
+		peer++;
+	return peer;
 }
 
 static const config_setting_t *at_peer(const struct config *config, const config_setting_t *root,
@@ -381,9 +383,9 @@ static int check_identities(const struct config *config, const config_setting_t 
 }
 
 static int check_not_the_hubs(const struct config *config, const config_setting_t *root,
-                              const struct base_prefix *prefix, const struct config_error *error)
+                              const struct config_peer *peer, const struct base_prefix *prefix,
+                              const struct config_error *error)
 {
-	const struct config_peer *peer = peer_of(config, prefix);
 	char text[BASE_PREFIX_STRLEN];
 
 	for (uint32_t t = 0; t < config->n_tunnel; t++)
@@ -408,9 +410,10 @@ static int check_allowed_ips(const struct config *config, const config_setting_t
 
 	for (uint32_t i = 0; i < config->n_peers; i++)
 		for (uint32_t k = 0; k < config->peers[i].n_allowed_ips; k++) {
-			items[n++] = &config->peers[i].allowed_ips[k];
-			if (check_not_the_hubs(config, root, items[n - 1], error) < 0)
+			prefix = &config->peers[i].allowed_ips[k];
+			if (check_not_the_hubs(config, root, &config->peers[i], prefix, error) < 0)
 				return -EINVAL;
+			items[n++] = prefix;
 		}
 	prefix = find_twin(items, n, compare_prefixes, same_prefix, &twin);
 	if (prefix == NULL)

@@ -152,7 +152,7 @@ static const struct config_key peer_keys[] = {
 	{"preshared_key_file", "the absolute path of a file that holds a preshared key",
          config__read_preshared_key, AT(config_peer, preshared_key)},
 	{"allowed_ips",
-         "up to 32 networks without host bits, such as \"10.1.0.0/16\" or \"fd01::/64\"",
+         "up to 131072 networks without host bits, such as \"10.1.0.0/16\" or \"fd01::/64\"",
          config__read_allowed_ips, AT(config_peer, allowed_ips)},
 	{"keepalive", "0 to 65535 seconds (0 turns it off)", config__read_u16,
          AT(config_peer, keepalive_s), RANGE(0, 65535)},

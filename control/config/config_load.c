@@ -264,11 +264,28 @@ int config__preshared_key_read(const char *path, uint8_t key[static 32], const c
 	return result;
 }
 
+/* Elements of all lists of allowed IPs. */
+static size_t count_allowed_ips(config_setting_t *list)
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < (unsigned int)config_setting_length(list); i++) {
+		config_setting_t *element = config_setting_get_elem(list, i);
+		config_setting_t *ips = config_setting_is_group(element)
+		                                ? config_setting_get_member(element, "allowed_ips")
+		                                : NULL;
+
+		n += ips ? (size_t)config_setting_length(ips) : 0;
+	}
+	return n;
+}
+
 static int read_peers(struct config *config, config_setting_t *list,
                       const struct config_error *error)
 {
 	unsigned int n = (unsigned int)config_setting_length(list);
 	char label[CONFIG_NAME_LEN + 16];
+	struct base_prefix *ips;
 	const char *path;
 	const char *wrong = "";
 
@@ -280,17 +297,21 @@ static int read_peers(struct config *config, config_setting_t *list,
 	if (n == 0)
 		return 0;
 	config->peers = calloc(n, sizeof(*config->peers));
-	if (!config->peers)
+	config->allowed_ips = calloc(count_allowed_ips(list) + 1, sizeof(*config->allowed_ips));
+	if (!config->peers || !config->allowed_ips)
 		return -ENOMEM;
 	config->n_peers = n;
+	ips = config->allowed_ips;
 	for (unsigned int i = 0; i < n; i++) {
 		config_setting_t *element = config_setting_get_elem(list, i);
 		struct config_peer *peer = &config->peers[i];
 
 		peer->line = (int)config_setting_source_line(element);
+		peer->allowed_ips = ips;
 		if (read_list_element(&config__peer, list, i, peer, label, sizeof(label), error)
 		    < 0)
 			return -EINVAL;
+		ips += peer->n_allowed_ips;
 		if (!peer->has_preshared_key
 		    || !config_setting_lookup_string(element, "preshared_key_file", &path))
 			continue;
@@ -458,5 +479,6 @@ void config_unload(struct config *config)
 	if (config->peers)
 		base_wipe(config->peers, config->n_peers * sizeof(*config->peers));
 	free(config->peers);
+	free(config->allowed_ips);
 	free(config);
 }

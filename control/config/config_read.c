@@ -517,6 +517,7 @@ int config__read_preshared_key(const struct config_key *key, config_setting_t *s
 	return 0;
 }
 
+/* There is room for as many as the list has: read_peers(). */
 int config__read_allowed_ips(const struct config_key *key, config_setting_t *setting, void *object,
                              config_setting_t **bad)
 {

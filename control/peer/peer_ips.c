@@ -1,6 +1,7 @@
 /* A peer's addresses and allowed IPs: who holds what, and what a new peer is given. */
 #include "base_bytes.h"
 #include "peer_pool.h"
+#include "peer_set.h"
 #include "peer_table.h"
 
 #include <errno.h>
@@ -14,19 +15,11 @@ static struct base_prefix host_prefix(const struct base_ip *ip)
 	return prefix;
 }
 
-/* True when the peer has exactly this prefix. */
-static bool has(const struct store_peer *row, const struct base_prefix *prefix)
+/* Its addresses come first. */
+static struct base_prefix prefix_at(const struct store_peer *row, uint32_t i)
 {
-	for (uint32_t i = 0; i < row->n_addresses; i++) {
-		struct base_prefix own = host_prefix(&row->addresses[i]);
-
-		if (base_prefix_equal(&own, prefix))
-			return true;
-	}
-	for (uint32_t i = 0; i < row->n_allowed_ips; i++)
-		if (base_prefix_equal(&row->allowed_ips[i], prefix))
-			return true;
-	return false;
+	return i < row->n_addresses ? host_prefix(&row->addresses[i])
+	                            : row->allowed_ips[i - row->n_addresses];
 }
 
 /* Look for a prefix of somebody else than id: exactly this one, or any that overlaps it. */
@@ -191,9 +184,6 @@ static int check_free(const struct peer_table *table, const struct store_peer *r
 		return peer__refuse(error, -EEXIST, "exists", "allowed_ips",
 		                    "allowed_ips: %s belongs to peer \"%s\"", text,
 		                    other->row.name);
-	if (has(row, prefix))
-		return peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
-		                    "allowed_ips: %s is there twice", text);
 	return check_place(table, row->id, prefix, net, error);
 }
 
@@ -273,15 +263,44 @@ static int give_address(const struct peer_table *table, struct store_peer *row, 
 	                    base_prefix_format(&masked, text));
 }
 
+/* Is one of ips there twice, or the row's already? Ordered, since they may be 131,072. */
+static int check_twice(const struct store_peer *row, const struct base_prefix *ips, uint32_t n_ips,
+                       struct peer_error *error)
+{
+	struct base_prefix *sorted = calloc(n_ips, sizeof(*sorted));
+	const struct base_prefix *twin = NULL;
+	char text[BASE_PREFIX_STRLEN];
+	int err = 0;
+
+	if (!sorted)
+		return peer__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
+	memcpy(sorted, ips, n_ips * sizeof(*sorted));
+	qsort(sorted, n_ips, sizeof(*sorted), peer_prefix_compare);
+	for (uint32_t i = 1; !twin && i < n_ips; i++)
+		if (base_prefix_equal(&sorted[i - 1], &sorted[i]))
+			twin = &sorted[i];
+	for (uint32_t i = 0; !twin && i < row->n_addresses + row->n_allowed_ips; i++) {
+		struct base_prefix own = prefix_at(row, i);
+
+		twin = bsearch(&own, sorted, n_ips, sizeof(*sorted), peer_prefix_compare);
+	}
+	if (twin)
+		err = peer__refuse(error, -EINVAL, "invalid", "allowed_ips",
+		                   "allowed_ips: %s is there twice",
+		                   base_prefix_format(twin, text));
+	free(sorted);
+	return err;
+}
+
 int peer__add_ips(const struct peer_table *table, struct store_peer *row,
                   const struct base_prefix *ips, uint32_t n_ips, struct peer_error *error)
 {
 	size_t n_most = (size_t)row->n_allowed_ips + n_ips;
 	struct base_prefix *grown;
-	int err = 0;
+	int err = n_ips > 0 ? check_twice(row, ips, n_ips, error) : 0;
 
-	if (n_ips == 0)
-		return 0;
+	if (err < 0 || n_ips == 0)
+		return err;
 	grown = reallocarray(row->allowed_ips, n_most, sizeof(*grown));
 	if (!grown)
 		return peer__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
@@ -335,9 +354,7 @@ int peer__refuse_addresses(const struct peer_table *table, const struct base_pre
 static void let_go(struct peer_table *table, const struct store_peer *row, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct base_prefix prefix = i < row->n_addresses
-		                                    ? host_prefix(&row->addresses[i])
-		                                    : row->allowed_ips[i - row->n_addresses];
+		struct base_prefix prefix = prefix_at(row, i);
 
 		(void)wg_allowedips_remove(table->held, &prefix, row->id);
 	}
@@ -353,9 +370,7 @@ void peer__let_go(struct peer_table *table, const struct store_peer *row)
 int peer__hold(struct peer_table *table, const struct store_peer *row)
 {
 	for (uint32_t i = 0; i < row->n_addresses + row->n_allowed_ips; i++) {
-		struct base_prefix prefix = i < row->n_addresses
-		                                    ? host_prefix(&row->addresses[i])
-		                                    : row->allowed_ips[i - row->n_addresses];
+		struct base_prefix prefix = prefix_at(row, i);
 
 		if (wg_allowedips_insert(table->held, &prefix, row->id, NULL) < 0) {
 			let_go(table, row, i);

@@ -15,7 +15,7 @@ struct store_peer_state {
 	uint8_t last_timestamp[12];      /* TAI64N of the last initiation; zero = none */
 };
 
-#define STORE_NETWORKS_MAX 131072U /* behind one peer */
+#define STORE_NETWORKS_MAX CONFIG_NETWORKS_MAX
 
 /* Plain data but for allowed_ips, whose owner is whoever made the row: a copy by = borrows them. */
 struct store_peer {

@@ -19,6 +19,7 @@
 #define GOOD       HUB("") PORTS("")
 #define KEY_A      "XX0u2qX6czC4xewCFoE60ZD/x2SilizhgGXGnwOcW1M="
 #define KEY_B      "fU8UlIM2VtaV9t4LYyN4JTHTU0vlG7GlBRkUAyqvQy4="
+#define KEY_C      "iiiWxdlvCHN/CkCuYxbBMLMC6yOxdmjlMB8Y0pyPbWs="
 #define PEER(n, k) "{ name = \"" n "\"; public_key = \"" k "\"; "
 
 static char dir[] = "/tmp/weir-test-config-XXXXXX";
@@ -377,8 +378,8 @@ static const struct {
 	{GOOD "control: { wg_socket = \"write\"; };\n",
          "3: control: wg_socket is \"write\", must be \"off\", \"read-only\" or \"read-write\""},
 	{GOOD "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.0.0.5/24\" ]; } );\n",
-         "3: peer \"a\": allowed_ips has \"10.0.0.5/24\", must be up to 32 networks without host "
-         "bits, such as \"10.1.0.0/16\" or \"fd01::/64\""},
+         "3: peer \"a\": allowed_ips has \"10.0.0.5/24\", must be up to 131072 networks without "
+         "host bits, such as \"10.1.0.0/16\" or \"fd01::/64\""},
 	{GOOD "peers: ( " PEER("a", KEY_A) "endpoint = \"vpn\"; } );\n",
          "3: peer \"a\": endpoint is \"vpn\", must be an address or a name with port, such as "
          "\"192.0.2.7:51820\", \"[2001:db8::7]:51820\" or \"branch.example.org:51820\""},
@@ -389,6 +390,14 @@ static const struct {
 	{GOOD "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.1.0.0/16\" ]; }, \n" PEER(
 		 "b", KEY_B) "allowed_ips = [ \"10.1.0.0/16\" ]; } );\n",
          "4: peer \"b\": allowed_ips has \"10.1.0.0/16\", which peer \"a\" (line 3) has"},
+	{GOOD
+         "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.9.0.0/16\", \"10.1.0.0/16\" ]; },\n" PEER(
+		 "b", KEY_B) "},\n" PEER("c", KEY_C) "allowed_ips = [ \"10.1.0.0/16\" ]; } );\n",
+         "5: peer \"c\": allowed_ips has \"10.1.0.0/16\", which peer \"a\" (line 3) has"},
+	{GOOD "peers: ( " PEER("a", KEY_A) "}, " PEER(
+		 "b", KEY_B) "allowed_ips = \"10.1.0.0/16\"; } );\n",
+         "3: peer \"b\": allowed_ips is \"10.1.0.0/16\", must be up to 131072 networks without host "
+         "bits, such as \"10.1.0.0/16\" or \"fd01::/64\""},
 	{GOOD "peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.77.0.1/32\" ]; } );\n",
          "3: peer \"a\": allowed_ips has \"10.77.0.1/32\", which is the hub's own address "
          "(hub.tunnel)"},
@@ -568,6 +577,72 @@ static void a_peer_may_do_without_a_preshared_key_where_that_is_optional(void **
 	config_unload(config);
 }
 
+/* ---- peers with many networks -------------------------------------------------------------------- */
+
+/* Three peers: one network, then n, none twice, then one. Caller frees. */
+static char *many_networks(uint32_t n)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	fputs(HUB("preshared_key = \"optional\";") PORTS(""), out);
+	fputs("peers: ( " PEER("a", KEY_A) "allowed_ips = [ \"10.1.0.0/16\" ]; },\n", out);
+	fputs(PEER("b", KEY_B) "allowed_ips = [ ", out);
+	for (uint32_t i = 0; i < n; i++)
+		fprintf(out, "%s\"fd00::%x:%x:0/112\"", i > 0 ? ", " : "", i >> 16, i & 0xffff);
+	fputs(" ]; },\n" PEER("c", KEY_C) "allowed_ips = [ \"10.2.0.0/16\" ]; } );\n", out);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+static void assert_prefix(const struct base_prefix *prefix, const char *expected)
+{
+	char text[BASE_PREFIX_STRLEN];
+
+	assert_string_equal(base_prefix_format(prefix, text), expected);
+}
+
+static void a_peer_may_have_as_many_networks_as_the_store_keeps(void **state)
+{
+	static const uint32_t n = CONFIG_NETWORKS_MAX + CONFIG_TUNNEL_MAX; /* its addresses too */
+	char *text = many_networks(n);
+	struct config *config = load_good(text);
+
+	(void)state;
+	assert_int_equal(config->n_peers, 3);
+	assert_int_equal(config->peers[0].n_allowed_ips, 1);
+	assert_prefix(&config->peers[0].allowed_ips[0], "10.1.0.0/16");
+	assert_int_equal(config->peers[1].n_allowed_ips, n);
+	for (uint32_t i = 0; i < n; i++) {
+		const uint8_t *bytes = config->peers[1].allowed_ips[i].ip.bytes;
+
+		assert_int_equal(base_load_be32(bytes + 10), i);
+	}
+	assert_int_equal(config->peers[2].n_allowed_ips, 1);
+	assert_prefix(&config->peers[2].allowed_ips[0], "10.2.0.0/16");
+	config_unload(config);
+	free(text);
+}
+
+static void one_network_more_is_refused(void **state)
+{
+	char *text = many_networks(CONFIG_NETWORKS_MAX + CONFIG_TUNNEL_MAX + 1);
+	struct config *config = NULL;
+	char error[512];
+
+	(void)state;
+	write_file("weir.conf", text, 0600);
+	assert_int_equal(config_load("weir.conf", &config, error, sizeof(error)), -EINVAL);
+	assert_null(config);
+	assert_string_equal(error,
+	                    "weir.conf:4: peer \"b\": allowed_ips is a list of 131077, must be "
+	                    "up to 131072 networks without host bits, such as "
+	                    "\"10.1.0.0/16\" or \"fd01::/64\"");
+	free(text);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -595,6 +670,8 @@ int main(void)
 		cmocka_unit_test(every_key_is_in_the_example_and_in_the_manual),
 		cmocka_unit_test(example_file_loads),
 		cmocka_unit_test(a_peer_may_do_without_a_preshared_key_where_that_is_optional),
+		cmocka_unit_test(a_peer_may_have_as_many_networks_as_the_store_keeps),
+		cmocka_unit_test(one_network_more_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -259,7 +259,7 @@ static void what_others_say_of_a_peer_stays(void **state)
 	snprintf(declared.name, sizeof(declared.name), "fixed");
 	memcpy(declared.public_key, key_of(8), 32);
 	declared.line = 12;
-	declared.allowed_ips[0] = ip;
+	declared.allowed_ips = &ip;
 	declared.n_allowed_ips = 1;
 	config.peers = &declared;
 	config.n_peers = 1;

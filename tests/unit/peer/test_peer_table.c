@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static struct config_peer declared[3];
+static struct base_prefix declared_ips[3];
 
 static void key_of(uint8_t key[32], int n)
 {
@@ -514,7 +515,8 @@ static void declare(uint32_t i, const char *name, int key_n, const char *ips, in
 	key_of(declared[i].public_key, key_n);
 	declared[i].line = line;
 	if (ips) {
-		declared[i].allowed_ips[0] = prefix(ips);
+		declared_ips[i] = prefix(ips);
+		declared[i].allowed_ips = &declared_ips[i];
 		declared[i].n_allowed_ips = 1;
 	}
 	config.peers = declared;
@@ -552,6 +554,43 @@ static void declared_peers_are_merged_and_cannot_be_removed(void **state)
 	assert_int_equal(peer_count(table), 3);
 	has_address("branch", "10.77.0.3", "fd77::2"); /* kept */
 	peer_lab_stop();
+}
+
+/* Number i of many, none of which overlaps another. */
+static struct base_prefix many_at(uint32_t i)
+{
+	struct base_prefix net = prefix("fd00::/112");
+
+	base_store_be32(net.ip.bytes + 10, i);
+	return net;
+}
+
+static void a_declared_peer_has_as_many_networks_as_any_other(void **state)
+{
+	struct base_prefix *nets = calloc(STORE_NETWORKS_MAX + 2, sizeof(*nets));
+	struct peer_error why;
+
+	(void)state;
+	assert_non_null(nets);
+	for (uint32_t i = 0; i < STORE_NETWORKS_MAX + 1; i++)
+		nets[i + 1] = many_at(i);
+	nets[0] = prefix("10.77.0.9/32"); /* its address */
+	declare(0, "branch", 1, NULL, 12);
+	declared[0].allowed_ips = nets;
+	declared[0].n_allowed_ips = 4001; /* routes that the fake keeps */
+	peer_lab_start();
+	assert_int_equal(peer_find(table, "branch")->row.n_allowed_ips, 4000);
+	has_address("branch", "10.77.0.9", "fd77::2");
+	add_refused("thief", 2, "fd00::f9f:0/112", "exists", "allowed_ips",
+	            "allowed_ips: fd00::f9f:0/112 belongs to peer \"branch\"");
+	assert_int_equal(add("thief", 2, "fd00::fa0:0/112", &why), 0);
+	assert_int_equal(peer_remove(table, "thief", &why), 0);
+	peer_lab_stop();
+	declared[0].n_allowed_ips = STORE_NETWORKS_MAX + 2;
+	start_refused("weir.conf:12: peer \"branch\": allowed_ips: more than 131072 networks");
+	nets[STORE_NETWORKS_MAX + 1] = many_at(0);
+	start_refused("weir.conf:12: peer \"branch\": allowed_ips: fd00::/112 is there twice");
+	free(nets);
 }
 
 static void a_peer_that_left_the_file_is_removed(void **state)
@@ -724,6 +763,7 @@ int main(void)
 		PEER_CASE(an_endpoint_in_the_peers_own_network_is_told_once),
 		PEER_CASE(an_initiation_is_in_the_store_before_it_is_answered),
 		PEER_CASE(declared_peers_are_merged_and_cannot_be_removed),
+		PEER_CASE(a_declared_peer_has_as_many_networks_as_any_other),
 		PEER_CASE(a_peer_that_left_the_file_is_removed),
 		PEER_CASE(renamed_and_rekeyed_peers_keep_their_id),
 		PEER_CASE(a_file_that_contradicts_the_store_is_refused),
