@@ -197,12 +197,15 @@ static inline int has_end(const uint16_t *ends, uint16_t end)
 	return _mm_movemask_epi8(equal) != 0;
 }
 
+static const struct policy_decision undecided = {.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
+
 /* Those that fit in their order, as first_open() does it. */
 static inline void decide_quickly(const struct policy_table *table, const struct quick *quick,
                                   uint64_t now_s, struct policy_decision *decision)
 {
 	const struct policy_quick *grant = quick->list;
 
+	*decision = undecided;
 	for (uint32_t left = grant->left; left != 0; left--, grant++) {
 		uint64_t until_s = UINT64_MAX;
 		uint32_t rule = grant->rule & ~POLICY_QUICK_TIMED;
@@ -242,14 +245,15 @@ static inline bool knows_ends(const struct policy_found *found, unsigned int dim
 }
 
 /* Where the list is, or the sets are. */
-static inline enum way walk_begin(struct walk *walk, struct quick *quick, const struct ground *g,
-                                  const struct policy_packet *packet,
-                                  struct policy_decision *decision)
+static __attribute__((noinline)) enum way walk_begin(struct walk *walk, struct quick *quick,
+                                                     const struct ground *g,
+                                                     const struct policy_packet *packet,
+                                                     struct policy_decision *decision)
 {
 	struct policy_found sender, receiver;
 	const struct policy_port *port;
 
-	*decision = (struct policy_decision){.reason = POLICY_NO_GRANT, .until_s = UINT64_MAX};
+	*decision = undecided;
 	if (g->table->open_grant != 0) {
 		decision->reason = POLICY_ALLOWED;
 		decision->grant = g->table->open_grant;
@@ -278,6 +282,31 @@ static inline enum way walk_begin(struct walk *walk, struct quick *quick, const 
 	walk->of[POLICY_DIM_PORT] = cursor_make(g, port->set, ~UINT64_C(0));
 	walk->i = 0;
 	return port->set != 0 || !is_any_empty(g, POLICY_DIM_PORT) ? WAY_SETS : WAY_DECIDED;
+}
+
+/* The same, at once where both ends are peers at their own addresses and of few ends, and the port's grants are few. */
+static inline enum way begin(struct walk *walk, struct quick *quick, const struct ground *g,
+                             const struct policy_packet *packet, struct policy_decision *decision)
+{
+	const struct policy_place *from = &policy__peers(g->table)[packet->in_peer];
+	const struct policy_place *to = &policy__peers(g->table)[packet->out_peer];
+	uint32_t list;
+
+	if (packet->in_peer >= g->table->n_peers || packet->out_peer >= g->table->n_peers
+	    || g->table->open_grant != 0 || !is_own(from, packet->src) || !is_own(to, packet->dst))
+		return walk_begin(walk, quick, g, packet, decision);
+	list = policy__port(g->table, packet->proto, packet->dport)->list;
+	if (list == POLICY_LIST_NONE) {
+		*decision = undecided;
+		return WAY_DECIDED;
+	}
+	if (list == POLICY_LIST_SETS || from->ends[POLICY_DIM_FROM][0] == POLICY_ENDS_MANY
+	    || to->ends[POLICY_DIM_TO][0] == POLICY_ENDS_MANY)
+		return walk_begin(walk, quick, g, packet, decision);
+	*quick = (struct quick){.list = &policy__quick(g->table)[list - 1],
+	                        .from = from->ends[POLICY_DIM_FROM],
+	                        .to = to->ends[POLICY_DIM_TO]};
+	return WAY_QUICK;
 }
 
 /* From word i of the summaries on, the first that is in all three. False: there is none. Nobody can foretell
@@ -344,7 +373,7 @@ struct policy_decision policy_decide(const struct policy_table *table,
 	struct policy_decision decision;
 	struct quick quick;
 	struct walk walk;
-	enum way way = walk_begin(&walk, &quick, &g, packet, &decision);
+	enum way way = begin(&walk, &quick, &g, packet, &decision);
 
 	if (way == WAY_QUICK)
 		decide_quickly(table, &quick, now_s, &decision);
@@ -399,8 +428,7 @@ uint64_t policy__decide_quickly(const struct policy_table *table,
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct walk unwanted;
-		enum way way = walk_begin(&unwanted, &quicks[n_quick], &g, packets[i],
-		                          &decisions[i]);
+		enum way way = begin(&unwanted, &quicks[n_quick], &g, packets[i], &decisions[i]);
 
 		left |= (uint64_t)(way == WAY_SETS) << i;
 		if (way != WAY_QUICK)
@@ -428,8 +456,7 @@ void policy_decide_many(const struct policy_table *table,
 	for (uint32_t i = 0; i < n; i++)
 		policy__decide_prefetch(table, packets[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		enum way way = walk_begin(&walks[i], &quicks[n_quick], &g, packets[i],
-		                          &decisions[i]);
+		enum way way = begin(&walks[i], &quicks[n_quick], &g, packets[i], &decisions[i]);
 
 		if (way == WAY_QUICK) {
 			__builtin_prefetch(quicks[n_quick].list);
