@@ -1,5 +1,5 @@
 /* Judging packets: what policy_flow_pass() has left over, and what other workers tell. */
-#include "policy_flow_private.h"
+#include "policy_flow_index.h"
 
 /* What one call works with. */
 struct judge {
@@ -132,7 +132,7 @@ static enum policy_flow_verdict open_flow(const struct judge *j, const struct ar
 	decision = decide(j, arrival, is_high);
 	verdict = flow__verdict_of(decision.reason);
 	if (verdict == POLICY_FLOW_PASS)
-		verdict = flow__charge_check(j->flow, opener);
+		verdict = flow_charge_check(j->flow, opener);
 	if (verdict != POLICY_FLOW_PASS)
 		return verdict;
 	if (old != NULL)
@@ -347,7 +347,7 @@ static void look_up(const struct judge *j, struct arrival *arrival,
 		return;
 	}
 	__builtin_prefetch(flow_answer_of(j->flow, packet));
-	flow__make_prefetch(j->flow, packet->in_peer, (*n_new)++);
+	flow_make_prefetch(j->flow, packet->in_peer, (*n_new)++);
 }
 
 /* Third step: what is to be decided. */

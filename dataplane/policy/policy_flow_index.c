@@ -1,8 +1,6 @@
 /* Memory of the flow table: finding, making and freeing entries, what peers are charged for, and the
  * wheel. */
-#include "policy_flow_private.h"
-
-#include <emmintrin.h>
+#include "policy_flow_index.h"
 
 /* ---- memory -------------------------------------------------------------------------------------- */
 
@@ -18,7 +16,9 @@ static uint32_t round_up_power(uint32_t n)
 /* Pairs of buckets, so at least two. */
 static uint32_t bucket_count(const struct policy_flow_setup *setup)
 {
-	return round_up_power(setup->n_flows / 4 + 2);
+	uint32_t n = (setup->n_flows + FLOW_OF_BUCKET - 1) / FLOW_OF_BUCKET;
+
+	return round_up_power(n > 2 ? n : 2);
 }
 
 static size_t round_up_line(size_t len)
@@ -130,27 +130,10 @@ void policy_flow_lead(struct policy_flow *flow, uint64_t lead)
 
 /* ---- index --------------------------------------------------------------------------------------- */
 
-/* Places that are value where mask has bits, as bits. */
-static inline uint32_t match(const struct flow_bucket *bucket, uint32_t mask, uint32_t value)
-{
-	const __m128i *lines = (const __m128i *)(const void *)bucket->place;
-	__m128i masks = _mm_set1_epi32((int)mask);
-	__m128i wanted = _mm_set1_epi32((int)value);
-	uint32_t found = 0;
-
-	for (unsigned int i = 0; i < 4; i++) {
-		__m128i places = _mm_and_si128(_mm_load_si128(lines + i), masks);
-		__m128i equal = _mm_cmpeq_epi32(places, wanted);
-
-		found |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(equal)) << (i * 4);
-	}
-	return found & ((1U << FLOW_PLACES) - 1);
-}
-
 static inline uint32_t match_tag(const struct policy_flow *flow, const struct flow_bucket *bucket,
                                  uint32_t tag)
 {
-	return match(bucket, ~flow->number_mask, tag);
+	return flow_bucket_match(bucket, ~flow->number_mask, tag);
 }
 
 uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash)
@@ -196,7 +179,7 @@ struct flow_entry *flow__find(const struct policy_flow *flow, const struct flow_
 
 static bool place_in(struct flow_bucket *bucket, uint32_t place)
 {
-	uint32_t empty = match(bucket, UINT32_MAX, 0);
+	uint32_t empty = flow_bucket_match(bucket, UINT32_MAX, 0);
 
 	if (empty == 0)
 		return false;
@@ -219,7 +202,7 @@ static bool index_add(struct policy_flow *flow, uint32_t hash, uint32_t number)
 
 static bool clear_in(struct flow_bucket *bucket, uint32_t place)
 {
-	uint32_t found = match(bucket, UINT32_MAX, place);
+	uint32_t found = flow_bucket_match(bucket, UINT32_MAX, place);
 
 	if (found == 0)
 		return false;
@@ -247,17 +230,12 @@ static void index_remove(struct policy_flow *flow, const struct flow_entry *e)
 
 /* ---- charges ------------------------------------------------------------------------------------- */
 
-static struct flow_charge *charge_of(const struct policy_flow *flow, uint32_t peer)
-{
-	return &flow->charges[peer < flow->n_peers ? peer : flow->n_peers];
-}
-
 static struct flow_charge *charge_of_entry(const struct policy_flow *flow,
                                            const struct flow_entry *e)
 {
 	uint32_t peer = (e->high & FLOW_OPENER_HIGH) != 0 ? e->high : e->low;
 
-	return charge_of(flow, peer & FLOW_PEER_MASK);
+	return flow_charge_of(flow, peer & FLOW_PEER_MASK);
 }
 
 static bool is_half(enum policy_flow_state state)
@@ -277,17 +255,6 @@ bool flow__has_arrived(const struct policy_flow *flow, uint32_t peer, uint32_t n
 	uint32_t arrived_s = peer < flow->n_peers ? flow->charges[peer].arrived_s : 0;
 
 	return arrived_s != 0 && now_s - arrived_s < FLOW_ARRIVAL_S;
-}
-
-enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint32_t peer)
-{
-	const struct flow_charge *charge = charge_of(flow, peer);
-
-	if (peer >= flow->n_peers && peer != POLICY_HUB)
-		return POLICY_FLOW_NO_SOURCE;
-	if (charge->n >= flow->peer_max)
-		return POLICY_FLOW_PEER_FULL;
-	return charge->n_half >= flow->half_max ? POLICY_FLOW_PEER_HALF : POLICY_FLOW_PASS;
 }
 
 void flow__set_state(struct policy_flow *flow, struct flow_entry *e, enum policy_flow_state state)
@@ -310,13 +277,8 @@ bool flow__timed_out(const struct flow_entry *e, uint32_t now_s)
 static void wheel_add(struct policy_flow *flow, struct flow_entry *e)
 {
 	uint32_t at_s = e->seen_s + policy_flow_timeout_s(flow_state(e), flow_proto(e));
-	uint32_t *first;
+	uint32_t *first = flow_wheel_list(flow, at_s);
 
-	if ((int32_t)(at_s - flow->wheel_s) < 0)
-		at_s = flow->wheel_s;
-	if (at_s - flow->wheel_s >= FLOW_WHEEL_SLOTS)
-		at_s = flow->wheel_s + FLOW_WHEEL_SLOTS - 1;
-	first = &flow->wheel[at_s % FLOW_WHEEL_SLOTS];
 	e->next = *first;
 	*first = number_of(flow, e);
 }
@@ -395,24 +357,6 @@ uint32_t policy_flow_expire(struct policy_flow *flow, uint32_t now_s, uint32_t b
 	return n;
 }
 
-/* The number of the entry that is made after so many others, or 0: first those that were used before, whose
- * lines are the likeliest to be in a cache. */
-static uint32_t next_free(const struct policy_flow *flow, uint32_t ahead)
-{
-	uint32_t n_free = flow->n_touched - flow->n_used;
-	uint32_t fresh = flow->n_touched + 1 + (ahead - n_free);
-
-	if (ahead < n_free)
-		return flow->free[n_free - 1 - ahead];
-	return fresh <= flow->n_flows ? fresh : 0;
-}
-
-void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead)
-{
-	__builtin_prefetch(&flow->entries[next_free(flow, ahead)], 1);
-	__builtin_prefetch(charge_of(flow, opener), 1);
-}
-
 /* ---- entries ------------------------------------------------------------------------------------- */
 
 /* What is the same in a new entry and in one that begins again. */
@@ -428,14 +372,12 @@ static void begin(struct policy_flow *flow, struct flow_entry *e, bool opener_is
 struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint32_t hash,
                               bool opener_is_high, enum policy_flow_state state, uint32_t now_s)
 {
-	uint32_t number = next_free(flow, 0);
+	uint32_t number = flow_next_free(flow, 0);
 	struct flow_entry *e = &flow->entries[number];
 
 	if (number == 0 || !index_add(flow, hash, number))
 		return NULL;
-	if (number > flow->n_touched)
-		flow->n_touched = number;
-	flow->n_used++;
+	flow_use(flow, number);
 	e->address[0] = key->address[0];
 	e->address[1] = key->address[1];
 	e->low = key->low;
@@ -444,24 +386,6 @@ struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *k
 	begin(flow, e, opener_is_high, state, now_s);
 	wheel_add(flow, e);
 	return e;
-}
-
-bool flow__put(struct policy_flow *flow, const struct flow_entry *like, uint32_t hash,
-               uint32_t opener)
-{
-	uint32_t number = next_free(flow, 0);
-	struct flow_charge *charge = charge_of(flow, opener);
-
-	if (number == 0 || !index_add(flow, hash, number))
-		return false;
-	if (number > flow->n_touched)
-		flow->n_touched = number;
-	flow->n_used++;
-	flow->entries[number] = *like;
-	charge->n++;
-	charge->n_half++;
-	wheel_add(flow, &flow->entries[number]);
-	return true;
 }
 
 void flow__make_again(struct policy_flow *flow, struct flow_entry *e, bool opener_is_high,
@@ -487,7 +411,7 @@ uint32_t policy_flow_count(const struct policy_flow *flow)
 
 uint32_t policy_flow_count_of(const struct policy_flow *flow, uint32_t peer, uint32_t *n_half)
 {
-	const struct flow_charge *charge = charge_of(flow, peer);
+	const struct flow_charge *charge = flow_charge_of(flow, peer);
 
 	*n_half = charge->n_half;
 	return charge->n;

@@ -3,13 +3,13 @@
  *   policy_flow.c           judging packets
  *   policy_pass...          passing those that need no judgement
  *   policy_open.c           plain ones that open a flow
- *   policy_flow_index.c     memory; finding, making, freeing entries; the wheel
+ *   policy_flow_index...    memory; finding, making, freeing entries; the wheel
  *   policy_flow_state.c     what a packet does to a flow
  *   policy_flow_fragment.c  datagrams in fragments
  *
  * **Finding.** A bucket is a cache line: 15 places, each the number of an entry below a tag of other
  * bits of the hash, and a count of entries that found it full and lie in its neighbour (bucket ^ 1).
- * There are at least four times as many places as entries, so that is rare, and both being full is a
+ * There are nearly four times as many places as entries, so that is rare, and both being full is a
  * refusal that practically never comes before the table is full.
  *
  * **Wheel.** An entry is in a list of the second in which it may time out, at most WHEEL_SLOTS ahead.
@@ -21,6 +21,7 @@
 #include "policy_private.h"
 
 #define FLOW_PLACES      15U
+#define FLOW_OF_BUCKET   4U /* entries, when the table is full */
 #define FLOW_WHEEL_SLOTS 64U
 #define FLOW_WAYS        8U
 #define FLOW_ARRIVAL_S   300U   /* flows of a peer that came from another worker are picked up */
@@ -32,6 +33,7 @@
 #define FLOW_ESTABLISHED_S 7440U /* RFC 5382: not less than 2 hours and 4 minutes */
 #define FLOW_BOTH_WAYS_S   180U
 #define FLOW_ONE_WAY_S     30U
+#define FLOW_OPENING_S     FLOW_ONE_WAY_S /* TCP too: what opens in one second is in one list */
 
 #define FLOW_PEER_MASK ((UINT32_C(1) << POLICY_PEER_BITS) - 1)
 
@@ -247,7 +249,7 @@ struct flow_burst {
 	uint32_t buckets[POLICY_FLOW_BURST_MAX];
 	uint32_t tags[POLICY_FLOW_BURST_MAX];
 	uint32_t numbers[POLICY_FLOW_BURST_MAX];             /* of the entry that may be its */
-	struct policy_packet packets[POLICY_FLOW_BURST_MAX]; /* of openers, and of SYNs */
+	struct policy_packet packets[POLICY_FLOW_BURST_MAX]; /* of openers */
 	_Alignas(POLICY_ALIGN) struct flow_entry keys[POLICY_FLOW_BURST_MAX];
 	/* what a key begins as, by shape; of this epoch, in this second */
 	struct flow_entry bases[FLOW_SHAPES];
@@ -528,21 +530,12 @@ uint32_t flow__candidate(const struct policy_flow *flow, uint32_t hash);
 /* Is there surely no entry with this hash? */
 bool flow__has_none(const struct policy_flow *flow, uint32_t hash);
 
-/* Fetch what flow__make() of an opener will write, when it has been called ahead times before. */
-void flow__make_prefetch(const struct policy_flow *flow, uint32_t opener, uint32_t ahead);
-
 /* Has the peer come from another worker so short a time ago that its flows are picked up? */
 bool flow__has_arrived(const struct policy_flow *flow, uint32_t peer, uint32_t now_s);
-
-/* May this peer open one more? */
-enum policy_flow_verdict flow__charge_check(const struct policy_flow *flow, uint32_t peer);
 
 /* A new entry of this key, in this state, charged to the opener. Returns it or NULL: no room. */
 struct flow_entry *flow__make(struct policy_flow *flow, const struct flow_key *key, uint32_t hash,
                               bool opener_is_high, enum policy_flow_state state, uint32_t now_s);
-/* One like this, which is half open, but for the list that it is in. False: no room. */
-bool flow__put(struct policy_flow *flow, const struct flow_entry *like, uint32_t hash,
-               uint32_t opener);
 /* The same as flow__make() for an entry of this key that is closed or has timed out: in its place. Always works. */
 void flow__make_again(struct policy_flow *flow, struct flow_entry *e, bool opener_is_high,
                       enum policy_flow_state state, uint32_t now_s);

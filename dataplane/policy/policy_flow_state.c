@@ -137,7 +137,7 @@ enum policy_flow_verdict flow__opening(const struct policy_packet *packet,
 uint32_t policy_flow_timeout_s(enum policy_flow_state state, uint8_t proto)
 {
 	static const uint16_t timeouts_s[POLICY_FLOW_N_STATES] = {
-		[POLICY_FLOW_TCP_OPENING] = 30,
+		[POLICY_FLOW_TCP_OPENING] = FLOW_OPENING_S,
 		[POLICY_FLOW_TCP_ANSWERED] = 30,
 		[POLICY_FLOW_TCP_ESTABLISHED] = FLOW_ESTABLISHED_S,
 		[POLICY_FLOW_TCP_HALF_CLOSED] = 600,

@@ -140,44 +140,6 @@ const struct flow_kernel *flow__kernel_choose(enum policy_flow_kernel kernel)
 	return kernel == POLICY_FLOW_KERNEL_AVX512 ? NULL : &plain;
 }
 
-/* ---- what opens a flow ---------------------------------------------------------------------------- */
-
-/* Does it open a flow, and is there surely none that it could be of? Packets to the sender itself have no low
- * side: there might be. */
-static bool is_opener(const struct policy_flow *flow, uint32_t i)
-{
-	const struct flow_burst *b = flow->burst;
-	const struct flow_entry *key = &b->keys[i];
-
-	return ((b->syns >> i & 1) != 0 || flow_proto(key) == POLICY_PROTO_UDP)
-	       && b->numbers[i] == 0 && flow->buckets[b->buckets[i]].n_next_door == 0
-	       && !policy_address_equal(key->address[0], key->address[1]);
-}
-
-/* Who asks for what, and what a decision will read comes nearer. */
-static void foresee(struct policy_flow *flow, const struct policy_table *table, uint32_t i)
-{
-	struct policy_packet *packet = &flow->burst->packets[i];
-	struct flow_key key = flow_key_of(&flow->burst->keys[i]);
-
-	flow_turn_to(&key, (flow->burst->highs >> i & 1) != 0, packet);
-	policy__decide_prefetch(table, packet);
-}
-
-void policy_flow_foresee(struct policy_flow *flow, const struct policy_table *table,
-                         const struct policy_frame *frames, uint64_t of)
-{
-	for (; of != 0; of &= of - 1) {
-		uint32_t i = (uint32_t)__builtin_ctzll(of);
-
-		if (!flow_peers_are_plain(&frames[i]) || !is_opener(flow, i))
-			continue;
-		flow_burst_add_peers(flow->burst, &frames[i], i);
-		foresee(flow, table, i);
-		flow->burst->openers |= of & -of;
-	}
-}
-
 /* ---- the steps ----------------------------------------------------------------------------------- */
 
 static inline uint64_t all_of(uint32_t n)
