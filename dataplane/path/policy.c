@@ -177,14 +177,17 @@ static void sort_out(struct state *st, struct path_burst *b, const struct policy
 	uint32_t verdicts[PATH_BURST_MAX];
 	uint64_t dropped = 0;
 	uint64_t opened;
+	bool is_few = (rest & (rest - 1)) == 0;
 
 	for (uint64_t bits = rest; bits != 0; bits &= bits - 1) {
 		uint32_t i = first_of(bits);
 
 		verdicts[i] = ABI_COUNTER_DROP_NO_ROUTE;
-		state_drop_prefetch(&st->drops, frames[i].in_peer,
-		                    ABI_COUNTER_DROP_POLICY_NO_GRANT);
-		rte_prefetch0(&b->pkt[i].session->drops);
+		if (is_few) {
+			state_drop_prefetch(&st->drops, frames[i].in_peer,
+			                    ABI_COUNTER_DROP_POLICY_NO_GRANT);
+			rte_prefetch0(&b->pkt[i].session->drops);
+		}
 		if (frames[i].out_peer == ABI_PEER_NONE)
 			dropped |= bits & -bits;
 	}
@@ -209,7 +212,7 @@ void policy(struct state *st, struct path_burst *b)
 	struct policy_frame frames[PATH_BURST_MAX];
 	struct policy_flow_result results[PATH_BURST_MAX];
 	uint64_t strangers;
-	uint64_t passed;
+	uint64_t passed = 0;
 
 	if (b->n == 0)
 		return;
@@ -231,7 +234,8 @@ void policy(struct state *st, struct path_burst *b)
 		find_receivers(st, b, frames, strangers);
 		policy_flow_foresee(st->flows, st->policy, frames, strangers);
 	}
-	passed = policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
+	if (likely(strangers != all_of(b->n)))
+		passed = policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
 	if (passed != all_of(b->n))
 		passed |= pass_late(st, b, frames, results, all_of(b->n) & ~passed, strangers);
 	keep_receivers(b, frames);
