@@ -7,13 +7,8 @@
 . "$(dirname "$0")/../netns/tap.sh"
 
 device=wl$$
-require "laboratory comes up" lab_up
 LAB_WG_SOCKET=read-write LAB_HUB="tunnel_device = \"$device\"; preshared_key = \"optional\";" LAB_TUNNEL_BITS=16 \
-	LAB_DATAPLANE="max_peers = 4096;" lab_hub_conf
-require "hub becomes ready" lab_hub_start
-require "office joins" lab_client office
-require "home joins" lab_client home
-require "office reaches home" net_wait 5 pings office 10.77.0.3 1
+	LAB_DATAPLANE="max_peers = 4096;" hub_with_two
 
 churn() { # WAY
 	local figures
@@ -24,7 +19,7 @@ churn() { # WAY
 	wait "$ping_pid" 2>/dev/null
 	figures=$(tail -n 1 "$net_dir/churn")
 	read -r took cpu disk <<<"$figures"
-	read -r sent answered < <(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$net_dir/ping-$1")
+	read -r sent answered < <(ping_counts "$net_dir/ping-$1")
 }
 at_most() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a <= b) }' || is "$1" "at most $2"; }
 

@@ -10,12 +10,7 @@
 per_s=${WEIR_FLOOD_PER_S:-250000}
 seconds=${WEIR_FLOOD_S:-5}
 
-require "laboratory comes up" lab_up
-lab_hub_conf
-require "hub becomes ready" lab_hub_start
-require "office joins" lab_client office
-require "home joins" lab_client home
-require "office reaches home" net_wait 5 pings office 10.77.0.3 1
+hub_with_two
 hub_key=$(net_exec office wg show "$(net_wg_device office)" peers)
 net_exec internet ip route add blackhole 198.18.0.0/15
 

@@ -27,7 +27,7 @@ stopped() {
 	kill -STOP "$control"
 	wait "$pinger"
 	kill -CONT "$control"
-	received=$(sed -n 's/.* \([0-9]*\) received.*/\1/p' "$net_dir/ping-stop")
+	read -r _ received < <(ping_counts "$net_dir/ping-stop")
 	stop_lost=$((1000 - received))
 }
 check "control stopped for 10 s under 200 pings a second" stopped

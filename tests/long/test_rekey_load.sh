@@ -6,12 +6,7 @@
 . "$(dirname "$0")/../netns/tap.sh"
 
 seconds=270
-require "laboratory comes up" lab_up
-lab_hub_conf
-require "hub becomes ready" lab_hub_start
-require "office joins" lab_client office
-require "home joins from behind NAT" lab_client home
-require "office reaches home" net_wait 5 pings office 10.77.0.3 1
+hub_with_two
 require "home reaches office" net_wait 5 pings home 10.77.0.2 1
 completed=$(lab_counter hs_completed)
 
@@ -26,7 +21,7 @@ wait "${pids[@]}" 2>/dev/null
 sent=0
 answered=0
 for ns in office home; do
-	read -r s a < <(sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$net_dir/ping-$ns.log")
+	read -r s a < <(ping_counts "$net_dir/ping-$ns.log")
 	sent=$((sent + ${s:-0}))
 	answered=$((answered + ${a:-0}))
 done

@@ -6,15 +6,14 @@
 . "$(dirname "$0")/../netns/tap.sh"
 # shellcheck source=tests/long/figures.sh
 . "$top/tests/long/figures.sh"
+# shellcheck source=tests/netns/www.sh
+. "$top/tests/netns/www.sh"
 
 upgrades=${UPGRADES:-10}
 hub_with_talk
-mkdir -p "$net_dir/www" "$net_dir/new"
-echo "hello from behind NAT" >"$net_dir/www/index.html"
-head -c 2000000 /dev/urandom >"$net_dir/www/big.bin"
-net_spawn home "$net_dir/www.out" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
-net_wait 5 net_listening home 8080
-require "a service is published" lab_cli service add web --host www.example.test --target home:8080
+require "home serves a page" www_serve "hello from behind NAT" 2000000
+require "a service is published" www_publish
+mkdir "$net_dir/new"
 cp "$lab_build/control/weir-control" "$lab_build/dataplane/weir-dataplane" "$net_dir/new/"
 
 # every second time to the copies, and back by the same command.
@@ -27,17 +26,12 @@ chmod +x "$net_dir/turn"
 
 # asked NAME COMMAND...: requests are made while it runs. Their numbers in $requests and $failed.
 asked() {
-	local name=$1 pid status
+	local name=$1 status
 	shift
-	rm -f "$net_dir/end"
-	mkfifo "$net_dir/end"
-	net_spawn internet "$net_dir/ask-$name" bash -c "exec python3 '$top/tests/netns/askers.py' '$lab_run/control.sock' 203.0.113.2 www.example.test 2000000 <'$net_dir/end'"
-	pid=$net_pid
-	exec {end}>"$net_dir/end"
+	www_ask "$name"
 	"$@"
 	status=$?
-	exec {end}>&-
-	wait "$pid" || true
+	www_asked # its failures are counted
 	requests=$(awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^[0-9]+$/) { n += $i; break } } END { print n + 0 }' "$net_dir/ask-$name")
 	failed=$(grep -c FAILED "$net_dir/ask-$name")
 	return "$status"

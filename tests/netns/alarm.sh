@@ -25,13 +25,12 @@ has_key() { # NS: the label is the key that the client has
 age_grows() {
 	local first last before after least
 	before=$(date +%s.%N) first=$(metric weir_peer_handshake_age_seconds "$1") after=$(date +%s.%N)
-	net_wait $(($2 + 3)) passed "$before" "$2"
+	net_wait $(($2 + 3)) later "$before" "$2"
 	least=$(date +%s.%N) last=$(metric weir_peer_handshake_age_seconds "$1")
 	awk -v a="$first" -v b="$last" -v least="$least" -v after="$after" -v before="$before" -v now="$(date +%s.%N)" '
 		BEGIN { grown = b - a; low = least - after - 0.01; high = now - before + 0.01
 			printf "grew by %.2f s in %.2f to %.2f s\n", grown, low, high; exit !(grown >= low && grown <= high) }'
 }
-passed() { awk -v now="$(date +%s.%N)" -v since="$1" -v by="$2" 'BEGIN { exit !(now - since >= by) }'; }
 
 # times WHAT PEER: how often the log says so; told WHAT PEER: it does. The log outlives control, events do not.
 times() { grep -c "wg-alarm: $1 peer=$2 " "$net_dir/hub.log"; }

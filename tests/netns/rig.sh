@@ -121,8 +121,7 @@ rig_flowing() { # FILE...: they grow
 }
 # rig_stopped FILE SINCE: nothing in it is more than a second younger, though we wait for half a second more.
 rig_stopped() {
-	net_wait 3 rig_later "$2" 1.5
+	net_wait 3 later "$2" 1.5
 	awk -v since="$2" '{ sub(/^\[/, ""); if ($0 ~ /^[0-9.]+ [0-9]+$/ || / bytes from /) last = $1 + 0 }
 		END { printf "last %.3f s after the answer\n", last - since; exit !(last > 0 && last - since <= 1) }' "$1"
 }
-rig_later() { awk -v now="$(rig_now)" -v since="$1" -v by="$2" 'BEGIN { exit !(now - since >= by) }'; }

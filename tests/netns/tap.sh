@@ -102,6 +102,41 @@ sys.exit(came != went + drops)'
 
 counter_is() { [ "$(lab_counter "$1")" = "$2" ]; }
 
+# no_drift: the workers hold what is wanted. For net_wait.
+no_drift() { lab_cli -o json audit drift | python3 -c 'import json,sys; sys.exit(len(json.load(sys.stdin)["findings"]))'; }
+
+# ping_counts FILE: "SENT ANSWERED" of a ping that has ended.
+ping_counts() { sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$1"; }
+
+# later SINCE SECONDS: so many have passed since that "date +%s.%N". For net_wait.
+later() { awk -v now="$(date +%s.%N)" -v since="$1" -v by="$2" 'BEGIN { exit !(now - since >= by) }'; }
+
+# ---- what many stories begin with, or do -----------------------------------------------------------
+
+# hub_with_two: the laboratory, a hub as LAB_* say, and two clients who reach each other through it.
+hub_with_two() {
+	require "laboratory comes up" lab_up
+	lab_hub_conf
+	require "hub becomes ready" lab_hub_start
+	require "office joins" lab_client office
+	require "home joins from behind NAT" lab_client home
+	require "office reaches home through the hub" net_wait 5 pings office 10.77.0.3 1
+}
+
+# restarted control|dataplane PID: another one runs in its place. For net_wait.
+restarted() {
+	local now
+	now=$(lab_pid "$1" 2>/dev/null) && [ "$now" -gt 0 ] && [ "$now" != "$2" ]
+}
+# kill_process control|dataplane SECONDS: -9, and another one runs within that.
+kill_process() {
+	local old
+	old=$(lab_pid "$1") && kill -9 "$old" && net_wait "$2" restarted "$1" "$old"
+}
+# kill_control: the next one has the dataplane again, too.
+kill_control() { kill_process control 20 && net_wait 20 dataplane_ready; }
+dataplane_ready() { lab_cli status | net_has '^dataplane .* ready'; }
+
 # raw_peer NAME [OPTION...]: a peer for rawpeer, its keys in NAME.key and NAME.psk, its configuration in NAME.conf.
 raw_peer() {
 	local name=$1

@@ -38,16 +38,6 @@ check "both stand" eval 'is "$(metric weir_peer_alarm office)$(metric weir_peer_
 older() { awk -v age="$(metric weir_peer_handshake_age_seconds home)" -v than="$((2 * stale_after))" 'BEGIN { exit !(age > than) }'; }
 check "home's last handshake is much older" net_wait 30 older
 check "but nobody misses home" eval 'is "$(times stale home)$(times never home)" 00'
-kill_control() { # and wait for the next one
-	local pid
-	pid=$(lab_pid control)
-	kill -9 "$pid"
-	net_wait 20 another_control "$pid"
-}
-another_control() {
-	local pid
-	pid=$(lab_pid control 2>/dev/null) && [ "$pid" != "$1" ] && lab_cli status | net_has '^dataplane .* ready'
-}
 posted() { # PEER WHAT... in this order, and no other, went to the webhook
 	local peer=$1
 	shift

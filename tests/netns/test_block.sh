@@ -3,26 +3,23 @@
 # host beside it goes on.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/netns/www.sh
+. "$(dirname "$0")/www.sh"
 
 require "laboratory comes up" lab_up
 lab_hub_conf
 require "hub becomes ready" lab_hub_start
 require "office joins" lab_client office
 require "home joins" lab_client home
-mkdir -p "$net_dir/www"
-echo "hello" >"$net_dir/www/index.html"
-net_spawn home "$net_dir/www.log" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
-net_wait 5 net_listening home 8080
-require "a service is published" lab_cli service add web --host www.example.test --target home:8080
+require "home serves a page" www_serve hello
+require "a service is published" www_publish
 
 office=198.51.100.2
 no_echo() { ! net_exec "$1" ping -q -c 2 -i 0.05 -W 0.3 "$2"; }
-page() { # page NS: as a browser there sees it
-	is "$(net_exec "$1" curl -sSk --max-time 5 --resolve www.example.test:443:203.0.113.2 https://www.example.test/)" hello
-}
+page() { is "$(www_page "$1")" hello; } # NS: as a browser there sees it
 # Silence, no RST: curl waits until its time is over.
 no_page() {
-	net_exec "$1" curl -sk --max-time 1 --resolve www.example.test:443:203.0.113.2 -o /dev/null https://www.example.test/
+	www_get "$1" -k --max-time 1 -o /dev/null https://www.example.test/
 	is "curl exits with $?" "curl exits with 28"
 }
 in_force() { lab_cli -o json block list --limit 1 | python3 -c 'import json,sys; sys.exit(not json.load(sys.stdin)["in_force"])'; }

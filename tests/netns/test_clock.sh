@@ -5,6 +5,8 @@
 # dataplane; the clients, which are Go programs without a libc, keep the true time.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/netns/www.sh
+. "$(dirname "$0")/www.sh"
 
 require "laboratory comes up" lab_up
 clock=$net_dir/clock
@@ -27,12 +29,9 @@ in_force() { grep -q '^policy .* in force' < <(lab_cli status); }
 require "the policy is in force" net_wait 10 in_force
 require "office reaches the hub" net_wait 10 pings office 10.77.0.1 1
 require "office reaches home" net_wait 10 pings office 10.77.0.3 1
-mkdir -p "$net_dir/www"
-echo "hello" >"$net_dir/www/index.html"
-net_spawn home "$net_dir/www.log" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
-net_wait 5 net_listening home 8080
-check "a service is published" lab_cli service add web --host www.example.test --target home:8080
-page() { is "$(net_exec internet curl -sSk --max-time 10 --resolve www.example.test:443:203.0.113.2 https://www.example.test/)" hello; }
+require "home serves a page" www_serve hello
+check "a service is published" www_publish
+page() { is "$(www_page internet)" hello; }
 check "it is read" net_wait 5 page
 certificate_fits() { # by the hub's clock
 	net_exec internet openssl s_client -connect 203.0.113.2:443 -servername www.example.test </dev/null 2>/dev/null |
@@ -67,13 +66,7 @@ hub_calls() {
 	lab_cli peer disable office && lab_cli peer enable office && net_wait 10 pings hub 10.77.0.2 1 || return 1
 	[ "$(lab_counter hs_initiation_out)" -gt "$before" ]
 }
-control_back() { lab_cli status >/dev/null && [ "$(lab_pid control)" != "$1" ]; }
-control_restarts() {
-	local pid
-	pid=$(lab_pid control)
-	kill -9 "$pid"
-	net_wait 20 control_back "$pid"
-}
+control_restarts() { kill_process control 20; }
 reaches_home() { pings office 10.77.0.3 1; }
 refused_home() { ! pings office 10.77.0.3 1; }
 told() { [ "$(grep -c 'clock was set' "$net_dir/hub.log")" -gt "$1" ]; }

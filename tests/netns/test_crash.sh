@@ -3,48 +3,30 @@
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
 
-require "laboratory comes up" lab_up
-lab_hub_conf
-require "hub becomes ready" lab_hub_start
-require "office joins" lab_client office
-require "home joins from behind NAT" lab_client home
-require "office reaches home through the hub" net_wait 5 pings office 10.77.0.3 1
+hub_with_two
 
-# ping_through NAME: 100 pings, 20 a second, while the function named kills somebody.
+# ping_through control|dataplane: 100 pings, 20 a second, while it is killed.
 ping_through() {
 	local log=$net_dir/ping-$1.log before
 	before=$(lab_counter forwarded)
 	net_spawn office "$log" ping -q -c 100 -i 0.05 -W 1 10.77.0.3
 	pinger=$net_pid
 	net_wait 5 forwarded_at_least $((before + 40)) || return 1 # 20 pings there and back
-	"$1" || return 1
+	kill_process "$1" 5 || return 1
 	wait "$pinger"
-	received=$(sed -n 's/.* \([0-9]*\) received.*/\1/p' "$log")
+	read -r _ received < <(ping_counts "$log")
 	cat "$log"
 }
 
 forwarded_at_least() { [ "$(lab_counter forwarded)" -ge "$1" ]; }
 
-kill_control() {
-	local old
-	old=$(lab_pid control) && kill -9 "$old" && net_wait 5 new_pid control "$old"
-}
-kill_dataplane() {
-	local old
-	old=$(lab_pid dataplane) && kill -9 "$old" && net_wait 5 new_pid dataplane "$old"
-}
-new_pid() {
-	local now
-	now=$(lab_pid "$1") && [ "$now" -gt 0 ] && [ "$now" != "$2" ]
-}
-
-control_loses_nothing() { ping_through kill_control && is "$received" 100; }
+control_loses_nothing() { ping_through control && is "$received" 100; }
 check "control killed -9 during a ping: no packet lost, and it is back" control_loses_nothing
 check "peers added before are still there" eval 'lab_cli peer show home && lab_cli peer show office'
 check "a new peer can be added" eval 'lab_cli peer add third --public-key "$(wg genkey | wg pubkey)" >/dev/null'
 
 # At most 1.5 s of 5 s may be lost: the new dataplane resumes the sessions, no client restarts.
-dataplane_resumes() { ping_through kill_dataplane && [ "$received" -ge 70 ]; }
+dataplane_resumes() { ping_through dataplane && [ "$received" -ge 70 ]; }
 check "dataplane killed -9 during a ping: the same ping goes on" dataplane_resumes
 check "pings pass afterwards, none lost" pings office 10.77.0.3 20
 
@@ -52,7 +34,7 @@ both() {
 	local control dataplane
 	control=$(lab_pid control) && dataplane=$(lab_pid dataplane) || return 1
 	kill -9 "$control" "$dataplane"
-	net_wait 10 new_pid dataplane "$dataplane" && net_wait 10 pings office 10.77.0.3 1
+	net_wait 10 restarted dataplane "$dataplane" && net_wait 10 pings office 10.77.0.3 1
 }
 check "both killed -9: traffic comes back by itself" both
 check "supervisor still runs" kill -0 "$lab_hub_pid"

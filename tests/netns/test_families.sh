@@ -4,12 +4,7 @@
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
 
-require "laboratory comes up" lab_up
-LAB_WORKERS=2 LAB_HUB='dscp = "copy";' lab_hub_conf
-require "hub with two workers becomes ready" lab_hub_start
-require "office joins" lab_client office
-require "home joins from behind NAT" lab_client home
-require "office reaches home" net_wait 5 pings office 10.77.0.3 1
+LAB_WORKERS=2 LAB_HUB='dscp = "copy";' hub_with_two
 
 # ---- ECN (RFC 6040) and DSCP --------------------------------------------------------------------------
 

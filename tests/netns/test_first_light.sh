@@ -3,6 +3,8 @@
 # reaches a service behind the NAT.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/netns/www.sh
+. "$(dirname "$0")/www.sh"
 
 require "laboratory comes up" lab_up
 lab_hub_conf
@@ -21,17 +23,10 @@ net_wait 5 net_listening home 5201
 check "TCP through the hub, both ways" net_exec office iperf3 -c 10.77.0.3 -t 2 --bidir
 check "UDP through the hub" net_exec office iperf3 -c 10.77.0.3 -u -b 20M -l 1300 -t 2
 
-mkdir -p "$net_dir/www"
-echo "hello from behind NAT" >"$net_dir/www/index.html"
-head -c 5000000 /dev/urandom >"$net_dir/www/big.bin"
-net_spawn home "$net_dir/www.log" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
-net_wait 5 net_listening home 8080
-check "service is published" lab_cli service add home-web --host www.example.test --target home:8080
-browser() {
-	net_exec internet curl -sS --max-time 10 --resolve www.example.test:443:203.0.113.2 \
-		--resolve www.example.test:80:203.0.113.2 "$@"
-}
-page() { is "$(browser -k https://www.example.test/)" "hello from behind NAT"; }
+require "home serves a page and five megabytes" www_serve "hello from behind NAT" 5000000
+check "service is published" www_publish
+browser() { www_get internet "$@"; }
+page() { is "$(www_page internet)" "hello from behind NAT"; }
 check "browser reads the page behind NAT over HTTPS" page
 download() {
 	browser -k -o "$net_dir/big.out" https://www.example.test/big.bin && cmp "$net_dir/big.out" "$net_dir/www/big.bin"
@@ -43,7 +38,7 @@ redirect() {
 }
 check "port 80 redirects to HTTPS" redirect
 removed() { ! browser -k -f https://www.example.test/; }
-check "a removed service is gone" eval 'lab_cli service remove home-web && removed'
+check "a removed service is gone" eval 'lab_cli service remove web && removed'
 
 check "every packet is accounted for" net_wait 3 balance
 check "peer list shows both with a handshake" eval 'lab_cli peer list | grep -E "office|home" | wc -l | net_has -x 2'

@@ -72,7 +72,6 @@ check "which is shown" is "$(shown month reached)" true
 check "in the list too" eval 'lab_cli peer list | grep "^office .*quota reached"'
 check "and told" net_wait 3 eval 'lab_cli events | net_has "office  quota reached"'
 check "and logged" net_wait 3 grep -q "quota reached peer=" "$net_dir/hub.log"
-restarted() { [ "$(lab_pid "$1" 2>/dev/null || echo "$2")" != "$2" ]; }
 for process in control dataplane; do
 	pid=$(lab_pid "$process")
 	kill -9 "$pid"

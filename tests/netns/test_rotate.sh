@@ -27,16 +27,6 @@ state_is() { is "$(field rotation.state)" "$1"; }
 public_of() { wg pubkey <"$net_dir/$1.key"; }
 new_key() { (umask 077 && wg genkey >"$net_dir/$1.key"); }
 rotate() { lab_cli peer rotate office "$@"; }
-kill_control() { # and wait for the next one
-	local pid
-	pid=$(lab_pid control)
-	kill -9 "$pid"
-	net_wait 20 another_control "$pid"
-}
-another_control() {
-	local pid
-	pid=$(lab_pid control 2>/dev/null) && [ "$pid" != "$1" ] && lab_cli status | net_has '^dataplane .* ready'
-}
 # twin KEY: the same peer in the namespace home, with this key and the same addresses.
 twin() {
 	(umask 077 && sed "s|^PrivateKey *=.*|PrivateKey = $(cat "$net_dir/$1.key")|" "$net_dir/office-quick.conf" >"$net_dir/twin-quick.conf")

@@ -3,19 +3,13 @@
 # refused, and what does not come up leaves the hub as it was.
 # shellcheck source=tests/netns/tap.sh
 . "$(dirname "$0")/tap.sh"
+# shellcheck source=tests/netns/www.sh
+. "$(dirname "$0")/www.sh"
 
-require "laboratory comes up" lab_up
-lab_hub_conf
-require "hub becomes ready" lab_hub_start
-require "office joins" lab_client office
-require "home joins from behind NAT" lab_client home
-require "office reaches home through the hub" net_wait 5 pings office 10.77.0.3 1
-mkdir -p "$net_dir/www" "$net_dir/new"
-echo "hello from behind NAT" >"$net_dir/www/index.html"
-head -c 2000000 /dev/urandom >"$net_dir/www/big.bin"
-net_spawn home "$net_dir/www.out" python3 -u -m http.server 8080 --bind 10.77.0.3 --directory "$net_dir/www"
-net_wait 5 net_listening home 8080
-require "a service is published" lab_cli service add web --host www.example.test --target home:8080
+hub_with_two
+require "home serves a page" www_serve "hello from behind NAT" 2000000
+require "a service is published" www_publish
+mkdir "$net_dir/new"
 cp "$lab_build/control/weir-control" "$lab_build/dataplane/weir-dataplane" "$net_dir/new/"
 
 upgrade() { lab_cli upgrade "$@"; }
@@ -23,22 +17,10 @@ pids() { echo "$(lab_pid control) $(lab_pid dataplane)"; }
 
 # ---- what clients see --------------------------------------------------------------------------------
 
-# ask: begin; asked: end, and every request was answered.
-ask() {
-	mkfifo "$net_dir/ask-end"
-	net_spawn internet "$net_dir/ask.out" bash -c "exec python3 '$top/tests/netns/askers.py' '$lab_run/control.sock' 203.0.113.2 www.example.test 2000000 <'$net_dir/ask-end'"
-	asker=$net_pid
-	exec {ask_end}>"$net_dir/ask-end"
-	net_wait 5 busy
-}
+ask() { www_ask upgrade && net_wait 5 busy; } # begin, and every request is answered until www_asked
 busy() { [ "$(grep -c 'GET /' "$net_dir/www.out")" -gt "${busy_from:-20}" ]; }
 asked() {
-	local status
-	exec {ask_end}>&-
-	wait "$asker"
-	status=$?
-	cat "$net_dir/ask.out"
-	return $status
+	www_asked || { cat "$net_dir/ask-upgrade" && return 1; }
 }
 replaced() { # control|dataplane OLD_PID PATH: another runs, and it is this program
 	local now
@@ -55,12 +37,12 @@ control_is_replaced() {
 	busy_from=$(($(grep -c 'GET /' "$net_dir/www.out") + 20))
 	net_wait 5 busy && asked || return 1
 	wait "$pinger"
-	received=$(sed -n 's/.* \([0-9]*\) received.*/\1/p' "$net_dir/ping-control")
+	read -r _ received < <(ping_counts "$net_dir/ping-control")
 	is "$received received" "150 received" && net_wait 15 gone "$old"
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 check "control is replaced: no ping is lost, no request fails" control_is_replaced
-sed 's/^/# /' "$net_dir/ask.out"
+sed 's/^/# /' "$net_dir/ask-upgrade"
 
 dataplane_is_replaced() {
 	local old status
@@ -124,9 +106,8 @@ falls_back() {
 	local old
 	old=$(pids)
 	refused 1 "the one before is started again" upgrade --binary-dir "$net_dir/other" --only dataplane &&
-		net_wait 10 dataplane_changed "${old#* }" && net_wait 10 pings office 10.77.0.3 1
+		net_wait 10 restarted dataplane "${old#* }" && net_wait 10 pings office 10.77.0.3 1
 }
-dataplane_changed() { [ "$(lab_pid dataplane)" != "$1" ] && [ "$(lab_pid dataplane)" != 0 ]; }
 check "a dataplane that does not come up: the one before runs again" falls_back
 check "no directory, no upgrade" refused 1 "is not there" upgrade --binary-dir "$net_dir/www"
 check "every packet is accounted for" net_wait 3 balance
