@@ -41,6 +41,17 @@ def run_cases(cases, *arguments):
         run_case(case.__name__, case, *arguments)
 
 
+def cases_of(names, argument):
+    """The functions that a file itself defines (names: its globals()), of whatever bears this name, whose own name is a
+    sentence."""
+    return [
+        value
+        for value in names.values()
+        if callable(value) and getattr(value, "__module__", "") == "__main__" and "_" in value.__name__
+        and hasattr(value, "__code__") and value.__code__.co_varnames[:1] == (argument,)
+    ]
+
+
 def failed():
     return _count["failed"] > 0
 

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+import tap
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HUB, WEIR, GENERATE, METHODS, COMPLETION = sys.argv[1:6]
 KEY = "8EeP+06S/GKqpp7AMWjqFScBgEhnWkUwmtQOjV1iO2A="
@@ -105,29 +107,22 @@ def trail(hub, *words):
     return hub.json("audit", "trail", *words)["records"]
 
 
-def is_test(value):
-    return callable(value) and getattr(value, "__module__", "") == "__main__" and "_" in value.__name__ \
-        and value.__code__.co_varnames[:1] == ("hub",)
+def on_a_hub(test):
+    """Its hub ends in order, and is gone whatever happens."""
+    hub = Hub()
+    try:
+        test(hub)
+        code = hub.kill(signal.SIGTERM)
+        assert code == 0, f"hub ended with {code}"
+    finally:
+        if hub.process.poll() is None:
+            hub.kill(signal.SIGKILL)
+        shutil.rmtree(hub.dir)
 
 
 def run(names):
     """Run the tests of a file, functions of a hub whose names are what they show; each has a hub of its own.
     Prints TAP, and ends the process."""
-    tests = [value for value in names.values() if is_test(value)]
-    failed = 0
-    print(f"1..{len(tests)}")
-    for n, test in enumerate(tests, 1):
-        hub = Hub()
-        try:
-            test(hub)
-            code = hub.end()
-            assert code == 0, f"hub ended with {code}"
-            print(f"ok {n} - {test.__name__}", flush=True)
-        except Exception as error:  # pylint: disable=broad-except
-            failed += 1
-            print(f"not ok {n} - {test.__name__}", flush=True)
-            print(f"#   {type(error).__name__}: {error}", flush=True)
-            if hub.process.poll() is None:
-                hub.kill(signal.SIGKILL)
-            shutil.rmtree(hub.dir, ignore_errors=True)
-    sys.exit(1 if failed else 0)
+    for test in tap.cases_of(names, "hub"):
+        tap.run_case(test.__name__, on_a_hub, test)
+    tap.done()

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import tap
 from receiver import Receiver, certificate
 
 HUB, WEIR = sys.argv[1:3]
@@ -140,23 +141,15 @@ TESTS = [
 ]
 
 
-def main():
-    failed = 0
-    print(f"1..{len(TESTS)}")
-    for n, (test, options) in enumerate(TESTS, 1):
-        lab = Lab(**options)
-        try:
-            lab.weir("peer", "add", "laptop", "--public-key", KEYS[0])
-            try:
-                test(lab)
-            finally:
-                lab.end()
-            print(f"ok {n} - {test.__name__}", flush=True)
-        except Exception as error:  # pylint: disable=broad-except
-            failed += 1
-            print(f"not ok {n} - {test.__name__}", flush=True)
-            print(f"#   {type(error).__name__}: {error}", flush=True)
-    sys.exit(1 if failed else 0)
+def on_a_lab(test, options):
+    lab = Lab(**options)
+    try:
+        lab.weir("peer", "add", "laptop", "--public-key", KEYS[0])
+        test(lab)
+    finally:
+        lab.end()
 
 
-main()
+for case, how in TESTS:
+    tap.run_case(case.__name__, on_a_lab, case, how)
+tap.done()

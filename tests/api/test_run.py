@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+import tap
+
 WEIR = sys.argv[1]
 
 FAKE = """#!%(python)s
@@ -287,27 +289,17 @@ def missing_programs_are_named(stage):
     assert run.returncode == 1 and "weir-dataplane is neither in" in run.stderr, run
 
 
-TESTS = [value for value in list(globals().values())
-         if callable(value) and getattr(value, "__code__", None)
-         and value.__code__.co_varnames[:1] == ("stage",)]
+def on_a_stage(test):
+    stage = Stage()
+    try:
+        test(stage)
+    except Exception:
+        print("".join(f"# out: {line}\n" for line in stage.read("out").splitlines()), end="")
+        raise
+    finally:
+        stage.end()
 
 
-def main():
-    failed = 0
-    print(f"1..{len(TESTS)}")
-    for n, test in enumerate(TESTS, 1):
-        stage = Stage()
-        try:
-            test(stage)
-            print(f"ok {n} - {test.__name__}", flush=True)
-        except Exception as error:  # pylint: disable=broad-except
-            failed += 1
-            print(f"not ok {n} - {test.__name__}\n#   {type(error).__name__}: {error}")
-            print("".join(f"#   out: {line}\n" for line in stage.read("out").splitlines()),
-                  flush=True, end="")
-        finally:
-            stage.end()
-    sys.exit(1 if failed else 0)
-
-
-main()
+for case in tap.cases_of(globals(), "stage"):
+    tap.run_case(case.__name__, on_a_stage, case)
+tap.done()
