@@ -11,9 +11,6 @@
 #define DATAGRAM_MAX 2048
 #define NOW_NS       UINT64_C(1000000000000)
 
-static const char *path;
-static json_t *root;
-
 struct replay {
 	struct wg_noise_identity us, them;
 	struct wg_noise_peer peer; /* they, as we know them */
@@ -21,20 +18,6 @@ struct replay {
 	uint8_t own_mac1_key[32];
 	uint32_t local_index;
 };
-
-static int load(void **state)
-{
-	(void)state;
-	root = vectors_load(path);
-	return root ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	json_decref(root);
-	return 0;
-}
 
 static void begin(struct replay *replay, const json_t *vector)
 {
@@ -181,7 +164,7 @@ static int each_of(const char *mode, void (*check)(const json_t *vector))
 	size_t i;
 	json_t *vector;
 
-	json_array_foreach(json_object_get(root, "handshakes"), i, vector)
+	json_array_foreach(json_object_get(vectors_root, "handshakes"), i, vector)
 	{
 		if (strcmp(vectors_text(vector, "mode"), mode) != 0)
 			continue;
@@ -219,6 +202,6 @@ int main(int argc, char **argv)
 
 	if (argc != 2 || sodium_init() < 0)
 		return 1;
-	path = argv[1];
-	return cmocka_run_group_tests(tests, load, unload);
+	vectors_path = argv[1];
+	return cmocka_run_group_tests(tests, vectors_set_up, vectors_tear_down);
 }

@@ -6,9 +6,7 @@
  * additional data given. argv[1]: the JSON file; that it is missing is a failure. */
 #include "aead_each.h"
 #include "base_bytes.h"
-#include "test.h"
-
-#include <jansson.h>
+#include "vectors.h"
 
 #include <stdbool.h>
 
@@ -31,65 +29,40 @@ struct vector {
 
 static struct vector vectors[N_VECTORS];
 static unsigned int n_valid;
-static const char *path;
-
-static size_t read_hex(const json_t *test, const char *field, uint8_t *out, size_t room)
-{
-	const char *text = json_string_value(json_object_get(test, field));
-	size_t len;
-
-	assert_non_null(text);
-	len = strlen(text) / 2;
-	assert_true(len <= room);
-	for (size_t i = 0; i < len; i++) {
-		unsigned int byte;
-
-		assert_int_equal(sscanf(text + 2 * i, "%2x", &byte), 1);
-		out[i] = (uint8_t)byte;
-	}
-	return len;
-}
 
 static void read_vector(const json_t *test, struct vector *vector)
 {
-	const char *result = json_string_value(json_object_get(test, "result"));
+	const char *result = vectors_text(test, "result");
 	uint8_t nonce[12];
 	size_t len;
 
 	vector->id = json_integer_value(json_object_get(test, "tcId"));
-	assert_non_null(result);
 	vector->valid = strcmp(result, "valid") == 0;
 	assert_true(vector->valid || strcmp(result, "invalid") == 0);
 	n_valid += vector->valid;
 
-	assert_int_equal(read_hex(test, "key", vector->key, AEAD_KEY_LEN), AEAD_KEY_LEN);
-	assert_int_equal(read_hex(test, "iv", nonce, sizeof(nonce)), sizeof(nonce));
+	vectors_bytes(test, "key", vector->key, AEAD_KEY_LEN);
+	vectors_bytes(test, "iv", nonce, sizeof(nonce));
 	memcpy(vector->extra.nonce_head, nonce, 4);
 	vector->counter = base_load_le64(nonce + 4);
 	vector->extra.aad = vector->aad;
-	vector->extra.aad_len = read_hex(test, "aad", vector->aad, AAD_MAX);
+	vector->extra.aad_len = vectors_hex(test, "aad", vector->aad, AAD_MAX);
 
-	len = read_hex(test, "msg", vector->plain, PAYLOAD_MAX);
+	len = vectors_hex(test, "msg", vector->plain, PAYLOAD_MAX);
 	vector->len = (uint32_t)len;
-	assert_int_equal(read_hex(test, "ct", vector->sealed, PAYLOAD_MAX), len);
-	assert_int_equal(read_hex(test, "tag", vector->sealed + len, AEAD_TAG_LEN), AEAD_TAG_LEN);
+	vectors_bytes(test, "ct", vector->sealed, len);
+	vectors_bytes(test, "tag", vector->sealed + len, AEAD_TAG_LEN);
 }
 
 static int load(void **state)
 {
-	json_error_t error;
-	json_t *root = json_load_file(path, 0, &error);
 	size_t n = 0;
 	size_t i, j;
 	json_t *group, *test;
 
-	(void)state;
-	if (root == NULL) {
-		printf("# %s: %s: the shared test vectors are needed beside the source tree\n",
-		       path, error.text);
+	if (vectors_set_up(state) < 0)
 		return -1;
-	}
-	json_array_foreach(json_object_get(root, "testGroups"), i, group)
+	json_array_foreach(json_object_get(vectors_root, "testGroups"), i, group)
 	{
 		if (json_integer_value(json_object_get(group, "ivSize")) != 96)
 			continue;
@@ -99,9 +72,8 @@ static int load(void **state)
 			read_vector(test, &vectors[n++]);
 		}
 	}
-	json_decref(root);
 	assert_int_equal(n, N_VECTORS);
-	return 0;
+	return vectors_tear_down(state);
 }
 
 struct burst {
@@ -212,7 +184,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: test_wycheproof_aead FILE\n");
 		return 2;
 	}
-	path = argv[1];
+	vectors_path = argv[1];
 	aead_each_add_one(
 		&tests, (struct CMUnitTest)cmocka_unit_test(file_holds_valid_and_invalid_vectors));
 	aead_each_add(&tests, of_each, BASE_ARRAY_LEN(of_each));

@@ -12,23 +12,6 @@
 #define N_VECTORS   518
 #define N_LOW_ORDER 31
 
-static const char *path;
-static json_t *root;
-
-static int load(void **state)
-{
-	(void)state;
-	root = vectors_load(path);
-	return root ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	json_decref(root);
-	return 0;
-}
-
 static bool has_flag(const json_t *test, const char *name)
 {
 	size_t i;
@@ -66,7 +49,7 @@ static void all_vectors_are_computed_or_refused_as_they_say(void **state)
 	json_t *group, *test;
 
 	(void)state;
-	json_array_foreach(json_object_get(root, "testGroups"), i, group)
+	json_array_foreach(json_object_get(vectors_root, "testGroups"), i, group)
 	{
 		json_array_foreach(json_object_get(group, "tests"), j, test)
 		{
@@ -90,6 +73,6 @@ int main(int argc, char **argv)
 
 	if (argc != 2 || sodium_init() < 0)
 		return 1;
-	path = argv[1];
-	return cmocka_run_group_tests(tests, load, unload);
+	vectors_path = argv[1];
+	return cmocka_run_group_tests(tests, vectors_set_up, vectors_tear_down);
 }

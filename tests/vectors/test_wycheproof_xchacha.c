@@ -10,23 +10,6 @@
 #define N_VECTORS 306
 #define ROOM      2048
 
-static const char *path;
-static json_t *root;
-
-static int load(void **state)
-{
-	(void)state;
-	root = vectors_load(path);
-	return root ? 0 : -1;
-}
-
-static int unload(void **state)
-{
-	(void)state;
-	json_decref(root);
-	return 0;
-}
-
 static void check(const json_t *test)
 {
 	long long id = json_integer_value(json_object_get(test, "tcId"));
@@ -61,7 +44,7 @@ static void all_vectors_are_sealed_and_opened_as_they_say(void **state)
 	json_t *group, *test;
 
 	(void)state;
-	json_array_foreach(json_object_get(root, "testGroups"), i, group)
+	json_array_foreach(json_object_get(vectors_root, "testGroups"), i, group)
 	{
 		if (json_integer_value(json_object_get(group, "ivSize")) != 192)
 			continue;
@@ -82,6 +65,6 @@ int main(int argc, char **argv)
 
 	if (argc != 2 || sodium_init() < 0)
 		return 1;
-	path = argv[1];
-	return cmocka_run_group_tests(tests, load, unload);
+	vectors_path = argv[1];
+	return cmocka_run_group_tests(tests, vectors_set_up, vectors_tear_down);
 }

@@ -1,4 +1,4 @@
-/* Reading vector files: JSON with bytes in hex. What is missing or malformed fails the test. */
+/* Reading vector files: JSON with bytes in hex. What is missing or malformed fails the test. Include once in a test file. */
 #ifndef VECTORS_H
 #define VECTORS_H
 
@@ -20,6 +20,24 @@ static inline json_t *vectors_load(const char *path)
 			"shared/vectors beside the source tree\n",
 			path, error.text, error.line);
 	return root;
+}
+
+/* For a group of tests of one file: its path, which main() sets, and what is in it. */
+static const char *vectors_path;
+static json_t *vectors_root;
+
+static inline int vectors_set_up(void **state)
+{
+	(void)state;
+	vectors_root = vectors_load(vectors_path);
+	return vectors_root ? 0 : -1;
+}
+
+static inline int vectors_tear_down(void **state)
+{
+	(void)state;
+	json_decref(vectors_root);
+	return 0;
 }
 
 static inline const char *vectors_text(const json_t *object, const char *field)
