@@ -233,4 +233,15 @@ static inline void lab_connect(struct lab *lab, uint32_t from, uint32_t to, uint
 	}
 #define PORT(n) .ports = (const struct policy_range[]){{n, n}}, .n_ports = 1
 
+/* What most cases go by: 1 may reach 2 at tcp 443 and udp 53 and ping it. */
+static inline void lab_hand_over_usual(struct lab *lab)
+{
+	FLOW_POLICY(lab->flow,
+	            {.id = 1, .proto = POLICY_TCP, .from = PEER(1), .to = PEER(2), PORT(443)},
+	            {.id = 2, .proto = POLICY_UDP, .from = PEER(1), .to = PEER(2), PORT(53)},
+	            {.id = 3, .proto = POLICY_ICMP, .from = PEER(1), .to = PEER(2)});
+	flow_policy_settle(lab->flow);
+	flow_reset(lab->flow);
+}
+
 #endif

@@ -6,22 +6,11 @@
 
 static const uint32_t all_here[5] = {0};
 
-/* What most cases go by: 1 may reach 2 at tcp 443 and udp 53 and ping it. */
-static void hand_over_usual(struct lab *lab)
-{
-	FLOW_POLICY(lab->flow,
-	            {.id = 1, .proto = POLICY_TCP, .from = PEER(1), .to = PEER(2), PORT(443)},
-	            {.id = 2, .proto = POLICY_UDP, .from = PEER(1), .to = PEER(2), PORT(53)},
-	            {.id = 3, .proto = POLICY_ICMP, .from = PEER(1), .to = PEER(2)});
-	flow_policy_settle(lab->flow);
-	flow_reset(lab->flow);
-}
-
 static struct lab usual(void)
 {
 	struct lab lab = lab_create(NULL, all_here);
 
-	hand_over_usual(&lab);
+	lab_hand_over_usual(&lab);
 	return lab;
 }
 
@@ -221,7 +210,7 @@ static void a_grant_that_is_taken_back_ends_its_flows_both_ways(void **state)
 	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40000, 443);
 	LAB_DROPS(&lab, POLICY_NO_GRANT, 1, 2, TCP, SYN, 40000, 443);
 	LAB_PASSES(&lab, 2, 1, UDP, 0, 53, 40000); /* the other grant's goes on */
-	hand_over_usual(&lab);
+	lab_hand_over_usual(&lab);
 	LAB_DROPS(&lab, POLICY_NO_FLOW, 1, 2, TCP, ACK, 40000, 443);
 	lab_connect(&lab, 1, 2, 40000, 443);
 	lab_destroy(&lab);
@@ -312,7 +301,7 @@ static void swaps_under_load_lose_nothing(void **state)
 		if (round % 2 == 0)
 			flow_policy_open(lab.flow);
 		else
-			hand_over_usual(&lab);
+			lab_hand_over_usual(&lab);
 		flow_turn(lab.flow);
 		for (uint32_t i = 0; i < 64; i++) {
 			flow_hop(inner[i]);

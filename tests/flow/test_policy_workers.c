@@ -5,21 +5,11 @@
 static const struct flow_options three = {.n_workers = 3};
 static const uint32_t apart[5] = {0, 0, 1, 2, 1};
 
-static void hand_over_usual(struct lab *lab)
-{
-	FLOW_POLICY(lab->flow,
-	            {.id = 1, .proto = POLICY_TCP, .from = PEER(1), .to = PEER(2), PORT(443)},
-	            {.id = 2, .proto = POLICY_UDP, .from = PEER(1), .to = PEER(2), PORT(53)},
-	            {.id = 3, .proto = POLICY_ICMP, .from = PEER(1), .to = PEER(2)});
-	flow_policy_settle(lab->flow);
-	flow_reset(lab->flow);
-}
-
 static struct lab usual(void)
 {
 	struct lab lab = lab_create(&three, apart);
 
-	hand_over_usual(&lab);
+	lab_hand_over_usual(&lab);
 	return lab;
 }
 
