@@ -5,29 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define ANSWER_LEN (STORE_ANSWER_MAX * BASE_IP_STRLEN)
-
-static void answer_format(const struct store_name *name, char buf[static ANSWER_LEN])
-{
-	char one[BASE_IP_STRLEN];
-	size_t len = 0;
-
-	buf[0] = '\0';
-	for (uint32_t i = 0; i < name->n_answer; i++)
-		len += (size_t)snprintf(buf + len, ANSWER_LEN - len, "%s%s", i ? "," : "",
-		                        base_ip_format(&name->answer[i], one));
-}
-
-static int answer_parse(const char *list, struct store_name *name)
-{
-	char one[BASE_PREFIX_STRLEN];
-
-	while ((list = store__list_next(list, one)) != NULL)
-		if (name->n_answer == STORE_ANSWER_MAX
-		    || base_ip_parse(one, &name->answer[name->n_answer++]) < 0)
-			return -EUCLEAN;
-	return 0;
-}
+#define ANSWER_LEN STORE_ADDRESSES_LEN(STORE_ANSWER_MAX)
 
 static int row_put(struct store *store, uint32_t peer, const struct store_name *name)
 {
@@ -39,7 +17,7 @@ static int row_put(struct store *store, uint32_t peer, const struct store_name *
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
-	answer_format(name, answer);
+	store__addresses_format(name->answer, name->n_answer, answer);
 	sqlite3_bind_int64(statement, 1, peer);
 	sqlite3_bind_text(statement, 2, base_host_port_format(&name->name, text), -1,
 	                  SQLITE_STATIC);
@@ -97,7 +75,7 @@ int store_name_answer_put(struct store *store, uint32_t peer, const struct store
 	statement = store__prepare(
 		store, "UPDATE peer_names SET addresses = ?2, resolved = ?3 WHERE peer = ?1");
 	if (statement) {
-		answer_format(name, answer);
+		store__addresses_format(name->answer, name->n_answer, answer);
 		sqlite3_bind_int64(statement, 1, peer);
 		sqlite3_bind_text(statement, 2, answer, -1, SQLITE_STATIC);
 		sqlite3_bind_int64(statement, 3, (int64_t)name->resolved_wall_ns);
@@ -112,7 +90,9 @@ int store_name_answer_put(struct store *store, uint32_t peer, const struct store
 static int row_read(sqlite3_stmt *row, struct store_name *name)
 {
 	if (base_host_port_parse(store__text(row, 1), &name->name) < 0
-	    || answer_parse(store__text(row, 2), name) < 0)
+	    || store__addresses_parse(store__text(row, 2), name->answer, STORE_ANSWER_MAX,
+	                              &name->n_answer)
+	               < 0)
 		return -EUCLEAN;
 	name->resolved_wall_ns = (uint64_t)sqlite3_column_int64(row, 3);
 	return 0;

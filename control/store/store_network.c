@@ -1,4 +1,4 @@
-/* Networks behind peers: few as a rule, 131,072 at most. */
+/* Lists of addresses and networks as text. Networks behind peers: few as a rule, 131,072 at most. */
 #include "base_bytes.h"
 #include "store_sql.h"
 
@@ -39,6 +39,27 @@ const char *store__list_next(const char *list, char one[static BASE_PREFIX_STRLE
 	memcpy(one, list, len < BASE_PREFIX_STRLEN ? len : 0);
 	one[len < BASE_PREFIX_STRLEN ? len : 0] = '\0';
 	return list[len] == ',' ? list + len + 1 : list + len;
+}
+
+void store__addresses_format(const struct base_ip *addresses, uint32_t n, char *buf)
+{
+	*buf = '\0';
+	for (uint32_t i = 0; i < n; i++) {
+		if (i > 0)
+			*buf++ = ',';
+		base_ip_format(&addresses[i], buf);
+		buf += strlen(buf);
+	}
+}
+
+int store__addresses_parse(const char *list, struct base_ip *addresses, uint32_t max, uint32_t *n)
+{
+	char one[BASE_PREFIX_STRLEN];
+
+	for (*n = 0; (list = store__list_next(list, one)) != NULL; (*n)++)
+		if (*n == max || base_ip_parse(one, &addresses[*n]) < 0)
+			return -EUCLEAN;
+	return 0;
 }
 
 static uint32_t count(const char *list)

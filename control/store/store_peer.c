@@ -9,37 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ADDRESSES_LEN (CONFIG_TUNNEL_MAX * BASE_IP_STRLEN)
+#define ADDRESSES_LEN STORE_ADDRESSES_LEN(CONFIG_TUNNEL_MAX)
 #define SEALED_LEN    (32 + STORE_SEAL_OVERHEAD)
 
 static void label_of(uint32_t id, char label[static 40])
 {
 	snprintf(label, 40, "peer.preshared_key:%u", id);
-}
-
-/* ---- lists as text ------------------------------------------------------------------------------ */
-
-static void addresses_format(const struct store_peer *peer, char buf[static ADDRESSES_LEN])
-{
-	char one[BASE_IP_STRLEN];
-	size_t len = 0;
-
-	buf[0] = '\0';
-	for (uint32_t i = 0; i < peer->n_addresses; i++)
-		len += (size_t)snprintf(buf + len, ADDRESSES_LEN - len, "%s%s", i ? "," : "",
-		                        base_ip_format(&peer->addresses[i], one));
-}
-
-static int addresses_parse(const char *list, struct store_peer *peer)
-{
-	char one[BASE_PREFIX_STRLEN];
-
-	while ((list = store__list_next(list, one)) != NULL) {
-		if (peer->n_addresses == CONFIG_TUNNEL_MAX
-		    || base_ip_parse(one, &peer->addresses[peer->n_addresses++]) < 0)
-			return -EUCLEAN;
-	}
-	return 0;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
@@ -80,7 +55,7 @@ static int row_put(struct store *store, const struct store_peer *peer)
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
 	base_key_to_base64(key, peer->public_key);
-	addresses_format(peer, addresses);
+	store__addresses_format(peer->addresses, peer->n_addresses, addresses);
 	sqlite3_bind_int64(statement, 1, peer->id);
 	sqlite3_bind_text(statement, 2, peer->name, -1, SQLITE_STATIC);
 	sqlite3_bind_text(statement, 3, key, -1, SQLITE_STATIC);
@@ -113,7 +88,7 @@ static int row_change(struct store *store, const struct store_peer *peer)
 
 	if (!statement)
 		return store__fail(store, sqlite3_errcode(store->db));
-	addresses_format(peer, addresses);
+	store__addresses_format(peer->addresses, peer->n_addresses, addresses);
 	sqlite3_bind_int64(statement, 1, peer->id);
 	sqlite3_bind_text(statement, 2, addresses, -1, SQLITE_STATIC);
 	sqlite3_bind_int(statement, 3, !peer->disabled);
@@ -352,7 +327,9 @@ static int row_read(struct store *store, sqlite3_stmt *row, struct store_peer *p
 	peer->wg_set_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_WG_SET);
 	peer->expected_wall_ns = (uint64_t)sqlite3_column_int64(row, COLUMN_EXPECTED);
 	if (base_key_from_base64(peer->public_key, store__text(row, COLUMN_PUBLIC_KEY)) < 0
-	    || addresses_parse(store__text(row, COLUMN_ADDRESSES), peer) < 0
+	    || store__addresses_parse(store__text(row, COLUMN_ADDRESSES), peer->addresses,
+	                              CONFIG_TUNNEL_MAX, &peer->n_addresses)
+	               < 0
 	    || store__networks_read(store__text(row, COLUMN_NETWORKS), peer) < 0
 	    || preshared_key_read(store, row, peer) < 0 || state_read(row, &peer->state) < 0)
 		return -EUCLEAN;

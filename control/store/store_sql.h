@@ -106,6 +106,12 @@ const char *store__text(sqlite3_stmt *statement, int column);
 /* store_network.c: take the next element of a comma-separated list into one. Returns the rest, NULL at the
  * end; an element that is too long comes out empty, which no parser takes. */
 const char *store__list_next(const char *list, char one[static BASE_PREFIX_STRLEN]);
+/* Addresses as such a list, in buf[STORE_ADDRESSES_LEN(n)], 1 byte for none; and back: at most max, the list's own.
+ * Returns 0, or -EUCLEAN when it is not what was written. */
+#define STORE_ADDRESSES_LEN(n) ((n)*BASE_IP_STRLEN) /* each with a comma or the terminating zero */
+void store__addresses_format(const struct base_ip *addresses, uint32_t n, char *buf);
+int store__addresses_parse(const char *list, struct base_ip *addresses, uint32_t max, uint32_t *n)
+	__attribute__((warn_unused_result));
 /* Networks of a row that has none yet, from their text. Returns 0, -EUCLEAN, -ENOMEM. */
 int store__networks_read(const char *list, struct store_peer *peer);
 /* Write the networks of a row that is stored. Returns 0 or -errno. */

@@ -223,19 +223,25 @@ static const char version_8[] =
 	"INSERT INTO peer_limits VALUES (2, 'x');"
 	"PRAGMA user_version = 8;";
 
+/* Run on the file of a store that is closed. */
+static void run_sql(const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 static void a_store_of_version_8_keeps_its_peers(void **state)
 {
 	struct store *store = open_good();
 	struct store_peer b = {.id = 2};
 	struct found found;
-	sqlite3 *db;
 
 	(void)state;
 	store_close(store);
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, version_8, NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
-
+	run_sql(version_8);
 	store = open_good();
 	found = read_peers(store);
 	assert_int_equal(found.n, 2);
@@ -307,6 +313,69 @@ static void the_name_of_an_endpoint_and_its_answer_are_kept_until_the_peer_goes(
 	assert_int_equal(store_name_drop(store, 3, "peer-3"), 0);
 	assert_int_equal(read_names(store).n, 0);
 	store_close(store);
+}
+
+static void as_many_of_the_longest_addresses_as_there_may_be_come_back(void **state)
+{
+	struct store *store = open_good();
+	struct store_peer peer = make_peer(3);
+	struct store_name name = {.name = {"vpn.example.org", 51820}, .n_answer = STORE_ANSWER_MAX};
+	struct named named;
+
+	(void)state;
+	for (uint32_t i = 0; i < STORE_ANSWER_MAX; i++) {
+		name.answer[i].family = BASE_IP_V6;
+		memset(name.answer[i].bytes, 0xf0 + (int)i, sizeof(name.answer[i].bytes));
+	}
+	peer.n_addresses = CONFIG_TUNNEL_MAX;
+	memcpy(peer.addresses, name.answer, sizeof(peer.addresses));
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	assert_int_equal(store_name_put(store, 3, "peer-3", &name), 0);
+	store_close(store);
+	store = open_good();
+	named = read_names(store);
+	assert_memory_equal(&named.name, &name, sizeof(name));
+	assert_int_equal(read_peers(store).peers[0].n_addresses, CONFIG_TUNNEL_MAX);
+	assert_memory_equal(read_peers(store).peers[0].addresses, peer.addresses,
+	                    sizeof(peer.addresses));
+	store_close(store);
+}
+
+static void lists_of_addresses_that_we_did_not_write_are_refused(void **state)
+{
+	static const struct {
+		const char *peers, *names;
+	} cases[] = {
+		{"1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,5.5.5.5", "1.1.1.1,2.2.2.2,3.3.3.3,4.4.4.4,"
+	                                                    "5.5.5.5,6.6.6.6,7.7.7.7,8.8.8.8,::9"},
+		{"10.0.0.1,,10.0.0.2", ","},
+		{"10.0.0.0/24", "10.0.0.256"},
+		{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "vpn.example.org"},
+	};
+	struct store_peer peer = make_peer(3);
+	struct store_name name = {.name = {"vpn.example.org", 51820}};
+	struct store *store = open_good();
+	struct found found;
+	struct named named;
+	char sql[256];
+
+	(void)state;
+	assert_int_equal(store_peer_put(store, &peer), 0);
+	assert_int_equal(store_name_put(store, 3, "peer-3", &name), 0);
+	store_close(store);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		snprintf(
+			sql, sizeof(sql),
+			"UPDATE peers SET addresses = '%s'; UPDATE peer_names SET addresses = '%s'",
+			cases[i].peers, cases[i].names);
+		run_sql(sql);
+		store = open_good();
+		assert_int_equal(store_peer_each(store, collect, &found), -EUCLEAN);
+		assert_string_equal(store_error(store), "peers: row 3 cannot be read");
+		assert_int_equal(store_name_each(store, keep_name, &named), -EUCLEAN);
+		assert_string_equal(store_error(store), "peer_names: row 3 cannot be read");
+		store_close(store);
+	}
 }
 
 static struct store_rotation make_rotation(uint32_t peer)
@@ -834,6 +903,8 @@ int main(void)
 		CASE(a_gateway_has_many_networks),
 		CASE(a_store_of_version_8_keeps_its_peers),
 		CASE(the_name_of_an_endpoint_and_its_answer_are_kept_until_the_peer_goes),
+		CASE(as_many_of_the_longest_addresses_as_there_may_be_come_back),
+		CASE(lists_of_addresses_that_we_did_not_write_are_refused),
 		CASE(names_and_keys_are_unique),
 		CASE(rotations_come_back_and_go_with_their_peer),
 		CASE(a_key_is_changed_with_or_without_its_preshared_key),
