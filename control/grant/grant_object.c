@@ -152,3 +152,15 @@ void grant_object_put_key(FILE *out, const char *key, const char *text)
 	grant_object_put_string(out, text);
 	fputc(';', out);
 }
+
+void grant_object_put_list(FILE *out, const char *key, const void *objects, uint32_t n, size_t size,
+                           grant_object_put_fn *put)
+{
+	fprintf(out, "%s: (\n", key);
+	for (uint32_t i = 0; i < n; i++) {
+		fputc('\t', out);
+		put((const char *)objects + i * size, out);
+		fputs(i + 1 < n ? ",\n" : "\n", out);
+	}
+	fputs(");\n", out);
+}

@@ -51,4 +51,9 @@ int grant_object_parse(config_t *config, const char *text, const char *what,
 void grant_object_put_string(FILE *out, const char *text);
 void grant_object_put_key(FILE *out, const char *key, const char *text);
 
+/* The whole list: 'key: (', objects[n] of so many bytes each, a line each as put writes it, and ');'. */
+typedef void grant_object_put_fn(const void *object, FILE *out);
+void grant_object_put_list(FILE *out, const char *key, const void *objects, uint32_t n, size_t size,
+                           grant_object_put_fn *put);
+
 #endif

@@ -53,20 +53,22 @@ void grant_write_one(const struct grant *grant, FILE *out)
 	fputs(" }", out);
 }
 
+static void put_group(const void *group, FILE *out)
+{
+	grant_write_group(group, out);
+}
+
+static void put_grant(const void *grant, FILE *out)
+{
+	grant_write_one(grant, out);
+}
+
 int grant_write(const struct grant_policy *policy, FILE *out)
 {
-	fputs("# Policy of a weir hub. What no grant allows does not cross it.\ngroups: (\n", out);
-	for (uint32_t i = 0; i < policy->n_groups; i++) {
-		fputc('\t', out);
-		grant_write_group(&policy->groups[i], out);
-		fputs(i + 1 < policy->n_groups ? ",\n" : "\n", out);
-	}
-	fputs(");\ngrants: (\n", out);
-	for (uint32_t i = 0; i < policy->n_grants; i++) {
-		fputc('\t', out);
-		grant_write_one(&policy->grants[i], out);
-		fputs(i + 1 < policy->n_grants ? ",\n" : "\n", out);
-	}
-	fputs(");\n", out);
+	fputs("# Policy of a weir hub. What no grant allows does not cross it.\n", out);
+	grant_object_put_list(out, "groups", policy->groups, policy->n_groups,
+	                      sizeof(*policy->groups), put_group);
+	grant_object_put_list(out, "grants", policy->grants, policy->n_grants,
+	                      sizeof(*policy->grants), put_grant);
 	return fflush(out) != 0 || ferror(out) ? -EIO : 0;
 }

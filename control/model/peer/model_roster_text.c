@@ -235,15 +235,16 @@ void roster_write_one(const struct roster_peer *peer, FILE *out)
 	fputs(" }", out);
 }
 
+static void put_peer(const void *peer, FILE *out)
+{
+	roster_write_one(peer, out);
+}
+
 void roster_write(const struct roster *roster, FILE *out)
 {
-	fputs("# Peers of a weir hub. Nothing in it is secret.\npeers: (\n", out);
-	for (uint32_t i = 0; i < roster->n; i++) {
-		fputc('\t', out);
-		roster_write_one(&roster->peers[i], out);
-		fputs(i + 1 < roster->n ? ",\n" : "\n", out);
-	}
-	fputs(");\n", out);
+	fputs("# Peers of a weir hub. Nothing in it is secret.\n", out);
+	grant_object_put_list(out, "peers", roster->peers, roster->n, sizeof(*roster->peers),
+	                      put_peer);
 }
 
 bool roster_equal(const struct roster_peer *old, const struct roster_peer *new)
