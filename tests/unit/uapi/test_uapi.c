@@ -16,6 +16,14 @@
 #define PATIENT   60000U
 #define IMPATIENT 100U
 
+/* SQLite's: with an errno here nothing reaches the disk. */
+static int sync_errno;
+int fdatasync(int fd)
+{
+	errno = sync_errno;
+	return sync_errno != 0 ? -1 : fsync(fd);
+}
+
 static struct uapi *uapi;
 static uint32_t takes_ms; /* to do what is asked */
 
@@ -47,6 +55,7 @@ static void start(uint32_t patience_ms)
 	config.n_tunnel = 1;
 	config.wg_socket = CONFIG_WG_READ_WRITE;
 	takes_ms = 0;
+	sync_errno = 0;
 	peer_lab_start();
 	of_uapi.peers = table;
 	fd = uapi_listen(dir, "hub", error_text, sizeof(error_text));
@@ -169,6 +178,48 @@ static void a_whole_request_is_in_force_and_stored_as_it_is_answered(void **stat
 	stop();
 }
 
+/* What was refused, under this name and no other. */
+static void assert_counted(enum abi_counter counter, uint64_t n)
+{
+	for (uint32_t i = ABI_COUNTER_WG_SET; i <= ABI_COUNTER_WG_REFUSED_FAILED; i++)
+		assert_int_equal(fake.counted[i], i == counter ? n : 0);
+	memset(fake.counted, 0, sizeof(fake.counted));
+}
+
+static void ask(const char *text, const char *answer)
+{
+	int fd = client();
+
+	say(fd, text, strlen(text));
+	assert_string_equal(hear(fd), answer);
+	close(fd);
+}
+
+static void what_cannot_be_stored_is_refused_and_changes_nothing(void **state)
+{
+	(void)state;
+	start(PATIENT);
+	sync_errno = EIO;
+	ask(two, "errno=-5\n\n");
+	assert_counted(ABI_COUNTER_WG_REFUSED_FAILED, 1);
+	assert_peers(0, 0);
+	sync_errno = 0;
+	ask(two, "errno=0\n\n");
+	assert_counted(ABI_COUNTER_WG_SET, 1);
+	assert_peers(2, 4);
+	sync_errno = EIO;
+	for (uint32_t i = 0; i < 3; i++)
+		ask("set=1\n" A "remove=true\n" B "allowed_ip=10.4.0.0/16\n\n", "errno=-5\n\n");
+	assert_counted(ABI_COUNTER_WG_REFUSED_FAILED, 3);
+	assert_peers(2, 4);
+	assert_int_equal(fake_route("10.4.0.0/16"), UINT32_MAX);
+	sync_errno = 0;
+	stop();
+	start(PATIENT);
+	assert_peers(2, 4);
+	stop();
+}
+
 static void a_request_of_many_lines_is_cut_in_its_middle(void **state)
 {
 	static char text[128 * 1024];
@@ -250,6 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PEER_CASE(a_request_that_is_cut_anywhere_changes_nothing),
 		PEER_CASE(a_whole_request_is_in_force_and_stored_as_it_is_answered),
+		PEER_CASE(what_cannot_be_stored_is_refused_and_changes_nothing),
 		PEER_CASE(a_request_of_many_lines_is_cut_in_its_middle),
 		PEER_CASE(what_takes_longer_than_its_client_may_is_answered_still),
 		PEER_CASE(a_client_that_does_not_go_on_is_closed),
