@@ -189,9 +189,9 @@ static uint64_t place_all(const struct block_builder *builder, uint8_t *out,
 	header->steps_at = place(out, &len, &builder->steps);
 	header->buckets_at = place(out, &len, &builder->buckets);
 	header->v6_dir_at = place(out, &len, &builder->v6_dir);
+	header->v6_mixed_at = place(out, &len, &builder->v6_mixed);
 	header->v6_roots_at = place(out, &len, &builder->v6_roots);
 	header->v6_lines_at = place(out, &len, &builder->v6_lines);
-	header->deep_at = place(out, &len, &builder->deep);
 	return len;
 }
 
@@ -210,9 +210,9 @@ static int assemble(const struct block_builder *builder, void **out, size_t *len
 	header.n_runs = (uint32_t)builder->runs.n;
 	header.n_steps = (uint32_t)builder->steps.n;
 	header.n_buckets = (uint32_t)builder->buckets.n;
+	header.n_v6_mixed = (uint32_t)builder->v6_mixed.n;
 	header.n_v6_roots = (uint32_t)builder->v6_roots.n;
 	header.n_v6_lines = (uint32_t)builder->v6_lines.n;
-	header.n_deep = (uint32_t)builder->deep.n;
 	(void)place_all(builder, blob, &header);
 	memcpy(blob, &header, sizeof(header));
 	*out = blob;
@@ -236,9 +236,9 @@ static void builder_init(struct block_builder *builder, const struct block_sourc
 		.steps.element = sizeof(struct block_step),
 		.buckets.element = sizeof(struct block_bucket),
 		.v6_dir.element = sizeof(struct block_v6_entry),
+		.v6_mixed.element = sizeof(struct block_v6_mixed),
 		.v6_roots.element = BLOCK_LINE,
 		.v6_lines.element = BLOCK_LINE,
-		.deep.element = sizeof(struct block_deep),
 	};
 	memcpy(builder->header.ports, source->ports, source->n_ports * sizeof(source->ports[0]));
 }
@@ -248,7 +248,7 @@ static void builder_fini(struct block_builder *builder)
 	struct block_array *arrays[] = {
 		&builder->v4_dir,   &builder->v4_lines, &builder->runs,
 		&builder->steps,    &builder->buckets,  &builder->v6_dir,
-		&builder->v6_roots, &builder->v6_lines, &builder->deep,
+		&builder->v6_mixed, &builder->v6_roots, &builder->v6_lines,
 	};
 
 	for (size_t i = 0; i < BASE_ARRAY_LEN(arrays); i++)

@@ -36,7 +36,8 @@ void block__cut(const struct block_prefix *prefixes, size_t n, enum block_cut wh
 
 struct block_builder {
 	struct block_table header;
-	struct block_array v4_dir, v4_lines, runs, steps, buckets, v6_dir, v6_roots, v6_lines, deep;
+	struct block_array v4_dir, v4_lines, runs, steps, buckets, v6_dir, v6_mixed, v6_roots,
+		v6_lines;
 };
 
 /* block_build_v4.c, block_build_v6.c, block_build_nets.c: fill their sections. 0, -ENOMEM or -E2BIG. */
@@ -44,5 +45,9 @@ int block__build_v4(struct block_builder *builder, const struct block_cuts *cuts
 int block__build_v6(struct block_builder *builder, const struct block_prefix *prefixes, size_t n,
                     struct block_cuts *cuts);
 int block__build_nets(struct block_builder *builder, const struct block_prefix *prefixes, size_t n);
+
+/* A tree for the low half of a /64: the prefixes, n > 0, are longer than that and all in it. */
+int block__build_tree(struct block_builder *builder, const struct block_prefix *prefixes, size_t n,
+                      uint32_t *line);
 
 #endif

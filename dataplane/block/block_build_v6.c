@@ -1,5 +1,4 @@
-/* The sections of IPv6: directory, search trees, and the hash of /64s with longer prefixes. The /64s
- * themselves: block_build_nets.c. */
+/* The sections of IPv6: directory and search trees. The /64s: block_build_nets.c. */
 #include "block_build_private.h"
 
 #include <errno.h>
@@ -184,26 +183,42 @@ static uint8_t common_answer(const struct row *rows)
 	return best;
 }
 
+/* Slots of which all is listed need no root, when they have one answer. */
+static int set_mixed(struct block_builder *builder, struct block_v6_entry *entry,
+                     const struct block_v6_mixed *mixed)
+{
+	struct block_v6_mixed *added;
+
+	entry->first = mixed->first;
+	if (mixed->listed == 0)
+		return 0;
+	entry->first = BLOCK_V6_MIXED | (uint32_t)builder->v6_mixed.n;
+	added = block__array_add(&builder->v6_mixed, 1);
+	if (!added)
+		return -ENOMEM;
+	*added = *mixed;
+	return 0;
+}
+
 static int fill_entry(struct block_builder *builder, struct block_v6_entry *entry,
                       const struct row *rows)
 {
+	struct block_v6_mixed mixed = {.first = (uint32_t)builder->v6_roots.n,
+	                               .answer = common_answer(rows)};
 	int err = 0;
 
-	entry->first = (uint32_t)builder->v6_roots.n;
-	entry->answer = common_answer(rows);
 	for (uint32_t i = 0; i < BLOCK_V6_SLOTS && err == 0; i++) {
 		bool is_one = rows[i].n == 1;
 
 		if (is_one && rows[i].answer == 0)
 			continue;
-		if (is_one && rows[i].answer == entry->answer) {
-			entry->listed |= 1U << i;
-		} else {
-			entry->roots |= 1U << i;
+		entry->some |= 1U << i;
+		if (is_one && rows[i].answer == mixed.answer)
+			mixed.listed |= 1U << i;
+		else
 			err = add_tree(builder, &rows[i], &builder->v6_roots);
-		}
 	}
-	return err;
+	return err == 0 ? set_mixed(builder, entry, &mixed) : err;
 }
 
 static int add_slots(struct block_builder *builder, const struct block_cuts *cuts)
@@ -231,23 +246,8 @@ static int add_slots(struct block_builder *builder, const struct block_cuts *cut
 
 /* ---- what is longer than /64 -------------------------------------------------------------------- */
 
-/* The prefixes [first, end) have one /64 and are longer: a host? */
-static bool is_host(const struct block_prefix *group, size_t n)
-{
-	return group[0].len == 128 && block_prefix_compare(&group[0], &group[n - 1]) == 0;
-}
-
-static int add_host(struct block_deep *deep, const struct block_prefix *group, size_t n)
-{
-	deep->kind = BLOCK_DEEP_HOST;
-	deep->low = group->low;
-	for (size_t i = 0; i < n; i++)
-		deep->answer |= group[i].scopes;
-	return 0;
-}
-
-static int add_deep_tree(struct block_builder *builder, struct block_deep *deep,
-                         const struct block_prefix *group, size_t n)
+int block__build_tree(struct block_builder *builder, const struct block_prefix *prefixes, size_t n,
+                      uint32_t *line)
 {
 	struct block_cuts cuts = {
 		.starts = malloc((2 * n + 1) * sizeof(*cuts.starts)),
@@ -257,69 +257,15 @@ static int add_deep_tree(struct block_builder *builder, struct block_deep *deep,
 	int err = -ENOMEM;
 
 	if (cuts.starts && cuts.answers) {
-		block__cut(group, n, BLOCK_CUT_LONG, &cuts);
+		block__cut(prefixes, n, BLOCK_CUT_LONG, &cuts);
 		row.n = cuts.n;
 		row.answer = cuts.answers[0];
 		err = add_tree(builder, &row, &builder->v6_lines);
-		deep->kind = BLOCK_DEEP_TREE;
-		deep->line = (uint32_t)builder->v6_lines.n - 1;
+		*line = (uint32_t)builder->v6_lines.n - 1;
 	}
 	free(cuts.starts);
 	free(cuts.answers);
 	return err;
-}
-
-static int add_deep(struct block_builder *builder, const struct block_prefix *group, size_t n)
-{
-	struct block_deep *deep = block__array_add(&builder->deep, 1);
-
-	if (!deep)
-		return -ENOMEM;
-	deep->high = group->high;
-	return is_host(group, n) ? add_host(deep, group, n)
-	                         : add_deep_tree(builder, deep, group, n);
-}
-
-/* Longer ones of a /64 stand behind it, and behind what is wider. */
-static int add_deeps(struct block_builder *builder, const struct block_prefix *prefixes, size_t n)
-{
-	size_t i = 0;
-	int err = 0;
-
-	while (i < n && err == 0) {
-		size_t first = i++;
-
-		if (prefixes[first].len <= 64)
-			continue;
-		while (i < n && prefixes[i].high == prefixes[first].high)
-			i++;
-		err = add_deep(builder, &prefixes[first], i - first);
-	}
-	return err;
-}
-
-/* A list of /64s into a hash that is half full. */
-static int hash_deeps(struct block_builder *builder)
-{
-	struct block_array list = builder->deep;
-	const struct block_deep *from = (const void *)list.data;
-	uint32_t n_slots = (uint32_t)list.n * 2;
-	struct block_deep *to;
-
-	if (list.n == 0)
-		return 0;
-	builder->deep = (struct block_array){.element = sizeof(struct block_deep)};
-	to = block__array_add(&builder->deep, n_slots);
-	for (size_t i = 0; i < list.n && to; i++) {
-		uint64_t mixed = block__mix(builder->header.seed, from[i].high);
-		uint32_t at = block__deep_at(mixed, n_slots);
-
-		while (to[at].kind != BLOCK_DEEP_FREE)
-			at = at + 1 == n_slots ? 0 : at + 1;
-		to[at] = from[i];
-	}
-	free(list.data);
-	return to ? 0 : -ENOMEM;
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------- */
@@ -331,9 +277,5 @@ int block__build_v6(struct block_builder *builder, const struct block_prefix *pr
 
 	block__cut(prefixes, n, BLOCK_CUT_WIDE, cuts);
 	err = add_slots(builder, cuts);
-	if (err == 0)
-		err = add_deeps(builder, prefixes, n);
-	if (err == 0)
-		err = hash_deeps(builder);
 	return err == 0 ? block__build_nets(builder, prefixes, n) : err;
 }

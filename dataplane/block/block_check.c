@@ -28,8 +28,6 @@ static const char *check_header(const struct block_table *table, size_t len)
 		return "number of lines";
 	if (table->n_buckets < BLOCK_BUCKETS_MIN)
 		return "number of buckets";
-	if (table->n_deep % 2 != 0)
-		return "number of deep slots";
 	if (table->n_ports > BLOCK_PORTS_MAX)
 		return "number of ports";
 	return NULL;
@@ -55,12 +53,13 @@ static const char *check_sections(const struct block_table *table)
 	if (!section_fits(table, table->v6_dir_at, n_v6_entries(table),
 	                  sizeof(struct block_v6_entry)))
 		return "v6_dir";
+	if (!section_fits(table, table->v6_mixed_at, table->n_v6_mixed,
+	                  sizeof(struct block_v6_mixed)))
+		return "v6_mixed";
 	if (!section_fits(table, table->v6_roots_at, table->n_v6_roots, BLOCK_LINE))
 		return "v6_roots";
 	if (!section_fits(table, table->v6_lines_at, table->n_v6_lines, BLOCK_LINE))
 		return "v6_lines";
-	if (!section_fits(table, table->deep_at, table->n_deep, sizeof(struct block_deep)))
-		return "deep";
 	return NULL;
 }
 
@@ -116,6 +115,25 @@ static bool line_is_good(const struct block_table *table, const struct block_v6_
 	return true;
 }
 
+/* Slots that it has have their roots. */
+static bool v6_entry_is_good(const struct block_table *table, const struct block_v6_entry *entry)
+{
+	const struct block_v6_mixed *mixed = block__at(table, table->v6_mixed_at);
+	uint32_t first = entry->first;
+	uint32_t roots = entry->some;
+
+	if (first & BLOCK_V6_MIXED) {
+		uint32_t which = first & ~BLOCK_V6_MIXED;
+
+		if (which >= table->n_v6_mixed)
+			return false;
+		first = mixed[which].first;
+		roots &= ~mixed[which].listed;
+	}
+	return first <= table->n_v6_roots
+	       && (uint32_t)__builtin_popcount(roots) <= table->n_v6_roots - first;
+}
+
 static const char *check_v6(const struct block_table *table)
 {
 	const struct block_v6_entry *dir = block__at(table, table->v6_dir_at);
@@ -129,41 +147,42 @@ static const char *check_v6(const struct block_table *table)
 		if (!line_is_good(table, &lines[i]))
 			return "branch";
 	for (uint32_t i = 0; i < n_v6_entries(table); i++)
-		if (dir[i].first > table->n_v6_roots
-		    || (uint32_t)__builtin_popcount(dir[i].roots)
-		               > table->n_v6_roots - dir[i].first)
+		if (!v6_entry_is_good(table, &dir[i]))
 			return "entry of v6_dir";
 	return NULL;
 }
 
-/* A search that goes on from full buckets ends. */
+/* Pairs whose second word names a line: it is there. */
+static bool bucket_is_good(const struct block_table *table, const struct block_bucket *bucket)
+{
+	for (uint32_t i = 0; i < BLOCK_BUCKET_WORDS; i += 2)
+		if (block__is_tree(bucket->words[i])
+		    && bucket->words[i + 1] >> 32 >= table->n_v6_lines)
+			return false;
+	return true;
+}
+
+/* A search that goes on from bucket to bucket ends. */
 static const char *check_nets(const struct block_table *table)
 {
 	const struct block_bucket *buckets = block__at(table, table->buckets_at);
+	bool ends = false;
 
-	for (uint32_t i = 0; i < table->n_buckets; i++)
-		if (buckets[i].nets[BLOCK_BUCKET_NETS - 1] == 0)
-			return NULL;
-	return "no bucket has room";
-}
-
-static const char *check_deep(const struct block_table *table)
-{
-	const struct block_deep *deep = block__at(table, table->deep_at);
-	uint32_t n_free = 0;
-
-	for (uint32_t i = 0; i < table->n_deep; i++) {
-		if (deep[i].kind >= BLOCK_DEEP_TREE && deep[i].line >= table->n_v6_lines)
-			return "line of a deep slot";
-		n_free += deep[i].kind == BLOCK_DEEP_FREE;
+	for (uint32_t i = 0; i < table->n_buckets; i++) {
+		if (!bucket_is_good(table, &buckets[i]))
+			return "line of a pair";
+		ends |= !block__goes_on(&buckets[i]);
 	}
-	return table->n_deep == 0 || n_free > 0 ? NULL : "no deep slot is free";
+	return ends ? NULL : "every bucket goes on";
 }
 
 static const char *check(const struct block_table *table, size_t len)
 {
 	static const char *(*const checks[])(const struct block_table *table) = {
-		check_sections, check_v4, check_nets, check_v6, check_deep,
+		check_sections,
+		check_v4,
+		check_nets,
+		check_v6,
 	};
 	const char *why = check_header(table, len);
 

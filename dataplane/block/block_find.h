@@ -74,6 +74,7 @@ static inline void reach_v4(const struct block_table *table, const uint32_t *add
 	const uint32_t *dir = block__at(table, table->v4_dir_at);
 	const uint32_t shift = 32 - table->v4_bits;
 
+#pragma GCC unroll 4
 	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&dir[address[i] >> shift]);
 }
@@ -85,6 +86,7 @@ static inline void enter_v4(const struct block_table *table, const uint32_t *add
 	const struct block_v4_line *lines = block__at(table, table->v4_lines_at);
 	const uint32_t shift = 32 - table->v4_bits;
 
+#pragma GCC unroll 4
 	for (uint32_t i = 0; i < n; i++) {
 		entry[i] = dir[address[i] >> shift];
 		/* Of a run this is some line or none: a prefetch goes nowhere wrong. */
@@ -98,6 +100,7 @@ static inline void answer_v4(const struct block_table *table, const uint32_t *ad
 	const struct block_v4_line *lines = block__at(table, table->v4_lines_at);
 	const uint32_t bits = table->v4_bits;
 
+#pragma GCC unroll 4
 	for (uint32_t i = 0; i < n; i++) {
 		uint16_t x = (uint16_t)(address[i] << bits >> bits);
 
@@ -108,50 +111,7 @@ static inline void answer_v4(const struct block_table *table, const uint32_t *ad
 	}
 }
 
-/* ---- IPv6: /64s --------------------------------------------------------------------------------- */
-
-/* The bucket's answer for the net of this key, 0 when it has none. Returns whether the search is over. */
-static inline bool answer_of_bucket(const struct block_bucket *bucket, uint64_t key,
-                                    uint32_t *answer)
-{
-	bool is_full = bucket->nets[BLOCK_BUCKET_NETS - 1] != 0;
-#if defined(__AVX512F__)
-	const __m512i nets = _mm512_load_si512(bucket);
-	const __m512i differs = _mm512_xor_si512(nets, _mm512_set1_epi64((long long)key));
-	__mmask8 mask = _mm512_cmplt_epu64_mask(differs, _mm512_set1_epi64(BLOCK_ANSWERS));
-	/* What is free has no answer and stands behind what is not, so it may be taken for key 0. */
-	__m512i found = _mm512_maskz_compress_epi64(mask, nets);
-
-	*answer = (uint32_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(found)) & (BLOCK_ANSWERS - 1);
-	return !((mask == 0) & is_full);
-#else
-	bool is_there = false;
-
-	*answer = 0;
-	for (uint32_t i = 0; i < BLOCK_BUCKET_NETS; i++) {
-		uint64_t differs = bucket->nets[i] ^ key;
-
-		is_there |= differs < BLOCK_ANSWERS;
-		*answer |= differs < BLOCK_ANSWERS ? (uint32_t)differs : 0;
-	}
-	return is_there || !is_full;
-#endif
-}
-
-/* On from a full bucket. */
-static __attribute__((noinline)) uint32_t answer_of_next(const struct block_table *table,
-                                                         uint32_t at, uint64_t key)
-{
-	const struct block_bucket *buckets = block__at(table, table->buckets_at);
-	uint32_t answer;
-
-	do
-		at = at + 1 == table->n_buckets ? 0 : at + 1;
-	while (!answer_of_bucket(&buckets[at], key, &answer));
-	return answer;
-}
-
-/* ---- IPv6: what is wider ------------------------------------------------------------------------ */
+/* ---- IPv6: lines of trees ----------------------------------------------------------------------- */
 
 /* Number of the line's ends that lie before x. */
 static inline uint32_t rank_v6(const struct block_v6_line *line, uint64_t x)
@@ -170,124 +130,226 @@ static inline uint32_t rank_v6(const struct block_v6_line *line, uint64_t x)
 #endif
 }
 
-/* From a line to the leaf below it. */
-static inline const struct block_v6_line *descend(const struct block_table *table,
-                                                  const struct block_v6_line *line, uint64_t x)
+/* What the tree below this line says of x. */
+static inline uint8_t answer_of_tree(const struct block_table *table,
+                                     const struct block_v6_line *line, uint64_t x)
 {
 	const struct block_v6_line *lines = block__at(table, table->v6_lines_at);
 
 	while (block__is_branch(line))
 		line = &lines[line->child + rank_v6(line, x)];
-	return line;
+	return line->answers[rank_v6(line, x)];
 }
 
-/* ---- IPv6: what is longer ----------------------------------------------------------------------- */
-
-/* Not the host that the first slot has. */
-static __attribute__((noinline)) uint8_t answer_of_search(const struct block_table *table,
-                                                          uint64_t high, uint64_t low, uint32_t at)
+/* Answers that were put together, as one: where all is dropped nothing else is said. */
+static inline uint8_t join(uint32_t answers)
 {
-	const struct block_deep *deep = block__at(table, table->deep_at);
+	return answers & BLOCK_ALL ? BLOCK_ALL : answers & BLOCK_SCOPES;
+}
+
+/* ---- IPv6: /64s and what is longer -------------------------------------------------------------- */
+
+/* Bit i: word i of the bucket may be the key's: its net, or a second word that looks like it. Or it is free
+ * and the key 0. */
+static inline uint32_t words_of_key(const struct block_bucket *bucket, uint64_t key)
+{
+#if defined(__AVX512F__)
+	const __m512i differs = _mm512_xor_si512(_mm512_load_si512(bucket),
+	                                         _mm512_set1_epi64((long long)key));
+
+	return _mm512_cmplt_epu64_mask(differs, _mm512_set1_epi64(BLOCK_ANSWERS));
+#elif defined(__SSE2__)
+	const __m128i *at = (const __m128i *)bucket;
+	const __m128i all = _mm_set1_epi64x((long long)key);
+	const __m128i answers = _mm_set1_epi64x(BLOCK_ANSWERS - 1);
+	const __m128i zero = _mm_setzero_si128();
+	const __m128i ones = _mm_set1_epi32(-1);
+	__m128i halves[4];
+	__m128i low, high;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		__m128i differs = _mm_xor_si128(_mm_load_si128(&at[i]), all);
+
+		halves[i] = _mm_cmpeq_epi32(_mm_andnot_si128(answers, differs), zero);
+	}
+	/* Both halves of a word must be the same. */
+	low = _mm_cmpeq_epi32(_mm_packs_epi32(halves[0], halves[1]), ones);
+	high = _mm_cmpeq_epi32(_mm_packs_epi32(halves[2], halves[3]), ones);
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), zero));
+#else
+	uint32_t mask = 0;
+
+	for (uint32_t i = 0; i < BLOCK_BUCKET_WORDS; i++)
+		mask |= (uint32_t)((bucket->words[i] ^ key) < BLOCK_ANSWERS) << i;
+	return mask;
+#endif
+}
+
+/* The bucket's answer for the net of this key, 0 when it has none; with BLOCK_ANSWER_PAIR it takes a closer
+ * look, which is also what one says that does not have the net and goes on. Higher bits mean nothing. */
+static inline uint8_t answer_of_bucket(const struct block_bucket *bucket, uint64_t key)
+{
+	uint32_t mask = words_of_key(bucket, key);
+	uint32_t answer;
+#if defined(__AVX512F__)
+	/* What is free has no answer and stands behind what is not. */
+	__m512i found = _mm512_maskz_compress_epi64((__mmask8)mask, _mm512_load_si512(bucket));
+
+	answer = (uint32_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(found));
+#else
+	uint32_t first = (uint32_t)__builtin_ctz(mask | 1U << (BLOCK_BUCKET_WORDS - 1));
+
+	answer = (uint32_t)bucket->words[first] & -(uint32_t)(mask != 0);
+#endif
+	if (__builtin_expect(block__goes_on(bucket), 0) && mask == 0)
+		return BLOCK_ANSWER_PAIR;
+	return (uint8_t)answer;
+}
+
+static inline uint8_t answer_of_host(uint64_t first, uint64_t second, uint64_t low)
+{
+	uint64_t differs = ((low | BLOCK_ANSWER_PAIR) ^ second)
+	                   | ((low >> 1 ^ first) & BLOCK_ANSWER_LOW);
+	uint8_t scopes = first & (BLOCK_SCOPES & ~BLOCK_ANSWER_HOST);
+
+	scopes |= scopes == 0 ? BLOCK_ALL : 0;
+	return differs == 0 ? scopes : 0;
+}
+
+static uint8_t answer_of_words(const struct block_table *table, uint64_t first, uint64_t second,
+                               uint64_t low)
+{
 	const struct block_v6_line *lines = block__at(table, table->v6_lines_at);
 
-	for (; deep[at].kind != BLOCK_DEEP_FREE; at = at + 1 == table->n_deep ? 0 : at + 1) {
-		const struct block_v6_line *leaf;
-
-		if (deep[at].high != high)
-			continue;
-		if (deep[at].kind == BLOCK_DEEP_HOST)
-			return deep[at].low == low ? deep[at].answer : 0;
-		leaf = descend(table, &lines[deep[at].line], low);
-		return leaf->answers[rank_v6(leaf, low)];
-	}
-	return 0;
+	if (!block__is_tree(first))
+		return answer_of_host(first, second, low);
+	return join((uint32_t)first | answer_of_tree(table, &lines[second >> 32], low));
 }
 
-/* at: the first of the two slots of a line. */
-static inline uint8_t answer_of_deep(const struct block_table *table, uint64_t high, uint64_t low,
-                                     uint32_t at)
+/* Word by word, from this bucket on. */
+static __attribute__((noinline)) uint8_t answer_of_search(const struct block_table *table,
+                                                          uint32_t at, uint64_t key, uint64_t low)
 {
-	const struct block_deep *deep = block__at(table, table->deep_at);
-	const struct block_deep *slot = &deep[at + (deep[at + 1].high == high)];
+	const struct block_bucket *buckets = block__at(table, table->buckets_at);
 
-	if (__builtin_expect(slot->high == high && slot->kind == BLOCK_DEEP_HOST, 1))
-		return slot->low == low ? slot->answer : 0;
-	return answer_of_search(table, high, low, at);
+	for (;; at = at + 1 == table->n_buckets ? 0 : at + 1) {
+		const uint64_t *words = buckets[at].words;
+		uint32_t i = 0;
+
+		while (i < BLOCK_BUCKET_WORDS) {
+			bool is_pair = i % 2 == 0 && (words[i] & BLOCK_ANSWER_PAIR) != 0;
+
+			if ((words[i] ^ key) < BLOCK_ANSWERS)
+				return is_pair ? answer_of_words(table, words[i], words[i + 1], low)
+				               : words[i] & BLOCK_SCOPES;
+			i += is_pair ? 2 : 1;
+		}
+		if (!block__goes_on(&buckets[at]))
+			return 0;
+	}
+}
+
+/* A closer look. Mostly it is a host, found by its first word. */
+static inline uint8_t answer_of_pair(const struct block_table *table, uint32_t at, uint64_t key,
+                                     uint64_t low)
+{
+	const struct block_bucket *bucket = block__at(table, table->buckets_at);
+	uint32_t mask = words_of_key(bucket + at, key) | 1U << (BLOCK_BUCKET_WORDS - 1);
+	uint32_t i = (uint32_t)__builtin_ctz(mask);
+	const uint64_t *words = &bucket[at].words[i & ~1U];
+
+	if (__builtin_expect(i % 2 == 0 && (words[0] & BLOCK_ANSWER_PAIR)
+	                             && (words[0] & BLOCK_ANSWER_HOST),
+	                     1))
+		return answer_of_host(words[0], words[1], low);
+	return answer_of_search(table, at, key, low);
 }
 
 /* ---- IPv6: all of it ---------------------------------------------------------------------------- */
 
-/* Those of a burst for which there is more to read. */
-struct v6_rest {
+/* Those of a burst whose slot has something. */
+struct v6_wide {
 	uint32_t n;
-	uint8_t i[BLOCK_BURST_MAX]; /* positions in the burst */
+	uint8_t i[BLOCK_BURST_MAX];     /* positions in the burst */
+	uint32_t root[BLOCK_BURST_MAX]; /* or V6_LISTED and scopes */
 };
 
-static inline void rest_add(struct v6_rest *rest, uint32_t i, bool there_is)
-{
-	rest->i[rest->n] = (uint8_t)i;
-	rest->n += there_is;
-}
+#define V6_LISTED (1U << 31)
 
-/* What a burst's passes hand on. Offsets are in bytes, of sections that are shorter than 1 GB. */
+/* What a burst's passes hand on. */
 struct v6_way {
 	uint64_t key[BLOCK_BURST_MAX];
-	uint32_t deep_at[BLOCK_BURST_MAX];
-	uint32_t bucket[BLOCK_BURST_MAX]; /* offset */
+	uint32_t bucket[BLOCK_BURST_MAX];
 	uint32_t slot[BLOCK_BURST_MAX];
-	struct v6_rest wide; /* in a slot that has a root, or one answer */
-	uint32_t root[BLOCK_BURST_MAX];
-	struct v6_rest deep; /* in a /64 that has longer prefixes */
+	struct v6_wide wide;
+	_Alignas(64) uint8_t answers[BLOCK_BURST_MAX]; /* of the buckets */
 };
 
+/* The directory is read at once, not fetched first: these loads wait for nothing, and there are no others
+ * between them. A position is written for each source and counts if its slot has something. */
 static inline void reach_v6(const struct block_table *table, const struct block_sources *s,
                             struct v6_way *way)
 {
-	const uint8_t *buckets = block__at(table, table->buckets_at);
+	const struct block_bucket *buckets = block__at(table, table->buckets_at);
 	const struct block_v6_entry *dir = block__at(table, table->v6_dir_at);
 	const uint64_t base = table->v6_base;
 	const uint64_t seed = table->seed;
 	const uint64_t n_slots = table->n_v6_slots;
 	const uint32_t shift = table->v6_shift;
 	const uint32_t n_buckets = table->n_buckets;
-	const uint32_t n_deep = table->n_deep;
+	uint32_t n_wide = 0;
 
+#pragma GCC unroll 4
 	for (uint32_t i = 0; i < s->n_v6; i++) {
 		uint64_t mixed = block__mix(seed, s->high[i]);
 		uint64_t slot = (s->high[i] - base) >> shift;
 
 		way->key[i] = block__key(mixed);
-		way->deep_at[i] = block__deep_at(mixed, n_deep);
-		way->bucket[i] = block__place(mixed, n_buckets) * (uint32_t)BLOCK_LINE;
+		way->bucket[i] = block__place(mixed, n_buckets);
 		way->slot[i] = (uint32_t)(slot < n_slots ? slot : n_slots);
 	}
+#pragma GCC unroll 4
 	for (uint32_t i = 0; i < s->n_v6; i++) {
-		__builtin_prefetch(&dir[way->slot[i] / BLOCK_V6_SLOTS]);
+		uint32_t slot = way->slot[i];
+
 		__builtin_prefetch(&buckets[way->bucket[i]]);
+		way->wide.i[n_wide] = (uint8_t)i;
+		n_wide += dir[slot / BLOCK_V6_SLOTS].some >> slot % BLOCK_V6_SLOTS & 1U;
 	}
+	way->wide.n = n_wide;
 }
 
-/* Who is in what is wider than /64, or may be, and then in which root. */
-static inline void enter_v6(const struct block_table *table, const struct block_sources *s,
-                            struct v6_way *way)
+/* Where the tree of a slot that has something begins. */
+static inline uint32_t root_of(const struct block_table *table, const struct block_v6_entry *entry,
+                               uint32_t slot)
+{
+	uint32_t roots = entry->some;
+	uint32_t first = entry->first;
+
+	if (first & BLOCK_V6_MIXED) {
+		const struct block_v6_mixed *mixed = block__at(table, table->v6_mixed_at);
+
+		mixed += first & ~BLOCK_V6_MIXED;
+		if (mixed->listed >> slot & 1U)
+			return V6_LISTED | mixed->answer;
+		roots &= ~mixed->listed;
+		first = mixed->first;
+	}
+	return first + (uint32_t)__builtin_popcount(roots & ((1U << slot) - 1));
+}
+
+/* Who may be in what is wider than /64, and then in which root. */
+static inline void enter_v6(const struct block_table *table, struct v6_way *way)
 {
 	const struct block_v6_entry *dir = block__at(table, table->v6_dir_at);
 	const struct block_v6_line *roots = block__at(table, table->v6_roots_at);
+	struct v6_wide *wide = &way->wide;
 
-	way->wide.n = 0;
-	for (uint32_t i = 0; i < s->n_v6; i++) {
-		const struct block_v6_entry *entry = &dir[way->slot[i] / BLOCK_V6_SLOTS];
-		uint32_t slot = way->slot[i] % BLOCK_V6_SLOTS;
+	for (uint32_t k = 0; k < wide->n; k++) {
+		uint32_t slot = way->slot[wide->i[k]];
 
-		rest_add(&way->wide, i, (entry->roots | entry->listed) >> slot & 1U);
-	}
-	for (uint32_t k = 0; k < way->wide.n; k++) {
-		uint32_t slot = way->slot[way->wide.i[k]];
-		const struct block_v6_entry *entry = &dir[slot / BLOCK_V6_SLOTS];
-		uint32_t before = entry->roots & ((1U << slot % BLOCK_V6_SLOTS) - 1);
-
-		way->root[k] = entry->first + (uint32_t)__builtin_popcount(before);
-		__builtin_prefetch(&roots[way->root[k]]);
+		wide->root[k] = root_of(table, &dir[slot / BLOCK_V6_SLOTS], slot % BLOCK_V6_SLOTS);
+		__builtin_prefetch(&roots[wide->root[k] & ~V6_LISTED]);
 	}
 }
 
@@ -295,59 +357,58 @@ static inline void enter_v6(const struct block_table *table, const struct block_
 static inline void answer_nets(const struct block_table *table, const struct block_sources *s,
                                struct v6_way *way)
 {
-	const uint8_t *buckets = block__at(table, table->buckets_at);
-	const struct block_deep *deep = block__at(table, table->deep_at);
+	const struct block_bucket *buckets = block__at(table, table->buckets_at);
 
-	way->deep.n = 0;
-	for (uint32_t i = 0; i < s->n_v6; i++) {
-		const void *bucket = &buckets[way->bucket[i]];
-		uint32_t answer;
-
-		if (__builtin_expect(!answer_of_bucket(bucket, way->key[i], &answer), 0))
-			answer = answer_of_next(table, way->bucket[i] / BLOCK_LINE, way->key[i]);
-		s->v6_scopes[i] = answer & BLOCK_SCOPES;
-		rest_add(&way->deep, i, (answer & BLOCK_ANSWER_DEEP) != 0);
-	}
-	if (table->n_deep == 0) /* whatever a bucket says */
-		way->deep.n = 0;
-	for (uint32_t k = 0; k < way->deep.n; k++)
-		__builtin_prefetch(&deep[way->deep_at[way->deep.i[k]]]);
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < s->n_v6; i++)
+		way->answers[i] = answer_of_bucket(&buckets[way->bucket[i]], way->key[i]);
 }
 
-static inline void join(uint8_t *scopes, uint32_t answer)
+static inline void hand_out(const struct block_sources *s, const struct v6_way *way)
 {
-	answer |= *scopes;
-	*scopes = answer & BLOCK_ALL ? BLOCK_ALL : answer & BLOCK_SCOPES;
+#pragma GCC unroll 4
+	for (uint32_t i = 0; i < s->n_v6; i++)
+		s->v6_scopes[i] = way->answers[i] & BLOCK_SCOPES;
+}
+
+/* Bit i: answer i of n has BLOCK_ANSWER_PAIR. */
+static inline uint64_t pairs_among(const uint8_t answers[BLOCK_BURST_MAX], uint32_t n)
+{
+	uint64_t mask = 0;
+#if defined(__AVX512BW__)
+	mask = _mm512_test_epi8_mask(_mm512_load_si512(answers),
+	                             _mm512_set1_epi8((char)BLOCK_ANSWER_PAIR));
+#else
+	for (uint32_t i = 0; i < BLOCK_BURST_MAX; i++)
+		mask |= (uint64_t)((answers[i] & BLOCK_ANSWER_PAIR) != 0) << i;
+#endif
+	return mask & UINT64_MAX >> (BLOCK_BURST_MAX - n); /* behind n stands anything */
+}
+
+static inline void answer_pairs(const struct block_table *table, const struct block_sources *s,
+                                const struct v6_way *way)
+{
+	uint64_t mask = pairs_among(way->answers, s->n_v6);
+
+	for (; mask != 0; mask &= mask - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(mask);
+
+		s->v6_scopes[i] = answer_of_pair(table, way->bucket[i], way->key[i], s->low[i]);
+	}
 }
 
 static inline void answer_wide(const struct block_table *table, const struct block_sources *s,
                                const struct v6_way *way)
 {
-	const struct block_v6_entry *dir = block__at(table, table->v6_dir_at);
 	const struct block_v6_line *roots = block__at(table, table->v6_roots_at);
 
 	for (uint32_t k = 0; k < way->wide.n; k++) {
 		uint32_t i = way->wide.i[k];
-		const struct block_v6_entry *entry = &dir[way->slot[i] / BLOCK_V6_SLOTS];
-		const struct block_v6_line *leaf;
+		uint32_t answer = way->wide.root[k];
 
-		if (entry->listed >> way->slot[i] % BLOCK_V6_SLOTS & 1U) {
-			join(&s->v6_scopes[i], entry->answer);
-			continue;
-		}
-		leaf = descend(table, &roots[way->root[k]], s->high[i]);
-		join(&s->v6_scopes[i], leaf->answers[rank_v6(leaf, s->high[i])]);
-	}
-}
-
-static inline void answer_deep(const struct block_table *table, const struct block_sources *s,
-                               const struct v6_way *way)
-{
-	for (uint32_t k = 0; k < way->deep.n; k++) {
-		uint32_t i = way->deep.i[k];
-
-		join(&s->v6_scopes[i],
-		     answer_of_deep(table, s->high[i], s->low[i], way->deep_at[i]));
+		if (!(answer & V6_LISTED))
+			answer = answer_of_tree(table, &roots[answer], s->high[i]);
+		s->v6_scopes[i] = join(s->v6_scopes[i] | answer);
 	}
 }
 
@@ -376,12 +437,13 @@ static inline void find(const struct block_table *table, const struct block_sour
 	}
 	reach_v6(table, &s, &way);
 	reach_v4(table, s.v4, s.n_v4);
-	enter_v6(table, &s, &way);
+	enter_v6(table, &way);
 	enter_v4(table, s.v4, entry, s.n_v4);
 	answer_nets(table, &s, &way);
+	hand_out(&s, &way);
 	answer_v4(table, s.v4, entry, s.v4_scopes, s.n_v4);
+	answer_pairs(table, &s, &way);
 	answer_wide(table, &s, &way);
-	answer_deep(table, &s, &way);
 }
 
 #endif

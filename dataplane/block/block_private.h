@@ -7,11 +7,10 @@
  *   runs     [n_runs]      of parts with more ends than fit a line: steps
  *   steps    [n_steps]     ends and answers of a run, the last one ends at 0xffff
  *   buckets  [n_buckets]   hash of the /64s that are listed, or have longer prefixes
- *   v6_dir   [n_v6_slots / 32 + 1]  of what is wider than /64: which slots have a root, and the answers of
- *                          those that have none
- *   v6_roots [n_v6_roots]  lines: of each such slot the top of its search tree, in order
- *   v6_lines [n_v6_lines]  the lines below them
- *   deep     [n_deep]      open addressing: a /64 with longer prefixes -> a host, or a line for its low half
+ *   v6_dir   [n_v6_slots / 32 + 1]  of what is wider than /64: which slots have something
+ *   v6_mixed [n_v6_mixed]  of entries with slots that are listed as a whole: which, and their answer
+ *   v6_roots [n_v6_roots]  lines: of each other such slot the top of its search tree, in order
+ *   v6_lines [n_v6_lines]  the lines below them, and the trees for the low halves of /64s
  *
  * A slot of IPv6 is 2^v6_shift /64s from v6_base on; slot number n_v6_slots is everything outside of them.
  *
@@ -32,11 +31,14 @@
 #define BLOCK_V4_LONG      31U /* as count: the rest is the number of a run */
 #define BLOCK_V6_ENDS      7U
 #define BLOCK_LEVELS_MAX   9U
-#define BLOCK_BUCKET_NETS  8U
+#define BLOCK_BUCKET_WORDS 8U
 #define BLOCK_BUCKETS_MIN  64U
-#define BLOCK_ANSWER_BITS  4U
+#define BLOCK_ANSWER_BITS  5U
 #define BLOCK_ANSWERS      (1U << BLOCK_ANSWER_BITS)
-#define BLOCK_ANSWER_DEEP  0x08U /* of a /64: look into deep too */
+#define BLOCK_ANSWER_HOST  0x01U /* these: see struct block_bucket */
+#define BLOCK_ANSWER_LOW   0x08U
+#define BLOCK_ANSWER_MORE  0x08U
+#define BLOCK_ANSWER_PAIR  0x10U
 
 /* Entry of v4_dir: count (5 bits), place of the part in its line in u16 (5), line (22). A run: 31, and
  * its number (27). */
@@ -65,13 +67,20 @@ struct block_step {
 };
 
 struct block_v6_entry {
-	uint32_t roots;  /* bit i: slot i of these has one */
-	uint32_t listed; /* bit i: all of slot i has answer */
-	uint32_t first;  /* root of the first that has one; the others follow */
-	uint8_t answer;
-	uint8_t pad[3];
+	uint32_t some;  /* bit i: slot i of these has a root, or is listed as a whole */
+	uint32_t first; /* root of the first; the others follow. Or BLOCK_V6_MIXED and which */
 };
-_Static_assert(sizeof(struct block_v6_entry) == 16, "");
+_Static_assert(sizeof(struct block_v6_entry) == 8, "");
+
+#define BLOCK_V6_MIXED (1U << 31) /* some slots of the entry have no root, all of them has answer */
+
+struct block_v6_mixed {
+	uint32_t listed; /* bit i: slot i is such a one */
+	uint32_t first;  /* root of the first that has one */
+	uint8_t answer;
+	uint8_t pad[7];
+};
+_Static_assert(sizeof(struct block_v6_mixed) == 16, "");
 
 #define BLOCK_IS_BRANCH 0x80U /* no answer is */
 
@@ -90,28 +99,19 @@ struct block_v6_line {
 };
 _Static_assert(sizeof(struct block_v6_line) == BLOCK_LINE, "");
 
-/* /64s, first words first; 0 = free. Each is its block__key(), with BLOCK_SCOPES and BLOCK_ANSWER_DEEP
- * below. A full bucket goes on in the next one. */
+/* /64s; 0 = free. A net that has no longer prefixes is a word, its block__key() with BLOCK_SCOPES below.
+ * One that has some is a pair of words, the first of them with BLOCK_ANSWER_PAIR below its key and
+ *   BLOCK_ANSWER_HOST  one address is listed, with the other scopes (none: BLOCK_ALL): the second word is its
+ *                      low half, where the bit of BLOCK_ANSWER_PAIR is set; what it was is BLOCK_ANSWER_LOW
+ *   otherwise          scopes of the /64 itself; the second word has the line of a tree for the low half,
+ *                      from bit 32 on, and the bit of BLOCK_ANSWER_PAIR
+ * So a second word that looks like a net says, as a first one does, that it takes a closer look.
+ * Pairs stand in front, what is free behind. Where there was no room for a net it stands in a bucket behind;
+ * then the last word is of a pair, or has BLOCK_ANSWER_MORE. */
 struct block_bucket {
-	_Alignas(64) uint64_t nets[BLOCK_BUCKET_NETS];
+	_Alignas(64) uint64_t words[BLOCK_BUCKET_WORDS];
 };
 _Static_assert(sizeof(struct block_bucket) == BLOCK_LINE, "");
-
-enum block_deep_kind {
-	BLOCK_DEEP_FREE = 0, /* ends a search */
-	BLOCK_DEEP_HOST,     /* one address: low has answer, nothing else has one */
-	BLOCK_DEEP_TREE,     /* from line on */
-};
-
-struct block_deep {
-	uint64_t high;
-	uint64_t low;
-	uint32_t line;
-	uint8_t kind;
-	uint8_t answer;
-	uint8_t pad[10];
-};
-_Static_assert(sizeof(struct block_deep) == 32, "");
 
 struct block_table {
 	uint64_t magic;
@@ -129,7 +129,7 @@ struct block_table {
 	uint64_t steps_at;
 	uint64_t v6_dir_at;
 	uint64_t v6_lines_at;
-	uint64_t deep_at;
+	uint64_t v6_mixed_at;
 	uint64_t buckets_at;
 	uint64_t v6_roots_at;
 	uint64_t v6_base;
@@ -140,8 +140,8 @@ struct block_table {
 	uint32_t n_v6_lines;
 	uint32_t n_v6_roots;
 	uint32_t n_v6_slots;
-	uint32_t n_deep;    /* even; 0, or one is free */
-	uint32_t n_buckets; /* BLOCK_BUCKETS_MIN or more, of which one is not full */
+	uint32_t n_v6_mixed;
+	uint32_t n_buckets; /* BLOCK_BUCKETS_MIN or more; not all go on */
 	uint32_t n_ports;
 	uint32_t pad[5];
 	struct block_port ports[BLOCK_PORTS_MAX];
@@ -173,17 +173,24 @@ static inline uint32_t block__place(uint64_t mixed, uint32_t n)
 	return (uint32_t)((mixed >> 32) * n >> 32);
 }
 
-/* The same in deep, where a line has two. */
-static inline uint32_t block__deep_at(uint64_t mixed, uint32_t n_deep)
-{
-	return block__place(mixed, n_deep / 2) * 2;
-}
-
-/* Which it is among those that begin at the same place or at one nearby: less than a 16th of all places
- * away, the first four bits say nothing new. */
+/* Which it is among those that begin at the same place or at one nearby: less than one in BLOCK_ANSWERS of
+ * all places away, the first BLOCK_ANSWER_BITS say nothing new. */
 static inline uint64_t block__key(uint64_t mixed)
 {
 	return mixed << BLOCK_ANSWER_BITS;
+}
+
+/* Of two words, the second for more than one address? For words at even places: elsewhere no pair begins. */
+static inline bool block__is_tree(uint64_t word)
+{
+	return (word & (BLOCK_ANSWER_PAIR | BLOCK_ANSWER_HOST)) == BLOCK_ANSWER_PAIR;
+}
+
+/* May a net that is not in the bucket be in the next one? */
+static inline bool block__goes_on(const struct block_bucket *bucket)
+{
+	return (bucket->words[BLOCK_BUCKET_WORDS - 1] & (BLOCK_ANSWER_MORE | BLOCK_ANSWER_PAIR))
+	       != 0;
 }
 
 /* The two builds of block_find.c's loops: for any CPU, and for one with AVX-512. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #define N_LOOKUPS 1000000U
+#define SEED      UINT64_C(0x5eed)
 
 static struct block_prefix listed(const char *text, uint8_t scopes)
 {
@@ -19,7 +20,7 @@ static struct block_prefix listed(const char *text, uint8_t scopes)
 static const struct block_table *build(struct block_prefix *prefixes, size_t n, void **blob)
 {
 	struct block_source source = {.generation = 7,
-	                              .seed = 0x5eed,
+	                              .seed = SEED,
 	                              .prefixes = prefixes,
 	                              .n = n,
 	                              .ports = {{443, 6, 0}, {53, 17, 0}},
@@ -334,15 +335,26 @@ static size_t count_full(const struct block_table *table)
 	size_t n_full = 0;
 
 	for (uint32_t i = 0; i < table->n_buckets; i++)
-		n_full += buckets[i].nets[BLOCK_BUCKET_NETS - 1] != 0;
+		n_full += buckets[i].words[BLOCK_BUCKET_WORDS - 1] != 0;
 	return n_full;
+}
+
+static size_t count_pairs(const struct block_table *table)
+{
+	const struct block_bucket *buckets = block__at(table, table->buckets_at);
+	size_t n_pairs = 0;
+
+	for (uint32_t i = 0; i < table->n_buckets; i++)
+		for (uint32_t j = 0; j < BLOCK_BUCKET_WORDS; j += 2)
+			n_pairs += (buckets[i].words[j] & BLOCK_ANSWER_PAIR) != 0;
+	return n_pairs;
 }
 
 static void random_sources_are_found_as_by_the_naive_list(void **state)
 {
 	struct test_random random = test_random_start();
 	uint32_t n_lookups = 0;
-	size_t n_runs = 0, n_levels = 0, n_deep = 0, n_full = 0, n_lists = 0;
+	size_t n_runs = 0, n_levels = 0, n_pairs = 0, n_full = 0, n_lists = 0;
 
 	(void)state;
 	while (n_lookups < N_LOOKUPS) {
@@ -359,7 +371,7 @@ static void random_sources_are_found_as_by_the_naive_list(void **state)
 		n_runs += table->n_runs;
 		n_levels += table->v6_levels;
 		n_full += count_full(table);
-		n_deep += table->n_deep;
+		n_pairs += count_pairs(table);
 		for (uint32_t i = 0; i < 64; i++)
 			ask(&random, &shape, table, prefixes, n);
 		n_lookups += 64 * BLOCK_BURST_MAX / 2;
@@ -367,9 +379,108 @@ static void random_sources_are_found_as_by_the_naive_list(void **state)
 		free(blob);
 		free(prefixes);
 	}
-	printf("# %zu lists, %zu runs, %zu levels, %zu full buckets, %zu deep slots\n", n_lists,
-	       n_runs, n_levels, n_full, n_deep);
-	assert_true(n_runs > 0 && n_levels > 0 && n_full > 0 && n_deep > 0);
+	printf("# %zu lists, %zu runs, %zu levels, %zu full buckets, %zu pairs\n", n_lists, n_runs,
+	       n_levels, n_full, n_pairs);
+	assert_true(n_runs > 0 && n_levels > 0 && n_full > 0 && n_pairs > 0);
+}
+
+/* ---- buckets ------------------------------------------------------------------------------------- */
+
+#define N_NEAR 14U
+
+/* /64s whose search begins in one bucket, however many there are. */
+static void nets_of_one_bucket(uint64_t first_bits, uint64_t high[N_NEAR])
+{
+	uint64_t next = UINT64_C(0x20010db800000000);
+
+	for (uint32_t i = 0; i < N_NEAR; i++, next++) {
+		while (block__mix(SEED, next) >> 48 != first_bits)
+			next++;
+		high[i] = next;
+	}
+}
+
+static struct block_prefix listed_v6(uint64_t high, uint64_t low, uint8_t len, uint8_t scopes)
+{
+	return (struct block_prefix){
+		.high = high, .low = low, .family = BASE_IP_V6, .len = len, .scopes = scopes};
+}
+
+static void expect_near(const struct block_table *table, const struct block_prefix *prefixes,
+                        size_t n, uint64_t high)
+{
+	static const uint64_t lows[] = {0, 1, 2, 7, 0x17, 0x10, 0x100, UINT64_MAX};
+
+	for (size_t i = 0; i < BASE_ARRAY_LEN(lows); i++) {
+		uint8_t scopes = find(table, BASE_IP_V6, high, lows[i]);
+
+		expect_naive(prefixes, n, BASE_IP_V6, high, lows[i], scopes, scopes);
+	}
+}
+
+/* Two of them are not listed; n_pairs are hosts or trees, the others whole /64s. */
+static void expect_all_near(const uint64_t high[N_NEAR], uint32_t n_pairs)
+{
+	struct block_prefix prefixes[2 * N_NEAR];
+	const struct block_table *table;
+	size_t n = 0;
+	void *blob;
+
+	for (uint32_t i = 0; i < N_NEAR - 2; i++) {
+		uint8_t scopes = (uint8_t)(1U << i % 3);
+
+		if (i < n_pairs)
+			prefixes[n++] = listed_v6(high[i], 0x07 | i % 2 << 4, 128, scopes);
+		else
+			prefixes[n++] = listed_v6(high[i], 0, 64, scopes);
+		if (i < n_pairs && i % 4 == 2)
+			prefixes[n++] = listed_v6(high[i], 0, 120, BLOCK_PUBLISHED);
+	}
+	table = build(prefixes, n, &blob);
+	assert_true(count_full(table) >= 1);
+	for (uint32_t i = 0; i < N_NEAR; i++)
+		expect_near(table, prefixes, n, high[i]);
+	free(blob);
+}
+
+/* Also where the last bucket goes on in the first, and what fills it is of either kind. */
+static void nets_for_which_a_bucket_has_no_room_are_found_behind_it(void **state)
+{
+	static const uint64_t first_bits[] = {0, 0x8000, 0xffff};
+	uint64_t high[N_NEAR];
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(first_bits); i++) {
+		nets_of_one_bucket(first_bits[i], high);
+		for (uint32_t n_pairs = 0; n_pairs <= N_NEAR - 2; n_pairs++)
+			expect_all_near(high, n_pairs);
+	}
+}
+
+/* A host's low half stands beside the nets of its bucket: here it is what another of them is found by, with
+ * every answer there can be. */
+static void a_low_half_that_looks_like_a_net_is_not_taken_for_one(void **state)
+{
+	uint64_t high[N_NEAR];
+
+	(void)state;
+	nets_of_one_bucket(0x8000, high);
+	for (uint32_t i = 0; i < 2 * BLOCK_ANSWERS; i++) {
+		uint64_t low = block__key(block__mix(SEED, high[1])) | i / 2;
+		struct block_prefix prefixes[] = {listed_v6(high[0], low, 128, W),
+		                                  listed_v6(high[1], 0, 64, P)};
+		bool both = i % 2 == 1;
+		const struct block_table *table;
+		void *blob;
+
+		table = build(prefixes, both ? 2 : 1, &blob);
+		assert_int_equal(find(table, BASE_IP_V6, high[0], low), W);
+		assert_int_equal(find(table, BASE_IP_V6, high[0], low ^ BLOCK_ANSWER_PAIR), 0);
+		assert_int_equal(find(table, BASE_IP_V6, high[0], low ^ 1), 0);
+		assert_int_equal(find(table, BASE_IP_V6, high[1], 0), both ? P : 0);
+		assert_int_equal(find(table, BASE_IP_V6, high[1], low), both ? P : 0);
+		free(blob);
+	}
 }
 
 /* ---- tampering ----------------------------------------------------------------------------------- */
@@ -429,6 +540,8 @@ int main(void)
 		cmocka_unit_test(sorting_keeps_every_prefix_and_puts_the_wider_first),
 		cmocka_unit_test(a_prefix_survives_being_written_and_read),
 		cmocka_unit_test(random_sources_are_found_as_by_the_naive_list),
+		cmocka_unit_test(nets_for_which_a_bucket_has_no_room_are_found_behind_it),
+		cmocka_unit_test(a_low_half_that_looks_like_a_net_is_not_taken_for_one),
 		cmocka_unit_test(tampered_tables_are_refused_or_harmless),
 	};
 
