@@ -384,24 +384,13 @@ struct policy_decision policy_decide(const struct policy_table *table,
 
 /* ---- many ---------------------------------------------------------------------------------------- */
 
-void policy__decide_prefetch(const struct policy_table *table, const struct policy_packet *packet)
-{
-	const struct policy_place *peers = policy__peers(table);
-
-	if (packet->in_peer < table->n_peers)
-		__builtin_prefetch(&peers[packet->in_peer]);
-	if (packet->out_peer < table->n_peers)
-		__builtin_prefetch(&peers[packet->out_peer]);
-	__builtin_prefetch(policy__port(table, packet->proto, packet->dport));
-}
-
-static inline void fetch_sums(const struct walk *walk)
+static POLICY_FETCHES void fetch_sums(const struct walk *walk)
 {
 	for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
 		__builtin_prefetch(walk->of[k].sums);
 }
 
-static inline void fetch_words(const struct walk *walk)
+static POLICY_FETCHES void fetch_words(const struct walk *walk)
 {
 	unsigned int bit = (unsigned int)__builtin_ctzll(walk->sum);
 
@@ -409,7 +398,7 @@ static inline void fetch_words(const struct walk *walk)
 		__builtin_prefetch(cursor_at(&walk->of[k], walk->i, bit));
 }
 
-static inline void fetch_rule(const struct walk *walk, const struct policy_table *table)
+static POLICY_FETCHES void fetch_rule(const struct walk *walk, const struct policy_table *table)
 {
 	uint32_t number = walk->word * 64 + (uint32_t)__builtin_ctzll(walk->bits);
 

@@ -159,6 +159,10 @@ void policy_flow_fetch(struct policy_flow *flow, const struct policy_table *tabl
                        uint32_t n);
 uint64_t policy_flow_find(struct policy_flow *flow, uint32_t n);
 
+/* Behind policy_flow_fetch(): those of what policy_flow_find() will return that are known already. It waits for
+ * memory that a new flow is the first to ask for; meanwhile it can be looked up whom they are for. */
+uint64_t policy_flow_syns(const struct policy_flow *flow);
+
 /* Fetches what decisions will read about frames of, whose peers are both known and as addresses lead, if they
  * open flows. Between policy_flow_find() and the others. */
 void policy_flow_foresee(struct policy_flow *flow, const struct policy_table *table,

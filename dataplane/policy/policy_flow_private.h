@@ -451,14 +451,17 @@ static inline bool flow_packet_is_syn(const struct policy_packet *packet)
 	       && (packet->tcp_flags & FLOW_TCP_FLAGS) == POLICY_TCP_SYN;
 }
 
-/* Frame number i is of these peers. Done twice it is the same. */
+/* Frame number i is of these peers. Done twice it is the same. Nobody can predict which is the high side's, so there
+ * is no branch. */
 static inline void flow_burst_add_peers(struct flow_burst *b, const struct policy_frame *frame,
                                         uint32_t i)
 {
-	bool is_high = (b->highs >> i & 1) != 0;
+	uint64_t peers = (uint64_t)frame->out_peer << 32 | frame->in_peer;
+	uint32_t turn = (uint32_t)(b->highs >> i & 1) * 32;
 
-	b->keys[i].low |= (is_high ? frame->out_peer : frame->in_peer) & FLOW_PEER_MASK;
-	b->keys[i].high |= (is_high ? frame->in_peer : frame->out_peer) & FLOW_PEER_MASK;
+	peers = peers << turn | peers >> (-turn & 63);
+	b->keys[i].low |= (uint32_t)peers & FLOW_PEER_MASK;
+	b->keys[i].high |= (uint32_t)(peers >> 32) & FLOW_PEER_MASK;
 }
 
 /* Of frame number i, when it is an opener. */

@@ -104,7 +104,7 @@ static inline void make(struct policy_flow *flow, const struct flow_moment *now,
 	e->recheck_s = flow_recheck_of(decision);
 	e->next = *list;
 	*list = number;
-	result->note = flow_note_make(e, true);
+	result->note = (uint8_t)(FLOW_NOTE | FLOW_NOTE_FROM_OPENER | (uint32_t)state);
 }
 
 /* Returns false: it is for policy_flow_judge(). */

@@ -189,6 +189,11 @@ uint64_t policy_flow_pass_known(struct policy_flow *flow, const struct policy_ta
 	return passed;
 }
 
+uint64_t policy_flow_syns(const struct policy_flow *flow)
+{
+	return flow->burst->syns;
+}
+
 bool policy_flow_has_notes(const struct policy_flow *flow)
 {
 	return flow->burst->noted != 0;
