@@ -211,7 +211,7 @@ void policy(struct state *st, struct path_burst *b)
 {
 	struct policy_frame frames[PATH_BURST_MAX];
 	struct policy_flow_result results[PATH_BURST_MAX];
-	uint64_t strangers;
+	uint64_t syns, strangers;
 	uint64_t passed = 0;
 
 	if (b->n == 0)
@@ -229,11 +229,14 @@ void policy(struct state *st, struct path_burst *b)
 		                                  .in_peer = b->pkt[i].session->peer,
 		                                  .out_peer = ABI_PEER_NONE};
 	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
+	syns = policy_flow_syns(st->flows);
+	if (syns != 0)
+		find_receivers(st, b, frames, syns);
 	strangers = policy_flow_find(st->flows, b->n);
-	if (strangers != 0) {
-		find_receivers(st, b, frames, strangers);
+	if (strangers != syns)
+		find_receivers(st, b, frames, strangers & ~syns);
+	if (strangers != 0)
 		policy_flow_foresee(st->flows, st->policy, frames, strangers);
-	}
 	if (likely(strangers != all_of(b->n)))
 		passed = policy_flow_pass(st->flows, st->policy, st->clock, frames, results, b->n);
 	if (passed != all_of(b->n))
