@@ -40,8 +40,9 @@ static inline void follow_endpoint(struct state *st, const struct path_pkt *p, c
 		state_count(st, ABI_COUNTER_ENDPOINT_MOVED, 1);
 }
 
-/* The packet, whose outer IP header is ip, is authentic and new: what that means for its session. */
-static inline void learn(struct state *st, struct path_pkt *p, const uint8_t *ip)
+/* The packet, whose outer IP header is ip, is authentic and new: what that means for its session. tick: now,
+ * as timers have it. */
+static inline void learn(struct state *st, struct path_pkt *p, const uint8_t *ip, uint32_t tick)
 {
 	struct state_session *session = p->session;
 	uint64_t next = session->window.next;
@@ -59,7 +60,7 @@ static inline void learn(struct state *st, struct path_pkt *p, const uint8_t *ip
 		session->handed_by = p->handed_by;
 	}
 	session->rx_bytes += p->len + WG_DATA_MIN_LEN;
-	wg_timers_any_received(&session->timers, st->now_ns);
+	wg_timers_received(&session->timers, tick);
 }
 
 /* An outer header with ECT(1) or congestion: what the inner packet bears then (RFC 6040 4.2). */
@@ -152,20 +153,20 @@ static __attribute__((noinline)) uint32_t accept_any(struct state *st, struct pa
 	return PATH_KEEP;
 }
 
-static inline uint32_t accept_packet(struct state *st, struct path_pkt *p)
+static inline uint32_t accept_packet(struct state *st, struct path_pkt *p, uint32_t tick)
 {
 	const uint8_t *ip = path_outer_ip(p);
 	uint32_t verdict;
 
 	if (unlikely(!wg_replay_accept(&p->session->window, p->counter)))
 		return ABI_COUNTER_DROP_REPLAY;
-	learn(st, p, ip);
+	learn(st, p, ip, tick);
 	if (p->len == 0) {
 		state_count(st, ABI_COUNTER_KEEPALIVE_IN, 1);
 		rte_pktmbuf_free(p->mbuf);
 		return PATH_GONE;
 	}
-	wg_timers_data_received(&p->session->timers, st->now_ns);
+	wg_timers_received_data(&p->session->timers, tick);
 	if (likely(accept_plain(st, p, ip)))
 		return PATH_KEEP;
 	verdict = accept_any(st, p, ip);
@@ -189,12 +190,13 @@ void in_accept(struct state *st, struct path_burst *b)
 {
 	struct path_pkt *end = path_end(b);
 	struct path_pkt *to = b->pkt;
+	uint32_t tick = wg_timers_tick(st->now_ns);
 
 	st->routes_seen = state_route_generation(st->routes);
 	if (state_route_is_cold(st->routes))
 		for (const struct path_pkt *p = b->pkt; p < end; p++)
 			prefetch(st, p);
 	for (struct path_pkt *p = b->pkt; p < end; p++)
-		path_settle(st, p, accept_packet(st, p), &to);
+		path_settle(st, p, accept_packet(st, p, tick), &to);
 	path_close(b, to);
 }

@@ -48,12 +48,11 @@ static inline uint8_t tos_of(const struct state *st, const struct path_pkt *p)
 
 _Static_assert(WG_PAD_MULTIPLE <= WG_TAG_LEN, "padding that is too long stays in the packet");
 
-static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op)
+static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op, uint32_t coarse)
 {
 	struct state_session *session = p->session;
 
-	if (unlikely(session->send_counter >= session->send_limit
-	             || st->now_ns >= session->send_soft_ns)) {
+	if (unlikely(state_session_is_at_limit(session, coarse))) {
 		uint32_t verdict = may_send(st, p);
 
 		if (verdict != PATH_KEEP)
@@ -75,7 +74,9 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 		.key = session->send_key,
 		.counter = p->counter,
 		.len = len,
-		.after = {session->header + STATE_HEADER_ROOM - 1, &session->timers},
+		/* both ends of the header: IPv6's lies in two lines */
+		.after = {session->header + STATE_HEADER_ROOM - 1,
+		          session->header + STATE_HEADER_ROOM - session->header_len},
 	};
 	return PATH_KEEP;
 }
@@ -84,41 +85,32 @@ void out_seal_begin(struct state *st, struct path_burst *b, struct aead_op *ops)
 {
 	struct path_pkt *end = path_end(b);
 	struct path_pkt *to = b->pkt;
+	uint32_t coarse = state_coarse(st->now_ns);
 
 	for (struct path_pkt *p = b->pkt; p < end; p++) {
 		struct path_pkt *at = to;
 
-		path_settle(st, p, prepare(st, p, ops), &to);
+		path_settle(st, p, prepare(st, p, ops, coarse), &to);
 		ops += to != at;
 	}
 	path_close(b, to);
 }
 
-/* Timers are drawn from one random number a burst, and this for each packet more: 2^64 by the golden ratio,
- * which spreads them evenly. */
-#define JITTER_STEP UINT64_C(0x9e3779b97f4a7c15)
-
-static inline uint64_t jitter_of(uint64_t random)
-{
-	_Static_assert(WG_JITTER_MAX_NS <= UINT32_MAX, "the product fits");
-	return (random >> 32) * WG_JITTER_MAX_NS >> 32;
-}
-
-/* Timers and counters of what is sent now. */
-static uint32_t note_sent(struct state *st, struct path_pkt *p, const struct aead_op *op,
-                          uint64_t random)
+/* Timers and counters of what is sent now; tick: now, as they have it. */
+static inline uint32_t note_sent(struct state *st, struct path_pkt *p, const struct aead_op *op,
+                                 uint32_t tick)
 {
 	struct state_session *session = p->session;
-	struct wg_timers_data *timers = &session->timers;
 
 	if (unlikely(op->verdict != AEAD_OK))
 		return ABI_COUNTER_DROP_AUTH;
-	wg_timers_any_sent(timers, st->now_ns);
 	session->tx_bytes += WG_DATA_HEADER_LEN + p->len;
-	if (p->len == WG_TAG_LEN)
+	if (unlikely(p->len == WG_TAG_LEN)) {
 		state_count(st, ABI_COUNTER_KEEPALIVE_OUT, 1);
-	else if (timers->silence_due_ns == 0)
-		wg_timers_data_sent(timers, st->now_ns, jitter_of(random));
+		wg_timers_sent_empty(&session->sent, tick);
+	} else {
+		wg_timers_sent_data(&session->sent, tick);
+	}
 	return PATH_KEEP;
 }
 
@@ -126,12 +118,10 @@ void out_seal_end(struct state *st, struct path_burst *b, const struct aead_op *
 {
 	struct path_pkt *end = path_end(b);
 	struct path_pkt *to = b->pkt;
-	uint64_t random = state_random(st);
+	uint32_t tick = wg_timers_tick(st->now_ns);
 
-	for (struct path_pkt *p = b->pkt; p < end; p++, ops++) {
-		path_settle(st, p, note_sent(st, p, ops, random), &to);
-		random += JITTER_STEP;
-	}
+	for (struct path_pkt *p = b->pkt; p < end; p++, ops++)
+		path_settle(st, p, note_sent(st, p, ops, tick), &to);
 	path_close(b, to);
 	state_count(st, ABI_COUNTER_SEALED, b->n);
 }

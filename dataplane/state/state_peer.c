@@ -11,14 +11,14 @@ int state_peer_put(struct state *st, const struct abi_cmd_peer *cmd)
 		return -EINVAL;
 
 	struct state_peer *peer = &st->peers[cmd->peer];
+	bool begins = peer->keepalive_s == 0 && cmd->keepalive_s != 0;
 
 	peer->present = 1;
 	peer->sync = st->sync;
 	peer->keepalive_s = cmd->keepalive_s;
-	for (uint32_t slot = peer->first_slot; slot != STATE_SLOT_NONE;
+	for (uint32_t slot = peer->first_slot; begins && slot != STATE_SLOT_NONE;
 	     slot = st->sessions[slot].next_of_peer)
-		wg_timers_data_set_persistent(&st->sessions[slot].timers, cmd->keepalive_s,
-		                              st->now_ns);
+		wg_timers_data_begin_persistent(&st->sessions[slot].timers);
 	return 0;
 }
 

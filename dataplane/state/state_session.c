@@ -27,7 +27,7 @@ static uint64_t soft_time(const struct state_session *session, uint64_t rekey_ag
 
 static void set_soft_times(struct state_session *session)
 {
-	session->send_soft_ns = soft_time(session, WG_REKEY_AFTER_TIME_NS);
+	session->send_soft = state_coarse(soft_time(session, WG_REKEY_AFTER_TIME_NS));
 	session->receive_soft_ns = 0;
 	if (session->confirmed && !session->contends)
 		session->receive_soft_ns = soft_time(session, WG_REJECT_AFTER_TIME_NS
@@ -104,7 +104,7 @@ static void start_session(struct state *st, struct state_session *session)
 {
 	hear_from_endpoint(session);
 	set_soft_times(session);
-	wg_timers_data_init(&session->timers, st->peers[session->peer].keepalive_s, st->now_ns);
+	wg_timers_data_init(&session->timers, st->now_ns);
 	link_session(st, session);
 	state_limit_apply(st, session);
 	if ((session->role == ABI_ROLE_INITIATOR || session->confirmed)
@@ -224,7 +224,7 @@ void state_session_resume(struct state *st, uint32_t slot)
 		/* Any counter below the mark may have been used. */
 		.send_counter = mirror.send_reserved,
 		.tx_published = mirror.send_reserved,
-		.send_limit = mirror.send_reserved,
+		.send_limit = (uint32_t)mirror.send_reserved,
 	};
 	memcpy(session->receive_key, mirror.receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, mirror.send_key, sizeof(session->send_key));
@@ -277,7 +277,7 @@ void state_session_expire(struct state *st, struct state_session *session)
 	st->n_ended++;
 	wipe_keys(st, session);
 	/* Who asked for a persistent keepalive wants the tunnel up, not only this session. */
-	if (was_current && session->timers.persistent_s != 0)
+	if (was_current && st->peers[session->peer].keepalive_s != 0)
 		state_event_wanted(st, session->peer);
 }
 
@@ -358,7 +358,7 @@ int state_session_before_send(struct state *st, struct state_session *session)
 	if (wg_keypair_rekey_after_send(session->birth_ns, initiator, counter, st->now_ns))
 		note_rekey(st, session);
 	set_soft_times(session);
-	if (counter == session->send_limit) {
+	if ((uint32_t)counter == session->send_limit) {
 		uint64_t limit = counter + ABI_SEND_RESERVE;
 
 		if (limit > WG_REJECT_AFTER_MESSAGES)
@@ -367,7 +367,7 @@ int state_session_before_send(struct state *st, struct state_session *session)
 		 * after we were killed: the compiler may not move later stores above it, and the
 		 * processor makes a thread's stores visible in order. */
 		__atomic_store_n(&mirror_of(st, session)->send_reserved, limit, __ATOMIC_SEQ_CST);
-		session->send_limit = limit;
+		session->send_limit = (uint32_t)limit;
 	}
 	return 0;
 }

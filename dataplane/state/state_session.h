@@ -27,30 +27,39 @@ _Static_assert(sizeof(struct state_heard) == 4, "one comparison");
 
 #define STATE_HEARD_V4 8U /* bytes of source and destination address */
 
+/* A time for comparisons where a line is full: 1.05 ms each, rounded down. Two of them less than 26 days
+ * apart are in order by their difference; sessions live for minutes. */
+static inline uint32_t state_coarse(uint64_t ns)
+{
+	return (uint32_t)(ns >> 20);
+}
+
 /* Room for Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16, at the end of a cache line, so that
  * the last 64 bytes, of which IPv4 needs 58, are a line. */
 #define STATE_HEADER_ROOM 80U
 
 /* A packet on its way in needs line 5 before the cipher and line 0 after it (with IPv6 also 4, and a word of the
- * window once in 64 times); on its way out line 1 before, 3 (with IPv6 2) and 0 after. With an even number of
- * lines the same line of all sessions lies in half of a cache's sets; so each way has lines in both halves. */
+ * window once in 64 times); on its way out line 1 before and after, and 3 (with IPv6 2 as well) after, which it
+ * only reads. With an even number of lines the same line of all sessions lies in half of a cache's sets. */
 struct state_session {
-	/* line 0, both directions: written for each packet */
+	/* line 0, receive: written for each packet */
 	struct wg_timers_data timers;
 	uint32_t rx_packets; /* since last published, which is 20 times a second */
 	uint32_t rx_bytes;
-	uint32_t tx_bytes; /* packets are told by the counter */
+	uint32_t pad0;
 	struct state_heard heard;
 	uint8_t heard_v4[STATE_HEARD_V4];
 	/* inner IPv4 source of a packet that was accepted, as it lies in the header, and the generation
 	 * of the routes that said it is the peer's; 0 = none */
 	uint32_t source_v4;
 	uint32_t source_of;
-	/* line 1, send */
+	/* line 1, send: written for each packet */
 	uint8_t send_key[32];
 	uint64_t send_counter; /* next to be used */
-	uint64_t send_limit;   /* counters below it are reserved in the region */
-	uint64_t send_soft_ns; /* from then on the packet looks closer: rekey due or expired */
+	uint32_t send_limit;   /* counters below it are reserved in the region; its low half */
+	uint32_t send_soft;    /* state_coarse(): from then on the packet looks closer: rekey due or expired */
+	uint32_t sent;         /* for timers: wg_timers_sent_data() */
+	uint32_t tx_bytes;     /* since last published; packets are told by the counter */
 	uint32_t header_of;    /* generation of state_wan the header was made in, 0 = stale */
 	uint8_t header_port;   /* WAN port that the header leaves on */
 	uint8_t header_len;    /* 58 or 78 bytes */
@@ -130,7 +139,15 @@ int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *
 /* Control says which of a peer's sessions goes first. */
 void state_session_prefer(struct state *st, const struct abi_cmd_prefer *cmd);
 
-/* Before sending with a counter at send_limit or a time past send_soft_ns: reserve the next block,
+/* Before sending, or now and then before the time: is the counter at send_limit, or is it send_soft? coarse:
+ * state_coarse() of now. */
+static inline bool state_session_is_at_limit(const struct state_session *session, uint32_t coarse)
+{
+	return (uint32_t)session->send_counter == session->send_limit
+	       || (int32_t)(coarse - session->send_soft) >= 0;
+}
+
+/* Before sending when it is at a limit: reserve the next block,
  * note a rekey. Returns 0, -EKEYEXPIRED (too old or counters used up), -EACCES (responder's session
  * that was not confirmed yet). */
 int state_session_before_send(struct state *st, struct state_session *session)

@@ -3,13 +3,24 @@
 
 #include "state.h"
 
+/* Of the session, the same each time: hosts that fell silent at once shall not all call at once. */
+static uint64_t jitter_of(const struct state_session *session)
+{
+	uint32_t spread = session->index * UINT32_C(0x9e3779b1); /* 2^32 by the golden ratio */
+
+	_Static_assert(WG_JITTER_MAX_NS <= UINT32_MAX, "the product fits");
+	return (uint64_t)spread * WG_JITTER_MAX_NS >> 32;
+}
+
 /* Timers of the data half belong to the peer (whitepaper 6.5), so only the session that sends now
  * runs them: an older one, which still receives, would report silence for the new one. */
 static void run_timers(struct state *st, struct state_session *session)
 {
 	if (state_current_get(&st->current[session->peer]) != session->index)
 		return;
-	switch (wg_timers_data_poll(&session->timers, st->now_ns)) {
+	switch (wg_timers_data_poll(&session->timers, &session->sent,
+	                            st->peers[session->peer].keepalive_s, jitter_of(session),
+	                            st->now_ns)) {
 	case WG_TIMERS_DATA_NOTHING:
 		return;
 	case WG_TIMERS_DATA_SEND_KEEPALIVE:

@@ -6,46 +6,87 @@ static bool is_due(uint64_t due_ns, uint64_t now_ns)
 	return due_ns != 0 && now_ns >= due_ns;
 }
 
-void wg_timers_data_init(struct wg_timers_data *timers, uint32_t persistent_s, uint64_t now_ns)
+void wg_timers_data_init(struct wg_timers_data *timers, uint64_t now_ns)
 {
-	*timers = (struct wg_timers_data){.persistent_s = persistent_s};
-	if (persistent_s != 0)
-		timers->persistent_due_ns = now_ns + persistent_s * BASE_NS_PER_S;
+	*timers = (struct wg_timers_data){.packet_ns = now_ns};
 }
 
-void wg_timers_data_set_persistent(struct wg_timers_data *timers, uint32_t persistent_s,
-                                   uint64_t now_ns)
+void wg_timers_data_begin_persistent(struct wg_timers_data *timers)
 {
-	if (persistent_s == timers->persistent_s)
-		return;
-	if (persistent_s == 0)
-		timers->persistent_due_ns = 0;
-	else if (timers->persistent_s == 0)
-		timers->persistent_due_ns = now_ns;
-	else
-		timers->persistent_due_ns = now_ns + persistent_s * BASE_NS_PER_S;
-	timers->persistent_s = persistent_s;
+	timers->packet_ns = 0;
 }
 
-enum wg_timers_data_due wg_timers_data_poll(struct wg_timers_data *timers, uint64_t now_ns)
+/* When was this tick? Not later than now, and at most 73 minutes ago. 0: there was none. */
+static uint64_t time_of(uint32_t tick, uint64_t now_ns)
 {
-	bool keepalive = is_due(timers->keepalive_due_ns, now_ns);
-	bool persistent = is_due(timers->persistent_due_ns, now_ns);
+	uint32_t age = wg_timers_tick(now_ns) - ((tick & ~3U) | 1U);
 
-	/* Both are re-armed here too, for a caller that could not send: else it would be asked
-	 * again at once, for ever. */
-	if (keepalive) {
-		timers->keepalive_due_ns = timers->need_another_keepalive
-		                                   ? now_ns + WG_KEEPALIVE_TIMEOUT_NS
-		                                   : 0;
-		timers->need_another_keepalive = 0;
+	return tick != 0 ? ((now_ns >> 10 & ~UINT64_C(3)) - age) << 10 : 0;
+}
+
+/* What was noted since the last time. */
+static void take_notes(struct wg_timers_data *timers, uint32_t *sent, uint64_t now_ns)
+{
+	uint64_t received_ns = time_of(timers->received, now_ns);
+	uint64_t data_ns = time_of(timers->received_data, now_ns);
+	uint64_t sent_ns = time_of(*sent, now_ns);
+
+	if (received_ns > timers->packet_ns)
+		timers->packet_ns = received_ns;
+	if (sent_ns > timers->packet_ns)
+		timers->packet_ns = sent_ns;
+
+	if (received_ns > timers->silent_ns)
+		timers->silent_ns = 0;
+	if ((*sent & WG_TIMERS_SENT_DATA) != 0 && timers->silent_ns == 0 && sent_ns >= received_ns)
+		timers->silent_ns = sent_ns;
+
+	if (sent_ns >= timers->unanswered_ns)
+		timers->unanswered_ns = 0;
+	if (sent_ns >= data_ns)
+		timers->received_data = 0;
+	/* A tick that stays says that more came after the data that waits for an answer. */
+	if (timers->received_data != 0 && timers->unanswered_ns == 0) {
+		timers->unanswered_ns = data_ns;
+		timers->received_data = 0;
 	}
-	if (persistent)
-		timers->persistent_due_ns = now_ns + timers->persistent_s * BASE_NS_PER_S;
-	if (keepalive || persistent)
+	timers->received = 0;
+	*sent = 0;
+}
+
+/* Asked for, and not again at once if the caller cannot send, else it would be for ever. */
+static void ask_keepalive(struct wg_timers_data *timers, bool is_answer, uint64_t now_ns)
+{
+	timers->packet_ns = now_ns;
+	if (!is_answer)
+		return;
+	/* The one that is sent now, in this tick, ends the next as well. */
+	timers->unanswered_ns = timers->received_data != 0
+	                                ? time_of(wg_timers_tick(now_ns), now_ns)
+	                                : 0;
+	timers->received_data = 0;
+}
+
+enum wg_timers_data_due wg_timers_data_poll(struct wg_timers_data *timers, uint32_t *sent,
+                                            uint32_t persistent_s, uint64_t jitter_ns,
+                                            uint64_t now_ns)
+{
+	bool is_answer, is_persistent;
+
+	take_notes(timers, sent, now_ns);
+	is_answer = timers->unanswered_ns != 0
+	            && now_ns >= timers->unanswered_ns + WG_KEEPALIVE_TIMEOUT_NS;
+	is_persistent = persistent_s != 0
+	                && (timers->packet_ns == 0
+	                    || now_ns >= timers->packet_ns + persistent_s * BASE_NS_PER_S);
+	if (is_answer || is_persistent) {
+		ask_keepalive(timers, is_answer, now_ns);
 		return WG_TIMERS_DATA_SEND_KEEPALIVE;
-	if (is_due(timers->silence_due_ns, now_ns)) {
-		timers->silence_due_ns = 0;
+	}
+	if (timers->silent_ns != 0
+	    && now_ns >= timers->silent_ns + WG_KEEPALIVE_TIMEOUT_NS + WG_REKEY_TIMEOUT_NS
+	                         + jitter_ns) {
+		timers->silent_ns = 0;
 		return WG_TIMERS_DATA_WANT_HANDSHAKE;
 	}
 	return WG_TIMERS_DATA_NOTHING;

@@ -6,15 +6,71 @@
 #define S  BASE_NS_PER_S
 #define T0 (1000 * S)
 
-/* Ask until nothing is due; more than three answers to one moment would be a loop. */
-static void expect_data(struct wg_timers_data *timers, uint64_t now_ns,
-                        enum wg_timers_data_due expected)
-{
-	enum wg_timers_data_due due = wg_timers_data_poll(timers, now_ns);
+/* A session's data half as a worker has it, looked at 20 times a second while time passes. */
+struct half {
+	struct wg_timers_data timers;
+	uint32_t sent;
+	uint32_t persistent_s;
+	uint64_t jitter_ns;
+	uint64_t now_ns;
+};
+#define LOOK_NS (50 * BASE_NS_PER_MS)
 
+static enum wg_timers_data_due poll_now(struct half *half)
+{
+	return wg_timers_data_poll(&half->timers, &half->sent, half->persistent_s, half->jitter_ns,
+	                           half->now_ns);
+}
+
+static struct half begin(uint64_t now_ns)
+{
+	struct half half = {.now_ns = now_ns};
+
+	wg_timers_data_init(&half.timers, now_ns);
+	return half;
+}
+
+/* Until then nothing is due; not looked at at that moment itself. */
+static void pass(struct half *half, uint64_t until_ns)
+{
+	for (; half->now_ns < until_ns; half->now_ns += LOOK_NS)
+		assert_int_equal(poll_now(half), WG_TIMERS_DATA_NOTHING);
+	half->now_ns = until_ns;
+}
+
+/* Due within a look or two of that moment and not before, and then not again. */
+static void expect_due(struct half *half, uint64_t at_ns, enum wg_timers_data_due expected)
+{
+	enum wg_timers_data_due due = WG_TIMERS_DATA_NOTHING;
+
+	pass(half, at_ns - LOOK_NS);
+	while (due == WG_TIMERS_DATA_NOTHING && half->now_ns < at_ns + LOOK_NS) {
+		half->now_ns += LOOK_NS / 10;
+		due = poll_now(half);
+	}
 	assert_int_equal(due, expected);
-	if (due != WG_TIMERS_DATA_NOTHING)
-		assert_int_equal(wg_timers_data_poll(timers, now_ns), WG_TIMERS_DATA_NOTHING);
+	assert_true(half->now_ns + 8192 >= at_ns); /* two ticks */
+	assert_int_equal(poll_now(half), WG_TIMERS_DATA_NOTHING);
+}
+
+static void expect_nothing(struct half *half, uint64_t for_ns)
+{
+	pass(half, half->now_ns + for_ns);
+}
+
+static void receive(struct half *half, bool is_data)
+{
+	wg_timers_received(&half->timers, wg_timers_tick(half->now_ns));
+	if (is_data)
+		wg_timers_received_data(&half->timers, wg_timers_tick(half->now_ns));
+}
+
+static void send(struct half *half, bool is_data)
+{
+	if (is_data)
+		wg_timers_sent_data(&half->sent, wg_timers_tick(half->now_ns));
+	else
+		wg_timers_sent_empty(&half->sent, wg_timers_tick(half->now_ns));
 }
 
 static void expect_handshake(struct wg_timers_handshake *timers, uint64_t now_ns,
@@ -34,65 +90,142 @@ static void expect_handshake(struct wg_timers_handshake *timers, uint64_t now_ns
 
 static void fresh_timers_never_fire(void **state)
 {
-	struct wg_timers_data zero = {0};
-	struct wg_timers_data made;
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_init(&made, 0, T0);
-	assert_memory_equal(&zero, &made, sizeof(zero));
-	expect_data(&made, 0, WG_TIMERS_DATA_NOTHING);
-	expect_data(&made, UINT64_MAX, WG_TIMERS_DATA_NOTHING);
-	assert_int_equal(sizeof(struct wg_timers_data), 32);
+	expect_nothing(&half, 200 * S);
+	half.now_ns = UINT64_MAX / 2;
+	expect_nothing(&half, S);
+	half = (struct half){0};
+	expect_nothing(&half, 200 * S);
+}
+
+static void ticks_are_in_order_and_never_zero(void **state)
+{
+	(void)state;
+	assert_int_equal(wg_timers_tick(0), 1);
+	assert_int_equal(wg_timers_tick(4095), 1);
+	assert_int_equal(wg_timers_tick(4096), 5);
+	assert_int_equal(wg_timers_tick(UINT64_C(1) << 42), 1); /* 73 minutes */
+	for (uint64_t ns = 0; ns < 100000; ns += 1000)
+		assert_int_equal(wg_timers_tick(T0 + ns) & 3, 1);
 }
 
 static void passive_keepalive_is_sent_10_s_after_data_without_answer(void **state)
 {
-	struct wg_timers_data timers = {0};
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_received(&timers, T0);
-	expect_data(&timers, T0 + 10 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	wg_timers_any_sent(&timers, T0 + 10 * S);
-	expect_data(&timers, T0 + 100 * S, WG_TIMERS_DATA_NOTHING);
+	receive(&half, true);
+	expect_due(&half, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	send(&half, false);
+	expect_nothing(&half, 100 * S);
 }
 
 static void sending_anything_disarms_the_passive_keepalive(void **state)
 {
-	struct wg_timers_data timers = {0};
+	(void)state;
+	for (unsigned int is_data = 0; is_data < 2; is_data++) {
+		struct half half = begin(T0);
+
+		receive(&half, true);
+		pass(&half, T0 + S);
+		receive(&half, true);
+		pass(&half, T0 + 2 * S);
+		send(&half, is_data);
+		pass(&half, T0 + 3 * S);
+		receive(&half, false); /* no silence either */
+		pass(&half, T0 + 100 * S);
+		/* and the next data arms it afresh */
+		receive(&half, true);
+		expect_due(&half, T0 + 110 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	}
+}
+
+/* Between two looks: what came last decides. */
+static void an_answer_to_what_was_sent_is_answered_even_if_nobody_looked_between(void **state)
+{
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_received(&timers, T0);
-	wg_timers_data_received(&timers, T0 + S);
-	wg_timers_any_sent(&timers, T0 + 2 * S);
-	expect_data(&timers, T0 + 100 * S, WG_TIMERS_DATA_NOTHING);
-	/* and the next data arms it afresh */
-	wg_timers_data_received(&timers, T0 + 100 * S);
-	expect_data(&timers, T0 + 110 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 110 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	send(&half, true);
+	half.now_ns += 300000; /* a ping's way */
+	receive(&half, true);
+	expect_due(&half, T0 + 300000 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	send(&half, false);
+	expect_nothing(&half, 100 * S); /* and nobody was silent */
+}
+
+static void data_that_is_answered_at_once_wants_no_keepalive(void **state)
+{
+	struct half half = begin(T0);
+
+	(void)state;
+	receive(&half, true);
+	half.now_ns += 300000;
+	send(&half, true);
+	expect_due(&half, T0 + 300000 + 15 * S, WG_TIMERS_DATA_WANT_HANDSHAKE);
+	expect_nothing(&half, 100 * S);
+}
+
+static void of_one_tick_what_was_sent_is_later(void **state)
+{
+	struct half half = begin(T0);
+
+	(void)state;
+	send(&half, true);
+	receive(&half, true);
+	expect_due(&half, T0 + 15 * S, WG_TIMERS_DATA_WANT_HANDSHAKE);
+	expect_nothing(&half, 100 * S);
+}
+
+static void a_keepalive_behind_data_hides_it_from_nobody(void **state)
+{
+	struct half half = begin(T0);
+
+	(void)state;
+	send(&half, true);
+	half.now_ns += 10000;
+	send(&half, false);
+	expect_due(&half, T0 + 15 * S, WG_TIMERS_DATA_WANT_HANDSHAKE);
 }
 
 static void more_data_does_not_put_off_the_passive_keepalive(void **state)
 {
-	struct wg_timers_data timers = {0};
+	struct half half = begin(T0);
 
 	(void)state;
-	for (uint64_t t = 0; t < 10; t++)
-		wg_timers_data_received(&timers, T0 + t * S);
-	expect_data(&timers, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	for (uint64_t t = 0; t < 10; t++) {
+		pass(&half, T0 + t * S);
+		receive(&half, true);
+	}
+	expect_due(&half, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
 }
 
 static void passive_keepalive_that_could_not_be_sent_comes_once_more_if_more_data_came(void **state)
 {
-	struct wg_timers_data timers = {0};
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_received(&timers, T0);
-	wg_timers_data_received(&timers, T0 + 5 * S);
-	expect_data(&timers, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	expect_data(&timers, T0 + 20 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 20 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	expect_data(&timers, T0 + 100 * S, WG_TIMERS_DATA_NOTHING);
+	receive(&half, true);
+	pass(&half, T0 + 5 * S);
+	receive(&half, true);
+	expect_due(&half, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	expect_due(&half, half.now_ns + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	expect_nothing(&half, 100 * S);
+}
+
+static void passive_keepalive_that_was_sent_answers_all_that_came(void **state)
+{
+	struct half half = begin(T0);
+
+	(void)state;
+	receive(&half, true);
+	pass(&half, T0 + 5 * S);
+	receive(&half, true);
+	expect_due(&half, T0 + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	send(&half, false);
+	expect_nothing(&half, 100 * S);
 }
 
 static void silence_of_15_s_and_jitter_after_data_wants_a_handshake(void **state)
@@ -102,100 +235,104 @@ static void silence_of_15_s_and_jitter_after_data_wants_a_handshake(void **state
 	(void)state;
 	assert_int_equal(WG_JITTER_MAX_NS, 333000000);
 	for (size_t i = 0; i < BASE_ARRAY_LEN(jitters); i++) {
-		struct wg_timers_data timers = {0};
-		uint64_t due = T0 + 15 * S + jitters[i];
+		struct half half = begin(T0);
+		uint64_t again_ns;
 
-		wg_timers_data_sent(&timers, T0, jitters[i]);
+		half.jitter_ns = jitters[i];
+		send(&half, true);
 		/* Sending on does not put it off. */
-		wg_timers_data_sent(&timers, T0 + 9 * S, 0);
-		wg_timers_any_sent(&timers, T0 + 9 * S);
-		expect_data(&timers, due - 1, WG_TIMERS_DATA_NOTHING);
-		expect_data(&timers, due, WG_TIMERS_DATA_WANT_HANDSHAKE);
-		expect_data(&timers, due + 100 * S, WG_TIMERS_DATA_NOTHING);
-		wg_timers_data_sent(&timers, due + 100 * S, 0);
-		expect_data(&timers, due + 115 * S, WG_TIMERS_DATA_WANT_HANDSHAKE);
+		pass(&half, T0 + 9 * S);
+		send(&half, true);
+		expect_due(&half, T0 + 15 * S + jitters[i], WG_TIMERS_DATA_WANT_HANDSHAKE);
+		expect_nothing(&half, 100 * S);
+		again_ns = half.now_ns;
+		send(&half, true);
+		expect_due(&half, again_ns + 15 * S + jitters[i], WG_TIMERS_DATA_WANT_HANDSHAKE);
 	}
 }
 
 static void anything_received_ends_the_silence(void **state)
 {
-	struct wg_timers_data timers = {0};
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_sent(&timers, T0, 0);
-	wg_timers_any_received(&timers, T0 + 14 * S);
-	expect_data(&timers, T0 + 100 * S, WG_TIMERS_DATA_NOTHING);
+	send(&half, true);
+	pass(&half, T0 + 14 * S);
+	receive(&half, false);
+	expect_nothing(&half, 100 * S);
 }
 
 static void keepalives_alone_arm_neither_answer_nor_silence(void **state)
 {
-	struct wg_timers_data timers = {0};
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_any_sent(&timers, T0);
-	wg_timers_any_received(&timers, T0);
-	expect_data(&timers, T0 + 1000 * S, WG_TIMERS_DATA_NOTHING);
+	send(&half, false);
+	expect_nothing(&half, S);
+	receive(&half, false);
+	expect_nothing(&half, 200 * S);
 }
 
 static void persistent_keepalive_follows_the_last_packet_either_way(void **state)
 {
-	struct wg_timers_data timers;
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_init(&timers, 25, T0);
-	expect_data(&timers, T0 + 25 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 25 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	wg_timers_any_sent(&timers, T0 + 25 * S);
-	wg_timers_any_received(&timers, T0 + 30 * S);
-	expect_data(&timers, T0 + 55 * S - 1, WG_TIMERS_DATA_NOTHING);
-	wg_timers_any_sent(&timers, T0 + 55 * S - 1);
-	expect_data(&timers, T0 + 55 * S, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 80 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	half.persistent_s = 25;
+	expect_due(&half, T0 + 25 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	send(&half, false);
+	pass(&half, T0 + 30 * S);
+	receive(&half, false);
+	pass(&half, T0 + 54 * S);
+	send(&half, false);
+	expect_due(&half, T0 + 79 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
 	/* not sent: asked again after the interval, not at once */
-	expect_data(&timers, T0 + 105 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 105 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	expect_due(&half, half.now_ns + 25 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	expect_due(&half, half.now_ns + 25 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
 }
 
 static void persistent_keepalive_of_65535_s_does_not_overflow(void **state)
 {
-	struct wg_timers_data timers;
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_init(&timers, 65535, T0);
-	expect_data(&timers, T0 + 65535 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 65535 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	half.persistent_s = 65535;
+	half.now_ns = T0 + 65534 * S;
+	expect_due(&half, T0 + 65535 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
 }
 
 static void persistent_keepalive_turned_on_is_due_at_once_and_off_never(void **state)
 {
-	struct wg_timers_data timers = {0};
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_set_persistent(&timers, 25, T0);
-	expect_data(&timers, T0, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	/* set again, as a reconcile does: nothing moves */
-	wg_timers_data_set_persistent(&timers, 25, T0 + 20 * S);
-	expect_data(&timers, T0 + 25 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	wg_timers_data_set_persistent(&timers, 10, T0 + 26 * S);
-	expect_data(&timers, T0 + 36 * S - 1, WG_TIMERS_DATA_NOTHING);
-	expect_data(&timers, T0 + 36 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
-	wg_timers_data_set_persistent(&timers, 0, T0 + 37 * S);
-	wg_timers_any_sent(&timers, T0 + 37 * S);
-	wg_timers_any_received(&timers, T0 + 37 * S);
-	expect_data(&timers, T0 + 1000 * S, WG_TIMERS_DATA_NOTHING);
+	pass(&half, T0 + 20 * S);
+	half.persistent_s = 25;
+	wg_timers_data_begin_persistent(&half.timers);
+	assert_int_equal(poll_now(&half), WG_TIMERS_DATA_SEND_KEEPALIVE);
+	expect_due(&half, T0 + 45 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	half.persistent_s = 10; /* of the new interval, not of the old one */
+	expect_due(&half, half.now_ns + 10 * S, WG_TIMERS_DATA_SEND_KEEPALIVE);
+	half.persistent_s = 0;
+	expect_nothing(&half, 200 * S);
 }
 
 static void one_packet_serves_both_keepalives_and_silence_is_told_after(void **state)
 {
-	struct wg_timers_data timers;
+	struct half half = begin(T0);
 
 	(void)state;
-	wg_timers_data_init(&timers, 10, T0);
-	wg_timers_data_received(&timers, T0);
-	wg_timers_data_sent(&timers, T0, 0);
-	assert_int_equal(wg_timers_data_poll(&timers, T0 + 60 * S), WG_TIMERS_DATA_SEND_KEEPALIVE);
-	assert_int_equal(wg_timers_data_poll(&timers, T0 + 60 * S), WG_TIMERS_DATA_WANT_HANDSHAKE);
-	assert_int_equal(wg_timers_data_poll(&timers, T0 + 60 * S), WG_TIMERS_DATA_NOTHING);
+	half.persistent_s = 10;
+	receive(&half, true);
+	(void)poll_now(&half);
+	half.now_ns += LOOK_NS;
+	send(&half, true);
+	half.now_ns += LOOK_NS;
+	assert_int_equal(poll_now(&half), WG_TIMERS_DATA_NOTHING);
+	half.now_ns += 60 * S;
+	assert_int_equal(poll_now(&half), WG_TIMERS_DATA_SEND_KEEPALIVE);
+	assert_int_equal(poll_now(&half), WG_TIMERS_DATA_WANT_HANDSHAKE);
+	assert_int_equal(poll_now(&half), WG_TIMERS_DATA_NOTHING);
 }
 
 /* ---- handshake half ------------------------------------------------------------------------------ */
@@ -400,6 +537,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fresh_timers_never_fire),
+		cmocka_unit_test(ticks_are_in_order_and_never_zero),
+		cmocka_unit_test(an_answer_to_what_was_sent_is_answered_even_if_nobody_looked_between),
+		cmocka_unit_test(data_that_is_answered_at_once_wants_no_keepalive),
+		cmocka_unit_test(of_one_tick_what_was_sent_is_later),
+		cmocka_unit_test(a_keepalive_behind_data_hides_it_from_nobody),
+		cmocka_unit_test(passive_keepalive_that_was_sent_answers_all_that_came),
 		cmocka_unit_test(passive_keepalive_is_sent_10_s_after_data_without_answer),
 		cmocka_unit_test(sending_anything_disarms_the_passive_keepalive),
 		cmocka_unit_test(more_data_does_not_put_off_the_passive_keepalive),
