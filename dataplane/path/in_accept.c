@@ -158,7 +158,8 @@ static inline uint32_t accept_packet(struct state *st, struct path_pkt *p, uint3
 	const uint8_t *ip = path_outer_ip(p);
 	uint32_t verdict;
 
-	if (unlikely(!wg_replay_accept(&p->session->window, p->counter)))
+	if (unlikely(!wg_replay_accept(&p->session->window, &st->rings[abi_index_slot(p->index)],
+	                               p->counter)))
 		return ABI_COUNTER_DROP_REPLAY;
 	learn(st, p, ip, tick);
 	if (p->len == 0) {

@@ -9,7 +9,8 @@ void in_open_begin(const struct state *st, struct path_burst *b, struct aead_op 
 	const struct path_pkt *end = path_end(b);
 
 	for (struct path_pkt *p = b->pkt; p < end; p++, ops++) {
-		wg_replay_prefetch(&p->session->window, p->counter);
+		wg_replay_prefetch(&p->session->window, &st->rings[abi_index_slot(p->index)],
+		                   p->counter);
 		p->data += WG_DATA_HEADER_LEN;
 		p->len -= WG_DATA_MIN_LEN;
 		*ops = (struct aead_op){.data = p->data,

@@ -32,7 +32,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	        || !wg_keypair_may_receive(session->birth_ns, p->counter, st->now_ns)))
 		return ABI_COUNTER_DROP_SESSION_EXPIRED;
 	/* A look before the cipher is spent on a replay; what counts is in_accept's. */
-	if (unlikely(!wg_replay_may_accept(&session->window, p->counter)))
+	if (unlikely(!wg_replay_may_accept(&session->window, &st->rings[slot], p->counter)))
 		return ABI_COUNTER_DROP_REPLAY;
 	return PATH_KEEP;
 }

@@ -74,9 +74,10 @@ static uint32_t prepare(struct state *st, struct path_pkt *p, struct aead_op *op
 		.key = session->send_key,
 		.counter = p->counter,
 		.len = len,
-		/* both ends of the header: IPv6's lies in two lines */
-		.after = {session->header + STATE_HEADER_ROOM - 1,
-		          session->header + STATE_HEADER_ROOM - session->header_len},
+		/* IPv6's header lies in two lines */
+		.after = {session->header, session->header_len > STATE_HEADER_LINE
+	                                           ? session->header_front
+	                                           : session->header},
 	};
 	return PATH_KEEP;
 }

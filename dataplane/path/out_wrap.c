@@ -8,15 +8,16 @@
 
 #define HEADER_V4 (PATH_HEADER_V4 + WG_DATA_HEADER_LEN)
 #define HEADER_V6 (PATH_HEADER_V6 + WG_DATA_HEADER_LEN)
-#define COPY_V4   64U /* one line: the header and a few bytes in front, which nobody reads */
-#define COPY_V6   80U
+#define COPY_V4   STATE_HEADER_LINE /* the header and a few bytes in front, which nobody reads */
+#define COPY_V6   (STATE_HEADER_FRONT + STATE_HEADER_LINE)
 
 _Static_assert(HEADER_V4 <= COPY_V4 && HEADER_V6 <= COPY_V6, "the copy covers the header");
-_Static_assert(COPY_V6 <= STATE_HEADER_ROOM && COPY_V6 <= RTE_PKTMBUF_HEADROOM, "and fits");
+_Static_assert(COPY_V6 <= RTE_PKTMBUF_HEADROOM, "and fits");
 
 static uint32_t make_header(struct state *st, struct state_session *session)
 {
-	uint8_t *end = session->header + STATE_HEADER_ROOM - WG_DATA_HEADER_LEN;
+	uint8_t header[COPY_V6] = {0};
+	uint8_t *message = header + COPY_V6 - WG_DATA_HEADER_LEN;
 	struct state_hop hop;
 
 	if (session->remote.port == 0)
@@ -32,11 +33,13 @@ static uint32_t make_header(struct state *st, struct state_session *session)
 	default:
 		return ABI_COUNTER_DROP_NO_WAN_ROUTE;
 	}
-	session->header_len = (uint8_t)(path_header_write(st, &hop, &session->remote, end)
+	session->header_len = (uint8_t)(path_header_write(st, &hop, &session->remote, message)
 	                                + WG_DATA_HEADER_LEN);
 	session->header_port = (uint8_t)hop.port;
-	base_store_le32(end, WG_MESSAGE_DATA);
-	base_store_le32(end + WG_DATA_RECEIVER, session->remote_index);
+	base_store_le32(message, WG_MESSAGE_DATA);
+	base_store_le32(message + WG_DATA_RECEIVER, session->remote_index);
+	memcpy(session->header_front, header, STATE_HEADER_FRONT);
+	memcpy(session->header, header + STATE_HEADER_FRONT, STATE_HEADER_LINE);
 	session->header_of = st->wan.generation;
 	return PATH_KEEP;
 }
@@ -45,17 +48,17 @@ static uint32_t make_header(struct state *st, struct state_session *session)
 static void write_header(struct path_pkt *p, bool sums_udp)
 {
 	const struct state_session *session = p->session;
-	const uint8_t *end = session->header + STATE_HEADER_ROOM;
 	uint8_t *message = p->data - WG_DATA_HEADER_LEN;
 	uint32_t message_len = WG_DATA_HEADER_LEN + p->len;
 
 	if (likely(session->header_len == HEADER_V4)) {
-		memcpy(p->data - COPY_V4, end - COPY_V4, COPY_V4);
+		memcpy(p->data - COPY_V4, session->header, COPY_V4);
 		base_store_le64(message + WG_DATA_COUNTER, p->counter);
 		path_header_finish_v4(message, message_len, (uint16_t)p->counter, p->tos);
 		return;
 	}
-	memcpy(p->data - COPY_V6, end - COPY_V6, COPY_V6);
+	memcpy(p->data - COPY_V6, session->header_front, STATE_HEADER_FRONT);
+	memcpy(p->data - STATE_HEADER_LINE, session->header, STATE_HEADER_LINE);
 	base_store_le64(message + WG_DATA_COUNTER, p->counter);
 	if (sums_udp)
 		path_header_begin_v6(message, message_len, p->tos);

@@ -65,9 +65,10 @@ int state_init(struct state *st, const struct state_setup *setup)
 	if (state_wan_init(&st->wan) < 0)
 		goto fail;
 	st->sessions = map_table(st->n_slots, sizeof(*st->sessions));
+	st->rings = map_table(st->n_slots, sizeof(*st->rings));
 	st->peers = map_table(st->n_peers, sizeof(*st->peers));
 	st->active = map_table(st->n_slots, sizeof(*st->active));
-	if (st->sessions && st->peers && st->active)
+	if (st->sessions && st->rings && st->peers && st->active)
 		return 0;
 fail:
 	state_fini(st);
@@ -88,6 +89,7 @@ void state_fini(struct state *st)
 	for (uint32_t i = 0; i < st->n_active; i++)
 		base_wipe(&st->sessions[st->active[i]], sizeof(*st->sessions));
 	unmap_table(st->sessions, st->n_slots, sizeof(*st->sessions));
+	unmap_table(st->rings, st->n_slots, sizeof(*st->rings));
 	unmap_table(st->peers, st->n_peers, sizeof(*st->peers));
 	unmap_table(st->active, st->n_slots, sizeof(*st->active));
 	state_flow_destroy(st);

@@ -83,6 +83,7 @@ struct state {
 	uint64_t now_ns;                /* read once a turn by the worker */
 	uint64_t *counters;             /* in the region: this worker writes, anybody reads */
 	struct state_session *sessions; /* [n_slots] */
+	struct wg_replay_ring *rings;   /* [n_slots]: of the sessions' windows */
 	struct abi_session *mirror;     /* [n_slots], in the region: this worker writes */
 	uint64_t *receive_next;         /* [n_slots], likewise: 1 + highest counter accepted */
 	struct state_current *current;  /* [n_peers], shared by all workers */

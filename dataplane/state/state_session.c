@@ -164,7 +164,7 @@ int state_session_install(struct state *st, const struct abi_cmd_session_install
 	};
 	memcpy(session->receive_key, cmd->receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, cmd->send_key, sizeof(session->send_key));
-	wg_replay_init(&session->window);
+	wg_replay_init(&session->window, &st->rings[slot]);
 	write_mirror(st, session, cmd);
 	start_session(st, session);
 	return 0;
@@ -229,9 +229,9 @@ void state_session_resume(struct state *st, uint32_t slot)
 	memcpy(session->receive_key, mirror.receive_key, sizeof(session->receive_key));
 	memcpy(session->send_key, mirror.send_key, sizeof(session->send_key));
 	if (receive_next == 0)
-		wg_replay_init(&session->window);
+		wg_replay_init(&session->window, &st->rings[slot]);
 	else
-		wg_replay_resume(&session->window, receive_next);
+		wg_replay_resume(&session->window, &st->rings[slot], receive_next);
 	start_session(st, session);
 out:
 	base_wipe(&mirror, sizeof(mirror));

@@ -34,38 +34,25 @@ static inline uint32_t state_coarse(uint64_t ns)
 	return (uint32_t)(ns >> 20);
 }
 
-/* Room for Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16, at the end of a cache line, so that
- * the last 64 bytes, of which IPv4 needs 58, are a line. */
-#define STATE_HEADER_ROOM 80U
+/* Ethernet 14, IPv6 40 (IPv4 20), UDP 8 and WireGuard 16: the last 64 bytes, of which IPv4 needs 58, are a line;
+ * IPv6's first 14 are elsewhere. */
+#define STATE_HEADER_FRONT 16U
+#define STATE_HEADER_LINE  64U
 
-/* A packet on its way in needs line 5 before the cipher and line 0 after it (with IPv6 also 4, and a word of the
- * window once in 64 times); on its way out line 1 before and after, and 3 (with IPv6 2 as well) after, which it
- * only reads. With an even number of lines the same line of all sessions lies in half of a cache's sets. */
+/* A packet on its way in needs line 5 before the cipher and line 4 after it (with IPv6 also 0, and a word of the
+ * window's ring once in 64 times); on its way out line 2 before and after, and 3 (with IPv6 also 1) after, which it
+ * only reads. The two of a way are a pair of 128 bytes, which memory gives for little more than one. With very many
+ * sessions the pages cost more than the lines, so what few packets need, the rings of the windows, lies apart. */
 struct state_session {
-	/* line 0, receive: written for each packet */
-	struct wg_timers_data timers;
-	uint32_t rx_packets; /* since last published, which is 20 times a second */
-	uint32_t rx_bytes;
-	uint32_t pad0;
-	struct state_heard heard;
-	uint8_t heard_v4[STATE_HEARD_V4];
-	/* inner IPv4 source of a packet that was accepted, as it lies in the header, and the generation
-	 * of the routes that said it is the peer's; 0 = none */
-	uint32_t source_v4;
-	uint32_t source_of;
-	/* line 1, send: written for each packet */
-	uint8_t send_key[32];
-	uint64_t send_counter; /* next to be used */
-	uint32_t send_limit;   /* counters below it are reserved in the region; its low half */
-	uint32_t send_soft;    /* state_coarse(): from then on the packet looks closer: rekey due or expired */
-	uint32_t sent;         /* for timers: wg_timers_sent_data() */
-	uint32_t tx_bytes;     /* since last published; packets are told by the counter */
-	uint32_t header_of;    /* generation of state_wan the header was made in, 0 = stale */
-	uint8_t header_port;   /* WAN port that the header leaves on */
-	uint8_t header_len;    /* 58 or 78 bytes */
-	uint8_t tx_limits;     /* ABI_LIMIT_TX, ABI_LIMIT_QUOTA: the peer's */
-	uint8_t pad1;
-	/* line 2, now and then */
+	/* line 0, now and then; over IPv6 for each packet that comes in, which is compared with both */
+	struct base_endpoint remote; /* port 0 = not known */
+	struct base_ip local;        /* family NONE = any */
+	uint32_t port;               /* WAN port wanted, UINT32_MAX = by the routes */
+	uint32_t remote_index;
+	uint32_t next_of_peer; /* chain of the peer's sessions, STATE_SLOT_NONE ends it */
+	uint32_t active_at;    /* position in state.active */
+	uint32_t drops;        /* authenticated but dropped, since last published */
+	/* line 1, now and then; over IPv6 for each packet that goes out */
 	uint64_t birth_ns;
 	uint64_t rekey_told_ns; /* 0 = never */
 	uint64_t tx_published;  /* send_counter when last published */
@@ -76,18 +63,35 @@ struct state_session {
 	uint8_t confirmed;      /* a packet was authenticated on it */
 	uint8_t expired;        /* 180 s old: keys are wiped */
 	uint8_t contends;       /* each packet on it makes it the peer's current one */
-	uint8_t pad2[8];
-	/* the rest of line 2, and line 3: the outer header, ready but for lengths, sums and counter, at
-	 * the end */
-	uint8_t header[STATE_HEADER_ROOM];
-	/* line 4, now and then; over IPv6 for each packet that comes in, which is compared with both */
-	struct base_endpoint remote; /* port 0 = not known */
-	struct base_ip local;        /* family NONE = any */
-	uint32_t port;               /* WAN port wanted, UINT32_MAX = by the routes */
-	uint32_t remote_index;
-	uint32_t next_of_peer; /* chain of the peer's sessions, STATE_SLOT_NONE ends it */
-	uint32_t active_at;    /* position in state.active */
-	uint32_t drops;        /* authenticated but dropped, since last published */
+	uint8_t pad1[8];
+	uint8_t header_front
+		[STATE_HEADER_FRONT]; /* of the outer header, if it is longer than a line */
+	/* line 2, send: written for each packet */
+	uint8_t send_key[32];
+	uint64_t send_counter; /* next to be used */
+	uint32_t send_limit;   /* counters below it are reserved in the region; its low half */
+	uint32_t
+		send_soft; /* state_coarse(): from then on the packet looks closer: rekey due or expired */
+	uint32_t sent;       /* for timers: wg_timers_sent_data() */
+	uint32_t tx_bytes;   /* since last published; packets are told by the counter */
+	uint32_t header_of;  /* generation of state_wan the header was made in, 0 = stale */
+	uint8_t header_port; /* WAN port that the header leaves on */
+	uint8_t header_len;  /* 58 or 78 bytes */
+	uint8_t tx_limits;   /* ABI_LIMIT_TX, ABI_LIMIT_QUOTA: the peer's */
+	uint8_t pad2;
+	/* line 3, send: the outer header, ready but for lengths, sums and counter, at the end */
+	uint8_t header[STATE_HEADER_LINE];
+	/* line 4, receive: written for each packet */
+	struct wg_timers_data timers;
+	uint32_t rx_packets; /* since last published, which is 20 times a second */
+	uint32_t rx_bytes;
+	uint32_t pad4;
+	struct state_heard heard;
+	uint8_t heard_v4[STATE_HEARD_V4];
+	/* inner IPv4 source of a packet that was accepted, as it lies in the header, and the generation
+	 * of the routes that said it is the peer's; 0 = none */
+	uint32_t source_v4;
+	uint32_t source_of;
 	/* line 5, receive */
 	uint32_t index; /* 0 = slot is free */
 	uint32_t peer : 24;
@@ -95,16 +99,14 @@ struct state_session {
 	uint64_t receive_soft_ns; /* from then on the packet looks closer: not confirmed (0), rekey
 	                             due or expired */
 	uint8_t receive_key[32];
-	/* its top and newest word are the last of line 5; the other bits begin line 6 */
-	struct wg_replay window;
+	struct wg_replay window; /* its ring: st->rings */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct state_session) == 22 * 64, "22 lines");
-_Static_assert(offsetof(struct state_session, send_key) == 64, "line 1");
-_Static_assert(offsetof(struct state_session, birth_ns) == 128, "line 2");
-_Static_assert(offsetof(struct state_session, header) + STATE_HEADER_ROOM == 256, "line 3");
-_Static_assert(offsetof(struct state_session, remote) == 256, "line 4");
+_Static_assert(sizeof(struct state_session) == 6 * 64, "six lines");
+_Static_assert(offsetof(struct state_session, birth_ns) == 64, "line 1");
+_Static_assert(offsetof(struct state_session, send_key) == 128, "line 2");
+_Static_assert(offsetof(struct state_session, header) == 192, "line 3");
+_Static_assert(offsetof(struct state_session, timers) == 256, "line 4");
 _Static_assert(offsetof(struct state_session, index) == 320, "line 5");
-_Static_assert(offsetof(struct state_session, window.words) == 384, "line 6");
 _Static_assert(ABI_PEERS_MAX <= 1U << 24, "24 bits for the peer");
 
 /* Make a session. The same one again changes nothing (a command may come twice); another one in the

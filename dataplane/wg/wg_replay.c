@@ -3,14 +3,15 @@
 
 #include <string.h>
 
-void wg_replay_init(struct wg_replay *replay)
+void wg_replay_init(struct wg_replay *replay, struct wg_replay_ring *ring)
 {
-	memset(replay, 0, sizeof(*replay));
+	*replay = (struct wg_replay){0};
+	memset(ring, 0, sizeof(*ring));
 }
 
-void wg_replay_resume(struct wg_replay *replay, uint64_t next)
+void wg_replay_resume(struct wg_replay *replay, struct wg_replay_ring *ring, uint64_t next)
 {
-	memset(replay->words, 0xff, sizeof(replay->words));
+	memset(ring, 0xff, sizeof(*ring));
 	/* Bits above next in its own word stand for counters to come. */
 	replay->newest = UINT64_MAX >> (63 - next % 64);
 	replay->next = next;

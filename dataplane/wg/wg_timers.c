@@ -61,9 +61,8 @@ static void ask_keepalive(struct wg_timers_data *timers, bool is_answer, uint64_
 	if (!is_answer)
 		return;
 	/* The one that is sent now, in this tick, ends the next as well. */
-	timers->unanswered_ns = timers->received_data != 0
-	                                ? time_of(wg_timers_tick(now_ns), now_ns)
-	                                : 0;
+	timers->unanswered_ns = timers->received_data != 0 ? time_of(wg_timers_tick(now_ns), now_ns)
+	                                                   : 0;
 	timers->received_data = 0;
 }
 

@@ -33,7 +33,8 @@ static inline uint32_t wg_timers_tick(uint64_t now_ns)
 #define WG_TIMERS_SENT_DATA 2U
 
 struct wg_timers_data {
-	uint64_t packet_ns;     /* last packet either way, or keepalive asked for; 0 = one is due at once */
+	uint64_t
+		packet_ns; /* last packet either way, or keepalive asked for; 0 = one is due at once */
 	uint64_t unanswered_ns; /* data came and nothing was sent since; 0 = no */
 	uint64_t silent_ns;     /* data was sent and nothing came since; 0 = no */
 	uint32_t received;      /* tick of the last packet since the last poll; 0 = none */

@@ -7,19 +7,24 @@
 
 #define LAST (WG_REJECT_AFTER_MESSAGES - 1) /* highest counter ever accepted */
 
+struct window {
+	struct wg_replay replay;
+	struct wg_replay_ring ring;
+};
+
 /* Accept it, and see that the cheap look said the same and left the window alone. */
-static bool accept(struct wg_replay *replay, uint64_t counter)
+static bool accept(struct window *window, uint64_t counter)
 {
-	struct wg_replay before = *replay;
-	bool may = wg_replay_may_accept(replay, counter);
+	struct window before = *window;
+	bool may = wg_replay_may_accept(&window->replay, &window->ring, counter);
 
-	assert_memory_equal(&before, replay, sizeof(before));
+	assert_memory_equal(&before, window, sizeof(before));
 
-	bool did = wg_replay_accept(replay, counter);
+	bool did = wg_replay_accept(&window->replay, &window->ring, counter);
 
 	assert_int_equal(may, did);
 	if (!did)
-		assert_memory_equal(&before, replay, sizeof(before));
+		assert_memory_equal(&before, window, sizeof(before));
 	return did;
 }
 
@@ -63,12 +68,12 @@ static const struct {
 
 static void window_follows_the_table(void **state)
 {
-	struct wg_replay replay;
+	struct window window;
 
 	(void)state;
-	wg_replay_init(&replay);
+	wg_replay_init(&window.replay, &window.ring);
 	for (size_t i = 0; i < BASE_ARRAY_LEN(steps); i++)
-		if (accept(&replay, steps[i].counter) != steps[i].expected)
+		if (accept(&window, steps[i].counter) != steps[i].expected)
 			fail_msg("step %zu: counter %llu should be %s", i,
 			         (unsigned long long)steps[i].counter,
 			         steps[i].expected ? "accepted" : "refused");
@@ -76,14 +81,14 @@ static void window_follows_the_table(void **state)
 
 static void replay_rejects_same_counter_twice_in_order(void **state)
 {
-	struct wg_replay replay;
+	struct window window;
 
 	(void)state;
-	wg_replay_init(&replay);
+	wg_replay_init(&window.replay, &window.ring);
 	for (uint64_t i = 0; i < 5 * WG_REPLAY_BITS; i++) {
-		assert_true(accept(&replay, i));
-		assert_false(accept(&replay, i));
-		assert_int_equal(replay.next, i + 1);
+		assert_true(accept(&window, i));
+		assert_false(accept(&window, i));
+		assert_int_equal(window.replay.next, i + 1);
 	}
 }
 
@@ -91,13 +96,13 @@ static void whole_window_arrives_backwards(void **state)
 {
 	(void)state;
 	for (uint64_t top = WG_REPLAY_WINDOW; top < WG_REPLAY_WINDOW + 130; top += 13) {
-		struct wg_replay replay;
+		struct window window;
 
-		wg_replay_init(&replay);
+		wg_replay_init(&window.replay, &window.ring);
 		for (uint64_t i = 0; i <= WG_REPLAY_WINDOW; i++)
-			assert_true(accept(&replay, top - i));
+			assert_true(accept(&window, top - i));
 		for (uint64_t i = 0; i <= top; i++)
-			assert_false(accept(&replay, i));
+			assert_false(accept(&window, i));
 	}
 }
 
@@ -112,14 +117,15 @@ static void jump_of_any_length_opens_exactly_one_window(void **state)
 	for (size_t i = 0; i < BASE_ARRAY_LEN(jumps); i++) {
 		for (uint64_t start = 20000; start < 20000 + 64; start += 21) {
 			uint64_t top = start + jumps[i];
-			struct wg_replay replay;
+			struct window window;
 
-			wg_replay_init(&replay);
+			wg_replay_init(&window.replay, &window.ring);
 			for (uint64_t c = start - 9000; c <= start; c++)
-				assert_true(accept(&replay, c));
-			assert_true(accept(&replay, top));
+				assert_true(accept(&window, c));
+			assert_true(accept(&window, top));
 			for (uint64_t c = top - 1; c > top - WG_REPLAY_WINDOW - 200; c--)
-				assert_int_equal(wg_replay_may_accept(&replay, c),
+				assert_int_equal(wg_replay_may_accept(&window.replay, &window.ring,
+				                                      c),
 				                 c > start && c >= top - WG_REPLAY_WINDOW);
 		}
 	}
@@ -132,28 +138,28 @@ static void resumed_window_refuses_all_below_and_takes_all_above(void **state)
 	(void)state;
 	for (size_t i = 0; i < BASE_ARRAY_LEN(nexts); i++) {
 		uint64_t next = nexts[i];
-		struct wg_replay replay;
+		struct window window;
 
-		wg_replay_init(&replay);
-		wg_replay_resume(&replay, next);
+		wg_replay_init(&window.replay, &window.ring);
+		wg_replay_resume(&window.replay, &window.ring, next);
 		for (uint64_t c = next > 9000 ? next - 9000 : 0; c < next; c++)
-			assert_false(accept(&replay, c));
+			assert_false(accept(&window, c));
 		for (uint64_t c = next; c < next + 9000; c++)
-			assert_int_equal(accept(&replay, c), c <= LAST);
+			assert_int_equal(accept(&window, c), c <= LAST);
 	}
 }
 
 static void resumed_window_takes_reordered_counters_above(void **state)
 {
-	struct wg_replay replay;
+	struct window window;
 
 	(void)state;
-	wg_replay_resume(&replay, 1000);
-	assert_true(accept(&replay, 1010));
-	assert_true(accept(&replay, 1000));
-	assert_true(accept(&replay, 1005));
-	assert_false(accept(&replay, 999));
-	assert_false(accept(&replay, 1005));
+	wg_replay_resume(&window.replay, &window.ring, 1000);
+	assert_true(accept(&window, 1010));
+	assert_true(accept(&window, 1000));
+	assert_true(accept(&window, 1005));
+	assert_false(accept(&window, 999));
+	assert_false(accept(&window, 1005));
 }
 
 static void resume_from_garbage_refuses_everything_without_overflow(void **state)
@@ -163,11 +169,11 @@ static void resume_from_garbage_refuses_everything_without_overflow(void **state
 
 	(void)state;
 	for (size_t i = 0; i < BASE_ARRAY_LEN(nexts); i++) {
-		struct wg_replay replay;
+		struct window window;
 
-		wg_replay_resume(&replay, nexts[i]);
+		wg_replay_resume(&window.replay, &window.ring, nexts[i]);
 		for (size_t j = 0; j < BASE_ARRAY_LEN(counters); j++)
-			assert_false(accept(&replay, counters[j]));
+			assert_false(accept(&window, counters[j]));
 	}
 }
 
@@ -222,21 +228,21 @@ static void random_counters_agree_with_a_set(void **state)
 	(void)state;
 	assert_non_null(seen);
 	for (size_t b = 0; b < BASE_ARRAY_LEN(bases); b++) {
-		struct wg_replay replay;
+		struct window window;
 		uint64_t next = bases[b];
 
 		memset(seen, 0, NAIVE_LEN);
-		wg_replay_resume(&replay, next);
+		wg_replay_resume(&window.replay, &window.ring, next);
 		for (int i = 0; i < 300000; i++) {
 			uint64_t counter = pick(&random, next, bases[b]);
 
 			if (i == 200000) {
-				wg_replay_resume(&replay, next);
+				wg_replay_resume(&window.replay, &window.ring, next);
 				memset(seen, 1, next - bases[b]);
 			}
-			assert_int_equal(wg_replay_accept(&replay, counter),
+			assert_int_equal(wg_replay_accept(&window.replay, &window.ring, counter),
 			                 naive_accept(seen, &next, bases[b], counter));
-			assert_int_equal(replay.next, next);
+			assert_int_equal(window.replay.next, next);
 		}
 	}
 	free(seen);

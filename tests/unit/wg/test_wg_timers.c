@@ -538,7 +538,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fresh_timers_never_fire),
 		cmocka_unit_test(ticks_are_in_order_and_never_zero),
-		cmocka_unit_test(an_answer_to_what_was_sent_is_answered_even_if_nobody_looked_between),
+		cmocka_unit_test(
+			an_answer_to_what_was_sent_is_answered_even_if_nobody_looked_between),
 		cmocka_unit_test(data_that_is_answered_at_once_wants_no_keepalive),
 		cmocka_unit_test(of_one_tick_what_was_sent_is_later),
 		cmocka_unit_test(a_keepalive_behind_data_hides_it_from_nobody),
