@@ -43,6 +43,6 @@ void handoff_receive(struct state *st, struct rte_mbuf *const mbufs[], uint32_t 
 		p->from_hub = label->from_hub != 0;
 		p->handed_by = (uint8_t)(label->from + 1);
 		if (label->station == PATH_AT_IN_SESSION)
-			path_reach_session(st, p);
+			path_reach_session(st, p->data);
 	}
 }

@@ -20,6 +20,7 @@
 /* A plain frame (parse_plain()): type, version and header length; which bits of fragment, TTL and protocol
  * matter. */
 #define PLAIN_LEN         (PATH_ETHER_LEN + IP4_MIN + UDP_LEN)
+#define PLAIN_LEN_V6      (PATH_ETHER_LEN + IP6_LEN + UDP_LEN)
 #define PLAIN_FIRST       0x080045U
 #define PLAIN_SECOND_MASK 0x3fff00ffU
 
@@ -221,11 +222,20 @@ static __attribute__((noinline)) uint32_t parse_any(struct state *st, struct pat
 
 static inline uint32_t parse_frame(struct state *st, struct path_pkt *p)
 {
-	uint32_t verdict = likely(parse_plain(st, p)) ? PATH_KEEP : parse_any(st, p);
+	return likely(parse_plain(st, p)) ? PATH_KEEP : parse_any(st, p);
+}
 
-	if (likely(verdict == PATH_KEEP))
-		path_reach_session(st, p); /* of a handshake message: any line, and harmless */
-	return verdict;
+/* First pass: reach for the session of what looks like a data message behind headers without options. What is
+ * none says any line, which is harmless. Apart from the parsing, since a look into a page that the processor does
+ * not know now holds up what follows: so these wait together. */
+static inline void reach(const struct state *st, const struct path_pkt *p)
+{
+	_Static_assert(PLAIN_LEN_V6 + WG_DATA_COUNTER <= PLAIN_LEN + WG_DATA_MIN_LEN,
+	               "the index is inside");
+	uint32_t at = base_load_be16(p->data + 12) == ETHERTYPE_V6 ? PLAIN_LEN_V6 : PLAIN_LEN;
+
+	if (likely(p->len >= PLAIN_LEN + WG_DATA_MIN_LEN))
+		path_reach_session(st, p->data + at);
 }
 
 void in_parse(struct state *st, struct path_burst *b)
@@ -235,6 +245,8 @@ void in_parse(struct state *st, struct path_burst *b)
 
 	for (const struct path_pkt *p = b->pkt; p < end; p++)
 		rte_prefetch0(p->data);
+	for (const struct path_pkt *p = b->pkt; p < end; p++)
+		reach(st, p);
 	for (struct path_pkt *p = b->pkt; p < end; p++)
 		path_settle(st, p, parse_frame(st, p), &to);
 	path_close(b, to);

@@ -208,7 +208,7 @@ static inline struct path_pkt path_kept(struct rte_mbuf *mbuf)
 	};
 }
 
-/* p is a data message: reach for the line of its session that in_session() reads. For who passes packets on to
+/* Reach for the line of a data message's session that in_session() reads. For who passes packets on to
  * that, as early as the message is known: the whole burst comes together. (The other line that a packet needs is
  * reached for while the cipher runs: struct aead_op.)
  *
@@ -216,9 +216,9 @@ static inline struct path_pkt path_kept(struct rte_mbuf *mbuf)
  * memory stands still. Lines asked into the second cache wait elsewhere: 32 of them, from memory and with work
  * behind, cost 12 cycles each here, not 30. So the lines of sessions, of which few are near when there are many,
  * are reached for that way; what is likely to be in the second cache already is asked into the first. */
-static inline void path_reach_session(const struct state *st, const struct path_pkt *p)
+static inline void path_reach_session(const struct state *st, const uint8_t *message)
 {
-	uint32_t index = base_load_le32(p->data + WG_DATA_RECEIVER);
+	uint32_t index = base_load_le32(message + WG_DATA_RECEIVER);
 	uint32_t slot = abi_index_slot(index);
 
 	if (likely(abi_index_worker(index) == st->id && slot < st->n_slots))
