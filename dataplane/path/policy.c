@@ -177,17 +177,14 @@ static void sort_out(struct state *st, struct path_burst *b, const struct policy
 	uint32_t verdicts[PATH_BURST_MAX];
 	uint64_t dropped = 0;
 	uint64_t opened;
-	bool is_few = (rest & (rest - 1)) == 0;
 
 	for (uint64_t bits = rest; bits != 0; bits &= bits - 1) {
 		uint32_t i = first_of(bits);
 
 		verdicts[i] = ABI_COUNTER_DROP_NO_ROUTE;
-		if (is_few) {
-			state_drop_prefetch(&st->drops, frames[i].in_peer,
-			                    ABI_COUNTER_DROP_POLICY_NO_GRANT);
-			rte_prefetch0(&b->pkt[i].session->drops);
-		}
+		state_drop_prefetch(&st->drops, frames[i].in_peer,
+		                    ABI_COUNTER_DROP_POLICY_NO_GRANT);
+		rte_prefetch0(&b->pkt[i].session->drops);
 		if (frames[i].out_peer == ABI_PEER_NONE)
 			dropped |= bits & -bits;
 	}

@@ -384,13 +384,13 @@ struct policy_decision policy_decide(const struct policy_table *table,
 
 /* ---- many ---------------------------------------------------------------------------------------- */
 
-static POLICY_FETCHES void fetch_sums(const struct walk *walk)
+static BASE_FETCHES void fetch_sums(const struct walk *walk)
 {
 	for (unsigned int k = 0; k < POLICY_N_DIMS; k++)
 		__builtin_prefetch(walk->of[k].sums);
 }
 
-static POLICY_FETCHES void fetch_words(const struct walk *walk)
+static BASE_FETCHES void fetch_words(const struct walk *walk)
 {
 	unsigned int bit = (unsigned int)__builtin_ctzll(walk->sum);
 
@@ -398,7 +398,7 @@ static POLICY_FETCHES void fetch_words(const struct walk *walk)
 		__builtin_prefetch(cursor_at(&walk->of[k], walk->i, bit));
 }
 
-static POLICY_FETCHES void fetch_rule(const struct walk *walk, const struct policy_table *table)
+static BASE_FETCHES void fetch_rule(const struct walk *walk, const struct policy_table *table)
 {
 	uint32_t number = walk->word * 64 + (uint32_t)__builtin_ctzll(walk->bits);
 

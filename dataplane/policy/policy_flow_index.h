@@ -63,8 +63,8 @@ static inline enum policy_flow_verdict flow_charge_check(const struct policy_flo
 }
 
 /* Fetch what the opener's entry, made after so many others, will be written to. */
-static POLICY_FETCHES void flow_make_prefetch(const struct policy_flow *flow, uint32_t opener,
-                                              uint32_t ahead)
+static BASE_FETCHES void flow_make_prefetch(const struct policy_flow *flow, uint32_t opener,
+                                            uint32_t ahead)
 {
 	__builtin_prefetch(&flow->entries[flow_next_free(flow, ahead)], 1);
 	__builtin_prefetch(flow_charge_of(flow, opener), 1);

@@ -24,12 +24,10 @@
 #ifndef POLICY_PRIVATE_H
 #define POLICY_PRIVATE_H
 
+#include "base_fetch.h"
 #include "policy_table.h"
 
 #define POLICY_ALIGN      64U
-/* Of functions that do nothing but to fetch ahead: gcc 12 takes these for ones without any effect and leaves out their
- * calls, but for those that are inlined first. */
-#define POLICY_FETCHES    inline __attribute__((always_inline))
 #define POLICY_PAGE_PORTS 256U
 #define POLICY_N_PAGES    256U
 
@@ -227,8 +225,8 @@ uint64_t policy__decide_quickly(const struct policy_table *table,
                                 uint64_t now_s, struct policy_decision *decisions);
 
 /* Fetch what a decision about this packet begins with. */
-static POLICY_FETCHES void policy__decide_prefetch(const struct policy_table *table,
-                                                   const struct policy_packet *packet)
+static BASE_FETCHES void policy__decide_prefetch(const struct policy_table *table,
+                                                 const struct policy_packet *packet)
 {
 	const struct policy_place *peers = policy__peers(table);
 

@@ -6,6 +6,7 @@
 
 #include "abi_layout.h"
 #include "base_bucket.h"
+#include "base_fetch.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,8 +37,8 @@ bool state_drop_note(struct state *st, uint32_t peer, uint32_t reason,
                      struct state_drop_noted *noted);
 
 /* It may be about to be: reach for that line. */
-static inline void state_drop_prefetch(const struct state_drops *drops, uint32_t peer,
-                                       uint32_t reason)
+static BASE_FETCHES void state_drop_prefetch(const struct state_drops *drops, uint32_t peer,
+                                             uint32_t reason)
 {
 	__builtin_prefetch(&drops->pairs[abi_drop_place(abi_drop_key(peer, reason)) & drops->mask],
 	                   1);

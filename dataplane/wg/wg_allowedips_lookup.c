@@ -1,5 +1,6 @@
 /* Looking up in the cryptokey routing table: the readers' side. May run while the writer changes the
  * table: every word that the writer changes in place is loaded once, atomically. */
+#include "base_fetch.h"
 #include "wg_allowedips_private.h"
 
 #include <emmintrin.h>
@@ -202,8 +203,8 @@ struct walk {
 	uint32_t at; /* position in the burst */
 };
 
-static inline void prefetch_bucket(const struct wg_allowedips *table, unsigned int root,
-                                   struct wg_key key)
+static BASE_FETCHES void prefetch_bucket(const struct wg_allowedips *table, unsigned int root,
+                                         struct wg_key key)
 {
 	const struct wg_hosts *hosts = hosts_of(table, root);
 

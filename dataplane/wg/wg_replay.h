@@ -3,6 +3,7 @@
 #ifndef WG_REPLAY_H
 #define WG_REPLAY_H
 
+#include "base_fetch.h"
 #include "wg_keypair.h"
 
 #include <stdbool.h>
@@ -57,8 +58,8 @@ static inline bool wg_replay_may_accept(const struct wg_replay *replay,
 }
 
 /* Reach for what wg_replay_accept() will write, if it is not the newest word. */
-static inline void wg_replay_prefetch(const struct wg_replay *replay,
-                                      const struct wg_replay_ring *ring, uint64_t counter)
+static BASE_FETCHES void wg_replay_prefetch(const struct wg_replay *replay,
+                                            const struct wg_replay_ring *ring, uint64_t counter)
 {
 	uint64_t word = (counter + 1) / 64;
 	uint64_t newest = replay->next / 64;
