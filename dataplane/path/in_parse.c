@@ -232,10 +232,12 @@ static inline void reach(const struct state *st, const struct path_pkt *p)
 {
 	_Static_assert(PLAIN_LEN_V6 + WG_DATA_COUNTER <= PLAIN_LEN + WG_DATA_MIN_LEN,
 	               "the index is inside");
-	uint32_t at = base_load_be16(p->data + 12) == ETHERTYPE_V6 ? PLAIN_LEN_V6 : PLAIN_LEN;
 
-	if (likely(p->len >= PLAIN_LEN + WG_DATA_MIN_LEN))
-		path_reach_session(st, p->data + at);
+	if (likely(p->len >= PLAIN_LEN + WG_DATA_MIN_LEN)) {
+		bool is_v6 = base_load_be16(p->data + 12) == ETHERTYPE_V6;
+
+		path_reach_session(st, p->data + (is_v6 ? PLAIN_LEN_V6 : PLAIN_LEN));
+	}
 }
 
 void in_parse(struct state *st, struct path_burst *b)
