@@ -32,6 +32,16 @@ void grant_compiled_fini(struct grant_compiled *compiled)
 
 /* ---- peers and their groups --------------------------------------------------------------------- */
 
+static uint32_t families_behind(const struct grant_peer *peer)
+{
+	uint32_t behind = 0;
+
+	for (uint32_t i = 0; i < peer->n_subnets; i++)
+		behind |= peer->subnets[i].ip.family == BASE_IP_V4 ? POLICY_BEHIND_V4
+		                                                   : POLICY_BEHIND_V6;
+	return behind;
+}
+
 static int make_peers(const struct grant_policy *policy, const struct grant_world *world,
                       struct grant_compiled *out)
 {
@@ -48,6 +58,7 @@ static int make_peers(const struct grant_policy *policy, const struct grant_worl
 		out->peers[i].number = world->peers[i].number;
 		out->peers[i].addresses = world->peers[i].addresses;
 		out->peers[i].n_addresses = world->peers[i].n_addresses;
+		out->peers[i].behind = families_behind(&world->peers[i]);
 	}
 	/* First how many groups each is in, then where its list begins, then the lists. */
 	for (uint32_t g = 0; g < policy->n_groups; g++)
@@ -167,45 +178,22 @@ static int make_grant(const struct grant *grant, const struct grant_policy *poli
 	return 1;
 }
 
-static bool has_behind(const struct grant_peer *peer, uint8_t family)
-{
-	for (uint32_t k = 0; k < peer->n_subnets; k++)
-		if (peer->subnets[k].ip.family == family)
-			return true;
-	return false;
-}
+/* The hub opens what it likes to every peer and to what is behind them, which is everything that is routed to a
+ * gateway: three grants, however many peers and networks there are. */
+#define N_HUB_GRANTS 3U
 
-/* The hub opens what it likes to every peer and to what is behind them. That is everything that is routed to
- * a gateway, so one grant a family is enough, however many networks it has. */
-static uint32_t make_hub_grants(const struct grant_world *world, struct policy_grant *made)
+static void make_hub_grants(struct policy_grant made[static N_HUB_GRANTS])
 {
 	static const uint8_t families[] = {BASE_IP_V4, BASE_IP_V6};
-	uint32_t n = 1;
 
-	made[0].id = GRANT_NUMBER_HUB;
-	made[0].from.kind = POLICY_END_HUB;
-	made[0].to.kind = POLICY_END_ANY;
-	for (uint32_t i = 0; i < world->n_peers; i++)
-		for (uint32_t f = 0; f < BASE_ARRAY_LEN(families); f++) {
-			if (!has_behind(&world->peers[i], families[f]))
-				continue;
-			made[n].id = GRANT_NUMBER_HUB - n;
-			made[n].from.kind = POLICY_END_HUB;
-			made[n].to.kind = POLICY_END_SUBNET;
-			made[n].to.number = world->peers[i].number;
-			made[n++].to.prefix.ip.family = families[f];
-		}
-	return n;
-}
-
-/* At most so many of them, but for the first. */
-static size_t count_hub_grants(const struct grant_world *world)
-{
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < world->n_peers; i++)
-		n += world->peers[i].n_subnets < 2 ? world->peers[i].n_subnets : 2;
-	return n;
+	memset(made, 0, N_HUB_GRANTS * sizeof(*made));
+	for (uint32_t i = 0; i < N_HUB_GRANTS; i++) {
+		made[i].id = GRANT_NUMBER_HUB - i;
+		made[i].from.kind = POLICY_END_HUB;
+		made[i].to.kind = i == 0 ? POLICY_END_ANY : POLICY_END_BEHIND;
+		if (i > 0)
+			made[i].to.prefix.ip.family = families[i - 1];
+	}
 }
 
 /* The array of windows moved while it grew: only now do grants get their part of it. */
@@ -222,13 +210,12 @@ static void place_windows(struct grant_compiled *out, uint32_t n)
 static int make_grants(const struct grant_policy *policy, const struct grant_world *world,
                        uint64_t now_s, struct grant_compiled *out)
 {
-	size_t n_hub = count_hub_grants(world) + 1;
 	size_t n_ranges = 0;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < policy->n_grants; i++)
 		n_ranges += policy->grants[i].n_ports;
-	out->grants = calloc(policy->n_grants + n_hub, sizeof(*out->grants));
+	out->grants = calloc(policy->n_grants + N_HUB_GRANTS, sizeof(*out->grants));
 	out->ranges = calloc(n_ranges + 1, sizeof(*out->ranges));
 	if (!out->grants || !out->ranges)
 		return -ENOMEM;
@@ -245,9 +232,9 @@ static int make_grants(const struct grant_policy *policy, const struct grant_wor
 		n_ranges += grant->n_ports;
 		n += (uint32_t)made;
 	}
-	memset(&out->grants[n], 0, sizeof(out->grants[n]));
 	place_windows(out, n);
-	n += make_hub_grants(world, &out->grants[n]);
+	make_hub_grants(&out->grants[n]);
+	n += N_HUB_GRANTS;
 	out->source.grants = out->grants;
 	out->source.n_grants = n;
 	return 0;

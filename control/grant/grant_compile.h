@@ -14,7 +14,7 @@
 
 /* Numbers that no grant has. */
 #define GRANT_NUMBER_OPEN UINT32_MAX       /* hub.peer_to_peer allows it */
-#define GRANT_NUMBER_HUB  (UINT32_MAX - 1) /* and numbers below: what the hub itself opens */
+#define GRANT_NUMBER_HUB  (UINT32_MAX - 1) /* and two below: what the hub itself opens */
 
 struct grant_compiled {
 	struct policy_source source; /* for policy_build(); borrowed until fini */

@@ -110,6 +110,9 @@ static int make_all_lists(struct policy_builder *b)
 		if (err == 0)
 			err = make_lists(b, &b->of_net[dimension], dimension, POLICY_END_SUBNET,
 			                 b->n_peers + 1);
+		if (err == 0)
+			err = make_lists(b, &b->of_behind[dimension], dimension, POLICY_END_BEHIND,
+			                 1);
 		if (err != 0)
 			return err;
 	}
@@ -473,7 +476,8 @@ static void fini(struct policy_builder *b)
 	                                 &b->quick,  &b->edges, &b->bounds};
 
 	for (unsigned int i = POLICY_DIM_FROM; i <= POLICY_DIM_TO; i++) {
-		struct policy_lists *lists[] = {&b->of_peer[i], &b->of_group[i], &b->of_net[i]};
+		struct policy_lists *lists[] = {&b->of_peer[i], &b->of_group[i], &b->of_net[i],
+		                                &b->of_behind[i]};
 
 		for (size_t j = 0; j < BASE_ARRAY_LEN(lists); j++) {
 			free(lists[j]->first);

@@ -16,14 +16,16 @@ enum policy_end_kind {
 	POLICY_END_ANY = 2,    /* every peer likewise; neither the hub nor a subnet */
 	POLICY_END_SUBNET = 3, /* prefix, behind gateway number */
 	POLICY_END_HUB = 4, /* the hub; prefix: at this address of it only, or family 0: at all */
-	POLICY_N_END_KINDS = 5,
+	POLICY_END_BEHIND =
+		5, /* prefix, behind whichever peer has something of its family behind it */
+	POLICY_N_END_KINDS = 6,
 };
 
 struct policy_end {
 	uint8_t kind; /* enum policy_end_kind */
 	uint8_t pad[3];
 	uint32_t number;           /* of the peer, group or gateway; else ignored */
-	struct base_prefix prefix; /* POLICY_END_SUBNET, POLICY_END_HUB; no host bits set */
+	struct base_prefix prefix; /* of a SUBNET, BEHIND, HUB; no host bits set */
 };
 
 enum policy_proto {
@@ -58,11 +60,14 @@ struct policy_grant {
 	const struct policy_window *windows; /* [n_windows] */
 };
 
+#define POLICY_BEHIND_V4 1U
+#define POLICY_BEHIND_V6 2U
+
 struct policy_peer {
 	uint32_t number; /* < POLICY_HUB */
 	uint32_t n_addresses;
 	uint32_t n_groups;
-	uint32_t pad;
+	uint32_t behind; /* POLICY_BEHIND_..: something of this family is behind it */
 	const struct base_ip *addresses; /* [n_addresses]: its own in the tunnel */
 	const uint32_t *groups;          /* [n_groups], each < n_groups of the source */
 };

@@ -40,9 +40,13 @@ static int check_end(const struct policy_source *source, const struct policy_end
 	case POLICY_END_ANY:
 		return 0;
 	case POLICY_END_SUBNET:
-		if (end->number >= POLICY_HUB)
+	case POLICY_END_BEHIND:
+		if (end->kind == POLICY_END_SUBNET && end->number >= POLICY_HUB)
 			return wrong(error, is_from ? "from.number" : "to.number",
 			             "the number of a gateway below POLICY_HUB");
+		if (end->kind == POLICY_END_BEHIND && end->number != 0)
+			return wrong(error, is_from ? "from.number" : "to.number",
+			             "0: it is of any gateway");
 		if (!is_prefix(&end->prefix))
 			return wrong(error, is_from ? "from.prefix" : "to.prefix",
 			             "a prefix without host bits");
@@ -88,6 +92,8 @@ static int check_peer(const struct policy_source *source, const struct policy_pe
 {
 	if (peer->number >= POLICY_HUB)
 		return wrong(error, "number", "a number below POLICY_HUB");
+	if ((peer->behind & ~(POLICY_BEHIND_V4 | POLICY_BEHIND_V6)) != 0)
+		return wrong(error, "behind", "POLICY_BEHIND_V4, POLICY_BEHIND_V6, both or none");
 	for (uint32_t i = 0; i < peer->n_addresses; i++) {
 		struct policy_address address = policy_address_make(&peer->addresses[i]);
 		bool is_v4 = peer->addresses[i].family == BASE_IP_V4;

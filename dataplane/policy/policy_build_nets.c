@@ -78,17 +78,62 @@ static bool is_extra(const struct policy_peer *peer, uint32_t i)
 	return false;
 }
 
+/* The rules that speak of what is behind a peer: those that name it, and those of whatever is behind any peer,
+ * if something of their family is behind this one. */
+struct net_rules {
+	const struct policy_builder *b;
+	const struct policy_peer *peer; /* NULL: the hub's */
+	unsigned int dimension;
+	uint32_t i;
+	uint32_t end;
+	uint32_t behind; /* of the second list: done, and how many there are */
+	uint32_t n_behind;
+};
+
+static struct net_rules net_rules_of(const struct policy_builder *b, uint32_t key,
+                                     const struct policy_peer *peer, unsigned int dimension)
+{
+	return (struct net_rules){
+		.b = b,
+		.peer = peer,
+		.dimension = dimension,
+		.i = b->of_net[dimension].first[key],
+		.end = b->of_net[dimension].first[key + 1],
+		.n_behind = peer != NULL && peer->behind != 0 ? b->of_behind[dimension].first[1]
+	                                                      : 0,
+	};
+}
+
+/* The next one. False: there is none. */
+static bool net_rules_next(struct net_rules *rules, uint32_t *rule)
+{
+	if (rules->i < rules->end) {
+		*rule = rules->b->of_net[rules->dimension].rules[rules->i++];
+		return true;
+	}
+	while (rules->behind < rules->n_behind) {
+		*rule = rules->b->of_behind[rules->dimension].rules[rules->behind++];
+		if ((rules->peer->behind
+		     & (is_v4(&prefix_of(rules->b, rules->dimension, *rule)->ip)
+		                ? POLICY_BEHIND_V4
+		                : POLICY_BEHIND_V6))
+		    != 0)
+			return true;
+	}
+	return false;
+}
+
 static int add_bounds(struct policy_builder *b, uint32_t key, const struct policy_peer *peer)
 {
 	int err = 0;
 
 	for (unsigned int dimension = POLICY_DIM_FROM; dimension <= POLICY_DIM_TO; dimension++) {
-		const struct policy_lists *lists = &b->of_net[dimension];
+		struct net_rules rules = net_rules_of(b, key, peer, dimension);
+		uint32_t rule;
 
-		for (uint32_t i = lists->first[key]; i < lists->first[key + 1] && err == 0; i++) {
+		while (err == 0 && net_rules_next(&rules, &rule)) {
 			struct range ranges[2];
-			unsigned int n = prefix_ranges(prefix_of(b, dimension, lists->rules[i]),
-			                               ranges);
+			unsigned int n = prefix_ranges(prefix_of(b, dimension, rule), ranges);
 
 			for (unsigned int j = 0; j < n && err == 0; j++)
 				err = add_range(b, ranges[j].first, ranges[j].end);
@@ -124,13 +169,14 @@ static size_t sort_bounds(struct policy_builder *b)
 	return n;
 }
 
-static int add_edges(struct policy_builder *b, uint32_t key, unsigned int dimension)
+static int add_edges(struct policy_builder *b, uint32_t key, const struct policy_peer *peer,
+                     unsigned int dimension)
 {
-	const struct policy_lists *lists = &b->of_net[dimension];
+	struct net_rules rules = net_rules_of(b, key, peer, dimension);
+	uint32_t rule;
 
 	b->edges.n = 0;
-	for (uint32_t i = lists->first[key]; i < lists->first[key + 1]; i++) {
-		uint32_t rule = lists->rules[i];
+	while (net_rules_next(&rules, &rule)) {
 		struct range ranges[2];
 		unsigned int n = prefix_ranges(prefix_of(b, dimension, rule), ranges);
 
@@ -150,13 +196,13 @@ static int add_edges(struct policy_builder *b, uint32_t key, unsigned int dimens
 }
 
 /* Fill nets[n].from or .to. */
-static int sweep_dimension(struct policy_builder *b, uint32_t key, unsigned int dimension,
-                           size_t first_net, size_t n)
+static int sweep_dimension(struct policy_builder *b, uint32_t key, const struct policy_peer *peer,
+                           unsigned int dimension, size_t first_net, size_t n)
 {
 	struct policy_net *nets = (struct policy_net *)b->nets.data + first_net;
 	const struct policy_edge *edges;
 	size_t next = 0;
-	int err = add_edges(b, key, dimension);
+	int err = add_edges(b, key, peer, dimension);
 
 	edges = b->edges.data;
 	for (size_t i = 0; i < n && err == 0; i++) {
@@ -231,9 +277,9 @@ int policy__build_nets(struct policy_builder *b, uint32_t key, const struct poli
 		nets[i].first = address(bounds[i]);
 		nets[i].last = address(i + 1 < n ? bounds[i + 1] - 1 : ~(policy_position)0);
 	}
-	err = sweep_dimension(b, key, POLICY_DIM_FROM, first_net, n);
+	err = sweep_dimension(b, key, peer, POLICY_DIM_FROM, first_net, n);
 	if (err == 0)
-		err = sweep_dimension(b, key, POLICY_DIM_TO, first_net, n);
+		err = sweep_dimension(b, key, peer, POLICY_DIM_TO, first_net, n);
 	if (err != 0)
 		return err;
 	if (peer != NULL)

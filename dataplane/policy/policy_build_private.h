@@ -97,11 +97,12 @@ struct policy_builder {
 	struct policy_lists of_peer[2];  /* [dimension]: by peer number */
 	struct policy_lists of_group[2]; /* by group */
 	struct policy_lists of_net[2]; /* by gateway; the hub at n_peers, with an address or not */
-	struct policy_array places;    /* struct policy_place */
-	struct policy_array nets;      /* struct policy_net */
-	struct policy_array windows;   /* struct policy_span */
-	struct policy_array pages;     /* struct policy_page */
-	struct policy_array quick;     /* struct policy_quick */
+	struct policy_lists of_behind[2]; /* key 0: of all gateways of a family */
+	struct policy_array places;       /* struct policy_place */
+	struct policy_array nets;         /* struct policy_net */
+	struct policy_array windows;      /* struct policy_span */
+	struct policy_array pages;        /* struct policy_page */
+	struct policy_array quick;        /* struct policy_quick */
 	struct policy_ends ends[2];
 	uint64_t *any_proto;        /* [n_words], bits of rules for any protocol */
 	bool has_no_lists;          /* there are more ends than numbers */

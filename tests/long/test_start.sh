@@ -89,6 +89,7 @@ sed -i 's/net_null0/net_ring0/' "$dir/weir.conf"
 echo 'policy: { drift_check = 0; drift_repair = false; }; debug: { commands = true; };' >>"$dir/weir.conf"
 control
 dataplane "$(now)"
+tell "policies that could not be compiled" "$(grep -c 'policy not compiled' "$dir/control.log" || true)" "" 0
 mapfile -t cost < <("$here/drift_cost.py" "$dir/control.sock" "$dataplane" "$control")
 tell "check for drift, nothing found" "${cost[0]:-9999}" ms 3000
 tell "  CPU time of the busiest worker (1 % of a minute)" "${cost[1]:-9999}" ms 600

@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_S  1
+#define RETRY_S 1
+#define REFUSED_S                                                                                  \
+	60 /* what cannot be compiled: a change compiles anew, so this is only to say it again */
 #define CLOSER_S 3600 /* the wall clock may be set: look again at least so often */
 
 /* Between two tables for peers that come and go: so long, and so many times as long as making one takes. */
@@ -147,7 +149,7 @@ static void make_and_send(struct model *model)
 		/* The workers go on with the table they have, which refuses what it does not know. */
 		log_err("model", "policy not compiled, tried again: %s", why.text);
 		model__table_fini(&table);
-		again_in(model, RETRY_S);
+		again_in(model, err == -ENOMEM ? RETRY_S : REFUSED_S);
 	}
 	took_ns = SPACING_TIMES * (base_time_monotonic_ns() - begin_ns);
 	model->table_next_ns = begin_ns + (took_ns > SPACING_NS ? took_ns : SPACING_NS);

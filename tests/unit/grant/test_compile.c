@@ -293,6 +293,65 @@ static void an_empty_policy_lets_only_the_hub_open(void **state)
 	grant_policy_fini(&policy);
 }
 
+/* What the hub may open takes no more grants the more gateways there are. */
+static void as_many_gateways_as_there_may_be_are_compiled(void **state)
+{
+	enum { N = 100000, N_BEHIND = 10 };
+	struct grant_peer *many = calloc(N, sizeof(*many));
+	struct base_prefix *behind = calloc((size_t)N * N_BEHIND, sizeof(*behind));
+	struct grant_world large = {.peers = many, .n_peers = N};
+	struct policy_packet packet = {.in_peer = POLICY_HUB, .dport = 80, .proto = 6};
+	struct grant_policy policy;
+	struct grant_compiled compiled;
+	struct policy_build_error error = {0};
+	const struct policy_table *table;
+	void *blob;
+	size_t len;
+
+	(void)state;
+	world_make();
+	assert_non_null(many);
+	assert_non_null(behind);
+	for (uint32_t i = 0; i < N; i++) {
+		many[i] = (struct grant_peer){.name = "",
+		                              .number = i,
+		                              .subnets = &behind[(size_t)i * N_BEHIND],
+		                              .n_subnets = i % 2 == 0 ? N_BEHIND : 0};
+		for (uint32_t k = 0; k < N_BEHIND; k++) /* of both families, or of one */
+			behind[(size_t)i * N_BEHIND + k].ip.family = k % 2 == 0 && i % 4 == 0
+			                                                     ? BASE_IP_V6
+			                                                     : BASE_IP_V4;
+	}
+	grant_policy_init(&policy);
+	assert_int_equal(grant_compile(&policy, &large, NOW_S, 1, &compiled), 0);
+	assert_int_equal(compiled.source.n_grants, 3);
+	if (policy_build(&compiled.source, &blob, &len, &error) < 0)
+		fail_msg("%s must be %s", error.field, error.expected);
+	table = policy_table_check(blob, len, NULL);
+	assert_non_null(table);
+	packet.src = policy_address_make(&ips[0][0]);
+	packet.dst = policy_address_make(&nets[0].ip);
+	for (uint32_t i = 0; i < N; i += 9999) {
+		packet.out_peer = i;
+		packet.in_peer = POLICY_HUB;
+		assert_int_equal(policy_decide(table, &packet, NOW_S).reason,
+		                 i % 2 == 0 ? POLICY_ALLOWED : POLICY_NO_DESTINATION);
+		packet.in_peer = (i + 2) % N; /* nobody else */
+		assert_int_not_equal(policy_decide(table, &packet, NOW_S).reason, POLICY_ALLOWED);
+	}
+	packet.in_peer = POLICY_HUB;
+	packet.dst = policy_address_make(&ips[0][1]); /* IPv6: behind every fourth */
+	packet.out_peer = 4;
+	assert_int_equal(policy_decide(table, &packet, NOW_S).reason, POLICY_ALLOWED);
+	packet.out_peer = 2;
+	assert_int_equal(policy_decide(table, &packet, NOW_S).reason, POLICY_NO_DESTINATION);
+	free(blob);
+	grant_compiled_fini(&compiled);
+	grant_policy_fini(&policy);
+	free(behind);
+	free(many);
+}
+
 static void windows_ask_to_be_reckoned_again(void **state)
 {
 	struct grant_policy policy;
@@ -318,7 +377,8 @@ static void windows_ask_to_be_reckoned_again(void **state)
 	/* it will not hold for long: left out, and not taken for one without windows */
 	policy.grants[0].from_s = NOW_S + 90 * 86400;
 	assert_int_equal(grant_compile(&policy, &lab_world, NOW_S, 1, &compiled), 0);
-	assert_int_equal(compiled.source.n_grants, 2); /* the hub's, to peers and to the network */
+	assert_int_equal(compiled.source.n_grants,
+	                 3); /* the hub's: to peers, and what is behind them by family */
 	grant_compiled_fini(&compiled);
 	grant_policy_fini(&policy);
 }
@@ -328,6 +388,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_says_what_the_grants_say),
 		cmocka_unit_test(an_empty_policy_lets_only_the_hub_open),
+		cmocka_unit_test(as_many_gateways_as_there_may_be_are_compiled),
 		cmocka_unit_test(windows_ask_to_be_reckoned_again),
 	};
 

@@ -74,6 +74,13 @@ static inline bool naive_end(const struct policy_source *source, const struct po
 	case POLICY_END_SUBNET:
 		return peer != NULL && !is_own && number == end->number
 		       && base_prefix_contains(&end->prefix, ip);
+	case POLICY_END_BEHIND:
+		return peer != NULL && !is_own
+		       && (peer->behind
+		           & (end->prefix.ip.family == BASE_IP_V4 ? POLICY_BEHIND_V4
+		                                                  : POLICY_BEHIND_V6))
+		                  != 0
+		       && base_prefix_contains(&end->prefix, ip);
 	default:
 		return number == POLICY_HUB
 		       && (end->prefix.ip.family == BASE_IP_NONE
@@ -226,7 +233,9 @@ static inline struct policy_end naive_random_end(struct test_random *random)
 
 	if (end.kind == POLICY_END_GROUP)
 		end.number %= NAIVE_GROUPS;
-	if (end.kind == POLICY_END_SUBNET
+	if (end.kind == POLICY_END_BEHIND)
+		end.number = 0;
+	if (end.kind == POLICY_END_SUBNET || end.kind == POLICY_END_BEHIND
 	    || (end.kind == POLICY_END_HUB && test_random_below(random, 2) == 0))
 		end.prefix = naive_random_prefix(random);
 	return end;
@@ -282,6 +291,7 @@ static inline void naive_random_world(struct test_random *random, struct naive_w
 			.number = number,
 			.n_addresses = (uint32_t)test_random_below(random, 5),
 			.n_groups = (uint32_t)test_random_below(random, 5),
+			.behind = (uint32_t)test_random_below(random, 4),
 			.addresses = world->addresses[number],
 			.groups = world->groups[number],
 		};
