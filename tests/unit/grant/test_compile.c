@@ -4,8 +4,7 @@
 #include "grant_decide.h"
 #include "grant_lab.h"
 #include "grant_part.h"
-#include "policy_build.h"
-#include "policy_table.h"
+#include "policy/table_lab.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -228,19 +227,13 @@ static void the_table_says_what_the_grants_say(void **state)
 	for (int round = 0; round < rounds; round++) {
 		struct grant_policy policy;
 		struct grant_compiled compiled;
-		struct policy_build_error error = {0};
 		const struct policy_table *table;
 		void *blob;
-		size_t len;
 
 		policy_make(&random, &policy);
 		assert_int_equal(
 			grant_compile(&policy, &world, NOW_S, (uint32_t)round + 1, &compiled), 0);
-		if (policy_build(&compiled.source, &blob, &len, &error) < 0)
-			fail_msg("round %d: object %u %zu: %s must be %s", round, error.object,
-			         error.index, error.field, error.expected);
-		table = policy_table_check(blob, len, NULL);
-		assert_non_null(table);
+		table = table_lab_build(&compiled.source, &blob);
 		for (int i = 0; i < PACKETS; i++) {
 			struct grant_packet packet = random_packet(&random);
 
@@ -259,16 +252,13 @@ static void an_empty_policy_lets_only_the_hub_open(void **state)
 	struct grant_policy policy;
 	struct grant_compiled compiled;
 	void *blob;
-	size_t len;
 	const struct policy_table *table;
 
 	(void)state;
 	world_make();
 	grant_policy_init(&policy);
 	assert_int_equal(grant_compile(&policy, &world, NOW_S, 1, &compiled), 0);
-	assert_int_equal(policy_build(&compiled.source, &blob, &len, NULL), 0);
-	table = policy_table_check(blob, len, NULL);
-	assert_non_null(table);
+	table = table_lab_build(&compiled.source, &blob);
 	for (uint32_t a = 0; a < N_PEERS; a++) {
 		struct policy_packet packet = {
 			.src = policy_address_make(&ips[a][0]),
@@ -303,10 +293,8 @@ static void as_many_gateways_as_there_may_be_are_compiled(void **state)
 	struct policy_packet packet = {.in_peer = POLICY_HUB, .dport = 80, .proto = 6};
 	struct grant_policy policy;
 	struct grant_compiled compiled;
-	struct policy_build_error error = {0};
 	const struct policy_table *table;
 	void *blob;
-	size_t len;
 
 	(void)state;
 	world_make();
@@ -325,10 +313,7 @@ static void as_many_gateways_as_there_may_be_are_compiled(void **state)
 	grant_policy_init(&policy);
 	assert_int_equal(grant_compile(&policy, &large, NOW_S, 1, &compiled), 0);
 	assert_int_equal(compiled.source.n_grants, 3);
-	if (policy_build(&compiled.source, &blob, &len, &error) < 0)
-		fail_msg("%s must be %s", error.field, error.expected);
-	table = policy_table_check(blob, len, NULL);
-	assert_non_null(table);
+	table = table_lab_build(&compiled.source, &blob);
 	packet.src = policy_address_make(&ips[0][0]);
 	packet.dst = policy_address_make(&nets[0].ip);
 	for (uint32_t i = 0; i < N; i += 9999) {

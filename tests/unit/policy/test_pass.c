@@ -2,8 +2,8 @@
  * passes they pass, with the same result, and what policy_flow_open() judges they judge the same; what both leave they
  * have not touched. With each kernel that this
  * CPU can, over frames that end where the memory ends. */
-#include "policy_build.h"
 #include "policy_flow.h"
+#include "table_lab.h"
 #include "test.h"
 
 #include <sys/mman.h>
@@ -78,12 +78,9 @@ static void load(struct hub *hub, uint32_t generation, uint32_t n_grants)
 		.n_grants = n_grants,
 		.grants = grants,
 	};
-	size_t len;
 
 	free(hub->blob);
-	assert_int_equal(policy_build(&source, &hub->blob, &len, NULL), 0);
-	hub->table = policy_table_check(hub->blob, len, NULL);
-	assert_non_null(hub->table);
+	hub->table = table_lab_build(&source, &hub->blob);
 }
 
 static bool hub_init(struct hub *hub, enum policy_flow_kernel kernel, uint32_t n_flows)

@@ -2,25 +2,9 @@
  * tables that somebody has spoiled. */
 #include "policy_naive.h"
 #include "policy_private.h"
+#include "table_lab.h"
 
 #include <errno.h>
-
-static const struct policy_table *build(const struct policy_source *source, void **blob)
-{
-	struct policy_build_error error;
-	const struct policy_table *table;
-	const char *why = NULL;
-	size_t len;
-	int err = policy_build(source, blob, &len, &error);
-
-	if (err != 0)
-		fail_msg("build: %d, object %d number %zu: %s, expected %s", err, error.object,
-		         error.index, error.field, error.expected);
-	table = policy_table_check(*blob, len, &why);
-	if (table == NULL)
-		fail_msg("check: %s", why);
-	return table;
-}
 
 /* ---- by hand: the matrix of H6 ------------------------------------------------------------------- */
 
@@ -162,7 +146,7 @@ static const struct {
 static void decide_follows_the_grants(void **state)
 {
 	void *blob;
-	const struct policy_table *table = build(&by_hand, &blob);
+	const struct policy_table *table = table_lab_build(&by_hand, &blob);
 
 	(void)state;
 	assert_int_equal(policy_table_generation(table), 7);
@@ -191,7 +175,7 @@ static void decision_says_when_it_may_change(void **state)
 	struct naive_packet naive = {.in_peer = D, .out_peer = A, .src = ip_d, .dst = ip_a[0]};
 	struct policy_packet packet = naive_policy_packet(&naive);
 	void *blob;
-	const struct policy_table *table = build(&by_hand, &blob);
+	const struct policy_table *table = table_lab_build(&by_hand, &blob);
 
 	(void)state;
 	assert_int_equal(policy_decide(table, &packet, 10).until_s, 1000);
@@ -212,10 +196,10 @@ static void empty_policy_lets_nothing_pass(void **state)
 	void *blob;
 
 	(void)state;
-	assert_int_equal(policy_decide(build(&nothing, &blob), &packet, 1).reason,
+	assert_int_equal(policy_decide(table_lab_build(&nothing, &blob), &packet, 1).reason,
 	                 POLICY_NO_SOURCE);
 	free(blob);
-	assert_int_equal(policy_decide(build(&only_peers, &blob), &packet, 1).reason,
+	assert_int_equal(policy_decide(table_lab_build(&only_peers, &blob), &packet, 1).reason,
 	                 POLICY_NO_GRANT);
 	free(blob);
 }
@@ -399,7 +383,7 @@ static void random_packets_are_decided_as_by_the_naive_evaluator(void **state)
 		void *blob;
 
 		naive_random_world(&random, &world);
-		table = build(&world.source, &blob);
+		table = table_lab_build(&world.source, &blob);
 		for (uint32_t j = 0; j < N_PACKETS; j++) {
 			struct naive_packet packet = naive_random_packet(&random, &world.source);
 			uint64_t now_s = test_random_below(&random, NAIVE_TIMES + 8);
