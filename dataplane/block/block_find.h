@@ -371,7 +371,7 @@ static inline void hand_out(const struct block_sources *s, const struct v6_way *
 		s->v6_scopes[i] = way->answers[i] & BLOCK_SCOPES;
 }
 
-/* Bit i: answer i of n has BLOCK_ANSWER_PAIR. */
+/* Bit i: answer i of n > 0 has BLOCK_ANSWER_PAIR. */
 static inline uint64_t pairs_among(const uint8_t answers[BLOCK_BURST_MAX], uint32_t n)
 {
 	uint64_t mask = 0;

@@ -164,7 +164,8 @@ uint64_t policy_flow_find(struct policy_flow *flow, uint32_t n);
 uint64_t policy_flow_syns(const struct policy_flow *flow);
 
 /* Fetches what decisions will read about frames of, whose peers are both known and as addresses lead, if they
- * open flows. Between policy_flow_find() and the others. */
+ * open flows. Between policy_flow_find() and the others. What it has seen has no flow yet: until policy_flow_open()
+ * nothing may make one, neither policy_flow_judge() nor policy_flow_expect(). */
 void policy_flow_foresee(struct policy_flow *flow, const struct policy_table *table,
                          const struct policy_frame *frames, uint64_t of);
 

@@ -141,8 +141,8 @@ int state_session_set_endpoint(struct state *st, const struct abi_cmd_endpoint *
 /* Control says which of a peer's sessions goes first. */
 void state_session_prefer(struct state *st, const struct abi_cmd_prefer *cmd);
 
-/* Before sending, or now and then before the time: is the counter at send_limit, or is it send_soft? coarse:
- * state_coarse() of now. */
+/* Is the next counter not reserved yet, or is it time for a closer look, or a millisecond before? coarse:
+ * state_coarse() of now. Then state_session_before_send() says whether to send. */
 static inline bool state_session_is_at_limit(const struct state_session *session, uint32_t coarse)
 {
 	return (uint32_t)session->send_counter == session->send_limit

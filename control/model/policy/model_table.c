@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_S 1
-#define REFUSED_S                                                                                  \
-	60 /* what cannot be compiled: a change compiles anew, so this is only to say it again */
-#define CLOSER_S 3600 /* the wall clock may be set: look again at least so often */
+#define RETRY_S   1
+/* What cannot be compiled: a change compiles anew, so this is only to say it again. */
+#define REFUSED_S 60
+#define CLOSER_S  3600 /* the wall clock may be set: look again at least so often */
 
 /* Between two tables for peers that come and go: so long, and so many times as long as making one takes. */
 #define SPACING_NS    (20 * BASE_NS_PER_S / 1000)
