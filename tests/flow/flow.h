@@ -143,7 +143,9 @@ void flow_policy_start(struct flow *flow);
 /* All workers use the last, and the dataplane says so. */
 void flow_policy_settle(struct flow *flow);
 
-/* ---- packets ---- */
+/* ---- packets: flow_wire.c ---- */
+
+extern const uint8_t flow_gateway_mac[6]; /* of all gateways */
 
 struct base_ip flow_ip(const char *text);
 struct base_endpoint flow_endpoint(const char *text);
@@ -186,6 +188,10 @@ uint32_t flow_frame_from_hub(uint8_t *out, const struct base_endpoint *to, uint1
 /* Recompute the IPv4 header checksum of a frame that the test bent. */
 void flow_mend_sum(uint8_t *frame);
 
+/* ---- the wire ---- */
+
+/* Of a port of the hub's; mac[6]. */
+void flow_mac(uint32_t port, uint8_t *mac);
 /* Put a frame into the receive queue of a worker on a port; mbuf variant: takes it. */
 void flow_rx(struct flow *flow, uint32_t worker, uint32_t port, const uint8_t *frame, uint32_t len);
 void flow_rx_mbuf(struct flow *flow, uint32_t worker, uint32_t port, struct rte_mbuf *mbuf);
