@@ -152,7 +152,9 @@ int store_end(struct store *store, bool commit)
 
 	if (commit && err == 0)
 		err = run(store, "COMMIT");
-	undone = err < 0 || !commit ? run(store, "ROLLBACK") : 0;
+	/* What could not be written SQLite has undone by itself: then there is none, and why stays in store->error. */
+	undone = (err < 0 || !commit) && !sqlite3_get_autocommit(store->db) ? run(store, "ROLLBACK")
+	                                                                    : 0;
 	synced = store__relax(store, store->is_gathering);
 	store->is_unsynced = false;
 	if (err < 0 || !commit)

@@ -201,6 +201,7 @@ static void what_cannot_be_stored_is_refused_and_changes_nothing(void **state)
 	start(PATIENT);
 	sync_errno = EIO;
 	ask(two, "errno=-5\n\n");
+	assert_string_equal(store_error(store), "disk I/O error"); /* which the log says */
 	assert_counted(ABI_COUNTER_WG_REFUSED_FAILED, 1);
 	assert_peers(0, 0);
 	sync_errno = 0;
