@@ -146,6 +146,9 @@ static void add_slice(struct connection *connection)
 	if (left > 0) {
 		evbuffer_add_printf(out, "errno=0\n\n");
 		connection->is_answering = false;
+	} else if (evbuffer_get_length(out) == 0) {
+		/* only such as are not there: nothing is written, whose end would call for the next */
+		bufferevent_trigger(connection->bev, EV_WRITE, BEV_TRIG_DEFER_CALLBACKS);
 	}
 }
 

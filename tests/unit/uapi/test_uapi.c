@@ -297,6 +297,30 @@ static void while_it_is_paused_those_who_come_wait(void **state)
 	stop();
 }
 
+/* More than a slice of the answer passes over, and then over again. */
+static void peers_that_are_not_there_do_not_hold_up_the_answer(void **state)
+{
+	struct store_peer row = {.disabled = true, .wg_set_wall_ns = 1, .created_wall_ns = 1};
+
+	(void)state;
+	config.max_peers = 4096;
+	store_lab_open();
+	assert_int_equal(store_begin(store), 0);
+	for (row.id = 0; row.id < 3000; row.id++) {
+		snprintf(row.name, sizeof(row.name), "gone-%04u", row.id);
+		row.public_key[0] = (uint8_t)row.id;
+		row.public_key[1] = (uint8_t)(row.id >> 8);
+		row.public_key[31] = 0x40;
+		assert_int_equal(store_peer_put(store, &row), 0);
+	}
+	assert_int_equal(store_end(store, true), 0);
+	store_lab_close();
+	start(PATIENT);
+	assert_peers(3000, 0);
+	ask("get=1\n\n", "listen_port=0\nerrno=0\n\n");
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +331,7 @@ int main(void)
 		PEER_CASE(what_takes_longer_than_its_client_may_is_answered_still),
 		PEER_CASE(a_client_that_does_not_go_on_is_closed),
 		PEER_CASE(while_it_is_paused_those_who_come_wait),
+		PEER_CASE(peers_that_are_not_there_do_not_hold_up_the_answer),
 	};
 
 	if (geteuid() != 0) {
