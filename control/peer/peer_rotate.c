@@ -461,6 +461,14 @@ static int propose(struct peer_table *table, struct peer *peer, const struct sto
 	return 0;
 }
 
+/* The key that it is about to get anyway, which may have been heard. */
+static bool is_next_key(const struct peer *peer, const struct store_rotation *next)
+{
+	return next->has_public_key && peer->rotation.has_public_key
+	       && memcmp(next->public_key, peer->rotation.public_key, sizeof(next->public_key))
+	                  == 0;
+}
+
 /* Without a window. What the peer has now is stored as gone first; then its sessions end, also when there is
  * no memory for the new ones. */
 static int replace_now(struct peer_table *table, struct peer *peer, struct store_rotation *next,
@@ -469,7 +477,10 @@ static int replace_now(struct peer_table *table, struct peer *peer, struct store
 	struct store_rotation done;
 	int err;
 
-	if (!next->has_public_key)
+	if (is_next_key(peer, next))
+		memcpy(next->last_timestamp, peer->rotation.last_timestamp,
+		       sizeof(next->last_timestamp));
+	if (!next->has_public_key || is_next_key(peer, next))
 		timestamp_take(table, peer, next);
 	next->until_wall_ns = next->since_wall_ns;
 	done = ended(next, STORE_ROTATION_CONFIRMED);

@@ -199,14 +199,16 @@ static void tell_kept(struct peer_work *work, struct peer_draft *draft)
 	if (draft->has_new_keepalive)
 		complain("keepalive not told", draft,
 		         program_peer_put(setup->program, row->id, row->keepalive_s));
-	if (draft->has_new_key)
+	if (draft->has_new_key) {
 		complain("preshared key not told", draft,
 		         session_peer_put(setup->session, row->id, row->public_key,
 		                          row->has_preshared_key ? row->preshared_key : NULL,
 		                          row->state.endpoint.port != 0 ? &row->state.endpoint
 		                                                        : NULL,
 		                          row->state.last_timestamp));
-	else if (draft->has_new_endpoint)
+		/* with its other key it has forgotten the next one and the number of this one */
+		peer__rotation_apply(work->table, draft->old);
+	} else if (draft->has_new_endpoint)
 		session_peer_redirect(setup->session, row->id, &row->state.endpoint);
 }
 

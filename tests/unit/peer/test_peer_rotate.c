@@ -3,6 +3,7 @@
 #include "base_bytes.h"
 #include "base_time.h"
 #include "peer_lab.h"
+#include "peer_set.h"
 #include "test.h"
 #include "test_clock.h"
 
@@ -376,6 +377,22 @@ static void in_an_emergency_there_is_no_window(void **state)
 	assert_memory_equal(fake.preshared_key[peer->row.id], psk_new, 32);
 }
 
+/* Who recorded an initiation of the next key cannot send it again when that becomes the key. */
+static void in_an_emergency_a_key_that_came_keeps_what_was_heard_of_it(void **state)
+{
+	uint8_t heard[12];
+
+	(void)state;
+	memset(heard, 0x55, sizeof(heard));
+	rotate_good(NEW, NULL, false);
+	next_key_comes();
+	rotate_good(NEW, NULL, true);
+	expect_one(NEW, STORE_ROTATION_CONFIRMED);
+	assert_memory_equal(fake.next_timestamp[peer->row.id], heard, sizeof(heard));
+	restart();
+	assert_memory_equal(fake.timestamp[peer->row.id], heard, sizeof(heard));
+}
+
 static void a_disabled_peer_gets_another_key_and_stays_disabled(void **state)
 {
 	struct peer_error why;
@@ -457,6 +474,33 @@ static void both_change_together(void **state)
 	expect_one(NEW, STORE_ROTATION_CONFIRMED);
 	restart();
 	assert_memory_equal(fake.preshared_key[id], psk_new, 32);
+}
+
+/* wg(8) gives the peer another preshared key in the midst of the window: session forgets both of its keys, and is told
+ * both again. */
+static void a_preshared_key_by_wg_leaves_the_next_key(void **state)
+{
+	static const struct peer_set_hooks no_hooks;
+	struct peer_set set = {.replaces_peers = false};
+	struct peer_set_one *one;
+	struct peer_error why;
+	uint32_t id = peer->row.id;
+
+	(void)state;
+	rotate_good(OTHER, NULL, true); /* so that its key has a number of its own */
+	rotate_good(OLD, NULL, true);
+	rotate_good(NEW, NULL, false);
+	one = peer_set_add(&set, key(OLD));
+	assert_non_null(one);
+	one->has_preshared_key = true;
+	memcpy(one->preshared_key, psk_new, sizeof(psk_new));
+	session_peer_drop(NULL, id); /* as session does for other keys */
+	session_peer_serial(NULL, id, 0);
+	assert_int_equal(peer_set_apply(table, &set, &no_hooks, &why), 0);
+	peer_set_fini(&set);
+	assert_memory_equal(fake.preshared_key[id], psk_new, 32);
+	assert_int_equal(fake.serial[id], peer->rotation.serial);
+	expect_two(STORE_ROTATION_PROPOSED);
 }
 
 /* ---- refused ------------------------------------------------------------------------------------ */
@@ -558,11 +602,13 @@ int main(void)
 		CASE(a_rotation_waits_while_its_peer_is_disabled),
 		CASE(a_removed_peer_takes_its_rotation_along),
 		CASE(in_an_emergency_there_is_no_window),
+		CASE(in_an_emergency_a_key_that_came_keeps_what_was_heard_of_it),
 		CASE(a_disabled_peer_gets_another_key_and_stays_disabled),
 		CASE(without_memory_the_old_key_is_dead_all_the_same),
 		CASE(a_window_may_be_ended_by_hand),
 		CASE(a_preshared_key_changes_alone),
 		CASE(both_change_together),
+		CASE(a_preshared_key_by_wg_leaves_the_next_key),
 		CASE(what_cannot_be_is_refused),
 		CASE(no_key_is_given_to_a_peer_without_a_preshared_key),
 		CASE(a_declared_peers_key_is_the_files),
