@@ -84,10 +84,9 @@ PY
 require "a million networks, five times" load
 cp "$net_dir/check.out" "$net_dir/check-load.out"
 grep '^#' "$net_dir/check-load.out"
-kill -INT "$ping_pid"
-wait "$ping_pid" 2>/dev/null
+check "the ping ends" ping_end "$ping_pid" "$net_dir/ping.log"
 grep -E 'transmitted|rtt' "$net_dir/ping.log" | sed 's/^/# /'
-check "no ping was lost" grep -q ', 0% packet loss' "$net_dir/ping.log"
+check "no ping was lost of $ping_sent" is "$ping_lost" 0
 median=$(awk '/^# turn/ { print $NF }' "$net_dir/check-load.out" | sort -n | sed -n 3p)
 within() { awk -v s="$median" 'BEGIN { exit !(s <= 2) }' || is "$median s" "at most 2 s"; }
 check "a million networks in force within 2 s (median $median)" within

@@ -15,18 +15,16 @@ churn() { # WAY
 	net_spawn office "$net_dir/ping-$1" ping -i 0.01 -W 1 10.77.0.3
 	local ping_pid=$net_pid
 	net_exec hub "$top/tests/long/churn.py" "$1" "$lab_run/control.sock" "$(lab_pid control)" "$device" >"$net_dir/churn" || return 1
-	kill -INT "$ping_pid"
-	wait "$ping_pid" 2>/dev/null
+	ping_end "$ping_pid" "$net_dir/ping-$1" || return 1
 	figures=$(tail -n 1 "$net_dir/churn")
 	read -r took cpu disk <<<"$figures"
-	read -r sent answered < <(ping_counts "$net_dir/ping-$1")
 }
 at_most() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a <= b) }' || is "$1" "at most $2"; }
 
 for way in wg together loop; do
 	require "$way: 1000 peers come and go, five times" churn "$way"
 	grep '^#' "$net_dir/churn"
-	check "$way: $((sent - answered)) of $sent pings lost (bound 0)" is "$answered" "$sent"
+	check "$way: $ping_lost of $ping_sent pings lost (bound 0)" is "$ping_lost" 0
 	if [ "$way" = loop ]; then
 		rest=$(awk -v t="$took" -v d="$disk" 'BEGIN { printf "%.2f", (t > d) ? t - d : 0 }')
 		check "loop: added and removed in $took s (median), $rest s but for the disk (bound 2 s), control's CPU $cpu s" at_most "$rest" 2

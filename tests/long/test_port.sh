@@ -64,11 +64,7 @@ gone() { [ "$(grep -c 'interface of the port is gone' "$net_dir/hub.log")" -ge "
 check "its interface is removed and made again, 5 times, and the same processes take it up" goes_and_comes 5
 grep '^#' "$net_dir/check.out"
 
-lost_at_home() {
-	kill -INT "$home_ping"
-	net_wait 5 eval '! kill -0 $home_ping 2>/dev/null'
-	awk '/packets transmitted/ { print $1 - $4 }' "$net_dir/ping-home"
-}
-tell "pings lost by the other port" "$(lost_at_home)" "" 0
+check "the other port's ping ends" ping_end "$home_ping" "$net_dir/ping-home"
+tell "pings lost by the other port" "$ping_lost" "" 0
 check "every packet is accounted for" net_wait 5 balance
 tap_done

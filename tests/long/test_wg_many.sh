@@ -56,10 +56,8 @@ story() { # NAME PEERS EACH
 	sed -n '/^#/p' "$net_dir/check.out"
 	check "$name: the workers have them" ms "$name-workers" net_wait 20 no_drift
 	sed -n '/^#/p' "$net_dir/check.out"
-	kill -INT "$ping_pid"
-	wait "$ping_pid" 2>/dev/null
-	grep -h transmitted "$net_dir/$name-ping" | sed "s/^/# $name: /"
-	check "$name: no ping was lost" grep -q ', 0% packet loss' "$net_dir/$name-ping"
+	check "$name: the ping ends" ping_end "$ping_pid" "$net_dir/$name-ping"
+	check "$name: no ping was lost of $ping_sent" is "$ping_lost" 0
 
 	grep '^PublicKey' "$net_dir/$name.wg" | awk '{ print "peer", $3, "remove" }' | tr '\n' ' ' >"$net_dir/removal"
 	# shellcheck disable=SC2046 # words

@@ -108,6 +108,22 @@ no_drift() { lab_cli -o json audit drift | python3 -c 'import json,sys; sys.exit
 # ping_counts FILE: "SENT ANSWERED" of a ping that has ended.
 ping_counts() { sed -n 's/^\([0-9]*\) packets transmitted, \([0-9]*\) received.*/\1 \2/p' "$1"; }
 
+# ping_end PID FILE: stop a ping that would go on for ever. ping_sent, ping_lost: what it sent, and how much of that was
+# lost. Not lost is what was under way when it was stopped: at most the last three.
+ping_end() {
+	kill -INT "$1" || return 1
+	wait "$1" 2>/dev/null
+	read -r ping_sent ping_lost < <(awk '
+		/bytes from/ && !/DUP!/ && match($0, /icmp_seq=[0-9]+/) {
+			seq = substr($0, RSTART + 9, RLENGTH - 9) + 0
+			last = seq > last ? seq : last
+			n++
+		}
+		/packets transmitted/ { sent = $1 }
+		END { print sent + 0, sent - n - (n > 0 && sent - last <= 3 ? sent - last : 0) }' "$2")
+	[ "$ping_sent" -gt 0 ]
+}
+
 # later SINCE SECONDS: so many have passed since that "date +%s.%N". For net_wait.
 later() { awk -v now="$(date +%s.%N)" -v since="$1" -v by="$2" 'BEGIN { exit !(now - since >= by) }'; }
 

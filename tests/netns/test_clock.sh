@@ -90,9 +90,8 @@ step() { # OFFSET NAME YEAR reaches_home|refused_home
 	check "$2: its certificate is valid" net_wait 5 certificate_fits
 	check "$2: control is killed and comes back" control_restarts
 	check "$2: the hub calls again" hub_calls
-	kill -INT "$ping_pid"
-	wait "$ping_pid" 2>/dev/null
-	check "$2: home lost no ping" grep -q ', 0% packet loss' "$net_dir/ping.log"
+	check "$2: home's ping ends" ping_end "$ping_pid" "$net_dir/ping.log"
+	check "$2: home lost none of $ping_sent pings" is "$ping_lost" 0
 	check "$2: the log is no flood" eval '[ $(($(wc -l <"$net_dir/hub.log") - lines)) -lt 80 ]'
 }
 

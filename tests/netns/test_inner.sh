@@ -106,10 +106,7 @@ other_port() {
 }
 check "home moves to the hub's second port" other_port
 goes_on() { # nothing of what passed by the other port was lost
-	kill -INT "$home_ping"
-	net_wait 5 eval '! kill -0 $home_ping 2>/dev/null'
-	tail -n 3 "$net_dir/ping-home"
-	grep -q ' 0% packet loss' "$net_dir/ping-home" && [ "$(awk '/transmitted/ { print $1 }' "$net_dir/ping-home")" -gt 20 ]
+	ping_end "$home_ping" "$net_dir/ping-home" && tail -n 3 "$net_dir/ping-home" && is "$ping_lost" 0 && [ "$ping_sent" -gt 20 ]
 }
 gone_and_back() {
 	local pids began

@@ -40,18 +40,12 @@ flows() { # both ways, 100 a second
 	ping_in=$net_pid
 }
 flows_end() { # PERMILLE: no more than so many were lost
-	local file
-	kill -INT "$ping_out" "$ping_in"
-	net_wait 5 eval '! kill -0 $ping_out 2>/dev/null && ! kill -0 $ping_in 2>/dev/null'
-	for file in ping-out ping-in; do
-		# The last one answered is the end: what was under way when ping was stopped is not lost.
-		awk -v most="$1" -v name="$file" '/bytes from/ && match($0, /icmp_seq=[0-9]+/) {
-			last = substr($0, RSTART + 9, RLENGTH - 9) + 0; n++
-		} END {
-			printf "# %s: %d of %d lost\n", name, last - n, last
-			exit !(last > 50 && (last - n) * 1000 <= last * most)
-		}' "$net_dir/$file" || return 1
-	done
+	flow_ends "$1" "$ping_out" ping-out && flow_ends "$1" "$ping_in" ping-in
+}
+flow_ends() { # PERMILLE PID FILE
+	ping_end "$2" "$net_dir/$3" || return 1
+	echo "# $3: $ping_lost of $ping_sent lost"
+	[ "$ping_sent" -gt 50 ] && [ $((ping_lost * 1000)) -le $((ping_sent * $1)) ]
 }
 grown() { # COUNTER N: by more than that since
 	[ "$(lab_counter "$1")" -gt "$2" ]
