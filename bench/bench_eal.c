@@ -1,5 +1,7 @@
 #include "bench_eal.h"
 
+#include "base_hugepage.h"
+
 #include <rte_eal.h>
 #include <rte_errno.h>
 
@@ -7,27 +9,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Are so many megabytes of large pages (of 2 MB) free? */
-static bool hugepages_free(unsigned int mb)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	unsigned int n = 0;
-	char line[128];
-
-	if (file == NULL)
-		return false;
-	while (fgets(line, sizeof(line), file) != NULL
-	       && sscanf(line, "HugePages_Free: %u", &n) != 1)
-		;
-	fclose(file);
-	return n * 2 >= mb;
-}
+#define MEGABYTE (UINT64_C(1) << 20)
 
 int bench_eal_start(unsigned int mb)
 {
 	char core[16], megabytes[16];
-	bool use_huge = hugepages_free(mb);
+	int lock = base_hugepage_lock(BASE_HUGEPAGE_PATIENCE_MS);
+	bool use_huge = base_hugepage_free_len() >= mb * MEGABYTE;
 	char *args[] = {(char[]){"weir-bench"},
 	                (char[]){"--no-pci"},
 	                (char[]){"--no-telemetry"},
@@ -39,11 +29,14 @@ int bench_eal_start(unsigned int mb)
 	                (char[]){"-m"}, /* from here on without large pages only */
 	                megabytes,
 	                NULL};
+	int r;
 
 	snprintf(core, sizeof(core), "%d", sched_getcpu());
 	snprintf(megabytes, sizeof(megabytes), "%u", mb + 24); /* EAL's own */
-	if (rte_eal_init(use_huge ? 8 : 10, args) >= 0)
-		return 0;
-	fprintf(stderr, "weir-bench: DPDK does not start: %s\n", strerror(rte_errno));
-	return -1;
+	r = rte_eal_init(use_huge ? 8 : 10, args);
+	if (r < 0)
+		fprintf(stderr, "weir-bench: DPDK does not start: %s\n", strerror(rte_errno));
+	if (lock >= 0)
+		close(lock);
+	return r < 0 ? -1 : 0;
 }

@@ -1,14 +1,40 @@
 /* Free hugepages as the kernel counts them, and transparent ones. */
 #include "base_hugepage.h"
 
+#include "base_time.h"
+
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
 
 #define ORDINARY_PAGE 4096U
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
 #define TRANSPARENT   "/sys/kernel/mm/transparent_hugepage/enabled"
+#define LOCK_FILE                                                                                  \
+	"/proc/sys/vm/nr_hugepages" /* there whenever there are any, and the same for all of us */
+#define LOCK_STEP_NS (5 * BASE_NS_PER_MS)
+
+/* The number in a file of the pages of one size; 0 when there is none. */
+static unsigned long long read_count(const char *size, const char *name)
+{
+	unsigned long long n = 0;
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/%s", size, name);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%llu", &n) != 1)
+		n = 0;
+	fclose(file);
+	return n;
+}
 
 uint64_t base_hugepage_free_len(void)
 {
@@ -19,22 +45,33 @@ uint64_t base_hugepage_free_len(void)
 	if (dir == NULL)
 		return 0;
 	while ((entry = readdir(dir)) != NULL) {
-		unsigned long long page_kb, n;
-		char path[512];
-		FILE *file;
+		unsigned long long page_kb, n_free, n_promised;
 
 		if (sscanf(entry->d_name, "hugepages-%llukB", &page_kb) != 1)
 			continue;
-		snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/free_hugepages", entry->d_name);
-		file = fopen(path, "re");
-		if (file == NULL)
-			continue;
-		if (fscanf(file, "%llu", &n) == 1)
-			total += n * page_kb * 1024;
-		fclose(file);
+		n_free = read_count(entry->d_name, "free_hugepages");
+		n_promised = read_count(entry->d_name, "resv_hugepages");
+		if (n_free > n_promised)
+			total += (n_free - n_promised) * page_kb * 1024;
 	}
 	closedir(dir);
 	return total;
+}
+
+int base_hugepage_lock(uint32_t patience_ms)
+{
+	const struct timespec step = {.tv_nsec = (long)LOCK_STEP_NS};
+	uint64_t end_ns = base_time_monotonic_ns() + patience_ms * BASE_NS_PER_MS;
+	int fd = open(LOCK_FILE, O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (base_time_monotonic_ns() >= end_ns) {
+			close(fd);
+			return -1;
+		}
+		nanosleep(&step, NULL);
+	}
+	return fd;
 }
 
 uint64_t base_hugepage_pool_len(uint32_t n, uint32_t object_len, bool hugepages)

@@ -7,8 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes in free hugepages of all sizes; 0 when the kernel does not say. */
+/* Bytes in hugepages of all sizes that are free and promised to nobody; 0 when the kernel does not say. */
 uint64_t base_hugepage_free_len(void);
+
+/* Who asks how much is free, and then takes it, holds this from the question until it is taken: no other process of
+ * ours asks in between. Returns a descriptor for the caller to close; -1 = somebody has held it for patience_ms, or
+ * there is no such thing here: whoever goes on all the same may find less than was free. */
+int base_hugepage_lock(uint32_t patience_ms);
+/* Enough: DPDK takes its memory within a second, also when that is much. */
+#define BASE_HUGEPAGE_PATIENCE_MS 5000U
 
 /* Bytes for n objects, of which none crosses a page unless it is larger than one: on ordinary pages
  * a packet of 2.4 KB takes 4 KB. object_len > 0. */

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define MEGABYTE       (UINT64_C(1) << 20)
 #define CACHE_MBUFS    256U
@@ -235,10 +236,36 @@ static int open_log(void)
 	return rte_openlog_stream(stream) == 0 ? 0 : -EIO;
 }
 
-int port_eal_init(const struct abi_setup *setup)
+static int start_eal(const struct abi_setup *setup, const char *cpus)
 {
 	static struct port_eal_args args; /* EAL keeps pointers to its arguments */
 	char *argv[PORT_EAL_ARGS_MAX + 1] = {NULL};
+	int lock = base_hugepage_lock(BASE_HUGEPAGE_PATIENCE_MS);
+	int hugepages = choose_hugepages(setup);
+	int r = 0;
+
+	port_eal_compose(setup, cpus, hugepages, &args);
+	for (int i = 0; i < args.n; i++) {
+		argv[i] = args.text[i];
+		log_debug("eal", "argument %d: %s", i, argv[i]);
+	}
+	if (rte_eal_init(args.n, argv) < 0) {
+		r = rte_errno != 0 ? -rte_errno : -EIO;
+		log_err("eal", "DPDK did not start err=\"%s\": the lines above say why%s",
+		        strerror(-r),
+		        hugepages && r == -ENOMEM
+		                ? ". Its memory was to be of hugepages, which another program may have "
+		                  "taken meanwhile: raise vm.nr_hugepages, or set "
+		                  "dataplane.hugepages = false"
+		                : "");
+	}
+	if (lock >= 0)
+		close(lock);
+	return r;
+}
+
+int port_eal_init(const struct abi_setup *setup)
+{
 	char cpus[CPUS_LEN];
 	cpu_set_t before;
 	int r;
@@ -246,20 +273,11 @@ int port_eal_init(const struct abi_setup *setup)
 	if (sched_getaffinity(0, sizeof(before), &before) != 0)
 		return -errno;
 	format_cpus(&before, cpus, sizeof(cpus));
-	port_eal_compose(setup, cpus, choose_hugepages(setup), &args);
-	for (int i = 0; i < args.n; i++) {
-		argv[i] = args.text[i];
-		log_debug("eal", "argument %d: %s", i, argv[i]);
-	}
 	r = open_log();
+	if (r == 0)
+		r = start_eal(setup, cpus);
 	if (r < 0)
 		return r;
-	if (rte_eal_init(args.n, argv) < 0) {
-		r = rte_errno != 0 ? -rte_errno : -EIO;
-		log_err("eal", "DPDK did not start err=\"%s\": the lines above say why",
-		        strerror(-r));
-		return r;
-	}
 	if (sched_setaffinity(0, sizeof(before), &before) != 0)
 		return -errno;
 	return 0;

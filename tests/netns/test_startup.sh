@@ -99,6 +99,15 @@ fallback() {
 check "falls back by itself when no hugepage is free" fallback
 one_warning() { is "$(grep -c 'warn.*hugepage' "$net_dir/hub.log")" 1; }
 check "and says so in one line" one_warning
+# All that are free are promised to somebody who has not written to them yet.
+promised() {
+	net_end "$lab_hub_pid"
+	LAB_WRAP=(unshare --mount sh -c 'pages=/sys/kernel/mm/hugepages && mount -t tmpfs none $pages &&
+		mkdir $pages/hugepages-2048kB && cd $pages/hugepages-2048kB &&
+		echo 4000 >free_hugepages && echo 4000 >resv_hugepages && exec "$@"' sh)
+	lab_hub_start && grep -q 'hugepages: 0 MB free' "$net_dir/hub.log"
+}
+check "and when those that are free are promised to others" promised
 net_end "$lab_hub_pid"
 
 # ---- H10: with a umask of 000 whatever is made is for its owner alone at its first sight ---------------

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N_MBUFS_MIN 8191U
 #define CACHE_MBUFS 256U
@@ -71,8 +72,10 @@ static int start_eal(const struct pktgen_options *options)
 {
 	static char text[ARGS_MAX][ARG_LEN]; /* EAL keeps pointers to its arguments */
 	char *argv[ARGS_MAX + 1] = {NULL};
+	int lock = base_hugepage_lock(BASE_HUGEPAGE_PATIENCE_MS);
 	bool hugepages = choose_hugepages(options);
 	int n = 0;
+	int r = 0;
 
 	snprintf(text[n++], ARG_LEN, "weir-pktgen");
 	if (options->core >= 0)
@@ -97,11 +100,14 @@ static int start_eal(const struct pktgen_options *options)
 	}
 	for (int i = 0; i < n; i++)
 		argv[i] = text[i];
-	if (rte_eal_init(n, argv) >= 0)
-		return 0;
-	log_err("port", "DPDK did not start err=\"%s\": the lines above say why",
-	        rte_strerror(rte_errno));
-	return rte_errno != 0 ? -rte_errno : -EIO;
+	if (rte_eal_init(n, argv) < 0) {
+		r = rte_errno != 0 ? -rte_errno : -EIO;
+		log_err("port", "DPDK did not start err=\"%s\": the lines above say why",
+		        rte_strerror(-r));
+	}
+	if (lock >= 0)
+		close(lock);
+	return r;
 }
 
 /* ---- ethdev ------------------------------------------------------------------------------------- */

@@ -1,9 +1,10 @@
-/* Memory for large tables: whole large pages, where a large page can be, and all zeros. */
+/* Memory for large tables: whole large pages, where a large page can be, and all zeros. Who takes free pages is alone. */
 #include "base_hugepage.h"
 #include "test.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE BASE_HUGEPAGE_LEN
@@ -82,6 +83,36 @@ static void too_much_is_an_answer(void **state)
 	assert_null(base_hugepage_map(&len));
 }
 
+/* Another process has it until it ends, as when it is killed while it starts. */
+static void one_at_a_time_asks_and_takes(void **state)
+{
+	int to_parent[2], to_child[2];
+	char byte = 0;
+	int lock;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(to_parent), 0);
+	assert_int_equal(pipe(to_child), 0);
+	child = fork();
+	if (child == 0) {
+		byte = base_hugepage_lock(BASE_HUGEPAGE_PATIENCE_MS) >= 0;
+		_exit(write(to_parent[1], &byte, 1) != 1 || read(to_child[0], &byte, 1) != 1);
+	}
+	assert_int_equal(read(to_parent[0], &byte, 1), 1);
+	assert_int_equal(byte, 1);
+	assert_int_equal(base_hugepage_lock(20), -1);
+	assert_int_equal(write(to_child[1], &byte, 1), 1);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	lock = base_hugepage_lock(BASE_HUGEPAGE_PATIENCE_MS);
+	assert_true(lock >= 0);
+	close(lock);
+	for (size_t i = 0; i < 2; i++) {
+		close(to_parent[i]);
+		close(to_child[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -89,6 +120,7 @@ int main(void)
 		cmocka_unit_test(nothing_of_the_room_for_alignment_stays_mapped),
 		cmocka_unit_test(what_is_given_back_is_gone_whole),
 		cmocka_unit_test(too_much_is_an_answer),
+		cmocka_unit_test(one_at_a_time_asks_and_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
