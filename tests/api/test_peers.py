@@ -313,6 +313,15 @@ def a_configuration_goes_into_a_file_of_its_owner(hub):
         with open(shell, "w", encoding="ascii") as file:
             run = subprocess.run([WEIR, "-s", hub.socket, "peer", "add", "desk"], stdout=file, stderr=subprocess.PIPE, text=True, timeout=30, check=True)
         assert os.stat(shell).st_mode & 0o777 == 0o600 and "others could read (mode 0666): it is 0600 now" in run.stderr, run
+        text = hub.ok("peer", "export")
+        fresh = os.path.join(hub.dir, "fresh.keys")
+        hub.ok("peer", "remove", "desk")
+        for words, mode in ((("--dry-run",), 0o666), ((), 0o600)):
+            with open(fresh, "w", encoding="ascii") as file:
+                subprocess.run([WEIR, "-s", hub.socket, "peer", "apply", write(hub, text), *words], stdout=file, stderr=subprocess.PIPE, timeout=30, check=True)
+            with open(fresh, encoding="ascii") as file:
+                assert ("PresharedKey" in file.read()) == (mode == 0o600), words
+            assert os.stat(fresh).st_mode & 0o777 == mode, words
         with open(shell, "w", encoding="ascii") as file:
             run = subprocess.run([WEIR, "-s", hub.socket, "peer", "list"], stdout=file, stderr=subprocess.PIPE, text=True, timeout=30, check=True)
         assert run.stderr == "", run

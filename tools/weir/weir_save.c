@@ -13,7 +13,9 @@ static bool holds_secrets(const struct weir_line *line)
 
 	return strcmp(method, "peer.add") == 0
 	       || (strcmp(method, "peer.rotate") == 0
-	           && json_is_true(json_object_get(line->params, "new_preshared_key")));
+	           && json_is_true(json_object_get(line->params, "new_preshared_key")))
+	       || (strcmp(method, "peer.apply") == 0 /* preshared keys of new peers */
+	           && !json_is_true(json_object_get(line->params, "dry_run")));
 }
 
 /* The shell made the file, with whatever umask there was; nothing is in it yet. */
