@@ -278,6 +278,13 @@ def wrong_usage_is_exit_2(stage):
         run = subprocess.run([stage.dir + "/weir", *words], capture_output=True, text=True,
                              timeout=30, check=False)
         assert run.returncode == 2 and "usage: weir run" in run.stderr, run
+    for words, text in ((["run", "-c"], "-c needs a value"), (["upgrade", "--binary-dir"], "--binary-dir needs a value"),
+                        (["upgrade", "-s"], "-s needs a value"), (["upgrade", "--only"], "--only needs a value"),
+                        (["upgrade", "--only", "both"], '--only is "both", must be control or dataplane'),
+                        (["upgrade", "now"], 'upgrade does not take "now"')):
+        run = subprocess.run([stage.dir + "/weir", *words], capture_output=True, text=True,
+                             timeout=30, check=False)
+        assert run.returncode == 2 and run.stderr.startswith(f"weir: {text}\n"), run
     run = subprocess.run([stage.dir + "/weir", "help", "run"], capture_output=True, text=True,
                          timeout=30, check=False)
     assert run.returncode == 0 and "usage: weir run -c FILE" in run.stdout, run

@@ -376,8 +376,12 @@ int weir_run(int argc, char **argv)
 
 	run_upgrade_init(&run.upgrade);
 	for (int i = 1; i < argc; i++) {
-		if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0)
-		    && i + 1 < argc) {
+		if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
+			if (i + 1 == argc) {
+				fprintf(stderr, "weir: %s needs a value\n", argv[i]);
+				usage(stderr);
+				return WEIR_USAGE;
+			}
 			run.config_path = argv[++i];
 		} else if (strcmp(argv[i], "--check") == 0) {
 			check = true;

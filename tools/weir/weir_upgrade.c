@@ -80,6 +80,16 @@ static int follow(int fd)
 	return r < 0 ? WEIR_REFUSED : r;
 }
 
+static bool takes_value(const char *option)
+{
+	static const char *const options[] = {"--binary-dir", "--only", "-s", "--socket"};
+
+	for (size_t i = 0; i < BASE_ARRAY_LEN(options); i++)
+		if (strcmp(option, options[i]) == 0)
+			return true;
+	return false;
+}
+
 int weir_upgrade(int argc, char **argv)
 {
 	const char *environment = getenv("WEIR_SOCKET");
@@ -96,17 +106,26 @@ int weir_upgrade(int argc, char **argv)
 			usage(stdout);
 			return WEIR_DONE;
 		}
-		if (has_value && strcmp(argv[i], "--binary-dir") == 0) {
+		if (takes_value(argv[i]) && !has_value) {
+			fprintf(stderr, "weir: %s needs a value\n", argv[i]);
+			usage(stderr);
+			return WEIR_USAGE;
+		}
+		if (strcmp(argv[i], "--only") == 0 && strcmp(argv[i + 1], "control") != 0
+		    && strcmp(argv[i + 1], "dataplane") != 0) {
+			fprintf(stderr, "weir: --only is \"%s\", must be control or dataplane\n",
+			        argv[i + 1]);
+			usage(stderr);
+			return WEIR_USAGE;
+		}
+		if (strcmp(argv[i], "--binary-dir") == 0) {
 			if (!realpath(argv[++i], dir)) {
 				fprintf(stderr, "weir: %s: %s\n", argv[i], strerror(errno));
 				return WEIR_REFUSED;
 			}
-		} else if (has_value && strcmp(argv[i], "--only") == 0
-		           && (strcmp(argv[i + 1], "control") == 0
-		               || strcmp(argv[i + 1], "dataplane") == 0)) {
+		} else if (strcmp(argv[i], "--only") == 0) {
 			only = argv[++i];
-		} else if (has_value
-		           && (strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "--socket") == 0)) {
+		} else if (takes_value(argv[i])) {
 			socket_path = argv[++i];
 		} else {
 			fprintf(stderr, "weir: upgrade does not take \"%s\"\n", argv[i]);
