@@ -71,9 +71,37 @@ def wrong_usage_is_exit_2_and_names_the_argument(hub):
              (("service", "add", "a", "--target", "b:1"), "--host is missing"),
              (("service", "add", "a", "--host", "x y", "--target", "b:1"), '--host is "x y"'),
              (("-o", "xml", "status"), '-o is "xml", must be text or json'),
-             (("--frob",), "no option --frob")]
+             (("--frob",), "no option --frob"),
+             (("upgrade",), "upgrade comes before every option: weir upgrade ..."),
+             (("-o", "json", "run"), "run comes before every option: weir run ...")]
     for words, text in cases:
         hub.refused(2, text, *words)
+
+
+def a_lone_dash_is_a_file_and_not_an_option(hub):
+    text = hub.ok("policy", "export")
+    for words in (("policy", "plan", "-"), ("policy", "plan", "--force", "-"), ("policy", "plan", "--", "-")):
+        run = subprocess.run([WEIR, "-s", hub.socket, *words], input=text, capture_output=True, text=True, timeout=30, check=False)
+        assert run.returncode == 0 and "0 added" in run.stdout, (words, run)
+    hub.refused(2, 'NAME is "-"', "peer", "show", "-")
+    hub.refused(2, 'no command "-"', "-")
+
+
+def a_list_with_what_is_not_text_is_refused_whole(hub):
+    for words in (("group", "add", "office", "--members", b"\xff"), ("group", "add", "office", "--members", b"branch,\xff")):
+        run = subprocess.run([WEIR, "-s", hub.socket, *words], capture_output=True, text=True, timeout=30, check=False)
+        assert run.returncode == 2 and "--members is not text in UTF-8" in run.stderr, run
+    assert hub.json("group", "list")["groups"] == []
+
+
+def a_capture_that_is_refused_leaves_no_file(hub):
+    path = os.path.join(hub.dir, "out.pcap")
+    hub.refused(1, 'no peer is called "nobody"', "capture", "--peer", "nobody", "--write", path)
+    assert not os.path.exists(path)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("mine")
+    hub.refused(1, "File exists", "capture", "--peer", "nobody", "--write", path)
+    assert os.path.exists(path)
 
 
 def options_may_stand_anywhere_in_every_spelling(hub):

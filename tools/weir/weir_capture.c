@@ -96,7 +96,8 @@ static int piece(const struct weir_line *line, const char *socket_path, json_t *
 	return r;
 }
 
-static int write_all(const struct weir_line *line, const char *socket_path, FILE *file)
+/* *begun when the hub has said anything that is in the file. */
+static int write_all(const struct weir_line *line, const char *socket_path, FILE *file, bool *begun)
 {
 	const struct timespec interval = {0, ASK_INTERVAL_NS};
 	json_t *params = json_copy(line->params);
@@ -106,6 +107,7 @@ static int write_all(const struct weir_line *line, const char *socket_path, FILE
 
 	while (r == WEIR_DONE && !over) {
 		r = piece(line, socket_path, params, file, &over, &was_empty);
+		*begun |= r == WEIR_DONE;
 		if (is_interrupted)
 			json_object_set_new(params, "stop", json_true());
 		else if (was_empty && !over)
@@ -118,7 +120,9 @@ static int write_all(const struct weir_line *line, const char *socket_path, FILE
 int weir_capture(const struct weir_line *line, const char *socket_path)
 {
 	const struct sigaction action = {.sa_handler = on_signal};
-	FILE *file = open_file(json_string_value(json_object_get(line->local, "write")));
+	const char *path = json_string_value(json_object_get(line->local, "write"));
+	FILE *file = open_file(path);
+	bool begun = false;
 	int r;
 
 	if (!file)
@@ -126,7 +130,9 @@ int weir_capture(const struct weir_line *line, const char *socket_path)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	r = write_all(line, socket_path, file);
+	r = write_all(line, socket_path, file, &begun);
+	if (file != stdout && !begun)
+		unlink(path); /* else the next try would find it there */
 	if (file != stdout && fclose(file) != 0 && r == WEIR_DONE) {
 		perror("weir: --write");
 		r = WEIR_REFUSED;

@@ -1,5 +1,5 @@
 /* From words to a command and its parameters. Options may stand anywhere behind their command;
- * those of weir itself anywhere at all. */
+ * those of weir itself anywhere at all. A lone "-" is a word: standard input, where a file is due. */
 #include "weir.h"
 
 #include <errno.h>
@@ -48,6 +48,8 @@ static const struct weir_command *find_command(const char *first, const char *se
 static int take_command_word(struct weir_line *line, const char *word)
 {
 	if (!line->words[0]) {
+		if (strcmp(word, "run") == 0 || strcmp(word, "upgrade") == 0)
+			return wrong(line, "%s comes before every option: weir %s ...", word, word);
 		if (!begins_command(word))
 			return wrong(line, "there is no command \"%.40s\"", word);
 		line->words[0] = word;
@@ -85,6 +87,7 @@ static int take_integer(struct weir_line *line, const struct weir_argument *argu
 	return WEIR_DONE;
 }
 
+/* NULL when an element is not text in UTF-8. */
 static json_t *make_list(const char *text, char separator)
 {
 	json_t *array = json_array();
@@ -97,7 +100,10 @@ static json_t *make_list(const char *text, char separator)
 		text += strspn(text, " ");
 		len = strcspn(text, set);
 
-		json_array_append_new(array, json_stringn(text, len));
+		if (json_array_append_new(array, json_stringn(text, len)) < 0) {
+			json_decref(array);
+			return NULL;
+		}
 		text += len;
 		text += *text == separator;
 	}
@@ -271,7 +277,7 @@ static int take_option(struct weir_line *line, char **argv, int i, int *used)
 	};
 	int r;
 
-	if (text[1] != '-' && text[1] != '\0' && text[2] != '\0') { /* -ojson */
+	if (text[1] != '-' && text[2] != '\0') { /* -ojson */
 		option.name_len = 2;
 		option.value = text + 2;
 	}
@@ -324,7 +330,7 @@ int weir_line_read(int argc, char **argv, struct weir_line *out)
 		used = 1;
 		if (!only_words && strcmp(argv[i], "--") == 0)
 			only_words = true;
-		else if (!only_words && argv[i][0] == '-')
+		else if (!only_words && argv[i][0] == '-' && argv[i][1] != '\0')
 			r = take_option(out, argv, i, &used);
 		else if (!out->command)
 			r = take_command_word(out, argv[i]);
