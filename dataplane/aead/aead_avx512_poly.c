@@ -641,8 +641,10 @@ void aead__avx512_poly(struct aead_macs *macs, unsigned int n)
 {
 	unsigned int first = 0;
 
-	for (; first < n && macs->len[first] > SHORT_BLOCKS * BLOCK_LEN; first += AEAD_AVX512_GROUP)
-		poly_long(macs, first);
+	while (first < n && macs->len[first] > SHORT_BLOCKS * BLOCK_LEN)
+		first += AEAD_AVX512_GROUP;
+	for (unsigned int i = 0; i < first; i += AEAD_AVX512_GROUP)
+		poly_long(macs, macs->backward ? first - AEAD_AVX512_GROUP - i : i);
 	for (; first + AEAD_AVX512_GROUP < n; first += 2 * AEAD_AVX512_GROUP)
 		poly_short_pair(macs, first);
 	if (first < n)

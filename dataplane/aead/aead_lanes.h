@@ -6,6 +6,8 @@
 
 #include "aead_backend.h"
 
+#include <stdbool.h>
+
 #define AEAD_QUEUE_MAX   128 /* ChaCha20 blocks planned ahead; a multiple of all kernels' lanes */
 #define AEAD_GROUP_MAX   8   /* packets of one call of Poly1305 */
 #define AEAD_BLOCK_LEN   64  /* ChaCha20 */
@@ -38,6 +40,7 @@ struct aead_macs {
 	 * is in the cache. */
 	_Alignas(64) uint8_t otk[AEAD_BURST_MAX][AEAD_BLOCK_LEN];
 	_Alignas(64) uint8_t tag[AEAD_BURST_MAX][AEAD_TAG_LEN]; /* out */
+	bool backward; /* a hint: groups of long packets from the last to the first */
 };
 
 #endif

@@ -10,6 +10,10 @@
  * buffer of a forged packet stays as it came. (Packets that are cheaper one by one go to ipsec-mb, which
  * decrypts while it authenticates and whose backend wipes a forged payload.)
  *
+ * The packets of a burst, when they are large, do not fit the first cache together. So each pass begins where the one
+ * before ended: opening takes tags forward and payloads backward, sealing payloads forward and tags backward, and what is
+ * sealed was often just opened.
+ *
  * Secrets: one-time keys are wiped at the end of each burst (they have to be zero at the start of the
  * next one anyway). What kernels leave in vector registers and in their stack frames is not: their
  * next call overwrites it. */
@@ -427,7 +431,7 @@ AEAD_MULTI_INLINE void aead_multi_push_payloads(struct aead_multi *multi,
                                                 bool opening)
 {
 	for (unsigned int rank = 0; rank < n; rank++) {
-		unsigned int i = multi->order[rank];
+		unsigned int i = multi->order[opening ? n - 1 - rank : rank];
 
 		if (!opening || ops[i].verdict == AEAD_OK)
 			aead_multi_push_payload(multi, kernel, n_queued, &ops[i],
@@ -437,10 +441,12 @@ AEAD_MULTI_INLINE void aead_multi_push_payloads(struct aead_multi *multi,
 
 AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
                                                const struct aead_multi_kernel *kernel,
-                                               const struct aead_extra *extra, unsigned int n)
+                                               const struct aead_extra *extra, unsigned int n,
+                                               bool opening)
 {
 	bool has_aad = false;
 
+	multi->macs.backward = !opening;
 	for (unsigned int i = 0; extra != NULL && i < n; i++)
 		has_aad = has_aad || multi->macs.extra[i]->aad_len != 0;
 	if (!has_aad)
@@ -477,7 +483,7 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 	else
 		aead_multi_push_payloads(multi, kernel, &n_queued, ops, extra, n, false);
 	aead_multi_flush(multi, kernel, &n_queued);
-	aead_multi_authenticate(multi, kernel, extra, n);
+	aead_multi_authenticate(multi, kernel, extra, n, false);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		struct aead_op *op = &ops[multi->order[rank]];
 
@@ -528,7 +534,7 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
 		aead_multi_push_keys(multi, &n_queued, ops, extra, n);
 	}
 	aead_multi_flush(multi, kernel, &n_queued);
-	aead_multi_authenticate(multi, kernel, extra, n);
+	aead_multi_authenticate(multi, kernel, extra, n, true);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		struct aead_op *op = &ops[multi->order[rank]];
 
