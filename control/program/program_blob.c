@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char *const names[ABI_N_BLOBS] = {
@@ -31,7 +32,8 @@ void program__blob_fini(struct program *program)
 /* ---- down ---------------------------------------------------------------------------------------- */
 
 /* Send what is due of each kind. A connection that takes nothing is given up: the dataplane comes again,
- * and gets everything anew. */
+ * and gets everything anew. Not here, since an event may have led here that is still in its ring, and the end
+ * of a connection hears all that are: on_connection() is told of the end as of any other. */
 static void send_due(struct program *program)
 {
 	for (uint32_t i = 0; i < ABI_N_BLOBS && program->is_attached; i++) {
@@ -45,7 +47,7 @@ static void send_due(struct program *program)
 		if (err != 0) {
 			log_warn("program", "blob not sent, dropping the dataplane kind=%s err=%s",
 			         names[i], strerror(-err));
-			program__link_drop(program, false);
+			(void)shutdown(program->connection, SHUT_RDWR);
 			return;
 		}
 		blob->is_due = false;

@@ -201,7 +201,7 @@ void program__drift_finish(struct program_drift *drift)
 	program_count(drift->program, ABI_COUNTER_DRIFT_CHECKS, 1);
 	program_count(drift->program, ABI_COUNTER_DRIFT_FOUND, n_found);
 	program_count(drift->program, ABI_COUNTER_DRIFT_REPAIRED, is_repaired ? n_found : 0);
-	if (is_repaired) /* last, for it may end the connection */
+	if (is_repaired)
 		repair_blobs(drift, fresh);
 	/* Look again soon, so that what was put right does not stand there for a whole period. */
 	if (is_repaired && n_found > 0)

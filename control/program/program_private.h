@@ -106,7 +106,7 @@ bool program__blob_is_moving(const struct program *program, enum abi_blob kind, 
 /* Does this worker use what is wanted? Returns true, or false and what is wrong. */
 bool program__blob_compare(const struct program *program, enum abi_blob kind, uint32_t worker,
                            struct program_finding *finding);
-/* Send it once more. Can end in the connection's end. */
+/* Send it once more. */
 void program__blob_repeat(struct program *program, enum abi_blob kind);
 
 /* ---- program_event.c */

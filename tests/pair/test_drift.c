@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N_PEERS 200U
 
@@ -391,6 +392,42 @@ static void policy_that_was_lost_is_sent_again(void **state)
 	assert_int_equal(pair.seen.n_drift[PROGRAM_DRIFT_CLEARED], 1);
 }
 
+/* The last word of a dying worker ends a check, and what is put right finds nobody: the connection ends while
+ * that word is being heard. */
+static void dataplane_that_dies_before_it_is_put_right_is_heard_once(void **state)
+{
+	struct program_setup setup = pair_make_setup();
+	const struct abi_event_session event = {.peer = 7};
+
+	(void)state;
+	setup.dataplane.n_workers = 1;
+	pair_create(&setup);
+	assert_int_equal(program_start(pair.program, NULL), 0);
+	assert_int_equal(program_drift_start(pair.program, 0, true), 0);
+	pair.pid = fake_start(pair.fake, pair.path);
+	PAIR_RUN_UNTIL(pair.seen.n_without_blob == ABI_N_BLOBS);
+	SET_FAKE(loses_blobs, 1);
+	put_and_hear(ABI_BLOB_POLICY, "lost", 5);
+	assert_int_equal(check(), 1);
+	PAIR_RUN_UNTIL(pair.seen.n_blobs == 2);
+	SET_FAKE(loses_blobs, 0);
+	assert_int_equal(program_drift_check(pair.program), 0);
+	while (pair_count_type(ABI_CMD_CHECK) < 2) /* control does not run meanwhile */
+		usleep(1000);
+	pair.fake->event = (struct abi_record){.type = ABI_EVENT_SESSION_WANTED,
+	                                       .len = sizeof(event)};
+	memcpy(pair.fake->event.payload, &event, sizeof(event));
+	SET_FAKE(n_events_asked, 1);
+	while (__atomic_load_n(&pair.fake->n_events_sent, __ATOMIC_ACQUIRE) == 0)
+		usleep(1000);
+	fake_kill(pair.pid);
+	PAIR_RUN_UNTIL(pair.seen.n_detached == 1);
+	pair.pid = fake_start(pair.fake, pair.path);
+	PAIR_RUN_UNTIL(pair.seen.n_attached == 2 && pair.seen.n_wanted == 1);
+	PAIR_RUN_UNTIL(pair.seen.n_blobs == 3);
+	assert_int_equal(check(), 0);
+}
+
 static void policy_that_was_refused_is_drift(void **state)
 {
 	(void)state;
@@ -430,6 +467,7 @@ int main(void)
 		PAIR_CASE(no_command_but_those_of_tables_is_pushed),
 		PAIR_CASE(worker_with_another_policy_or_drop_list_is_found),
 		PAIR_CASE(policy_that_was_lost_is_sent_again),
+		PAIR_CASE(dataplane_that_dies_before_it_is_put_right_is_heard_once),
 		PAIR_CASE(policy_that_was_refused_is_drift),
 		PAIR_CASE(policy_under_way_is_no_drift),
 	};
