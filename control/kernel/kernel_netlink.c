@@ -27,8 +27,19 @@ void kernel__netlink_close(struct kernel_netlink *netlink)
 	netlink->socket = NULL;
 }
 
+/* The rest of an answer that nobody reads to its end, or the next request would get it, and a dump be
+ * refused as long as this one is under way. The kernel has the next part ready when one was taken. */
+static void rest_drop(struct kernel_netlink *netlink)
+{
+	int fd = mnl_socket_get_fd(netlink->socket);
+	char buffer[KERNEL_NETLINK_LEN];
+
+	while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+		;
+}
+
 /* Everything up to the end of the answer to seq. */
-static int receive_all(struct kernel_netlink *netlink, uint32_t seq, mnl_cb_t fn, void *arg)
+static int receive_parts(struct kernel_netlink *netlink, uint32_t seq, mnl_cb_t fn, void *arg)
 {
 	unsigned int port = mnl_socket_get_portid(netlink->socket);
 	_Alignas(struct nlmsghdr) char buffer[KERNEL_NETLINK_LEN];
@@ -45,6 +56,15 @@ static int receive_all(struct kernel_netlink *netlink, uint32_t seq, mnl_cb_t fn
 		if (r < 0)
 			return -errno;
 	}
+}
+
+static int receive_all(struct kernel_netlink *netlink, uint32_t seq, mnl_cb_t fn, void *arg)
+{
+	int r = receive_parts(netlink, seq, fn, arg);
+
+	if (r != 0)
+		rest_drop(netlink);
+	return r;
 }
 
 int kernel__netlink_request(struct kernel_netlink *netlink, struct nlmsghdr *message)

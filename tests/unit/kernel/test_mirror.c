@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <linux/rtnetlink.h>
 #include <linux/virtio_net.h>
 
 /* ---- a program that remembers -------------------------------------------------------------------- */
@@ -301,6 +302,40 @@ static void lost_messages_lead_to_a_fresh_look(void **state)
 	loop_until(lab.program.n_neighbours == 40);
 }
 
+/* The tables change while they are read: libmnl's -EINTR comes in the middle of a long answer. */
+static int stop_after_1000(const struct nlmsghdr *message, void *arg)
+{
+	(void)message;
+	if (++*(uint32_t *)arg < 1000)
+		return MNL_CB_OK;
+	errno = EINTR;
+	return MNL_CB_ERROR;
+}
+
+static int count(const struct nlmsghdr *message, void *arg)
+{
+	(void)message;
+	++*(uint32_t *)arg;
+	return MNL_CB_OK;
+}
+
+static void dump_after_an_interrupted_one_is_whole(void **state)
+{
+	struct kernel_netlink *request = &lab.kernel->request;
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(shell("for i in $(seq 0 15); do for k in $(seq 0 255); do "
+	                       "echo route add 198.18.$i.$k dev lo; done; done | ip -batch -"),
+	                 0);
+	assert_int_equal(kernel__netlink_dump(request, RTM_GETROUTE, AF_INET, stop_after_1000, &n),
+	                 -EINTR);
+	n = 0;
+	assert_int_equal(kernel__netlink_dump(request, RTM_GETROUTE, AF_INET, count, &n), 0);
+	assert_in_range(n, 4096, 4200);
+	assert_int_equal(shell("ip route flush dev lo"), 0);
+}
+
 /* The TAP gets a frame with this in it. */
 static bool tap_gets(int tap, const uint8_t *needle, size_t len)
 {
@@ -430,6 +465,7 @@ int main(void)
 		lab_test(neighbours_follow_ip_neigh),
 		lab_test(routes_and_addresses_go_with_the_device),
 		lab_test(lost_messages_lead_to_a_fresh_look),
+		lab_test(dump_after_an_interrupted_one_is_whole),
 		lab_test(wanted_neighbour_is_asked_for_by_arp_and_nd),
 		lab_test(wanted_neighbour_is_asked_for_once_a_second_and_probed),
 		lab_test(next_hops_in_mind_are_bounded),
