@@ -228,6 +228,7 @@ static int framing_read(struct edge_head *head)
 	size_t n_codings;
 	const struct edge_field *length = field_find(head, "content-length", &n_lengths);
 	const struct edge_field *coding = field_find(head, "transfer-encoding", &n_codings);
+	struct edge_span digits;
 
 	if (n_lengths > 1 || n_codings > 1 || (n_lengths > 0 && n_codings > 0))
 		return 400;
@@ -243,10 +244,11 @@ static int framing_read(struct edge_head *head)
 	}
 	if (length == NULL)
 		return 0;
-	if (length->value.len == 0 || length->value.len > 18) /* 10^18 bytes are enough */
+	digits = span_trim(length->value);
+	if (digits.len == 0 || digits.len > 18) /* 10^18 bytes are enough */
 		return 400;
-	for (size_t i = 0; i < length->value.len; i++) {
-		char c = length->value.at[i];
+	for (size_t i = 0; i < digits.len; i++) {
+		char c = digits.at[i];
 
 		if (c < '0' || c > '9')
 			return 400;

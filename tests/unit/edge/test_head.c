@@ -44,6 +44,19 @@ static void request_is_split_into_its_parts(void **state)
 	assert_false(head.wants_upgrade);
 }
 
+/* RFC 9110 section 5.5: it is no part of the value. */
+static void space_round_a_length_does_not_count(void **state)
+{
+	struct edge_head head;
+
+	(void)state;
+	assert_int_equal(parse("POST / HTTP/1.1\r\n" H "Content-Length:\t 12  \r\n\r\n", &head),
+	                 0);
+	assert_int_equal(head.framing, EDGE_FRAMING_LENGTH);
+	assert_int_equal(head.length, 12);
+	assert_int_equal(parse("POST / HTTP/1.1\r\n" H "Content-Length: \t\r\n\r\n", &head), 400);
+}
+
 #define POST "POST / HTTP/1.1\r\n" H
 #define GET  "GET / HTTP/1.1\r\n" H
 
@@ -261,6 +274,7 @@ static void response_framing_follows_rfc_9112(void **state)
 		enum edge_framing framing;
 	} cases[] = {
 		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", false, 0, EDGE_FRAMING_LENGTH},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 5  \r\n\r\n", false, 0, EDGE_FRAMING_LENGTH},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true, 0, EDGE_FRAMING_NONE},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, 0, EDGE_FRAMING_NONE},
 		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, 0,
@@ -355,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(request_is_split_into_its_parts),
+		cmocka_unit_test(space_round_a_length_does_not_count),
 		cmocka_unit_test(ambiguous_and_malformed_requests_are_refused),
 		cmocka_unit_test(nul_bytes_are_refused_anywhere),
 		cmocka_unit_test(unusual_but_valid_requests_pass),
