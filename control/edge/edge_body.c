@@ -168,6 +168,13 @@ static enum edge_body_verdict move_until_close(struct edge_body *body, struct ev
 	return state == EDGE_SOURCE_ENDED ? finish(body, sink) : EDGE_BODY_BAD;
 }
 
+/* llhttp lets the empty line behind the last chunk be a bare LF, which others in front of us may read as the
+ * begin of a trailer, and what follows as more of it. */
+static bool ends_in_crlf(const struct edge_body *body, const char *block, size_t len)
+{
+	return (len >= 2 ? block[len - 2] : body->last) == '\r';
+}
+
 /* Feed one block of source to the parser. Returns 0 or -EPROTO. */
 static int chunk_feed(struct edge_body *body, struct evbuffer *source, size_t max)
 {
@@ -179,10 +186,14 @@ static int chunk_feed(struct edge_body *body, struct evbuffer *source, size_t ma
 		return -EPROTO;
 	len = at_most(block.iov_len, max);
 	err = llhttp_execute(&body->parser, block.iov_base, len);
-	if (err == HPE_PAUSED && body->done)
+	if (err == HPE_PAUSED && body->done) {
 		len = (size_t)(llhttp_get_error_pos(&body->parser) - (char *)block.iov_base);
-	else if (err != HPE_OK)
+		if (!ends_in_crlf(body, block.iov_base, len))
+			return -EPROTO;
+	} else if (err != HPE_OK) {
 		return -EPROTO;
+	}
+	body->last = ((char *)block.iov_base)[len - 1];
 	return evbuffer_drain(source, len) == 0 ? 0 : -EPROTO;
 }
 

@@ -30,6 +30,7 @@ struct edge_body {
 	uint64_t left; /* bytes, for EDGE_FRAMING_LENGTH */
 	bool done;
 	llhttp_t parser;        /* for EDGE_FRAMING_CHUNKED */
+	char last;              /* byte that the parser was given */
 	struct evbuffer *piece; /* decoded bytes of one edge_body_move() call */
 	uint64_t decoded;       /* bytes of the body so far */
 	uint64_t overhead;      /* bytes of extensions and trailers so far */

@@ -124,6 +124,8 @@ static void bad_chunks_are_refused(void **state)
 		"ffffffffffffffffff\r\n",
 		"10000000000000000\r\n",
 		"0\r\nbad trailer\r\n\r\n",
+		"0\r\n\n",
+		"1\r\na\r\n0\r\nX: y\r\n\n",
 	};
 
 	(void)state;
@@ -133,6 +135,11 @@ static void bad_chunks_are_refused(void **state)
 		flow_open(&f, EDGE_FRAMING_CHUNKED, 0, EDGE_FRAMING_CHUNKED);
 		if (give(&f, bad[i], EDGE_SOURCE_OPEN) != EDGE_BODY_BAD)
 			fail_msg("case %zu passed: %s", i, bad[i]);
+		flow_close(&f);
+		flow_open(&f, EDGE_FRAMING_CHUNKED, 0, EDGE_FRAMING_CHUNKED);
+		for (const char *c = bad[i]; *c != '\0'; c++) /* byte by byte */
+			if (give(&f, (char[]){*c, '\0'}, EDGE_SOURCE_OPEN) == EDGE_BODY_DONE)
+				fail_msg("case %zu passed byte by byte: %s", i, bad[i]);
 		flow_close(&f);
 	}
 }
