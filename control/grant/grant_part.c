@@ -2,6 +2,7 @@
 #include "grant_part.h"
 
 #include "base_bytes.h"
+#include "base_text.h"
 #include "grant_zone.h"
 
 #include <errno.h>
@@ -21,25 +22,6 @@ bool grant_name_is_good(const char *text)
 	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
-/* Length of the UTF-8 sequence at text, or 0 when it is none (RFC 3629). */
-static size_t utf8_len(const unsigned char *text)
-{
-	size_t len = text[0] < 0x80   ? 1
-	             : text[0] < 0xc2 ? 0
-	             : text[0] < 0xe0 ? 2
-	             : text[0] < 0xf0 ? 3
-	             : text[0] < 0xf5 ? 4
-	                              : 0;
-
-	for (size_t i = 1; i < len; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f)
-	    || (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 bool grant_text_is_good(const char *text, size_t max)
 {
 	const unsigned char *at = (const unsigned char *)text;
@@ -47,7 +29,7 @@ bool grant_text_is_good(const char *text, size_t max)
 	if (strlen(text) > max)
 		return false;
 	while (*at != '\0') {
-		size_t len = utf8_len(at);
+		size_t len = base_utf8_len((const char *)at);
 
 		/* U+0080 to U+009F are control characters too. */
 		if (len == 0 || *at < 0x20 || *at == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0))

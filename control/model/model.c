@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include "base_log.h"
+#include "base_text.h"
 #include "base_time.h"
 #include "model_alarm.h"
 #include "model_block.h"
@@ -31,6 +32,7 @@ int model__refuse(struct model_error *error, int err, const char *code, const ch
 	va_start(args, format);
 	vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
+	base_utf8_repair(error->text); /* what was shown of an argument may be cut */
 	return err;
 }
 

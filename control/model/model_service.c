@@ -222,7 +222,10 @@ static json_t *service_json(struct model *model, const struct store_service *row
 	if (peer) {
 		struct base_ip own = peer_address(peer);
 
-		address = json_string(base_ip_format(&own, ip));
+		if (own.family != BASE_IP_NONE)
+			address = json_string(base_ip_format(&own, ip));
+		else if (model->setup.edge)
+			state = "peer has no address";
 		if (peer->row.disabled)
 			state = "peer is disabled";
 	}

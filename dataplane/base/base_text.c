@@ -181,3 +181,33 @@ int base_amount_parse(const char *text, bool takes_bits, uint64_t *out)
 	*out = value;
 	return 0;
 }
+
+size_t base_utf8_len(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t len = at[0] < 0x80   ? 1
+	             : at[0] < 0xc2 ? 0
+	             : at[0] < 0xe0 ? 2
+	             : at[0] < 0xf0 ? 3
+	             : at[0] < 0xf5 ? 4
+	                            : 0;
+
+	for (size_t i = 1; i < len; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f)
+	    || (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+void base_utf8_repair(char *text)
+{
+	while (*text != '\0') {
+		size_t len = base_utf8_len(text);
+
+		if (len == 0)
+			*text = '?';
+		text += len == 0 ? 1 : len;
+	}
+}

@@ -30,6 +30,12 @@ void base_hex_encode(char *out, const uint8_t *bytes, size_t len);
 /* Exactly 2 * len hex digits of either case. Returns 0 or -EINVAL. */
 int base_hex_decode(uint8_t *out, size_t len, const char *text) __attribute__((warn_unused_result));
 
+/* Length of the UTF-8 sequence at text, or 0 when it is none (RFC 3629). The terminating zero is one, of 1. */
+size_t base_utf8_len(const char *text);
+
+/* Make UTF-8 of a text that was cut anywhere: what is no sequence becomes question marks. JSON takes nothing else. */
+void base_utf8_repair(char *text);
+
 /* A whole number with a unit: "5000", "20k", "20M", "1G", "2T" (thousands), "64Ki", "1Mi", "1Gi", "1Ti" (1024s);
  * takes_bits: "20Mbit" as well, an eighth of it, which must be whole. Returns 0, -EINVAL, -ERANGE (beyond 63
  * bits). */

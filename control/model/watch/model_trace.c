@@ -2,6 +2,7 @@
  * the flows that the workers have. Nothing is sent. */
 #include "model_trace.h"
 
+#include "base_text.h"
 #include "base_time.h"
 #include "grant_part.h"
 #include "grant_when.h"
@@ -28,6 +29,7 @@ void model__trace_step(struct trace *trace, const char *name, enum trace_verdict
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	base_utf8_repair(text); /* the reason of a list may be cut */
 	if (verdict == TRACE_DROPS && !trace->dropped)
 		trace->dropped = reason;
 	json_array_append_new(trace->steps,

@@ -105,6 +105,32 @@ static void hex_of_another_length_or_other_characters_is_refused(void **state)
 	assert_int_equal(base_hex_decode(out, 0, ""), 0);
 }
 
+static void a_text_that_was_cut_is_repaired(void **state)
+{
+	static const struct {
+		const char *cut;
+		const char *good;
+	} cases[] = {
+		{"", ""},
+		{"plain", "plain"},
+		{"\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\xa7", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\xa7"},
+		{"a\xc3", "a?"},
+		{"a\xc3...", "a?..."},
+		{"\xe2\x82", "??"},
+		{"\xf0\x9f\x90 b", "??? b"},
+		{"\x82\xac", "??"},
+		{"\xc0\x80\xed\xa0\x80\xf5", "??????"},
+	};
+	char text[32];
+
+	(void)state;
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		strcpy(text, cases[i].cut);
+		base_utf8_repair(text);
+		assert_string_equal(text, cases[i].good);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -113,6 +139,7 @@ int main(void)
 		cmocka_unit_test(every_character_of_base64_is_told_from_every_other_byte),
 		cmocka_unit_test(hex_goes_there_and_back_for_every_byte),
 		cmocka_unit_test(hex_of_another_length_or_other_characters_is_refused),
+		cmocka_unit_test(a_text_that_was_cut_is_repaired),
 	};
 
 	if (sodium_init() < 0)

@@ -72,6 +72,24 @@ static void every_wrong_argument_is_named_with_what_it_takes(void **state)
 	stop();
 }
 
+/* What is long is cut, and never in the midst of a character: that would be no answer at all. */
+static void a_long_text_in_a_message_is_cut_between_two_characters(void **state)
+{
+#define TEN_E    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9"
+#define TWENTY_E TEN_E TEN_E
+	(void)state;
+	start(true);
+	call_refused("peer.show", "{\"name\": \"a" TWENTY_E TWENTY_E "\"}", "bad_argument", "name",
+	             "name is \"a" TWENTY_E
+	             "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9?...\", "
+	             "must be " NAME_MUST);
+	call_refused("status", "{\"a" TWENTY_E TWENTY_E "\": 1}", "bad_argument", "",
+	             "status takes no argument \"a" TWENTY_E TEN_E "\u00e9?\"");
+	call_refused("a" TWENTY_E TWENTY_E, "{}", "unknown_method", "",
+	             "there is no method \"a" TWENTY_E TEN_E "\u00e9?\"");
+	stop();
+}
+
 /* ---- services ----------------------------------------------------------------------------------- */
 
 static void published_service_reaches_the_edge_with_a_certificate(void **state)
@@ -138,6 +156,29 @@ static void what_cannot_be_published_is_refused_and_not_stored(void **state)
 	call_refused("service.add", "{\"name\": \"b\", \"host\": \"c.d\", \"target\": \"home:1\"}",
 	             "no_edge", "",
 	             "edge.https is not set in weir.conf: there is no address to publish on");
+	stop();
+}
+
+/* The peer has networks only, as wg(8) may have given them. */
+static void service_of_a_peer_without_an_address_is_not_published(void **state)
+{
+	json_t *result;
+	json_t *service;
+
+	(void)state;
+	config.preshared_key = CONFIG_PSK_OPTIONAL;
+	start(true);
+	call_ok("peer.apply",
+	        "{\"file\": {\"name\": \"peers\", \"text\": \"peers: ( { name = \\\"home\\\"; public_key = "
+	        "\\\"" KEY_A "\\\"; addresses = [ ]; networks = [ \\\"10.1.0.0/16\\\" ]; } );\"}}");
+	result = call("service.add", "{\"name\": \"blog\", \"host\": \"blog.example.org\", "
+	                             "\"target\": \"home:8080\"}");
+	service = json_object_get(result, "service");
+	assert_int_equal(fake.n_services, 0);
+	assert_string_equal(json_string_value(json_object_get(service, "state")),
+	                    "peer has no address");
+	assert_true(json_is_null(json_object_get(service, "address")));
+	json_decref(result);
 	stop();
 }
 
@@ -250,9 +291,11 @@ static void counters_come_by_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(a_long_text_in_a_message_is_cut_between_two_characters),
 		CASE(every_wrong_argument_is_named_with_what_it_takes),
 		CASE(published_service_reaches_the_edge_with_a_certificate),
 		CASE(what_cannot_be_published_is_refused_and_not_stored),
+		CASE(service_of_a_peer_without_an_address_is_not_published),
 		CASE(service_of_a_missing_peer_waits_for_it),
 		CASE(service_of_a_disabled_peer_is_taken_away_until_it_is_enabled),
 		CASE(status_tells_processes_workers_ports_and_numbers),
