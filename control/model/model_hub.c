@@ -80,7 +80,7 @@ int model__hub_rotate(struct model *model, const json_t *params, json_t **result
 void model__audit_hub_rotation(struct model_audit *audit)
 {
 	if (hub_key_info(audit->model->setup.hub_key).state == STORE_ROTATION_EXPIRED)
-		model__audit_report(audit, GRANT_WARNING, "hub-rotation-expired", NULL, NULL,
+		model__audit_report(audit, GRANT_WARNING, "hub-rotation-expired", "hub", "hub",
 		                    "the hub was to get another key, which no peer used: it still "
 		                    "has the old one; rotate it again, or put this aside (hub "
 		                    "rotate --cancel)");

@@ -1,6 +1,7 @@
 /* peer.rotate and hub.rotate: what they take and refuse, and what is told of them. */
 #include "base_text.h"
 #include "model_lab.h"
+#include "store_hub_key.h"
 
 #define KEY_B "5Db9DsMWOLC6b7v5Jr1wpnSYFdZSLFUmmIDjyB0u0mE="
 
@@ -107,6 +108,34 @@ static void clients_are_given_the_hubs_next_key(void **state)
 	stop();
 }
 
+static void a_hub_rotation_that_expired_is_a_finding(void **state)
+{
+	struct store_hub_key stored;
+	json_t *result, *finding, *rule = NULL;
+	size_t i;
+
+	(void)state;
+	start(false);
+	call_ok("hub.rotate", "{\"overlap\": 600}");
+	assert_int_equal(store_hub_key_get(store, &stored), 0);
+	stored.state = STORE_ROTATION_EXPIRED; /* as at the end of the window */
+	stored.has_next = false;
+	assert_int_equal(store_hub_key_put(store, &stored), 0);
+	stop();
+	start(false);
+	result = call("audit.policy", "{}");
+	json_array_foreach(json_object_get(result, "findings"), i, finding)
+	{
+		if (strcmp(json_string_value(json_object_get(finding, "rule")),
+		           "hub-rotation-expired")
+		    == 0)
+			rule = json_object_get(finding, "name");
+	}
+	assert_string_equal(json_string_value(rule), "hub");
+	json_decref(result);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +143,7 @@ int main(void)
 		CASE(a_new_preshared_key_is_told_once),
 		CASE(contradictions_are_refused),
 		CASE(clients_are_given_the_hubs_next_key),
+		CASE(a_hub_rotation_that_expired_is_a_finding),
 	};
 
 	return cmocka_run_group_tests_name("model/rotate", tests, NULL, NULL);
