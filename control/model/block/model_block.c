@@ -267,10 +267,12 @@ int model__block_list(struct model *model, const json_t *params, json_t **result
 	uint64_t id = 0;
 	size_t row = 0;
 
-	if (sscanf(cursor, "%" SCNu64 "-%zu", &id, &row) != 2)
+	if (sscanf(cursor, "%" SCNu64 "-%zu", &id, &row) != 2) {
+		json_decref(array);
 		return model__refuse(error, -EINVAL, "bad_argument", "cursor",
 		                     "cursor is \"%s\", must be \"next\" of the page before",
 		                     cursor);
+	}
 	limit = limit == 0 ? 100 : limit;
 	for (size_t i = blocklist_find(list, id); i < blocklist_n(list); i++, row = 0) {
 		const struct blocklist_entry *entry = blocklist_at(list, i);

@@ -261,7 +261,7 @@ static int read_until(struct model *model, const json_t *params, struct store_tr
 		                     "give either before or keep");
 	if (before) {
 		err = grant_time_parse(before, &before_s); /* was checked */
-		if (err < 0 || before_s * BASE_NS_PER_S > base_time_wall_ns())
+		if (err < 0 || before_s > base_time_wall_ns() / BASE_NS_PER_S)
 			return model__refuse(error, -EINVAL, "bad_argument", "before",
 			                     "before is %s, must be a time that has been", before);
 		out->until_wall_ns = before_s * BASE_NS_PER_S;

@@ -511,6 +511,14 @@ static void a_long_import_is_one_record_of_who_asked_and_reads_as_a_short_one(vo
 #define WITH_WORKERS(f)                                                                            \
 	cmocka_unit_test_setup_teardown(f, set_up_with_workers, tear_down_with_workers)
 
+/* And leaves nothing behind (which AddressSanitizer sees). */
+static void a_cursor_that_is_none_is_refused(void **state)
+{
+	(void)state;
+	call_refused("block.list", "{\"cursor\": \"here\"}", "bad_argument", "cursor",
+	             "cursor is \"here\", must be \"next\" of the page before");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +536,7 @@ int main(void)
 		WITH_WORKERS(imports_wait_for_each_other_and_too_many_are_refused),
 		WITH_WORKERS(an_import_that_is_cut_short_by_the_end_has_changed_nothing),
 		WITH_WORKERS(a_long_import_is_one_record_of_who_asked_and_reads_as_a_short_one),
+		WITH_WORKERS(a_cursor_that_is_none_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

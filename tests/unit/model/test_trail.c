@@ -191,6 +191,9 @@ static void nonsense_is_refused_and_leaves_no_record(void **state)
 	             "bad_argument", "keep", either);
 	call_refused("audit.prune", "{\"before\": \"2999-01-01T00:00:00Z\"}", "bad_argument",
 	             "before", "before is 2999-01-01T00:00:00Z, must be a time that has been");
+	/* beyond what nanoseconds can say */
+	call_refused("audit.prune", "{\"before\": \"2560-01-01T00:00:00Z\"}", "bad_argument",
+	             "before", "before is 2560-01-01T00:00:00Z, must be a time that has been");
 	call_refused("audit.prune", "{\"before\": \"2001-01-01T00:00:00Z\"}", "not_found", "",
 	             none);
 	call_refused("audit.prune", "{\"keep\": 10}", "not_found", "", none);
