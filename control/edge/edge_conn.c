@@ -385,7 +385,8 @@ void edge_conn_expire(struct edge_conn *conn, uint64_t now_ns)
 		drain_expire(conn, now_ns);
 		break;
 	case EDGE_PHASE_TUNNEL:
-		if ((conn->client.is_ended || conn->backend.is_ended)
+		if ((conn->client.is_ended || conn->backend.is_ended
+		     || evbuffer_get_length(conn->client.out) > 0)
 		    && is_over(conn->progress_ns, conn->thread->limits.stall_ms, now_ns))
 			conn->phase = EDGE_PHASE_GONE;
 		break;

@@ -228,6 +228,14 @@ class Backend:
                 break
         sock.sendall(b"bye")
 
+    def do_wsflood(self, sock, head, rest, path):
+        """101, then bytes without end."""
+        sock.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        while True:
+            sock.sendall(b"x" * 65536)
+
     def do_wsclose(self, sock, head, rest, path):
         """101, then the backend ends its half first and still listens."""
         sock.sendall(

@@ -47,6 +47,14 @@ def idle_websocket_outlives_every_other_limit():
 
 
 @case
+def websocket_whose_client_takes_nothing_ends():
+    backend.aborted.clear()
+    client = websocket(port=hasty.port, path="/wsflood")
+    assert backend.aborted.wait(15), "the backend still sends"  # the limit is 2 s
+    client.close()
+
+
+@case
 def client_half_close_after_upgrade_still_gets_the_answer():
     context = ssl.create_default_context(cafile=f"{WORK}/{PORT}/a.example.pem")
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
