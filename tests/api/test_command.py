@@ -94,6 +94,18 @@ def a_list_with_what_is_not_text_is_refused_whole(hub):
     assert hub.json("group", "list")["groups"] == []
 
 
+def a_list_that_is_too_long_for_a_line_says_so(hub):
+    networks = [f"10.{i}.{k}.0/24" for i in range(100, 103) for k in range(100)]
+    hub.ok("peer", "add", "gate", "--gateway", "--allowed-ips", ",".join(networks))
+    whole = hub.json("peer", "show", "gate")["peer"]["allowed_ips"]
+    line = next(line for line in hub.ok("peer", "show", "gate").splitlines() if line.startswith("allowed IPs"))
+    *shown, last = line.split(None, 2)[2].split(", ")
+    assert set(networks) <= set(whole) and len(shown) > 50 and set(shown) <= set(whole), shown
+    assert last == f"... ({len(whole)} in all)", last
+    hub.ok("peer", "add", "few", "--gateway", "--allowed-ips", "10.9.0.0/24,10.8.0.0/24")
+    assert "10.9.0.0/24" in hub.ok("peer", "show", "few") and "in all" not in hub.ok("peer", "show", "few")
+
+
 def a_capture_that_is_refused_leaves_no_file(hub):
     path = os.path.join(hub.dir, "out.pcap")
     hub.refused(1, 'no peer is called "nobody"', "capture", "--peer", "nobody", "--write", path)

@@ -22,16 +22,25 @@ long long weir_number_of(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-/* Elements of an array of strings, or "-". */
+#define MORE_LEN 40 /* of how a list ends that does not fit */
+
+/* Elements of an array of strings, or "-". Elements that do not fit are told by their number. */
 const char *weir_list_of(const json_t *object, const char *key, char *buf, size_t size)
 {
 	const json_t *array = json_object_get(object, key);
+	size_t n = json_array_size(array);
 	size_t len = 0;
+	size_t cut = 0; /* here the end still fits */
 
 	snprintf(buf, size, "-");
-	for (size_t i = 0; i < json_array_size(array) && len < size; i++)
+	for (size_t i = 0; i < n && len < size; i++) {
+		if (len + MORE_LEN <= size)
+			cut = len;
 		len += (size_t)snprintf(buf + len, size - len, "%s%s", i ? ", " : "",
 		                        json_string_value(json_array_get(array, i)));
+	}
+	if (len >= size)
+		snprintf(buf + cut, size - cut, "%s... (%zu in all)", cut ? ", " : "", n);
 	return buf;
 }
 
