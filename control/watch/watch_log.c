@@ -87,9 +87,13 @@ void watch__log_drop(struct watch *watch, const struct watch_drop *kept, uint64_
 	}
 	pair = &watch->pairs[kept->worker][drop->place];
 	leave_open(watch, pair, kept);
-	if (drop->count <= pair->logged)
+	if (drop->count <= pair->logged) {
+		if (program_drop_count(watch->setup.program, kept->worker, drop->place)
+		    >= pair->logged)
+			return;   /* watch__log_flush() was faster, and has spoken of it */
 		pair->logged = 0; /* another peer has the number now */
-	lines = pair->lines;      /* which are taken only with one of all */
+	}
+	lines = pair->lines; /* which are taken only with one of all */
 	if (!base_bucket_take(&lines, &pair_rate, 1, now_ns)
 	    || !base_bucket_take(&watch->lines, &all_rate, 1, now_ns))
 		return;

@@ -168,6 +168,37 @@ static void lines_and_suppressed_ones_add_up_exactly(void **state)
 	lab_end(&lab);
 }
 
+/* Samples wait in their ring while the count is read beside them. */
+static void sample_that_comes_behind_its_count_is_not_said_again(void **state)
+{
+	struct lab lab = lab_begin();
+	uint64_t sum[N_PAIRS] = {0};
+	struct watch_drop drop;
+
+	(void)state;
+	drop = drop_of(4, 1);
+	fake.drop_count[0][4] = 1;
+	watch__log_drop(lab.watch, &drop, SECOND);
+	fake.drop_count[0][4] = 100;
+	watch__log_flush(lab.watch, 10 * SECOND);
+	drop = drop_of(4, 60);
+	watch__log_drop(lab.watch, &drop, 10 * SECOND);
+	drop = drop_of(4, 100);
+	watch__log_drop(lab.watch, &drop, 10 * SECOND);
+	fake.drop_count[0][4] = 103;
+	drop = drop_of(4, 102);
+	watch__log_drop(lab.watch, &drop, 11 * SECOND);
+	watch__log_flush(lab.watch, 20 * SECOND);
+	/* another peer with the number */
+	fake.drop_count[0][4] = 7;
+	drop = drop_of(4, 7);
+	watch__log_drop(lab.watch, &drop, 21 * SECOND);
+	lab_read(&lab);
+	add_up(&lab, sum);
+	assert_int_equal(sum[4], 103 + 7);
+	lab_end(&lab);
+}
+
 /* A minute in which 1000 peers' packets are dropped, each shown as often as workers may. */
 static void flood_of_many_peers_leaves_a_bounded_log(void **state)
 {
@@ -243,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(line_says_when_who_whence_where_why),
 		cmocka_unit_test(lines_and_suppressed_ones_add_up_exactly),
+		cmocka_unit_test(sample_that_comes_behind_its_count_is_not_said_again),
 		cmocka_unit_test(flood_of_many_peers_leaves_a_bounded_log),
 		cmocka_unit_test(what_an_earlier_control_counted_is_not_said_again),
 		cmocka_unit_test(kept_drops_are_the_last_ones_in_order),
