@@ -159,12 +159,12 @@ static int make_grant(const struct grant *grant, const struct grant_policy *poli
 	if (!make_end(&grant->who, policy, world, &made->from)
 	    || !make_end(&grant->to, policy, world, &made->to))
 		return 0;
+	if (grant->n_windows > 0) /* also when none of them is near enough */
+		out->again_s = now_s + GRANT_AGAIN_S;
 	if (grant_is_timed(grant)) {
 		n = make_windows(grant, now_s, out);
 		if (n <= 0)
 			return n;
-		if (grant->n_windows > 0)
-			out->again_s = now_s + GRANT_AGAIN_S;
 	}
 	for (uint32_t i = 0; i < grant->n_ports; i++) {
 		ranges[i].first = grant->ports[i].first;

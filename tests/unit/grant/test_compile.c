@@ -362,6 +362,7 @@ static void windows_ask_to_be_reckoned_again(void **state)
 	/* it will not hold for long: left out, and not taken for one without windows */
 	policy.grants[0].from_s = NOW_S + 90 * 86400;
 	assert_int_equal(grant_compile(&policy, &lab_world, NOW_S, 1, &compiled), 0);
+	assert_true(compiled.again_s == NOW_S + GRANT_AGAIN_S);
 	assert_int_equal(compiled.source.n_grants,
 	                 3); /* the hub's: to peers, and what is behind them by family */
 	grant_compiled_fini(&compiled);
