@@ -122,6 +122,16 @@ static json_t *scopes_json(uint8_t scopes)
 	return array;
 }
 
+/* Whoever says the year 2999 means for ever: beyond what nanoseconds can say. */
+static json_t *until_json(uint64_t until_s)
+{
+	char text[GRANT_TIME_STRLEN];
+
+	return until_s <= UINT64_MAX / BASE_NS_PER_S
+	               ? model__time(until_s * BASE_NS_PER_S)
+	               : json_string(grant_time_format(until_s, text));
+}
+
 /* prefix NULL: the entry as a whole. */
 static json_t *entry_json(const struct blocklist_entry *entry, const struct block_prefix *prefix)
 {
@@ -131,8 +141,7 @@ static json_t *entry_json(const struct blocklist_entry *entry, const struct bloc
 	                 scopes_json(entry->scopes), "source", entry->source, "reason",
 	                 entry->reason, "author", entry->author, "created_at",
 	                 model__time(entry->created_s * BASE_NS_PER_S), "until",
-	                 model__time(entry->until_s * BASE_NS_PER_S), "hits",
-	                 (json_int_t)entry->hits, "last_hit_at",
+	                 until_json(entry->until_s), "hits", (json_int_t)entry->hits, "last_hit_at",
 	                 model__time(entry->hit_s * BASE_NS_PER_S));
 }
 

@@ -511,6 +511,19 @@ static void a_long_import_is_one_record_of_who_asked_and_reads_as_a_short_one(vo
 #define WITH_WORKERS(f)                                                                            \
 	cmocka_unit_test_setup_teardown(f, set_up_with_workers, tear_down_with_workers)
 
+static void an_end_in_a_thousand_years_is_shown_as_it_was_said(void **state)
+{
+	json_t *result;
+
+	(void)state;
+	result = call("block.add",
+	              "{\"prefix\": \"192.0.2.7\", \"until\": \"2999-01-01T00:00:00Z\"}");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(result, "entry"), "until")),
+		"2999-01-01T00:00:00Z");
+	json_decref(result);
+}
+
 /* And leaves nothing behind (which AddressSanitizer sees). */
 static void a_cursor_that_is_none_is_refused(void **state)
 {
@@ -536,6 +549,7 @@ int main(void)
 		WITH_WORKERS(imports_wait_for_each_other_and_too_many_are_refused),
 		WITH_WORKERS(an_import_that_is_cut_short_by_the_end_has_changed_nothing),
 		WITH_WORKERS(a_long_import_is_one_record_of_who_asked_and_reads_as_a_short_one),
+		WITH_WORKERS(an_end_in_a_thousand_years_is_shown_as_it_was_said),
 		WITH_WORKERS(a_cursor_that_is_none_is_refused),
 	};
 
