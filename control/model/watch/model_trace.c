@@ -167,15 +167,15 @@ static int read_packet(const struct grant_world *world, const json_t *params,
 static bool session_text(const struct model *model, uint32_t number, char *buf, size_t size)
 {
 	struct session_peer_info info;
-	uint64_t now_ns = base_time_wall_ns();
+	uint64_t now_ns = base_time_monotonic_ns();
 	uint64_t age_ns;
 
 	if (session_peer_info(model->setup.session, number, &info) < 0
-	    || info.last_handshake_wall_ns == 0) {
+	    || info.last_handshake_ns == 0) {
 		snprintf(buf, size, "it never had a session");
 		return false;
 	}
-	age_ns = now_ns > info.last_handshake_wall_ns ? now_ns - info.last_handshake_wall_ns : 0;
+	age_ns = now_ns > info.last_handshake_ns ? now_ns - info.last_handshake_ns : 0;
 	snprintf(buf, size, "its last handshake was %llu s ago",
 	         (unsigned long long)(age_ns / BASE_NS_PER_S));
 	return age_ns < SESSION_LIVES_NS;

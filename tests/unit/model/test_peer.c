@@ -399,6 +399,38 @@ static void an_endpoint_by_name_is_shown_with_what_it_said(void **state)
 	stop();
 }
 
+/* The wall clock was set by a year since the handshake, forth or back: the session lives all the same. */
+static void a_trace_goes_by_the_clock_that_nobody_sets(void **state)
+{
+	static const uint64_t wall_s[] = {1, 4000000000};
+	json_t *result, *step;
+	const char *verdict;
+	size_t k;
+
+	(void)state;
+	start(true);
+	call_ok("peer.add", "{\"name\": \"laptop\"}");
+	for (size_t i = 0; i < BASE_ARRAY_LEN(wall_s); i++) {
+		verdict = "";
+		fake.info[0].last_handshake_ns = base_time_monotonic_ns();
+		fake.info[0].last_handshake_wall_ns = wall_s[i] * BASE_NS_PER_S;
+		result = call("trace",
+		              "{\"peer\": \"hub\", \"to\": \"laptop\", \"proto\": \"icmp\"}");
+		json_array_foreach(json_object_get(result, "steps"), k, step)
+		{
+			if (strcmp(json_string_value(json_object_get(step, "step")), "receiver")
+			    != 0)
+				continue;
+			verdict = json_string_value(json_object_get(step, "verdict"));
+			assert_non_null(strstr(json_string_value(json_object_get(step, "text")),
+			                       "its last handshake was 0 s ago"));
+		}
+		assert_string_equal(verdict, "passes");
+		json_decref(result);
+	}
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +445,7 @@ int main(void)
 		CASE(allowed_ips_of_a_configuration_follow_the_grants),
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
+		CASE(a_trace_goes_by_the_clock_that_nobody_sets),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
