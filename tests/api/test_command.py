@@ -153,6 +153,22 @@ def a_hub_that_is_not_there_is_exit_3(hub):
         assert run.returncode == 3, run
 
 
+def an_answer_as_long_as_a_file_may_be_is_read(hub):
+    """The peers that a file of 48 MB made: as many keys come back, this once, and peer export has them all."""
+    def answer(server):
+        client = server.accept()[0]
+        with client, client.makefile("rb") as reader:
+            reader.readline()
+            client.sendall(b'{"id":1,"result":{"roster":"' + b"peer" * (12 << 20) + b'"}}\n')
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(hub.dir + "/large.sock")
+        server.listen()
+        thread = threading.Thread(target=answer, args=(server,), daemon=True)
+        thread.start()
+        run = subprocess.run([WEIR, "-s", hub.dir + "/large.sock", "peer", "export"], capture_output=True, timeout=30, check=False)
+    assert run.returncode == 0 and len(run.stdout) == 48 << 20, (run.returncode, run.stderr)
+
+
 def help_is_there_for_every_command(hub):
     with open(METHODS, encoding="utf-8") as file:
         methods = json.load(file)["methods"]

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define REPLY_LEN_MAX (16 * 1024 * 1024)
+#define REPLY_LEN_MAX (256 * 1024 * 1024) /* a million peers with their new keys */
 #define PAGE_LEN      1000
 
 static const struct timeval patience = {30, 0}; /* a hub that lives answers in milliseconds */
