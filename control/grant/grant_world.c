@@ -25,15 +25,23 @@ const struct grant_peer *grant_world_peer(const struct grant_world *world, const
 const struct grant_peer *grant_world_gateway(const struct grant_world *world,
                                              const struct base_prefix *subnet)
 {
+	const struct grant_peer *found = NULL;
+	uint8_t found_len = 0;
+
 	for (uint32_t i = 0; i < world->n_peers; i++) {
 		const struct grant_peer *peer = &world->peers[i];
 
-		for (uint32_t k = 0; k < peer->n_subnets; k++)
-			if (peer->subnets[k].len <= subnet->len
-			    && base_prefix_contains(&peer->subnets[k], &subnet->ip))
-				return peer;
+		for (uint32_t k = 0; k < peer->n_subnets; k++) {
+			const struct base_prefix *net = &peer->subnets[k];
+
+			if (net->len > subnet->len || (found && net->len <= found_len)
+			    || !base_prefix_contains(net, &subnet->ip))
+				continue;
+			found = peer;
+			found_len = net->len;
+		}
 	}
-	return NULL;
+	return found;
 }
 
 bool grant_peer_is_at(const struct grant_peer *peer, const struct base_ip *ip)

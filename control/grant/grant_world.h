@@ -24,7 +24,8 @@ struct grant_world {
 
 /* NULL = none. */
 const struct grant_peer *grant_world_peer(const struct grant_world *world, const char *name);
-/* The peer that has this network, or one around it, behind it. */
+/* The peer that has this network, or one around it, behind it; of several the one to which its packets go: wg(8)
+ * may set networks within networks. */
 const struct grant_peer *grant_world_gateway(const struct grant_world *world,
                                              const struct base_prefix *subnet);
 /* The peer that has this address, its own or behind it; NULL = none, or the hub (*is_hub). */

@@ -67,10 +67,37 @@ static void a_spoke_has_the_hub_and_what_grants_connect_it_with(void **state)
 	grant_policy_fini(&policy);
 }
 
+/* As wg(8) may set it, and as packets go. */
+static void network_within_a_network_is_behind_its_own_gateway(void **state)
+{
+	struct base_prefix all, part, within, around;
+	struct base_ip ip;
+	bool is_hub;
+
+	(void)state;
+	lab_set_up();
+	assert_int_equal(base_prefix_parse("192.168.0.0/16", &all), 0);
+	assert_int_equal(base_prefix_parse("192.168.50.64/26", &part), 0);
+	assert_int_equal(base_prefix_parse("192.168.50.80/28", &within), 0);
+	assert_int_equal(base_prefix_parse("192.168.0.0/18", &around), 0);
+	assert_int_equal(base_ip_parse("192.168.50.81", &ip), 0);
+	lab_peers[0].subnets = &all; /* app */
+	lab_peers[0].n_subnets = 1;
+	lab_peers[3].subnets = &part; /* laptop; gate has 192.168.50.0/24 */
+	lab_peers[3].n_subnets = 1;
+	assert_string_equal(grant_world_gateway(&lab_world, &around)->name, "app");
+	assert_string_equal(grant_world_gateway(&lab_world, &lab_lan)->name, "gate");
+	assert_string_equal(grant_world_gateway(&lab_world, &within)->name, "laptop");
+	assert_string_equal(grant_world_holder(&lab_world, &ip, &is_hub)->name, "laptop");
+	assert_int_equal(base_ip_parse("192.168.50.1", &ip), 0);
+	assert_string_equal(grant_world_holder(&lab_world, &ip, &is_hub)->name, "gate");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_spoke_has_the_hub_and_what_grants_connect_it_with),
+		cmocka_unit_test(network_within_a_network_is_behind_its_own_gateway),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
