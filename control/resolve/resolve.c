@@ -40,6 +40,7 @@ struct resolve {
 	struct event_base *base;
 	ares_channel channel;
 	bool has_channel;
+	bool is_inside; /* c-ares has been called, and may call back */
 	bool is_ending;
 	struct timespec read_at; /* change of resolv.conf that the channel knows */
 	struct event *timer;
@@ -61,14 +62,19 @@ static void arm(struct resolve *resolve)
 		log_err("resolve", "timer cannot be set: a name may wait for its answer");
 }
 
+static void process(struct resolve *resolve, ares_socket_t readable, ares_socket_t writable)
+{
+	resolve->is_inside = true;
+	ares_process_fd(resolve->channel, readable, writable);
+	resolve->is_inside = false;
+	arm(resolve);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct resolve *resolve = arg;
-
 	(void)fd;
 	(void)what;
-	ares_process_fd(resolve->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm(resolve);
+	process(arg, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
@@ -76,9 +82,8 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 	struct resolve *resolve = ((struct socket *)arg)->resolve;
 
 	/* The socket may be gone behind this. */
-	ares_process_fd(resolve->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
-	                what & EV_WRITE ? fd : ARES_SOCKET_BAD);
-	arm(resolve);
+	process(resolve, what & EV_READ ? fd : ARES_SOCKET_BAD,
+	        what & EV_WRITE ? fd : ARES_SOCKET_BAD);
 }
 
 static struct socket *socket_find(const struct resolve *resolve, ares_socket_t fd)
@@ -255,12 +260,13 @@ static void channel_drop(struct resolve *resolve)
 	resolve->has_channel = false;
 }
 
-/* Another resolv.conf than the channel's, and nobody waits for an answer by the old one? */
+/* Another resolv.conf than the channel's, and nobody waits for an answer by the old one? Who asks from within an
+ * answer still goes by the old one: the channel is in use above. */
 static bool is_outdated(const struct resolve *resolve)
 {
 	struct stat st;
 
-	return LIST_EMPTY(&resolve->questions) && stat(resolv_conf, &st) == 0
+	return !resolve->is_inside && LIST_EMPTY(&resolve->questions) && stat(resolv_conf, &st) == 0
 	       && memcmp(&st.st_mtim, &resolve->read_at, sizeof(st.st_mtim)) != 0;
 }
 
