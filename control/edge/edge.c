@@ -161,7 +161,6 @@ static int threads_init(struct edge *edge, const struct edge_setup *setup)
 	for (uint32_t i = 0; i < edge->n_threads; i++) {
 		struct edge_thread *thread = &edge->threads[i];
 
-		thread->wake_fd = -1;
 		thread->front = edge->front;
 		thread->limits = limits;
 		thread->https_port = setup->n_https > 0 ? setup->https[0].port : 443;
@@ -223,6 +222,8 @@ int edge_create(const struct edge_setup *setup, struct edge **out, char *error, 
 		return -ENOMEM;
 	}
 	edge->n_threads = setup->n_threads;
+	for (uint32_t i = 0; i < edge->n_threads; i++)
+		edge->threads[i].wake_fd = -1; /* nothing to close yet */
 	err = edge_set_up(edge, setup, error, error_len);
 	if (err != 0) {
 		edge_destroy(edge);
