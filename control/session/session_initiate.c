@@ -223,6 +223,15 @@ static bool try_next_preshared_key(struct session_table *table, const struct ses
 	return true;
 }
 
+/* It fits the next preshared key that there is: another may have come in its place meanwhile. */
+static bool fits_next(const struct session_peer *peer, const struct session_job *job)
+{
+	const struct session_peer *next = peer->next;
+
+	return next != NULL && next->shares_key
+	       && base_equal_ct(next->noise.preshared_key, job->noise.preshared_key, WG_KEY_LEN);
+}
+
 void session__response_consumed(struct session_table *table, struct session_job *job,
                                 uint64_t now_ns)
 {
@@ -234,7 +243,7 @@ void session__response_consumed(struct session_table *table, struct session_job 
 		if (try_next_preshared_key(table, peer, job))
 			return;
 		program_count(table->program, ABI_COUNTER_HS_REFUSED_DECRYPT, 1);
-	} else if (!job->is_next || peer->next != NULL) {
+	} else if (!job->is_next || fits_next(peer, job)) {
 		/* The index goes from the handshake to the keypair. */
 		base_wipe(&peer->handshake, sizeof(peer->handshake));
 		if (job->is_next) {

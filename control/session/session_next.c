@@ -98,6 +98,13 @@ int session_next_put(struct session_table *table, uint32_t id, const struct sess
 	return 0;
 }
 
+uint32_t session__next_moves(const struct session_peer *prior)
+{
+	const struct session_peer *next = prior->next;
+
+	return prior->n_moves + (next == NULL || next->shares_key ? 0 : next->n_moves);
+}
+
 /* One of the two goes; its sessions end, and nothing that comes for it finds it. */
 static void end(struct session_table *table, struct session_peer *peer)
 {
@@ -131,7 +138,7 @@ void session_next_confirm(struct session_table *table, uint32_t id)
 		next->noise.last_initiation_ns = prior->noise.last_initiation_ns;
 		session__peer_hash(table, next);
 	}
-	next->n_moves += prior->n_moves;
+	next->n_moves = session__next_moves(prior);
 	table->peers[id] = next;
 	stay_alone(table, next);
 	end(table, prior);

@@ -254,7 +254,7 @@ int session_peer_info(const struct session_table *table, uint32_t id, struct ses
 	*out = (struct session_peer_info){
 		.last_handshake_wall_ns = now->last_handshake_wall_ns,
 		.last_handshake_ns = now->completed_ns,
-		.n_moves = peer->n_moves,
+		.n_moves = session__next_moves(peer),
 		.endpoint = now->source.remote,
 		.call = now->call,
 		.current_index = now->ring.current.index,
@@ -264,7 +264,6 @@ int session_peer_info(const struct session_table *table, uint32_t id, struct ses
 	if (peer->next == NULL)
 		return 0;
 	out->has_next = true;
-	out->n_moves += peer->next->n_moves;
 	out->next_handshake_wall_ns = peer->next->last_handshake_wall_ns;
 	memcpy(out->next_timestamp, peer->next->noise.last_timestamp, WG_TIMESTAMP_LEN);
 	return 0;

@@ -328,6 +328,8 @@ void session__next_contend(struct session_table *table, const struct session_pee
 /* A worker has no session for a peer between two keys: name the one that was heard last, if there is one
  * that it can send by. */
 bool session__next_prefer(struct session_table *table, const struct session_peer *peer);
+/* Times that a peer, of one key or between two, has moved. With one key for both, prior moves along with next. */
+uint32_t session__next_moves(const struct session_peer *prior);
 /* The peer of the two that begins handshakes. */
 static inline struct session_peer *session__next_caller(struct session_peer *peer)
 {

@@ -10,6 +10,7 @@ static struct program *const fresh = &lab.hub[2];
 
 static const uint8_t psk_old[32] = {1, 2, 3};
 static const uint8_t psk_new[32] = {4, 5, 6};
+static const uint8_t psk_third[32] = {7, 8, 9};
 
 #define SERIAL_OLD 11U
 #define SERIAL_NEW 12U
@@ -530,6 +531,62 @@ static void replayed_initiation_is_refused_after_the_preshared_key_changed(void 
 	assert_int_equal(hub->counters[ABI_COUNTER_HS_REFUSED_TIMESTAMP], 1);
 }
 
+static void move_between_two_preshared_keys_is_one_move(void **state)
+{
+	const struct base_endpoint elsewhere = lab_endpoint("192.0.2.99:4000");
+	struct abi_event_endpoint event = {.remote = elsewhere, .peer = LAB_PEER};
+
+	(void)state;
+	know();
+	calls(old);
+	propose(old, psk_new);
+	client(old, psk_new);
+	old->address = lab_endpoint("192.0.2.9:4000");
+	clock_on(10 * LAB_S);
+	calls(old);
+	assert_true(lab_info(hub, LAB_PEER).next_handshake_wall_ns != 0);
+	assert_int_equal(lab_info(hub, LAB_PEER).n_moves, 1);
+	event.index = newest(hub);
+	session_endpoint_moved(hub->table, &event);
+	expect_at(&elsewhere);
+	assert_int_equal(lab_info(hub, LAB_PEER).n_moves, 2);
+	session_next_confirm(hub->table, LAB_PEER);
+	assert_int_equal(lab_info(hub, LAB_PEER).n_moves, 2);
+}
+
+/* A response was tried with a next preshared key in whose place stands another when it is back. */
+static void response_to_a_next_key_that_went_is_not_another_ones(void **state)
+{
+	struct session_peer *peer;
+	struct session_job *job;
+
+	(void)state;
+	know();
+	calls(old);
+	propose(old, psk_new);
+	lab_pass(10 * LAB_S);
+	session_wanted(hub->table, LAB_PEER, lab_info(hub, LAB_PEER).current_index);
+	lab_settle();
+	peer = session__peer(hub->table, LAB_PEER);
+	job = session__jobs_get(&hub->table->jobs, true);
+	job->kind = SESSION_JOB_FINISH;
+	job->is_next = true;
+	job->verdict = WG_NOISE_OK;
+	job->peer = LAB_PEER;
+	job->generation = peer->generation;
+	job->epoch = hub->table->epoch;
+	job->local_index = peer->handshake.local_index;
+	job->hub_serial = hub->table->hub.serial;
+	job->noise = peer->next->noise;
+	session_next_drop(hub->table, LAB_PEER);
+	propose(old, psk_third);
+	session__response_consumed(hub->table, job, lab_now_ns);
+	assert_int_equal(lab_info(hub, LAB_PEER).next_handshake_wall_ns, 0);
+	assert_true(peer->handshake.local_index != 0); /* it goes on */
+	session_peer_drop(hub->table, LAB_PEER);
+	lab_assert_no_leak(hub);
+}
+
 #define LAB_TEST(name) cmocka_unit_test_setup_teardown(name, setup, lab_teardown)
 
 int main(void)
@@ -548,6 +605,8 @@ int main(void)
 		LAB_TEST(either_preshared_key_gets_a_session),
 		LAB_TEST(hub_that_calls_takes_either_preshared_key),
 		LAB_TEST(a_third_preshared_key_gets_none),
+		LAB_TEST(move_between_two_preshared_keys_is_one_move),
+		LAB_TEST(response_to_a_next_key_that_went_is_not_another_ones),
 		LAB_TEST(replayed_initiation_is_refused_after_the_preshared_key_changed),
 	};
 
