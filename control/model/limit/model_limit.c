@@ -112,7 +112,8 @@ static void refresh(struct model *model, const struct peer *peer)
 	spec = limit_spec_complete(&spec);
 	is_same = entry->is_live && memcmp(&spec, &entry->spec, sizeof(spec)) == 0;
 	entry->origin = origin;
-	if (is_same) { /* for a peer that comes back */
+	if (is_same) { /* for a peer that comes back, with counts that began anew */
+		model__limits_look(model, peer);
 		model__limit_tell(model, peer->row.id, entry);
 		return;
 	}
@@ -128,6 +129,14 @@ static void refresh(struct model *model, const struct peer *peer)
 void model__limits_come(struct model *model, const struct peer *peer)
 {
 	refresh(model, peer);
+}
+
+void model__limits_look(struct model *model, const struct peer *peer)
+{
+	struct model_limit_peer *entry = entry_of(model, peer->row.id);
+
+	if (entry && entry->is_live && limit_spec_has_quota(&entry->spec))
+		model__limit_look(model, peer->row.id, entry, false);
 }
 
 void model__limits_go(struct model *model, uint32_t id)

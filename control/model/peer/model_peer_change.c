@@ -1,4 +1,5 @@
 /* peer.enable, peer.disable, peer.set, peer.approve, peer.withdraw: what changes of a peer while it lives. */
+#include "model_limit.h"
 #include "model_peer.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -39,10 +40,13 @@ int model__peer_disable(struct model *model, const json_t *params, json_t **resu
                         struct model_error *error)
 {
 	struct peer_error why = {0};
+	const struct peer *peer = peer_find(model->setup.peers, name_of(params));
 	int err = model__session_keep(model, name_of(params), params, error);
 
 	if (err < 0)
 		return err;
+	if (peer)
+		model__limits_look(model, peer);
 	err = peer_enable(model->setup.peers, name_of(params), false, &why);
 	if (err == 0) /* whoever reaches it through the edge is cut, too */
 		model__services_again(model);

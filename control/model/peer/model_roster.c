@@ -3,6 +3,7 @@
 
 #include "base_bytes.h"
 #include "base_text.h"
+#include "model_limit.h"
 #include "model_peer.h"
 #include "model_policy.h"
 
@@ -146,6 +147,8 @@ static int put(struct change *change, const struct roster_peer *old, const struc
 	if (err < 0)
 		return err;
 	whole = &change->wholes[change->n_wholes - 1];
+	if (old && new->is_disabled && !old->is_disabled)
+		model__limits_look(change->model, peer_find(change->model->setup.peers, old->name));
 	one->has_keepalive = true;
 	one->keepalive_s = new->keepalive_s;
 	if (!old || !roster_same_endpoint(old, new)) {

@@ -272,6 +272,55 @@ static void a_trace_tells_that_a_quota_is_used_up(void **state)
 	stop();
 }
 
+/* The hub's only peer, by its text. */
+static void roster_switch(bool enabled)
+{
+	json_t *exported = call("peer.export", "{}");
+	const char *text = json_string_value(json_object_get(exported, "roster"));
+	const char *end = strstr(text, enabled ? " enabled = false;" : " }");
+	json_t *params, *result, *error;
+
+	assert_non_null(end);
+	params = json_pack("{s:{s:s, s:o}}", "file", "name", "peers", "text",
+	                   json_sprintf("%.*s%s%s", (int)(end - text), text,
+	                                enabled ? "" : " enabled = false;",
+	                                enabled ? end + strlen(" enabled = false;") : end));
+	assert_int_equal(model_call(model, "peer.apply", params, &result, &error), 0);
+	json_decref(result);
+	json_decref(params);
+	json_decref(exported);
+}
+
+static void enable_by(bool roster, bool enabled)
+{
+	if (roster)
+		roster_switch(enabled);
+	else
+		call_ok(enabled ? "peer.enable" : "peer.disable", "{\"name\": \"alice\"}");
+}
+
+/* Workers forget what they counted of a peer that goes: a stop of before would give it the quota once more, and what
+ * nobody had looked at yet is used all the same. */
+static void a_peer_that_is_enabled_again_is_not_given_its_quota_again(void **state)
+{
+	const struct abi_cmd_peer_limit *cmd = &fake.limit_cmd[1][0];
+
+	(void)state;
+	start(true);
+	fake.epoch = 1;
+	call_ok("peer.add", add_alice);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 1000}");
+	for (int roster = 0; roster < 2; roster++) {
+		fake.limit[1][0].rx_used = 400;
+		enable_by(roster, false);
+		fake.limit[1][0].rx_used = 0;
+		enable_by(roster, true);
+		assert_int_equal(limits_number("month", "rx_used"), 400 * (roster + 1));
+		assert_int_equal(cmd->rx_until, 1000 - 400 * (roster + 1));
+	}
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +331,7 @@ int main(void)
 		CASE(limits_that_make_no_sense_are_refused_by_field_and_range),
 		CASE(a_quota_is_told_at_80_percent_and_at_its_end_once),
 		CASE(a_trace_tells_that_a_quota_is_used_up),
+		CASE(a_peer_that_is_enabled_again_is_not_given_its_quota_again),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
