@@ -50,8 +50,7 @@ static void space_round_a_length_does_not_count(void **state)
 	struct edge_head head;
 
 	(void)state;
-	assert_int_equal(parse("POST / HTTP/1.1\r\n" H "Content-Length:\t 12  \r\n\r\n", &head),
-	                 0);
+	assert_int_equal(parse("POST / HTTP/1.1\r\n" H "Content-Length:\t 12  \r\n\r\n", &head), 0);
 	assert_int_equal(head.framing, EDGE_FRAMING_LENGTH);
 	assert_int_equal(head.length, 12);
 	assert_int_equal(parse("POST / HTTP/1.1\r\n" H "Content-Length: \t\r\n\r\n", &head), 400);
