@@ -21,7 +21,7 @@ OK_LINE = re.compile(r"^(not )?ok\b\s*\d*\s*(.*)$")
 GOOD = {"OK", "EXPECTEDFAIL"}
 AGAIN_NAME = re.compile(r"^[^:]*:(?:netns|bench) / (.*)$")
 AGAIN_MAX = 3
-NO_ACCIDENT = re.compile(r"Sanitizer|runtime error:|core dumped|Assertion")
+NO_ACCIDENT = re.compile(r"Sanitizer|runtime error:|core dumped|Assertion `")  # the last of assert(3)
 
 
 def count(record):
@@ -56,7 +56,7 @@ def again(log):
     failed = [record for record in read(log) if count(record)[1]]
     names = [AGAIN_NAME.match(record["name"]) for record in failed]
     if len(failed) > AGAIN_MAX or not all(names) \
-            or any(NO_ACCIDENT.search(record.get("stdout", "")) for record in failed):
+            or any(NO_ACCIDENT.search(record.get("stdout", "") + record.get("stderr", "")) for record in failed):
         return 0
     for name in names:
         print(name.group(1))
