@@ -73,6 +73,7 @@ def wrong_usage_is_exit_2_and_names_the_argument(hub):
              (("-o", "xml", "status"), '-o is "xml", must be text or json'),
              (("--frob",), "no option --frob"),
              (("upgrade",), "upgrade comes before every option: weir upgrade ..."),
+             (("help",), "help comes before every option: weir help ..."),
              (("-o", "json", "run"), "run comes before every option: weir run ...")]
     for words, text in cases:
         hub.refused(2, text, *words)
@@ -83,6 +84,9 @@ def a_lone_dash_is_a_file_and_not_an_option(hub):
     for words in (("policy", "plan", "-"), ("policy", "plan", "--force", "-"), ("policy", "plan", "--", "-")):
         run = subprocess.run([WEIR, "-s", hub.socket, *words], input=text, capture_output=True, text=True, timeout=30, check=False)
         assert run.returncode == 0 and "0 added" in run.stdout, (words, run)
+    for words, data in ((("policy", "plan", "-"), b"groups: (\n\0);\n"), (("block", "import", "-"), b"\xff")):
+        run = subprocess.run([WEIR, "-s", hub.socket, *words], input=data, capture_output=True, timeout=30, check=False)
+        assert run.returncode == 2 and b"FILE: - is not text in UTF-8" in run.stderr, (words, run)
     hub.refused(2, 'NAME is "-"', "peer", "show", "-")
     hub.refused(2, 'no command "-"', "-")
 

@@ -48,7 +48,8 @@ static const struct weir_command *find_command(const char *first, const char *se
 static int take_command_word(struct weir_line *line, const char *word)
 {
 	if (!line->words[0]) {
-		if (strcmp(word, "run") == 0 || strcmp(word, "upgrade") == 0)
+		if (strcmp(word, "run") == 0 || strcmp(word, "upgrade") == 0
+		    || strcmp(word, "help") == 0)
 			return wrong(line, "%s comes before every option: weir %s ...", word, word);
 		if (!begins_command(word))
 			return wrong(line, "there is no command \"%.40s\"", word);
@@ -123,7 +124,8 @@ static int take_file(struct weir_line *line, const struct weir_argument *argumen
 
 	if (file && !standard)
 		fclose(file);
-	if (!bad && len <= FILE_LEN_MAX)
+	/* The hub reads no zero byte, and would speak of JSON. */
+	if (!bad && len <= FILE_LEN_MAX && memchr(text, '\0', len) == NULL)
 		*out = json_pack("{s:s, s:o}", "name", standard ? "standard input" : path, "text",
 		                 json_stringn(text, len));
 	free(text);
