@@ -50,7 +50,7 @@ check "a session that stands is cut" no_echo office 10.77.0.1
 check "and counted" eval '[ "$(lab_counter drop_block_wireguard)" -gt 0 ]'
 check "the peer beside it goes on" pings home 10.77.0.1 20
 check "its browser goes on" page office
-block remove $office
+require "weir block remove $office" block remove $office
 check "what is removed comes back" net_wait 3 pings office 10.77.0.1 1
 
 # ---- handshakes
@@ -58,17 +58,17 @@ raw_peer raw
 raw() { raw_as raw internet "$@"; }
 check "a handshake is answered" raw handshake ping "10.77.0.4 10.77.0.1" expect-reply
 check "the gateway wants --force" refused 1 "the hub's gateway" lab_cli block add 203.0.113.0/31 --scope wireguard
-block add 203.0.113.0/31 --scope wireguard --force
+require "weir block add 203.0.113.0/31 --scope wireguard --force" block add 203.0.113.0/31 --scope wireguard --force
 handshakes_unseen() {
 	local before
 	before=$(lab_counter hs_initiation_in)
 	raw initiate-stranger silence 150 && is "$(lab_counter hs_initiation_in)" "$before"
 }
 check "a listed source's handshake costs no handshake" grows drop_block_wireguard 1 handshakes_unseen
-block remove 203.0.113.0/31
+require "weir block remove 203.0.113.0/31" block remove 203.0.113.0/31
 
 # ---- scope published
-block add $office --scope published
+require "weir block add $office --scope published" block add $office --scope published
 check "a listed browser gets silence" no_page office
 check "and the kernel does not see it try" kernel_sees_nothing_of no_page office
 check "counted" eval '[ "$(lab_counter drop_block_published)" -gt 0 ]'
@@ -77,7 +77,7 @@ check "its tunnel goes on" pings office 10.77.0.1 20
 check "its ping to the hub's WAN address goes on" pings office 203.0.113.2 5
 
 # ---- scope all; listing again changes the scope
-block add $office --for 3s
+require "weir block add $office --for 3s" block add $office --for 3s
 check "nothing of it comes through" eval 'no_echo office 10.77.0.1 && no_echo office 203.0.113.2'
 check "the kernel sees nothing of it" kernel_sees_nothing_of no_echo office 203.0.113.2
 check "its other address is not listed" pings office 2001:db8:1::2 5
@@ -94,7 +94,7 @@ check "a bad line is named and nothing changes" \
 	refused 1 "$net_dir/bad.txt:3: \"198.51.100.7/24\" has bits behind its length, is 198.51.100.0/24 meant?" \
 	lab_cli block import "$net_dir/bad.txt" --source feed
 check "nothing is listed" eval 'lab_cli block list | net_has -x "nothing is listed"'
-block import "$net_dir/good.txt" --source feed --reason "a feed"
+require "weir block import FILE --source feed" block import "$net_dir/good.txt" --source feed --reason "a feed"
 check "an imported list holds for both families" eval 'no_echo office 203.0.113.2 && no_echo office 2001:db8:1::2'
 check "check says by what" eval 'lab_cli block check $office | net_has "198.51.100.0/24 .*feed.*a feed"'
 
