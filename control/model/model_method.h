@@ -100,11 +100,12 @@ struct model_block {
 	struct blocklist *list;
 	struct event *timer; /* the workers' table is to be made, or an entry ends */
 	uint64_t seed;       /* of the table's hash */
-	uint64_t generation; /* of the last table that was handed over */
-	uint64_t in_force;   /* of the one that every worker uses; 0 = not known */
-	uint64_t ready_ns;   /* monotonic: not before that is the next one made */
-	bool is_dirty;       /* entries have changed since */
-	bool is_building;    /* the next table is on its way */
+	uint64_t generation; /* of the entries that were handed over last */
+	uint64_t sent; /* the same as the dataplane says it: 0 = no table, for nothing is listed */
+	uint64_t ready_ns; /* monotonic: not before that is the next one made */
+	bool is_in_force;  /* every worker uses it */
+	bool is_dirty;     /* entries have changed since */
+	bool is_building;  /* the next table is on its way */
 	/* by worker and scope: packets dropped when the last sample came; 0 = none did */
 	uint64_t dropped[ABI_WORKERS_MAX][3];
 	char refused[160]; /* why the workers refused the last one, or "" */

@@ -297,14 +297,12 @@ int model__block_list(struct model *model, const json_t *params, json_t **result
 		if (next[0] != '\0')
 			break;
 	}
-	*result = json_pack("{s:o, s:s?, s:I, s:I, s:b, s:s?}", "entries", array, "next",
-	                    next[0] != '\0' ? next : NULL, "total",
-	                    (json_int_t)blocklist_n_prefixes(list), "generation",
-	                    (json_int_t)model->block.generation, "in_force",
-	                    !model->block.is_dirty && !model->block.is_building
-	                            && model->block.in_force == model->block.generation,
-	                    "refused",
-	                    model->block.refused[0] != '\0' ? model->block.refused : NULL);
+	*result = json_pack(
+		"{s:o, s:s?, s:I, s:I, s:b, s:s?}", "entries", array, "next",
+		next[0] != '\0' ? next : NULL, "total", (json_int_t)blocklist_n_prefixes(list),
+		"generation", (json_int_t)model->block.generation, "in_force",
+		!model->block.is_dirty && !model->block.is_building && model->block.is_in_force,
+		"refused", model->block.refused[0] != '\0' ? model->block.refused : NULL);
 	return 0;
 }
 

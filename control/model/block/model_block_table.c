@@ -43,6 +43,8 @@ static int hand_over(struct model *model, const void *table, size_t len, uint64_
 {
 	if (!model->setup.block_set)
 		return 0;
+	model->block.sent = table ? generation : 0;
+	model->block.is_in_force = false;
 	return model->setup.block_set(model->setup.policy_arg, table, len, generation);
 }
 
@@ -215,7 +217,7 @@ void model_block_done(struct model *model, uint64_t generation, int err, const c
 	struct model_block *block = &model->block;
 
 	if (err == 0)
-		block->in_force = generation;
+		block->is_in_force = generation == block->sent;
 	snprintf(block->refused, sizeof(block->refused), "%s", err == 0 ? "" : reason);
 }
 

@@ -121,7 +121,7 @@ void model__table_send(struct model *model, struct model_table *table)
 void model_dataplane_gone(struct model *model)
 {
 	model->sent.is_in_force = false;
-	model->block.in_force = 0;
+	model->block.is_in_force = false;
 }
 
 void model_policy_done(struct model *model, uint64_t table_generation, int err, const char *reason)

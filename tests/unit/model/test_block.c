@@ -89,6 +89,44 @@ static void without_entries_the_workers_have_no_table(void **state)
 	assert_null(droppers.table);
 }
 
+static void is_in_force(bool expected)
+{
+	json_t *list = call("block.list", "{}");
+
+	assert_int_equal(json_is_true(json_object_get(list, "in_force")), expected);
+	json_decref(list);
+}
+
+/* As the dataplane says it: of no table the generation is 0. */
+static void they_use(uint64_t generation)
+{
+	model_block_done(model, generation, 0, "");
+}
+
+static void lists_are_in_force_when_the_workers_say_so_also_the_empty_one(void **state)
+{
+	(void)state;
+	is_in_force(false);
+	they_use(0);
+	is_in_force(true);
+	call_ok("block.add", "{\"prefix\": \"192.0.2.7\"}");
+	is_in_force(false);
+	wait_until_scopes(7, BLOCK_ALL);
+	is_in_force(false);
+	they_use(0); /* of what was before */
+	is_in_force(false);
+	they_use(droppers.generation);
+	is_in_force(true);
+	model_dataplane_gone(model);
+	is_in_force(false);
+	they_use(droppers.generation);
+	call_ok("block.remove", "{\"prefix\": \"192.0.2.7\"}");
+	wait_until_scopes(7, 0);
+	is_in_force(false);
+	they_use(0);
+	is_in_force(true);
+}
+
 static void many_changes_in_a_row_make_few_tables_and_none_is_lost(void **state)
 {
 	char params[64];
@@ -536,6 +574,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_WORKERS(without_entries_the_workers_have_no_table),
+		WITH_WORKERS(lists_are_in_force_when_the_workers_say_so_also_the_empty_one),
 		WITH_WORKERS(many_changes_in_a_row_make_few_tables_and_none_is_lost),
 		WITH_WORKERS(what_is_dropped_counts_for_the_entries_that_it_is_on),
 		WITH_WORKERS(an_entry_that_ends_is_taken_out_in_time),
