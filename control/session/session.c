@@ -363,6 +363,15 @@ static void initiate_to_all(struct session_table *table, uint64_t now_ns)
 	}
 }
 
+/* The newest that is still of use, or ABI_INDEX_NONE. */
+static uint32_t newest_of(const struct wg_keypair_ring *ring, uint64_t now_ns)
+{
+	const struct wg_keypair *newest = ring->next.index != ABI_INDEX_NONE ? &ring->next
+	                                                                     : &ring->current;
+
+	return now_ns < newest->birth_ns + WG_REJECT_AFTER_TIME_NS ? newest->index : ABI_INDEX_NONE;
+}
+
 /* What was under way with the dataplane before is begun again. */
 static void begin_anew(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
 {
@@ -370,9 +379,25 @@ static void begin_anew(struct session_table *table, struct session_peer *peer, u
 	                 || peer->wanted_ns != 0;
 
 	session__abandon(table, peer);
+	peer->newest_before = newest_of(&peer->ring, now_ns);
 	wg_keypair_clear(&peer->ring);
 	wg_timers_handshake_init(&peer->timers);
 	peer->wanted_ns = under_way ? now_ns : 0;
+}
+
+/* The dataplane before was killed with the peer's newest keys in its ring of commands, while the response that
+ * made them may have been sent, or is sent now: the peer may use what nobody here knows. It is called, else it
+ * finds out after 15 s. */
+static void call_if_lost(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
+{
+	struct session_peer *caller = session__next_caller(peer);
+
+	(void)table;
+	if (peer->newest_before == ABI_INDEX_NONE || peer->newest_before == peer->ring.current.index
+	    || peer->newest_before == peer->ring.next.index || caller->source.remote.port == 0)
+		return;
+	if (caller->wanted_ns == 0)
+		caller->wanted_ns = now_ns;
 }
 
 static void contend(struct session_table *table, struct session_peer *peer, uint64_t now_ns)
@@ -392,10 +417,12 @@ void session_attached(struct session_table *table, bool resumed)
 	if (resumed)
 		session__keys_read_back(table, now_ns);
 	session__slots_refill(&table->slots);
-	if (resumed)
+	if (resumed) {
+		peers_each(table, call_if_lost, now_ns);
 		peers_each(table, contend, now_ns);
-	else
+	} else {
 		initiate_to_all(table, now_ns);
+	}
 	peers_each(table, session__peer_turn, now_ns);
 	session__timer_arm(table);
 }

@@ -102,6 +102,38 @@ static void handshake_cut_by_a_new_dataplane_begins_again(void **state)
 	lab_assert_no_leak(hub);
 }
 
+/* Killed with the command in its ring, it leaves a client that thinks it has a session. */
+static void peer_whose_newest_keys_did_not_arrive_is_called(void **state)
+{
+	(void)state;
+	lab_know(NULL);
+	assert_int_equal(session_peer_put(lab.hub[1].table, LAB_PEER,
+	                                  session_public_key(hub->table), NULL, &hub->address,
+	                                  NULL),
+	                 0);
+	session_wanted(lab.hub[1].table, LAB_PEER, 0);
+	lab_settle();
+	lab_carry(&lab.hub[1], hub);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_RESPONSE_OUT], 1);
+	session_detached(hub->table);
+	hub->n_keys = hub->n_out = 0; /* neither keys nor response */
+	session_attached(hub->table, true);
+	lab_settle();
+	assert_int_equal(hub->n_out, 1);
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_INITIATION_OUT], 1);
+	lab_pass(LAB_S);
+	lab_pump();
+	assert_int_equal(hub->counters[ABI_COUNTER_HS_COMPLETED], 1);
+	/* What is too old to be of use is not missed. */
+	lab_pass(170 * LAB_S);
+	session_detached(hub->table);
+	lab_now_ns += 11 * LAB_S;
+	hub->n_keys = hub->n_out = 0;
+	session_attached(hub->table, true);
+	lab_settle();
+	assert_int_equal(hub->n_out, 0);
+}
+
 static struct abi_session *region_add(uint32_t slot, uint32_t peer, uint32_t role, uint64_t age_ns,
                                       bool confirmed)
 {
@@ -249,6 +281,7 @@ int main(void)
 		lab_test(peers_without_endpoint_are_not_called),
 		lab_test(fresh_dataplane_has_none_of_the_old_sessions),
 		lab_test(wanted_while_there_is_no_dataplane_comes_with_the_next),
+		lab_test(peer_whose_newest_keys_did_not_arrive_is_called),
 		lab_test(handshake_cut_by_a_new_dataplane_begins_again),
 		lab_test(sessions_are_read_back),
 		lab_test(sessions_of_an_earlier_holder_of_the_id_are_retired),
