@@ -110,7 +110,7 @@ kill -9 "$dataplane"
 anew() { [ "$(lab_pid dataplane)" != "$dataplane" ] && pings home 10.77.0.1 1; }
 check "dataplane is back" net_wait 15 anew
 check "and still drops" no_echo office 203.0.113.2
-block clear feed
+require "weir block clear feed" block clear feed
 check "cleared: office is back" net_wait 3 pings office 203.0.113.2 1
 
 check "the hub's own address wants --force" refused 1 "the hub's own address" lab_cli block add 203.0.113.0/24
