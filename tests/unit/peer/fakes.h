@@ -105,6 +105,14 @@ const uint8_t *session_public_key(const struct session_table *table)
 	return fake.hub_rotated ? fake.hub_key : fake_hub_key;
 }
 
+static inline bool fake_has_keys(uint32_t peer, const uint8_t *public_key,
+                                 const uint8_t *preshared_key)
+{
+	return fake.known[peer] && memcmp(fake.key[peer], public_key, 32) == 0
+	       && fake.has_preshared_key[peer] == (preshared_key != NULL)
+	       && (!preshared_key || memcmp(fake.preshared_key[peer], preshared_key, 32) == 0);
+}
+
 int session_peer_put(struct session_table *table, uint32_t peer,
                      const uint8_t public_key[static 32], const uint8_t *preshared_key,
                      const struct base_endpoint *endpoint, const uint8_t *last_timestamp)
@@ -112,6 +120,11 @@ int session_peer_put(struct session_table *table, uint32_t peer,
 	(void)table;
 	if (fake.put_err < 0)
 		return fake.put_err;
+	if (!fake_has_keys(peer, public_key,
+	                   preshared_key)) { /* another peer, as for the true one */
+		fake.has_next[peer] = false;
+		fake.serial[peer] = 0;
+	}
 	fake.known[peer] = true;
 	memcpy(fake.key[peer], public_key, 32);
 	fake.has_preshared_key[peer] = preshared_key != NULL;

@@ -494,8 +494,6 @@ static void a_preshared_key_by_wg_leaves_the_next_key(void **state)
 	assert_non_null(one);
 	one->has_preshared_key = true;
 	memcpy(one->preshared_key, psk_new, sizeof(psk_new));
-	session_peer_drop(NULL, id); /* as session does for other keys */
-	session_peer_serial(NULL, id, 0);
 	assert_int_equal(peer_set_apply(table, &set, &no_hooks, &why), 0);
 	peer_set_fini(&set);
 	assert_memory_equal(fake.preshared_key[id], psk_new, 32);
