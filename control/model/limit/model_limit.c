@@ -98,6 +98,7 @@ static void refresh(struct model *model, const struct peer *peer)
 
 	if (limit_spec_is_none(&spec)) {
 		if (entry) {
+			model__limits_look(model, peer);
 			end(model, peer->row.id, entry);
 			entry->spec = spec;
 			entry->origin = origin;

@@ -17,7 +17,8 @@ void model__limits_refresh(struct model *model);
 void model__limits_come(struct model *model, const struct peer *peer);
 void model__limits_go(struct model *model, uint32_t id);
 
-/* It is about to be disabled, and workers forget what they counted of it: what passed is noted before. */
+/* It is about to lose its limits or to be disabled, and workers forget what they counted of it: what passed is noted
+ * before. */
 void model__limits_look(struct model *model, const struct peer *peer);
 
 /* What holds for a peer now. False when it has no limits. */

@@ -321,6 +321,23 @@ static void a_peer_that_is_enabled_again_is_not_given_its_quota_again(void **sta
 	stop();
 }
 
+/* And nobody has looked since the packets passed. */
+static void a_quota_that_goes_and_comes_knows_what_was_used(void **state)
+{
+	(void)state;
+	start(true);
+	fake.epoch = 1;
+	call_ok("peer.add", add_alice);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 1000}");
+	fake.limit[0][0].rx_used = 900;
+	call_ok("peer.limit", "{\"name\": \"alice\", \"none\": true}");
+	fake.limit[0][0].rx_used = 0; /* forgotten with the limits */
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 1000}");
+	assert_int_equal(limits_number("month", "rx_used"), 900);
+	assert_int_equal(fake.limit_cmd[0][0].rx_until, 100);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +349,7 @@ int main(void)
 		CASE(a_quota_is_told_at_80_percent_and_at_its_end_once),
 		CASE(a_trace_tells_that_a_quota_is_used_up),
 		CASE(a_peer_that_is_enabled_again_is_not_given_its_quota_again),
+		CASE(a_quota_that_goes_and_comes_knows_what_was_used),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
