@@ -362,6 +362,32 @@ static void cookies_have_a_budget(void **state)
 	flow_destroy(flow);
 }
 
+/* A quarter of a million a second, each from somewhere else: one of them may be a client, which asks once in 5 s. */
+static void in_a_flood_from_everywhere_all_are_offered_cookies(void **state)
+{
+	struct flow *flow = under_load();
+	struct client flood = client_at("198.51.0.0:7777");
+	uint8_t out[FLOW_FRAME_MAX];
+	uint32_t n = 0;
+
+	(void)state;
+	for (uint32_t ms = 0; ms < 40; ms++) {
+		flow->now_ns += FLOW_MS;
+		for (uint32_t i = 0; i < 250; i++) {
+			base_store_be32(flood.endpoint.ip.bytes, 0xc6330000U + n++);
+			knock(flow, &flood, 1);
+		}
+		while (flow_tx(flow, 0, 0, out) > 0)
+			continue;
+		forget(flow);
+	}
+	assert_int_equal(flow_counter(flow, ABI_COUNTER_DROP_COOKIE_LIMIT), 0);
+	/* the others were trials */
+	assert_true(flow_counter(flow, ABI_COUNTER_HS_COOKIE_OUT)
+	            >= n - STATE_GATE_TRIAL_BURST - STATE_GATE_TRIAL_PER_S / 20);
+	flow_destroy(flow);
+}
+
 /* As many as find room are served, and the next is told that there is none: nothing grows. All keep an entry
  * for 50 ms, in which 5,000 come; those that the trials let through are not proven. */
 static void a_full_table_of_proven_sources_refuses_under_its_name(void **state)
@@ -485,6 +511,7 @@ int main(void)
 		cmocka_unit_test(load_goes_on_while_it_presses),
 		cmocka_unit_test(who_takes_no_cookie_is_offered_fewer),
 		cmocka_unit_test(cookies_have_a_budget),
+		cmocka_unit_test(in_a_flood_from_everywhere_all_are_offered_cookies),
 		cmocka_unit_test(a_full_table_of_proven_sources_refuses_under_its_name),
 		cmocka_unit_test(two_keys_of_the_hub),
 		cmocka_unit_test(a_mixed_burst),
