@@ -42,6 +42,19 @@ static uint32_t send_cookie(struct state *st, const struct knock *knock,
 	return PATH_GONE;
 }
 
+/* Of all cookies, and of those that are given while others wait. */
+static bool take_reply(struct state *st)
+{
+	struct state_gate *gate = &st->gate;
+
+	if (gate->is_behind
+	    && !state_gate_take(&gate->replies_behind, STATE_GATE_BEHIND_PER_S,
+	                        STATE_GATE_REPLIES_BURST, 1, st->now_ns))
+		return false;
+	return state_gate_take(&gate->replies, STATE_GATE_REPLIES_PER_S, STATE_GATE_REPLIES_BURST,
+	                       1, st->now_ns);
+}
+
 static uint32_t ask_for_proof(struct state *st, const struct knock *knock)
 {
 	struct state_hop hop;
@@ -49,8 +62,7 @@ static uint32_t ask_for_proof(struct state *st, const struct knock *knock)
 	/* A full table is no reason: then the budget of all decides alone. */
 	if (base_source_take_port(&st->gate.asked_of, &knock->source, st->now_ns)
 	            == BASE_SOURCE_OVER
-	    || !state_gate_take(&st->gate.replies, STATE_GATE_REPLIES_PER_S,
-	                        STATE_GATE_REPLIES_BURST, 1, st->now_ns))
+	    || !take_reply(st))
 		return ABI_COUNTER_DROP_COOKIE_LIMIT;
 	switch (state_wan_resolve(st, &knock->source.ip, &knock->local, knock->p->mbuf->port,
 	                          &hop)) {

@@ -35,6 +35,8 @@
  * everywhere it must be answered the first time, and nothing tells it from the others. */
 #define STATE_GATE_REPLIES_PER_S 300000U
 #define STATE_GATE_REPLIES_BURST 1000U
+/* Of these while packets wait in front of the worker: those are others' too. */
+#define STATE_GATE_BEHIND_PER_S  100000U
 /* Of these, to one address and port, for which a cookie is good: who goes on without it wants none. */
 #define STATE_GATE_ASKED_PER_S   1000U
 #define STATE_GATE_ASKED_BURST   100U
@@ -61,6 +63,8 @@ struct state_gate {
 	struct base_bucket trial;
 	struct base_bucket proven;
 	struct base_bucket replies;
+	struct base_bucket replies_behind;
+	bool is_behind; /* more packets came than a burst holds */
 	struct base_bucket cookies;
 	struct base_source_table unproven_of;
 	struct base_source_table proven_of;

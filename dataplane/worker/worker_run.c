@@ -133,6 +133,7 @@ static uint32_t turn_wan(struct worker *w, uint32_t port)
 	if (n == 0)
 		return 0;
 	state_count(&w->st, ABI_COUNTER_RX_WAN, n);
+	w->st.gate.is_behind = n == PATH_BURST_MAX;
 	b->n = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		mbufs[i]->port = (uint16_t)port;

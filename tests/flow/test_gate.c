@@ -388,6 +388,34 @@ static void in_a_flood_from_everywhere_all_are_offered_cookies(void **state)
 	flow_destroy(flow);
 }
 
+/* While whole bursts wait in front of the worker, what waits there comes first. */
+static void who_is_behind_offers_fewer(void **state)
+{
+	struct flow *flow = under_load();
+	struct client flood = client_at("203.0.113.99:9");
+	const uint32_t most = STATE_GATE_REPLIES_BURST
+	                      + STATE_GATE_BEHIND_PER_S / 25; /* in 40 ms */
+	uint8_t out[FLOW_FRAME_MAX];
+	uint32_t n = 0;
+
+	(void)state;
+	for (uint32_t ms = 0; ms < 40; ms++) {
+		flow->now_ns += FLOW_MS;
+		for (uint32_t i = 0; i < 4; i++) { /* of as many ports: none asks too often */
+			flood.endpoint.port++;
+			knock(flow, &flood, PATH_BURST_MAX);
+			n += PATH_BURST_MAX;
+		}
+		while (flow_tx(flow, 0, 0, out) > 0)
+			continue;
+		forget(flow);
+	}
+	assert_true(flow_counter(flow, ABI_COUNTER_HS_COOKIE_OUT) <= most);
+	assert_true(flow_counter(flow, ABI_COUNTER_DROP_COOKIE_LIMIT)
+	            >= n - most - STATE_GATE_TRIAL_BURST - STATE_GATE_TRIAL_PER_S / 20);
+	flow_destroy(flow);
+}
+
 /* As many as find room are served, and the next is told that there is none: nothing grows. All keep an entry
  * for 50 ms, in which 5,000 come; those that the trials let through are not proven. */
 static void a_full_table_of_proven_sources_refuses_under_its_name(void **state)
@@ -512,6 +540,7 @@ int main(void)
 		cmocka_unit_test(who_takes_no_cookie_is_offered_fewer),
 		cmocka_unit_test(cookies_have_a_budget),
 		cmocka_unit_test(in_a_flood_from_everywhere_all_are_offered_cookies),
+		cmocka_unit_test(who_is_behind_offers_fewer),
 		cmocka_unit_test(a_full_table_of_proven_sources_refuses_under_its_name),
 		cmocka_unit_test(two_keys_of_the_hub),
 		cmocka_unit_test(a_mixed_burst),
