@@ -206,8 +206,7 @@ struct session_peer {
 	uint32_t creating;  /* local index of the initiation being made, 0 = none */
 	bool answered;      /* a response to handshake came, whatever it was worth */
 	uint64_t wanted_ns; /* begin a handshake then; 0 = no */
-	uint32_t
-		newest_before; /* session_attached(): its newest keypair with the dataplane before */
+	uint32_t newest_before; /* session_attached(): its keypair with the dataplane before */
 	struct session_source source;
 	struct base_endpoint call; /* initiations go there instead; port 0 = no */
 	uint32_t n_moves;          /* of source.remote, by the peer's own messages */

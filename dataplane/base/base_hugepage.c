@@ -15,9 +15,9 @@
 #define ORDINARY_PAGE 4096U
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
 #define TRANSPARENT   "/sys/kernel/mm/transparent_hugepage/enabled"
-#define LOCK_FILE                                                                                  \
-	"/proc/sys/vm/nr_hugepages" /* there whenever there are any, and the same for all of us */
-#define LOCK_STEP_NS (5 * BASE_NS_PER_MS)
+/* There whenever there are any, and the same for all of us. */
+#define LOCK_FILE     "/proc/sys/vm/nr_hugepages"
+#define LOCK_STEP_NS  (5 * BASE_NS_PER_MS)
 
 /* The number in a file of the pages of one size; 0 when there is none. */
 static unsigned long long read_count(const char *size, const char *name)

@@ -35,9 +35,9 @@
  * everywhere it must be answered the first time, and nothing tells it from the others. */
 #define STATE_GATE_REPLIES_PER_S 300000U
 #define STATE_GATE_REPLIES_BURST 1000U
-/* Of these while packets wait in front of the worker: those are others' too. */
+/* Of these while a whole burst came at once, which is when more waits in front of the worker: that is others' too. */
 #define STATE_GATE_BEHIND_PER_S  100000U
-/* Of these, to one address and port, for which a cookie is good: who goes on without it wants none. */
+/* Of all these, to one address and port, for which a cookie is good: who goes on without it wants none. */
 #define STATE_GATE_ASKED_PER_S   1000U
 #define STATE_GATE_ASKED_BURST   100U
 /* Cookies taken in, which have no mac1: they answer what the hub itself sent, so few are honest. */
@@ -57,6 +57,7 @@ struct state_gate {
 	struct state_gate_key keys[ABI_HUB_KEYS];
 	uint8_t seed[32];       /* of the next cookie secret and of itself then; never leaves */
 	uint64_t load_until_ns; /* under load until then */
+	bool is_behind;         /* the burst is as long as one can be: worker_run.c says so */
 	/* all zero is full */
 	struct base_bucket mac1;
 	struct base_bucket control;
@@ -64,7 +65,6 @@ struct state_gate {
 	struct base_bucket proven;
 	struct base_bucket replies;
 	struct base_bucket replies_behind;
-	bool is_behind; /* more packets came than a burst holds */
 	struct base_bucket cookies;
 	struct base_source_table unproven_of;
 	struct base_source_table proven_of;
