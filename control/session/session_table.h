@@ -203,9 +203,9 @@ struct session_peer {
 	struct wg_keypair_ring ring;
 	struct wg_timers_handshake timers;
 	struct wg_noise_handshake handshake; /* sent, unanswered; local_index 0 = none */
-	uint32_t creating;  /* local index of the initiation being made, 0 = none */
-	bool answered;      /* a response to handshake came, whatever it was worth */
-	uint64_t wanted_ns; /* begin a handshake then; 0 = no */
+	uint32_t creating;      /* local index of the initiation being made, 0 = none */
+	bool answered;          /* a response to handshake came, whatever it was worth */
+	uint64_t wanted_ns;     /* begin a handshake then; 0 = no */
 	uint32_t newest_before; /* session_attached(): its keypair with the dataplane before */
 	struct session_source source;
 	struct base_endpoint call; /* initiations go there instead; port 0 = no */
