@@ -213,12 +213,20 @@ static void take_request(struct connection *connection, json_t *request, const j
 	json_decref(request);
 }
 
+/* A request can bear a key: what it was read from is wiped. */
+static void line_free(char *line, size_t len)
+{
+	if (line)
+		base_wipe(line, len);
+	free(line);
+}
+
 static void parsing_free(struct work_job *job)
 {
 	struct parsing *parsing = (struct parsing *)job;
 
 	json_decref(parsing->request);
-	free(parsing->line);
+	line_free(parsing->line, parsing->len);
 	free(parsing);
 }
 
@@ -229,7 +237,7 @@ static void parsing_run(struct work_job *job)
 
 	parsing->request = json_loadb(parsing->line, parsing->len, JSON_REJECT_DUPLICATES,
 	                              &parsing->where);
-	free(parsing->line);
+	line_free(parsing->line, parsing->len);
 	parsing->line = NULL;
 }
 
@@ -253,7 +261,7 @@ static void parse_later(struct connection *connection, char *line, size_t len)
 	struct parsing *parsing = calloc(1, sizeof(*parsing));
 
 	if (!parsing) {
-		free(line);
+		line_free(line, len);
 		send_last(connection, "failed", "not enough memory");
 		return;
 	}
@@ -282,7 +290,7 @@ static void take_line(struct connection *connection, char *line, size_t len)
 	if (len > 0)
 		take_request(connection, json_loadb(line, len, JSON_REJECT_DUPLICATES, &where),
 		             &where);
-	free(line);
+	line_free(line, len);
 }
 
 /* The next line, which the caller frees, or NULL: it is not there yet. What was looked at is not looked at
