@@ -176,6 +176,42 @@ void aead_open(struct aead *aead, struct aead_op *ops, unsigned int n)
 	run(aead, aead->ops->open, ops, NULL, n);
 }
 
+uint64_t aead_open_head(struct aead *aead, struct aead_op *ops, unsigned int n)
+{
+	assert(n <= AEAD_BURST_MAX);
+	if (n != 0 && aead->ops->open_head != NULL && all_fit(ops, n))
+		return aead->ops->open_head(aead->context, ops, n);
+	aead_open(aead, ops, n);
+	return 0;
+}
+
+uint32_t aead_rest_len(const struct aead *aead, uint32_t len)
+{
+	uint32_t unit = aead->ops->rest_unit;
+
+	return unit != 0 && len >= AEAD_HEAD_LEN ? (len - AEAD_HEAD_LEN) / unit * unit : 0;
+}
+
+void aead_open_rests(struct aead *aead, uint8_t *const *data, const struct aead_rest *rests,
+                     unsigned int n)
+{
+	if (aead->ops->open_rests != NULL)
+		aead->ops->open_rests(aead->context, data, rests, n);
+}
+
+void aead_seal_over(struct aead *aead, struct aead_op *ops, const struct aead_rest *rests,
+                    unsigned int n)
+{
+	assert(n <= AEAD_BURST_MAX);
+	if (n != 0 && aead->ops->seal_over != NULL && all_fit(ops, n)) {
+		aead->ops->seal_over(aead->context, ops, rests, n);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		aead_open_rests(aead, &ops[i].data, &rests[i], 1);
+	aead_seal(aead, ops, n);
+}
+
 void aead__seal_extra(struct aead *aead, struct aead_op *ops, const struct aead_extra *extra,
                       unsigned int n)
 {

@@ -68,6 +68,38 @@ void aead_seal(struct aead *aead, struct aead_op *ops, unsigned int n);
  * disturb its neighbours. */
 void aead_open(struct aead *aead, struct aead_op *ops, unsigned int n);
 
+/* ---- opened for who seals it again ----
+ *
+ * Of a long packet that is opened to be sealed for somebody else, nobody reads more than the head. So the rest can
+ * stay as it came until then, and both keystreams are taken at once: a way over the payload less, and half of the
+ * work to bring keystreams into the order of bytes. (Both are XORed, so their order does not matter.) */
+
+#define AEAD_HEAD_LEN  128U
+#define AEAD_REST_UNIT 512U /* a rest is a multiple of this */
+
+/* Bytes [AEAD_HEAD_LEN, AEAD_HEAD_LEN + len) of a payload are still encrypted, by the message that it came in. */
+struct aead_rest {
+	const uint8_t *key; /* 32 bytes, borrowed for the call */
+	uint64_t counter;
+	uint32_t len; /* 0 = nothing is; else what aead_rest_len() said, with this backend */
+};
+
+/* As aead_open(), but of some packets whose tag fits a rest stays encrypted, aead_rest_len() bytes. Returns which:
+ * a bit each. How many there are is the backend's choice: short ones never, of some backends none. */
+uint64_t aead_open_head(struct aead *aead, struct aead_op *ops, unsigned int n)
+	__attribute__((warn_unused_result));
+
+/* Bytes of the rest of a payload of len bytes, if it has one. */
+uint32_t aead_rest_len(const struct aead *aead, uint32_t len);
+
+/* Decrypt what is left of the payloads data[n], which are authentic: rests[n]. Several at once are faster. */
+void aead_open_rests(struct aead *aead, uint8_t *const *data, const struct aead_rest *rests,
+                     unsigned int n);
+
+/* As aead_seal() of what the payloads are when their rests are decrypted: rests[n]. Each lies within len. */
+void aead_seal_over(struct aead *aead, struct aead_op *ops, const struct aead_rest *rests,
+                    unsigned int n);
+
 /* Reach for the lines behind ops[n] now and forget them: before another core runs the cipher. */
 static inline void aead_reach(struct aead_op *ops, unsigned int n)
 {

@@ -34,10 +34,12 @@ static void rank(const uint16_t *keys, unsigned int n, uint8_t *order)
 	}
 }
 
+#define RUN_BLOCKS 8
+
 static const struct aead_multi_kernel kernel = {
 	.n_lanes = 8,
 	.n_short = 0,
-	.run_blocks = 8,
+	.run_blocks = RUN_BLOCKS,
 	.costs =
 		{
 			.n_group = AEAD_AVX2_GROUP,
@@ -81,10 +83,31 @@ static void avx2_open(void *context, struct aead_op *ops, const struct aead_extr
 	aead_multi_open(context, &kernel, ops, extra, n);
 }
 
+static uint64_t avx2_open_head(void *context, struct aead_op *ops, unsigned int n)
+{
+	return aead_multi_open_head(context, &kernel, ops, n);
+}
+
+static void avx2_open_rests(void *context, uint8_t *const *data, const struct aead_rest *rests,
+                            unsigned int n)
+{
+	aead_multi_open_rests(context, &kernel, data, rests, n);
+}
+
+static void avx2_seal_over(void *context, struct aead_op *ops, const struct aead_rest *rests,
+                           unsigned int n)
+{
+	aead_multi_seal_over(context, &kernel, ops, rests, n);
+}
+
 const struct aead_backend_ops aead_avx2_ops = {
 	.name = "avx2",
 	.create = avx2_create,
 	.destroy = aead_multi_destroy,
 	.seal = avx2_seal,
 	.open = avx2_open,
+	.open_head = avx2_open_head,
+	.open_rests = avx2_open_rests,
+	.seal_over = avx2_seal_over,
+	.rest_unit = RUN_BLOCKS * AEAD_BLOCK_LEN,
 };

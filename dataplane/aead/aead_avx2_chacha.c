@@ -261,14 +261,10 @@ static inline void xor_run(const uint8_t *key, const uint32_t *nonce, __m256i co
 	xor_row(data + 448, AEAD_BLOCK_LEN, x7, x15);
 }
 
-void aead__avx2_chacha_run(const uint8_t key[static AEAD_KEY_LEN], const uint32_t nonce[static 3],
-                           uint32_t counter, uint8_t *data, size_t n_runs)
+void aead__avx2_chacha_run(const struct aead_run *run)
 {
-	__m256i counters = _mm256_add_epi32(_mm256_set1_epi32((int)counter),
-	                                    _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-
-	for (size_t i = 0; i < n_runs; i++) {
-		xor_run(key, nonce, counters, data + 512 * i);
-		counters = _mm256_add_epi32(counters, _mm256_set1_epi32(8));
-	}
+	xor_run(run->key, run->nonce,
+	        _mm256_add_epi32(_mm256_set1_epi32((int)run->counter),
+	                         _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+	        run->data);
 }

@@ -28,10 +28,12 @@ static void rank(const uint16_t *keys, unsigned int n, uint8_t *order)
 	}
 }
 
+#define RUN_BLOCKS 16
+
 static const struct aead_multi_kernel kernel = {
 	.n_lanes = 16,
 	.n_short = 8,
-	.run_blocks = 16,
+	.run_blocks = RUN_BLOCKS,
 	.costs =
 		{
 			.n_group = AEAD_AVX512_GROUP,
@@ -46,7 +48,9 @@ static const struct aead_multi_kernel kernel = {
 	.rank = rank,
 	.lanes = aead__avx512_chacha_lanes16,
 	.lanes_short = aead__avx512_chacha_lanes8,
+	.lanes_two = aead__avx512_chacha_lanes32,
 	.run = aead__avx512_chacha_run,
+	.run_two = aead__avx512_chacha_run_two,
 	.poly = aead__avx512_poly,
 	.poly_extra = aead__avx512_poly_extra,
 };
@@ -78,10 +82,31 @@ static void avx512_open(void *context, struct aead_op *ops, const struct aead_ex
 	aead_multi_open(context, &kernel, ops, extra, n);
 }
 
+static uint64_t avx512_open_head(void *context, struct aead_op *ops, unsigned int n)
+{
+	return aead_multi_open_head(context, &kernel, ops, n);
+}
+
+static void avx512_open_rests(void *context, uint8_t *const *data, const struct aead_rest *rests,
+                              unsigned int n)
+{
+	aead_multi_open_rests(context, &kernel, data, rests, n);
+}
+
+static void avx512_seal_over(void *context, struct aead_op *ops, const struct aead_rest *rests,
+                             unsigned int n)
+{
+	aead_multi_seal_over(context, &kernel, ops, rests, n);
+}
+
 const struct aead_backend_ops aead_avx512_ops = {
 	.name = "avx512",
 	.create = avx512_create,
 	.destroy = aead_multi_destroy,
 	.seal = avx512_seal,
 	.open = avx512_open,
+	.open_head = avx512_open_head,
+	.open_rests = avx512_open_rests,
+	.seal_over = avx512_seal_over,
+	.rest_unit = RUN_BLOCKS * AEAD_BLOCK_LEN,
 };

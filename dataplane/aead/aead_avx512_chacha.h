@@ -10,9 +10,13 @@ void aead__avx512_chacha_lanes16(const struct aead_lanes *lanes, unsigned int fi
 /* 8 lanes, in about half the time. */
 void aead__avx512_chacha_lanes8(const struct aead_lanes *lanes, unsigned int first);
 
-/* XOR n_runs times 16 consecutive blocks, from block number counter on, over
- * data[n_runs * 1024]. nonce: its three words. */
-void aead__avx512_chacha_run(const uint8_t key[static AEAD_KEY_LEN], const uint32_t nonce[static 3],
-                             uint32_t counter, uint8_t *data, size_t n_runs);
+/* 32 lanes, in less than twice the time. */
+void aead__avx512_chacha_lanes32(const struct aead_lanes *lanes, unsigned int first);
+
+/* XOR 16 consecutive blocks over run->data[1024]. */
+void aead__avx512_chacha_run(const struct aead_run *run);
+
+/* Two of them, in less than twice the time; over the same data both. */
+void aead__avx512_chacha_run_two(const struct aead_run *a, const struct aead_run *b);
 
 #endif

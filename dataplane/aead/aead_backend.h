@@ -34,6 +34,15 @@ struct aead_backend_ops {
 	             unsigned int n);
 	void (*open)(void *context, struct aead_op *ops, const struct aead_extra *extra,
 	             unsigned int n);
+
+	/* As aead_open_head(), aead_open_rests() and aead_seal_over(), and the unit of rests; all four or
+	 * none. */
+	uint64_t (*open_head)(void *context, struct aead_op *ops, unsigned int n);
+	void (*open_rests)(void *context, uint8_t *const *data, const struct aead_rest *rests,
+	                   unsigned int n);
+	void (*seal_over)(void *context, struct aead_op *ops, const struct aead_rest *rests,
+	                  unsigned int n);
+	uint32_t rest_unit; /* bytes, a multiple of AEAD_REST_UNIT */
 };
 
 extern const struct aead_backend_ops aead_avx2_ops;

@@ -28,6 +28,15 @@ struct aead_lanes {
 	_Alignas(64) uint32_t nonce[3][AEAD_QUEUE_ROOM]; /* words of the nonce, by lane */
 };
 
+/* So many consecutive blocks of one packet as the kernel has lanes, from block number counter on: the keystream
+ * under key and nonce is to be XORed over data, in place. */
+struct aead_run {
+	const uint8_t *key;
+	uint8_t *data;
+	uint32_t nonce[3];
+	uint32_t counter;
+};
+
 /* Packets of a burst to authenticate, by rank: longest first, so that neighbours are of like length.
  * Behind the last one the arrays are filled up to a whole group with copies of it, which are computed
  * for nothing: of the same length, so that they hold nobody up. */

@@ -35,8 +35,10 @@ struct aead_multi_kernel {
 	void (*rank)(const uint16_t *keys, unsigned int n, uint8_t *order);
 	void (*lanes)(const struct aead_lanes *lanes, unsigned int first);
 	void (*lanes_short)(const struct aead_lanes *lanes, unsigned int first);
-	void (*run)(const uint8_t *key, const uint32_t *nonce, uint32_t counter, uint8_t *data,
-	            size_t n_runs);
+	void (*run)(const struct aead_run *run);
+	/* Two calls' work at once, where that is faster, or NULL; run_two also over the same data. */
+	void (*lanes_two)(const struct aead_lanes *lanes, unsigned int first);
+	void (*run_two)(const struct aead_run *a, const struct aead_run *b);
 	void (*poly)(struct aead_macs *macs, unsigned int n);
 	void (*poly_extra)(struct aead_macs *macs, unsigned int n);
 };
@@ -52,6 +54,8 @@ struct aead_multi {
 	_Alignas(64) uint16_t sort_key[AEAD_BURST_MAX];
 	_Alignas(64) uint8_t order[AEAD_BURST_MAX]; /* packet of a rank, longest first */
 	struct aead_op helped[AEAD_BURST_MAX];
+	struct aead_run run; /* waits for a second one */
+	bool has_run;
 	const struct aead_op *reach; /* the first op whose lines were not reached for yet */
 	unsigned int n_reach;        /* and how many there are */
 };
@@ -106,6 +110,26 @@ AEAD_MULTI_INLINE bool aead_multi_sort(struct aead_multi *multi,
 	return false;
 }
 
+/* The calls for lanes [first, n), as many as are full. Returns where the rest begins. */
+AEAD_MULTI_INLINE unsigned int aead_multi_run_lanes(struct aead_multi *multi,
+                                                    const struct aead_multi_kernel *kernel,
+                                                    unsigned int first, unsigned int n)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+
+	for (; kernel->lanes_two != NULL && n - first >= 2 * kernel->n_lanes;
+	     first += 2 * kernel->n_lanes) {
+		aead_multi_reach(multi, kernel);
+		aead_multi_reach(multi, kernel);
+		kernel->lanes_two(lanes, first);
+	}
+	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes) {
+		aead_multi_reach(multi, kernel);
+		kernel->lanes(lanes, first);
+	}
+	return first;
+}
+
 /* Work off what is queued, but for what does not fill a call, which moves to the front. *n_queued:
  * lanes filled; a variable of the caller, so that it can stay in a register. */
 AEAD_MULTI_INLINE void aead_multi_flush_whole(struct aead_multi *multi,
@@ -114,12 +138,8 @@ AEAD_MULTI_INLINE void aead_multi_flush_whole(struct aead_multi *multi,
 {
 	struct aead_lanes *lanes = &multi->lanes;
 	unsigned int n = *n_queued;
-	unsigned int first = 0;
+	unsigned int first = aead_multi_run_lanes(multi, kernel, 0, n);
 
-	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes) {
-		aead_multi_reach(multi, kernel);
-		kernel->lanes(lanes, first);
-	}
 	*n_queued = n - first;
 	if (first == n)
 		return;
@@ -133,6 +153,21 @@ AEAD_MULTI_INLINE void aead_multi_flush_whole(struct aead_multi *multi,
 	}
 }
 
+/* Is the rest of n lanes cheaper as two calls' work at once, than as a call and a short one? */
+AEAD_MULTI_INLINE bool aead_multi_takes_two(const struct aead_multi_kernel *kernel, unsigned int n)
+{
+	return kernel->lanes_two != NULL
+	       && n % (2 * kernel->n_lanes) > kernel->n_lanes + kernel->n_short;
+}
+
+AEAD_MULTI_INLINE void aead_multi_flush_run(struct aead_multi *multi,
+                                            const struct aead_multi_kernel *kernel)
+{
+	if (multi->has_run)
+		kernel->run(&multi->run);
+	multi->has_run = false;
+}
+
 /* Work off all of it. */
 AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
                                         const struct aead_multi_kernel *kernel,
@@ -140,25 +175,44 @@ AEAD_MULTI_INLINE void aead_multi_flush(struct aead_multi *multi,
 {
 	struct aead_lanes *lanes = &multi->lanes;
 	unsigned int n = *n_queued;
-	unsigned int first = 0;
+	unsigned int whole = aead_multi_takes_two(kernel, n) ? 2 * kernel->n_lanes
+	                                                     : kernel->n_lanes;
+	unsigned int first = aead_multi_run_lanes(multi, kernel, 0, n - n % whole);
 
-	for (; n - first >= kernel->n_lanes; first += kernel->n_lanes) {
-		aead_multi_reach(multi, kernel);
-		kernel->lanes(lanes, first);
-	}
 	*n_queued = 0;
+	aead_multi_flush_run(multi, kernel);
 	if (first == n)
 		return;
-	for (unsigned int i = n; i < first + kernel->n_lanes; i++) {
+	for (unsigned int i = n; i < first + whole; i++) {
 		lanes->key[i] = lanes->key[first];
 		lanes->data[i] = lanes->data[first];
 		lanes->len[i] = 0;
 	}
 	aead_multi_reach(multi, kernel);
-	if (n - first <= kernel->n_short)
+	if (whole != kernel->n_lanes)
+		kernel->lanes_two(lanes, first);
+	else if (n - first <= kernel->n_short)
 		kernel->lanes_short(lanes, first);
 	else
 		kernel->lanes(lanes, first);
+}
+
+/* A run waits for a second one, of this packet or another. */
+AEAD_MULTI_INLINE void aead_multi_push_run(struct aead_multi *multi,
+                                           const struct aead_multi_kernel *kernel,
+                                           const struct aead_run *run)
+{
+	if (kernel->run_two != NULL && !multi->has_run) {
+		multi->run = *run;
+		multi->has_run = true;
+		return;
+	}
+	aead_multi_reach(multi, kernel);
+	if (kernel->run_two == NULL)
+		kernel->run(run);
+	else
+		kernel->run_two(&multi->run, run);
+	multi->has_run = false;
 }
 
 AEAD_MULTI_INLINE uint32_t aead_multi_nonce_head(const struct aead_extra *extra, unsigned int i)
@@ -229,55 +283,141 @@ static __attribute__((noinline)) void aead_multi_fill(struct aead_lanes *lanes, 
 	aead_multi_fill_words(&lanes->nonce[2][i], (uint32_t)(op->counter >> 32), 0);
 }
 
-/* All blocks of a payload, from block 1 on. */
+/* The blocks of data[at .. at + len) of a payload, which begins with block 1, into the queue; at most those of a
+ * run. */
+AEAD_MULTI_INLINE void aead_multi_push_stretch(struct aead_multi *multi,
+                                               const struct aead_multi_kernel *kernel,
+                                               unsigned int *n_queued, const struct aead_op *op,
+                                               uint32_t nonce_head, uint32_t at, uint32_t len)
+{
+	struct aead_lanes *lanes = &multi->lanes;
+	uint32_t counter = 1 + at / AEAD_BLOCK_LEN;
+	unsigned int i = *n_queued;
+
+	if (len <= AEAD_BLOCK_LEN) {
+		lanes->key[i] = op->key;
+		lanes->data[i] = op->data + at;
+		lanes->len[i] = len;
+		lanes->counter[i] = counter;
+		lanes->nonce[0][i] = nonce_head;
+		lanes->nonce[1][i] = (uint32_t)op->counter;
+		lanes->nonce[2][i] = (uint32_t)(op->counter >> 32);
+	} else {
+		aead_multi_fill(lanes, i, op, nonce_head, counter, op->data + at, len);
+		if (len > AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN)
+			aead_multi_fill(lanes, i + AEAD_MULTI_STRETCH, op, nonce_head,
+			                counter + AEAD_MULTI_STRETCH,
+			                op->data + at + AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN,
+			                len - AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN);
+	}
+	*n_queued = i + (len + AEAD_BLOCK_LEN - 1) / AEAD_BLOCK_LEN;
+	if (*n_queued >= AEAD_QUEUE_MAX)
+		aead_multi_flush_whole(multi, kernel, n_queued);
+}
+
+/* The run of a payload that begins at data[at]. */
+AEAD_MULTI_INLINE struct aead_run aead_multi_run_of(const uint8_t *key, uint64_t counter,
+                                                    uint32_t nonce_head, uint8_t *data, uint32_t at)
+{
+	return (struct aead_run){
+		.key = key,
+		.data = data + at,
+		.nonce = {nonce_head, (uint32_t)counter, (uint32_t)(counter >> 32)},
+		.counter = 1 + at / AEAD_BLOCK_LEN,
+	};
+}
+
+/* All blocks of a payload. */
 AEAD_MULTI_INLINE void aead_multi_push_payload(struct aead_multi *multi,
                                                const struct aead_multi_kernel *kernel,
                                                unsigned int *n_queued, const struct aead_op *op,
                                                uint32_t nonce_head)
 {
-	const uint32_t nonce[3] = {nonce_head, (uint32_t)op->counter,
-	                           (uint32_t)(op->counter >> 32)};
-	struct aead_lanes *lanes = &multi->lanes;
 	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
-	uint32_t n_runs = op->len / run_len;
-	uint32_t at = n_runs * run_len;
-	uint32_t counter = 1 + n_runs * kernel->run_blocks;
-	uint32_t left = op->len - at;
-	unsigned int i = *n_queued;
+	uint32_t at = 0;
 
-	if (n_runs != 0) {
-		aead_multi_reach(multi, kernel);
-		kernel->run(op->key, nonce, 1, op->data, n_runs);
+	for (; op->len - at >= run_len; at += run_len) {
+		const struct aead_run run = aead_multi_run_of(op->key, op->counter, nonce_head,
+		                                              op->data, at);
+
+		aead_multi_push_run(multi, kernel, &run);
 	}
-	if (left <= AEAD_BLOCK_LEN) {
-		lanes->key[i] = op->key;
-		lanes->data[i] = op->data + at;
-		lanes->len[i] = left;
-		lanes->counter[i] = counter;
-		lanes->nonce[0][i] = nonce[0];
-		lanes->nonce[1][i] = nonce[1];
-		lanes->nonce[2][i] = nonce[2];
-	} else {
-		aead_multi_fill(lanes, i, op, nonce_head, counter, op->data + at, left);
-		if (left > AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN)
-			aead_multi_fill(lanes, i + AEAD_MULTI_STRETCH, op, nonce_head,
-			                counter + AEAD_MULTI_STRETCH,
-			                op->data + at + AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN,
-			                left - AEAD_MULTI_STRETCH * AEAD_BLOCK_LEN);
-	}
-	*n_queued = i + (left + AEAD_BLOCK_LEN - 1) / AEAD_BLOCK_LEN;
-	if (*n_queued >= AEAD_QUEUE_MAX)
-		aead_multi_flush_whole(multi, kernel, n_queued);
+	aead_multi_push_stretch(multi, kernel, n_queued, op, nonce_head, at, op->len - at);
 }
 
-/* Hand ranks [first, first + n) to the helper. */
-static inline void aead_multi_help(struct aead_multi *multi, struct aead_op *ops,
+/* ---- rests --------------------------------------------------------------------------------------- */
+
+AEAD_MULTI_INLINE uint32_t aead_multi_rest_len(const struct aead_multi_kernel *kernel, uint32_t len)
+{
+	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
+
+	return len >= AEAD_HEAD_LEN ? (len - AEAD_HEAD_LEN) / run_len * run_len : 0;
+}
+
+/* All blocks of a payload but those of its rest, which is not empty. */
+AEAD_MULTI_INLINE void aead_multi_push_around(struct aead_multi *multi,
+                                              const struct aead_multi_kernel *kernel,
+                                              unsigned int *n_queued, const struct aead_op *op,
+                                              uint32_t rest_len)
+{
+	uint32_t end = AEAD_HEAD_LEN + rest_len;
+
+	aead_multi_push_stretch(multi, kernel, n_queued, op, 0, 0, AEAD_HEAD_LEN);
+	if (op->len > end)
+		aead_multi_push_stretch(multi, kernel, n_queued, op, 0, end, op->len - end);
+}
+
+AEAD_MULTI_INLINE void aead_multi_push_rest(struct aead_multi *multi,
+                                            const struct aead_multi_kernel *kernel, uint8_t *data,
+                                            const struct aead_rest *rest)
+{
+	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
+
+	for (uint32_t at = 0; at < rest->len; at += run_len) {
+		const struct aead_run run = aead_multi_run_of(rest->key, rest->counter, 0, data,
+		                                              AEAD_HEAD_LEN + at);
+
+		aead_multi_push_run(multi, kernel, &run);
+	}
+}
+
+/* Open the rest of a payload and seal it, and seal what is around it. */
+AEAD_MULTI_INLINE void aead_multi_push_over(struct aead_multi *multi,
+                                            const struct aead_multi_kernel *kernel,
+                                            unsigned int *n_queued, const struct aead_op *op,
+                                            const struct aead_rest *rest)
+{
+	uint32_t run_len = kernel->run_blocks * AEAD_BLOCK_LEN;
+
+	for (uint32_t at = AEAD_HEAD_LEN; at < AEAD_HEAD_LEN + rest->len; at += run_len) {
+		const struct aead_run opening = aead_multi_run_of(rest->key, rest->counter, 0,
+		                                                  op->data, at);
+		const struct aead_run sealing = aead_multi_run_of(op->key, op->counter, 0, op->data,
+		                                                  at);
+
+		aead_multi_reach(multi, kernel);
+		if (kernel->run_two != NULL) {
+			kernel->run_two(&opening, &sealing);
+			continue;
+		}
+		kernel->run(&opening);
+		kernel->run(&sealing);
+	}
+	aead_multi_push_around(multi, kernel, n_queued, op, rest->len);
+}
+
+/* Hand ranks [first, first + n) to the helper, which knows no rests. */
+static inline void aead_multi_help(struct aead_multi *multi, const struct aead_multi_kernel *kernel,
+                                   struct aead_op *ops, const struct aead_rest *rests,
                                    unsigned int first, unsigned int n, bool opening)
 {
 	const uint8_t *order = &multi->order[first];
 
 	for (unsigned int i = 0; i < n; i++)
 		multi->helped[i] = ops[order[i]];
+	for (unsigned int i = 0; rests != NULL && i < n; i++)
+		aead_multi_push_rest(multi, kernel, ops[order[i]].data, &rests[order[i]]);
+	aead_multi_flush_run(multi, kernel);
 	if (opening)
 		aead_ipsec_mb_ops.open(multi->helper, multi->helped, NULL, n);
 	else
@@ -289,7 +429,8 @@ static inline void aead_multi_help(struct aead_multi *multi, struct aead_op *ops
 /* Returns how many packets remain; order and lengths are moved up to be of these. */
 AEAD_MULTI_INLINE unsigned int aead_multi_cross_over(struct aead_multi *multi,
                                                      const struct aead_multi_kernel *kernel,
-                                                     struct aead_op *ops, unsigned int n,
+                                                     struct aead_op *ops,
+                                                     const struct aead_rest *rests, unsigned int n,
                                                      bool equal, bool opening)
 {
 	uint32_t *len = multi->macs.len;
@@ -298,11 +439,11 @@ AEAD_MULTI_INLINE unsigned int aead_multi_cross_over(struct aead_multi *multi,
 	                                          opening);
 
 	if (n_tail != 0)
-		aead_multi_help(multi, ops, n - n_tail, n_tail, opening);
+		aead_multi_help(multi, kernel, ops, rests, n - n_tail, n_tail, opening);
 	n -= n_tail;
 	if (n_head == 0)
 		return n;
-	aead_multi_help(multi, ops, 0, n_head, opening);
+	aead_multi_help(multi, kernel, ops, rests, 0, n_head, opening);
 	n -= n_head;
 	memmove(multi->order, multi->order + n_head, n * sizeof(multi->order[0]));
 	memmove(len, len + n_head, n * sizeof(len[0]));
@@ -315,7 +456,8 @@ AEAD_MULTI_INLINE unsigned int aead_multi_cross_over(struct aead_multi *multi,
 AEAD_MULTI_INLINE unsigned int aead_multi_rank(struct aead_multi *multi,
                                                const struct aead_multi_kernel *kernel,
                                                struct aead_op *ops, const struct aead_extra *extra,
-                                               unsigned int n, bool opening)
+                                               const struct aead_rest *rests, unsigned int n,
+                                               bool opening)
 {
 	struct aead_macs *macs = &multi->macs;
 	bool equal = aead_multi_sort(multi, kernel, ops, n);
@@ -323,7 +465,7 @@ AEAD_MULTI_INLINE unsigned int aead_multi_rank(struct aead_multi *multi,
 	for (unsigned int rank = 0; rank < n; rank++)
 		macs->len[rank] = ops[multi->order[rank]].len;
 	if (extra == NULL && multi->helper != NULL)
-		n = aead_multi_cross_over(multi, kernel, ops, n, equal, opening);
+		n = aead_multi_cross_over(multi, kernel, ops, rests, n, equal, opening);
 	for (unsigned int rank = 0; rank < n; rank++) {
 		unsigned int i = multi->order[rank];
 
@@ -423,20 +565,47 @@ AEAD_MULTI_INLINE void aead_multi_push_blocks(struct aead_multi *multi, unsigned
 
 /* ---- sealing and opening ------------------------------------------------------------------------- */
 
-/* Of all packets; opening: of those that are authentic. */
-AEAD_MULTI_INLINE void aead_multi_push_payloads(struct aead_multi *multi,
-                                                const struct aead_multi_kernel *kernel,
-                                                unsigned int *n_queued, const struct aead_op *ops,
-                                                const struct aead_extra *extra, unsigned int n,
-                                                bool opening)
+/* rests: NULL or of ops[n]. */
+AEAD_MULTI_INLINE void aead_multi_push_sealed(struct aead_multi *multi,
+                                              const struct aead_multi_kernel *kernel,
+                                              unsigned int *n_queued, const struct aead_op *ops,
+                                              const struct aead_extra *extra,
+                                              const struct aead_rest *rests, unsigned int n)
 {
 	for (unsigned int rank = 0; rank < n; rank++) {
-		unsigned int i = multi->order[opening ? n - 1 - rank : rank];
+		unsigned int i = multi->order[rank];
 
-		if (!opening || ops[i].verdict == AEAD_OK)
+		if (rests != NULL && rests[i].len != 0)
+			aead_multi_push_over(multi, kernel, n_queued, &ops[i], &rests[i]);
+		else
 			aead_multi_push_payload(multi, kernel, n_queued, &ops[i],
 			                        aead_multi_nonce_head(extra, i));
 	}
+}
+
+/* Those that are authentic. leaves_rests: returns of which the rest is left, a bit each. */
+AEAD_MULTI_INLINE uint64_t aead_multi_push_opened(struct aead_multi *multi,
+                                                  const struct aead_multi_kernel *kernel,
+                                                  unsigned int *n_queued, const struct aead_op *ops,
+                                                  const struct aead_extra *extra, unsigned int n,
+                                                  bool leaves_rests)
+{
+	uint64_t left = 0;
+
+	for (unsigned int rank = n; rank-- > 0;) {
+		unsigned int i = multi->order[rank];
+		uint32_t rest_len = leaves_rests ? aead_multi_rest_len(kernel, ops[i].len) : 0;
+
+		if (ops[i].verdict != AEAD_OK)
+			continue;
+		if (rest_len != 0)
+			aead_multi_push_around(multi, kernel, n_queued, &ops[i], rest_len);
+		else
+			aead_multi_push_payload(multi, kernel, n_queued, &ops[i],
+			                        aead_multi_nonce_head(extra, i));
+		left |= (uint64_t)(rest_len != 0) << i;
+	}
+	return left;
 }
 
 AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
@@ -457,7 +626,8 @@ AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
 
 AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
                                         const struct aead_multi_kernel *kernel, struct aead_op *ops,
-                                        const struct aead_extra *extra, unsigned int n)
+                                        const struct aead_extra *extra,
+                                        const struct aead_rest *rests, unsigned int n)
 {
 	unsigned int n_queued = 0;
 	bool is_even;
@@ -465,6 +635,9 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 	aead_multi_reach_begin(multi, ops, n);
 	if (n <= AEAD_MULTI_FEW && extra == NULL && multi->helper != NULL) {
 		aead_reach(ops, n);
+		for (unsigned int i = 0; rests != NULL && i < n; i++)
+			aead_multi_push_rest(multi, kernel, ops[i].data, &rests[i]);
+		aead_multi_flush_run(multi, kernel);
 		aead_ipsec_mb_ops.seal(multi->helper, ops, NULL, n);
 		return;
 	}
@@ -473,7 +646,7 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 		aead_multi_line_up(multi, kernel, &n_queued, ops, n);
 		aead_multi_flush(multi, kernel, &n_queued);
 	} else {
-		n = aead_multi_rank(multi, kernel, ops, extra, n, false);
+		n = aead_multi_rank(multi, kernel, ops, extra, rests, n, false);
 		if (n == 0)
 			return;
 		aead_multi_push_keys(multi, &n_queued, ops, extra, n);
@@ -481,7 +654,7 @@ AEAD_MULTI_INLINE void aead_multi__seal(struct aead_multi *multi,
 	if (is_even && aead_multi_is_block(&ops[0]))
 		aead_multi_push_blocks(multi, &n_queued, ops, n);
 	else
-		aead_multi_push_payloads(multi, kernel, &n_queued, ops, extra, n, false);
+		aead_multi_push_sealed(multi, kernel, &n_queued, ops, extra, rests, n);
 	aead_multi_flush(multi, kernel, &n_queued);
 	aead_multi_authenticate(multi, kernel, extra, n, false);
 	for (unsigned int rank = 0; rank < n; rank++) {
@@ -510,10 +683,12 @@ AEAD_MULTI_INLINE uint32_t aead_multi_verdict(const uint8_t *a, const uint8_t *b
 	return differs;
 }
 
-AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
-                                        const struct aead_multi_kernel *kernel, struct aead_op *ops,
-                                        const struct aead_extra *extra, unsigned int n)
+AEAD_MULTI_INLINE uint64_t aead_multi__open(struct aead_multi *multi,
+                                            const struct aead_multi_kernel *kernel,
+                                            struct aead_op *ops, const struct aead_extra *extra,
+                                            unsigned int n, bool leaves_rests)
 {
+	uint64_t left = 0;
 	unsigned int n_queued = 0;
 	uint32_t n_forged = 0;
 	bool is_even;
@@ -522,15 +697,15 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
 	if (n <= AEAD_MULTI_FEW && extra == NULL && multi->helper != NULL) {
 		aead_reach(ops, n);
 		aead_ipsec_mb_ops.open(multi->helper, ops, NULL, n);
-		return;
+		return 0;
 	}
 	is_even = extra == NULL && aead_multi_is_even(kernel, ops, n);
 	if (is_even) {
 		aead_multi_line_up(multi, kernel, &n_queued, ops, n);
 	} else {
-		n = aead_multi_rank(multi, kernel, ops, extra, n, true);
+		n = aead_multi_rank(multi, kernel, ops, extra, NULL, n, true);
 		if (n == 0)
-			return;
+			return 0;
 		aead_multi_push_keys(multi, &n_queued, ops, extra, n);
 	}
 	aead_multi_flush(multi, kernel, &n_queued);
@@ -544,9 +719,11 @@ AEAD_MULTI_INLINE void aead_multi__open(struct aead_multi *multi,
 	if (is_even && n_forged == 0 && aead_multi_is_block(&ops[0]))
 		aead_multi_push_blocks(multi, &n_queued, ops, n);
 	else
-		aead_multi_push_payloads(multi, kernel, &n_queued, ops, extra, n, true);
+		left = aead_multi_push_opened(multi, kernel, &n_queued, ops, extra, n,
+		                              leaves_rests);
 	aead_multi_flush(multi, kernel, &n_queued);
 	base_wipe(multi->macs.otk, n * sizeof(multi->macs.otk[0]));
+	return left;
 }
 
 /* ---- what a backend's ops call ------------------------------------------------------------------- */
@@ -561,9 +738,9 @@ AEAD_MULTI_INLINE void aead_multi_seal(void *context, const struct aead_multi_ke
                                        unsigned int n)
 {
 	if (extra == NULL)
-		aead_multi__seal((struct aead_multi *)context, kernel, ops, NULL, n);
+		aead_multi__seal((struct aead_multi *)context, kernel, ops, NULL, NULL, n);
 	else
-		aead_multi__seal((struct aead_multi *)context, kernel, ops, extra, n);
+		aead_multi__seal((struct aead_multi *)context, kernel, ops, extra, NULL, n);
 }
 
 AEAD_MULTI_INLINE void aead_multi_open(void *context, const struct aead_multi_kernel *kernel,
@@ -571,9 +748,35 @@ AEAD_MULTI_INLINE void aead_multi_open(void *context, const struct aead_multi_ke
                                        unsigned int n)
 {
 	if (extra == NULL)
-		aead_multi__open((struct aead_multi *)context, kernel, ops, NULL, n);
+		(void)aead_multi__open((struct aead_multi *)context, kernel, ops, NULL, n, false);
 	else
-		aead_multi__open((struct aead_multi *)context, kernel, ops, extra, n);
+		(void)aead_multi__open((struct aead_multi *)context, kernel, ops, extra, n, false);
+}
+
+AEAD_MULTI_INLINE void aead_multi_open_rests(void *context, const struct aead_multi_kernel *kernel,
+                                             uint8_t *const *data, const struct aead_rest *rests,
+                                             unsigned int n)
+{
+	struct aead_multi *multi = (struct aead_multi *)context;
+
+	multi->n_reach = 0;
+	for (unsigned int i = 0; i < n; i++)
+		aead_multi_push_rest(multi, kernel, data[i], &rests[i]);
+	aead_multi_flush_run(multi, kernel);
+}
+
+AEAD_MULTI_INLINE void aead_multi_seal_over(void *context, const struct aead_multi_kernel *kernel,
+                                            struct aead_op *ops, const struct aead_rest *rests,
+                                            unsigned int n)
+{
+	aead_multi__seal((struct aead_multi *)context, kernel, ops, NULL, rests, n);
+}
+
+AEAD_MULTI_INLINE uint64_t aead_multi_open_head(void *context,
+                                                const struct aead_multi_kernel *kernel,
+                                                struct aead_op *ops, unsigned int n)
+{
+	return aead_multi__open((struct aead_multi *)context, kernel, ops, NULL, n, true);
 }
 
 #endif

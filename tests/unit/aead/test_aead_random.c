@@ -2,7 +2,9 @@
  * AEAD_RANDOM_PACKETS of them. Sizes, keys, counters, alignments and the number of packets change
  * from burst to burst; some packets are forged on the way back. Every second burst goes through
  * aead__seal_extra() and aead__open_extra(), without additional data: there the multi-packet backends
- * leave no packet to ipsec-mb, so the buffer of a forged one must stay as it came. */
+ * leave no packet to ipsec-mb, so the buffer of a forged one must stay as it came.
+ *
+ * And a quarter are opened as far as their heads, and then wholly, or sealed over for others. */
 #include "aead_each.h"
 #include "base_bytes.h"
 #include "test.h"
@@ -120,6 +122,99 @@ static void check_opened(unsigned int i, bool stays)
 		         burst.n, burst.forged[i], op->verdict);
 }
 
+/* The rest of those whose bit is set is as it came, and lies within. */
+static void read_rests(const struct aead *aead, uint64_t left, struct aead_rest *rests)
+{
+	for (unsigned int i = 0; i < burst.n; i++) {
+		const struct aead_op *op = &burst.op[i];
+		uint32_t len = aead_rest_len(aead, op->len);
+
+		rests[i] = (struct aead_rest){.key = op->key, .counter = op->counter};
+		if ((left >> i & 1) == 0)
+			continue;
+		rests[i].len = len;
+		if (burst.forged[i] || op->verdict != AEAD_OK || len == 0
+		    || len % AEAD_REST_UNIT != 0 || AEAD_HEAD_LEN + len > op->len
+		    || memcmp(op->data + AEAD_HEAD_LEN, burst.sealed[i] + AEAD_HEAD_LEN, len) != 0)
+			fail_msg("rest of %u bytes of %u, place %u of %u", len, op->len, i,
+			         burst.n);
+	}
+}
+
+/* What is authentic, for others: some a few bytes shorter than it came. */
+static void seal_over_is_as_by_libsodium(struct aead *aead, const struct aead_rest *rests)
+{
+	static uint8_t sealed[AEAD_LEN_MAX + AEAD_TAG_LEN];
+	struct aead_rest of[AEAD_BURST_MAX];
+	struct aead_op ops[AEAD_BURST_MAX];
+	unsigned int whose[AEAD_BURST_MAX];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < burst.n; i++) {
+		uint32_t end = rests[i].len != 0 ? AEAD_HEAD_LEN + rests[i].len : 0;
+		uint32_t less = (uint32_t)test_random_below(&rnd, 16);
+
+		if (burst.forged[i] || test_random_below(&rnd, 16) == 0)
+			continue;
+		ops[n] = burst.op[i];
+		ops[n].key = burst.key[burst.n - 1 - i];
+		ops[n].counter = test_random_next(&rnd);
+		ops[n].verdict = 77;
+		if (ops[n].len >= end + less)
+			ops[n].len -= less;
+		of[n] = rests[i];
+		whose[n++] = i;
+	}
+	aead_seal_over(aead, ops, of, n);
+	for (unsigned int j = 0; j < n; j++) {
+		uint8_t nonce[12] = {0};
+
+		base_store_le64(nonce + 4, ops[j].counter);
+		crypto_aead_chacha20poly1305_ietf_encrypt(sealed, NULL, burst.plain[whose[j]],
+		                                          ops[j].len, NULL, 0, NULL, nonce,
+		                                          ops[j].key);
+		if (ops[j].verdict != AEAD_OK
+		    || memcmp(ops[j].data, sealed, ops[j].len + AEAD_TAG_LEN) != 0)
+			fail_msg("sealing over %u bytes, rest %u, place %u of %u", ops[j].len,
+			         of[j].len, j, n);
+	}
+}
+
+/* All together, or some alone first. */
+static void open_rests(struct aead *aead, struct aead_rest *rests)
+{
+	uint8_t *data[AEAD_BURST_MAX];
+
+	for (unsigned int i = 0; i < burst.n; i++) {
+		data[i] = burst.op[i].data;
+		if (test_random_below(&rnd, 4) != 0)
+			continue;
+		aead_open_rests(aead, &data[i], &rests[i], 1);
+		rests[i].len = 0;
+	}
+	aead_open_rests(aead, data, rests, burst.n);
+}
+
+static void heads_of_random_bursts_are_as_by_libsodium(void **state)
+{
+	struct aead_rest rests[AEAD_BURST_MAX];
+	struct aead *aead = *state;
+
+	for (unsigned long n = 0; n < n_packets / 4; n += burst.n) {
+		make_burst();
+		aead_seal(aead, burst.op, burst.n);
+		forge_some();
+		read_rests(aead, aead_open_head(aead, burst.op, burst.n), rests);
+		if (test_random_below(&rnd, 2) == 0) {
+			seal_over_is_as_by_libsodium(aead, rests);
+			continue;
+		}
+		open_rests(aead, rests);
+		for (unsigned int i = 0; i < burst.n; i++)
+			check_opened(i, false);
+	}
+}
+
 static void random_bursts_are_as_by_libsodium(void **state)
 {
 	static const struct aead_extra no_extra[AEAD_BURST_MAX];
@@ -163,7 +258,10 @@ static int read_n_packets(void)
 
 int main(void)
 {
-	const struct CMUnitTest of_each[] = {cmocka_unit_test(random_bursts_are_as_by_libsodium)};
+	const struct CMUnitTest of_each[] = {
+		cmocka_unit_test(random_bursts_are_as_by_libsodium),
+		cmocka_unit_test(heads_of_random_bursts_are_as_by_libsodium),
+	};
 	static struct aead_each tests;
 
 	if (read_n_packets() != 0) {
