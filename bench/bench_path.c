@@ -2,7 +2,8 @@
  * by itself, hub has both besides, one after the other.
  *
  *   open   frames of many peers from a WAN port: in_parse to in_deliver, inner destination another
- *          peer, so that they end where out_route would take over
+ *          peer, so that they end where out_route would take over; but what in_open left encrypted for
+ *          out_seal is opened as well
  *   seal   inner packets from the kernel: out_parse to out_wrap
  *   hub    frames as in open, and out_route to out_wrap behind it: the worker's way from peer to peer
  *

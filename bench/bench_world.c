@@ -7,6 +7,7 @@
 #include "bench_open.h"
 #include "bench_wire.h"
 #include "path_inner.h"
+#include "path_rest.h"
 #include "path_sum.h"
 #include "wg_message.h"
 
@@ -29,14 +30,15 @@ static const uint8_t hub_mac[6] = {0x02, 0, 0, 0, 0, 1};
 static const uint8_t gateway_mac[6] = {0x02, 0, 0, 0, 0, 2};
 
 const struct bench_way bench_ways[BENCH_N_WAYS] = {
-	[BENCH_OPEN] = {7,
+	[BENCH_OPEN] = {8,
                         {{"in_parse", in_parse},
                          {"in_session", in_session},
                          {"in_open", in_open},
                          {"in_accept", in_accept},
                          {"limit_in", limit_in},
                          {"policy", policy},
-                         {"in_deliver", in_deliver}}},
+                         {"in_deliver", in_deliver},
+                         {"open_rests", path_open_rests}}},
 	[BENCH_SEAL] = {6,
                         {{"out_parse", out_parse},
                          {"out_route", out_route},

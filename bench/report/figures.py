@@ -27,7 +27,7 @@ TITLES = {
 # One direction of the path at 256 peers: size -> (cycles, ratio to the ipsec-mb job API).
 PATH_BOUNDS = {64: (200, 0.60), 512: (540, 0.72), 1420: (1200, 0.92), "imix": (520, 0.92)}
 WITHOUT_AEAD = 100  # cycles, at 4096 peers
-AEAD_STATIONS = ("out_seal", "in_open")
+AEAD_STATIONS = ("out_seal", "in_open", "open_rests")
 DIRECTIONS = ("seal", "open")
 # What reading a result of another version ends in; said in the table and the page.
 SHAPE_ERRORS = (KeyError, IndexError, TypeError, ValueError, StopIteration)

@@ -2,6 +2,7 @@
 #include "assist.h"
 
 #include "base_bytes.h"
+#include "path_rest.h"
 
 #include <errno.h>
 #include <string.h>
@@ -134,6 +135,7 @@ static struct assist_batch *take_burst(struct assist *assist, struct path_burst 
 
 	batch->kind = kind;
 	batch->burst.n = b->n;
+	batch->burst.has_rests = false;
 	memcpy(batch->burst.pkt, b->pkt, b->n * sizeof(b->pkt[0]));
 	b->n = 0;
 	return batch;
@@ -156,6 +158,9 @@ void assist_seal(struct assist *assist, struct state *st, struct path_burst *b)
 
 	if (b->n == 0)
 		return;
+	/* None is left while others run the cipher, and that does not change within a burst. A helper would seal
+	 * what is left as it is. */
+	path_open_rests(st, b);
 	batch = take_burst(assist, b, ASSIST_SEAL);
 	out_seal_begin(st, &batch->burst, batch->ops);
 	if (batch->burst.n == 0)

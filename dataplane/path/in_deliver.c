@@ -1,6 +1,6 @@
 /* The end of the way in: the hub's own packets leave for the kernel, the others turn round. */
-#include "path.h"
 #include "path_inner.h"
+#include "path_rest.h"
 
 #define HOP_LIMIT_V4 8U
 #define HOP_LIMIT_V6 7U
@@ -36,6 +36,7 @@ void in_deliver(struct state *st, struct path_burst *b)
 	struct path_pkt *end = path_end(b);
 	struct path_pkt *to = b->pkt;
 
+	path_open_hub_rests(st, b);
 	for (struct path_pkt *p = b->pkt; p < end; p++)
 		path_settle(st, p, deliver(st, p), &to);
 	path_close(b, to);

@@ -1,5 +1,5 @@
 /* One AEAD call over the whole burst: mixed peers, mixed sizes (DESIGN.md section 2). */
-#include "path.h"
+#include "path_rest.h"
 #include "wg_message.h"
 
 #include <rte_prefetch.h>
@@ -37,9 +37,13 @@ void in_open_end(struct state *st, struct path_burst *b, const struct aead_op *o
 
 void in_open(struct state *st, struct path_burst *b)
 {
+	b->has_rests = false;
 	if (b->n == 0)
 		return;
 	in_open_begin(st, b, st->ops);
-	aead_open(st->aead, st->ops, b->n);
+	if (likely(st->capture.head.what == 0))
+		path_keep_rests(st, b, aead_open_head(st->aead, st->ops, b->n));
+	else /* somebody looks at all of it */
+		aead_open(st->aead, st->ops, b->n);
 	in_open_end(st, b, st->ops);
 }

@@ -1,6 +1,6 @@
 /* Inner destination -> peer -> the session it is sent to on, and that session's owner. */
-#include "path.h"
 #include "path_inner.h"
+#include "path_rest.h"
 
 #include <rte_prefetch.h>
 
@@ -36,6 +36,7 @@ static uint32_t find_session(struct state *st, struct path_pkt *p)
 	if (unlikely(st->wait.n != 0) && !p->waited && state_wait_find(&st->wait, p->peer))
 		return wait_put(st, p);
 	if (abi_index_worker(index) != st->id) {
+		path_open_whole(st, p);
 		path_hand_to(st, abi_index_worker(index), p, PATH_AT_OUT_ROUTE);
 		return PATH_GONE;
 	}

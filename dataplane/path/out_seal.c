@@ -1,7 +1,7 @@
 /* Counter, padding, and one AEAD call over the whole burst. Counters are taken in the order of the
  * packets, here and nowhere else; a packet dropped after this leaves a gap, which is harmless. */
-#include "path.h"
 #include "path_inner.h"
+#include "path_rest.h"
 #include "wg_message.h"
 
 #include <rte_prefetch.h>
@@ -127,11 +127,24 @@ void out_seal_end(struct state *st, struct path_burst *b, const struct aead_op *
 	state_count(st, ABI_COUNTER_SEALED, b->n);
 }
 
+static void seal_over(struct state *st, struct path_burst *b)
+{
+	struct aead_rest rests[PATH_BURST_MAX];
+
+	for (uint32_t i = 0; i < b->n; i++)
+		rests[i] = path_take_rest(st, &b->pkt[i]);
+	b->has_rests = false;
+	aead_seal_over(st->aead, st->ops, rests, b->n);
+}
+
 void out_seal(struct state *st, struct path_burst *b)
 {
 	out_seal_begin(st, b, st->ops);
 	if (b->n == 0)
 		return;
-	aead_seal(st->aead, st->ops, b->n);
+	if (b->has_rests)
+		seal_over(st, b);
+	else
+		aead_seal(st->aead, st->ops, b->n);
 	out_seal_end(st, b, st->ops);
 }

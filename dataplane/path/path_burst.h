@@ -15,10 +15,12 @@
 
 #define PATH_BURST_MAX 64U
 
+#define PATH_REST_BITS 5
+
 struct path_pkt {
 	struct rte_mbuf *mbuf; /* owned by the burst */
 	/* data[len]: the frame before in_parse; then the WireGuard message; from in_open on the inner
-	 * packet with its padding, from in_accept on without; after out_seal ciphertext and tag; after
+	 * packet with its padding (but for a rest), from in_accept on without; after out_seal ciphertext and tag; after
 	 * out_wrap the frame again. Always inside mbuf's one segment. */
 	uint8_t *data;
 	struct state_session *session; /* in_session to in_deliver: where it came in;
@@ -29,6 +31,9 @@ struct path_pkt {
 	uint8_t to_hub : 1;   /* policy: the inner destination is the hub itself */
 	uint8_t from_hub : 1; /* out_parse: its kernel sends it */
 	uint8_t waited : 1;   /* wait.c, too_big.c: it was kept for a while */
+	uint8_t rest
+	    : PATH_REST_BITS; /* in_open to out_seal: so much of the payload is still encrypted, in
+	                                  units of AEAD_REST_UNIT (rest.c) */
 	uint8_t tos;          /* out_seal: traffic class of the outer header: DSCP and ECN */
 	uint8_t handed_by;    /* 1 + the worker at which it arrived; 0 = here */
 	uint8_t note;         /* policy: for the receiver's owner, if that is another worker */
@@ -39,6 +44,7 @@ _Static_assert(sizeof(struct path_pkt) == 48, "");
 
 struct path_burst {
 	uint32_t n;
+	bool has_rests; /* in_open: some may have one */
 	struct path_pkt pkt[PATH_BURST_MAX];
 };
 
@@ -239,6 +245,7 @@ static inline struct path_pkt *path_append(struct path_burst *b, struct rte_mbuf
 	p->note = 0;
 	p->from_hub = 0;
 	p->waited = 0;
+	p->rest = 0;
 	return p;
 }
 

@@ -5,8 +5,8 @@
  *
  * The error is made of the packet itself, in its buffer; pieces but the first get buffers of their own. IPv4 with
  * options is not cut. */
-#include "path.h"
 #include "path_inner.h"
+#include "path_rest.h"
 
 #define TOLD_PER_S 10U
 #define TOLD_BURST 10U
@@ -217,6 +217,7 @@ uint32_t too_big_put(struct state *st, struct path_pkt *p)
 		p->session->drops++;
 		return ABI_COUNTER_DROP_TUNNEL_MTU;
 	}
+	path_open_whole(st, p);
 	path_keep(p, p->session->peer);
 	big->mbuf[big->n++] = p->mbuf;
 	return PATH_GONE;

@@ -6,8 +6,8 @@
  * What waits may be overtaken by the world: another policy, a prefix that has moved. So who gets a packet, and
  * whether it may pass, is asked anew when it goes. And while packets of a peer wait here, those that come after
  * them stand behind them, though there may be a session by now. */
-#include "path.h"
 #include "path_inner.h"
+#include "path_rest.h"
 #include "wg_keypair.h"
 
 #define LOOK_MAX 32U /* queues looked at in a turn */
@@ -41,6 +41,7 @@ uint32_t wait_put(struct state *st, struct path_pkt *p)
 		drop_first(st, queue, ABI_COUNTER_DROP_WAIT_FULL);
 	else if (wait->n >= wait->room)
 		drop_first(st, state_wait_oldest(wait), ABI_COUNTER_DROP_WAIT_FULL);
+	path_open_whole(st, p);
 	path_keep(p, sender_of(st, p));
 	state_wait_push(wait, p->peer, p->mbuf, st->now_ns);
 	state_count(st, ABI_COUNTER_TO_WAIT, 1);
