@@ -64,7 +64,8 @@ struct aead_multi {
 
 /* The lines behind a burst are reached for between calls of the kernel: for every two lanes those of a
  * packet, which has at least two blocks. So no call begins with more than 16 waits, and those are not in the
- * way of its own loads: the lines go to the second cache. */
+ * way of its own loads: the lines go to the second cache. Calls of two kernels' work at once are half as many, and leave
+ * the other half to the tags. */
 AEAD_MULTI_INLINE void aead_multi_reach_begin(struct aead_multi *multi, const struct aead_op *ops,
                                               unsigned int n)
 {
@@ -119,7 +120,6 @@ AEAD_MULTI_INLINE unsigned int aead_multi_run_lanes(struct aead_multi *multi,
 
 	for (; kernel->lanes_two != NULL && n - first >= 2 * kernel->n_lanes;
 	     first += 2 * kernel->n_lanes) {
-		aead_multi_reach(multi, kernel);
 		aead_multi_reach(multi, kernel);
 		kernel->lanes_two(lanes, first);
 	}
@@ -618,6 +618,8 @@ AEAD_MULTI_INLINE void aead_multi_authenticate(struct aead_multi *multi,
 	multi->macs.backward = !opening;
 	for (unsigned int i = 0; extra != NULL && i < n; i++)
 		has_aad = has_aad || multi->macs.extra[i]->aad_len != 0;
+	for (unsigned int i = 0; kernel->lanes_two != NULL && i < n; i += kernel->n_lanes)
+		aead_multi_reach(multi, kernel);
 	if (!has_aad)
 		kernel->poly(&multi->macs, n);
 	else
