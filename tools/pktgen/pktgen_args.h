@@ -18,7 +18,7 @@
 #define PKTGEN_SIZE_MIN      64U
 #define PKTGEN_SIZE_MIN_V6   80U
 #define PKTGEN_QUEUES_MAX    16U
-#define PKTGEN_STEPS_MAX     16U
+#define PKTGEN_STEPS_MAX     64U
 #define PKTGEN_SEED_MAX      64U
 #define PKTGEN_KEY_LEN       32U
 #define PKTGEN_RATE_MAX      100000000.0 /* packets a second */

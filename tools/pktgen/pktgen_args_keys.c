@@ -411,7 +411,7 @@ static const struct pktgen_key keys[] = {
          "of the rate, at which a search ends (default 1)", take_resolution},
 	{"max-rate", "RATE", "a number with pps, kpps or Mpps",
          "where a search begins (default: what the port takes)", take_max_rate},
-	{"steps", "LIST", "up to 16 numbers from 0.01 to 1000, separated by commas",
+	{"steps", "LIST", "up to 64 numbers from 0.01 to 1000, separated by commas",
          "of loss: multiples of --rate (default 1,2,4)", take_steps},
 
 	{"json", NULL, NULL, "one JSON object on stdout instead of the table", take_json},

@@ -43,6 +43,11 @@ static void refused(const char *what, int r)
 		fail_msg("said \"%s\", expected \"%s\"", said, what);
 }
 
+#define EIGHT_STEPS "1,1,1,1,1,1,1,1"
+#define MANY_STEPS                                                                                 \
+	EIGHT_STEPS "," EIGHT_STEPS "," EIGHT_STEPS "," EIGHT_STEPS "," EIGHT_STEPS                \
+		    "," EIGHT_STEPS "," EIGHT_STEPS "," EIGHT_STEPS
+
 static void every_option_is_read(void **state)
 {
 	(void)state;
@@ -62,6 +67,8 @@ static void every_option_is_read(void **state)
 	assert_int_equal(options.size, 0);
 	assert_true(options.rate.packets > 1999999 && options.rate.packets < 2000001);
 	assert_int_equal(options.core, 1);
+	assert_int_equal(READ("loss", NETWORK, "--rate", "1kpps", "--steps", MANY_STEPS), -1);
+	assert_int_equal(options.n_steps, PKTGEN_STEPS_MAX);
 }
 
 static void rates_have_units(void **state)
@@ -116,7 +123,7 @@ static void a_bad_value_is_answered_with_what_is_taken(void **state)
 	refused("--source is \"192.0.2.1\"", READ("traffic", "--source", "192.0.2.1"));
 	refused("--backend is \"aes\"", READ("traffic", "--backend", "aes"));
 	refused("--steps is \"1,,2\"", READ("loss", "--steps", "1,,2"));
-	refused("--steps is", READ("loss", "--steps", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"));
+	refused("--steps is \"1,1,1", READ("loss", "--steps", MANY_STEPS ",1"));
 	refused("--time is \"nan\"", READ("traffic", "--time", "nan"));
 	refused("\"--prot\" is not an option", READ("traffic", "--prot", "x"));
 	refused("the command is \"trafic\", must be traffic", READ("trafic"));
