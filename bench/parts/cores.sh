@@ -2,15 +2,16 @@
 # Part cores of bench/run: a hub on one core and weir-pktgen on another, joined by a vhost-user socket,
 # so that no kernel is between them. For each size: what arrives at full speed (the socket's rings hold
 # the generator back, so the slower of the two sets the pace), the highest rate at a steady pace without
-# loss, what packets wait at shares of full speed, and what arrives when more is offered.
-# usage: cores.sh SECONDS PEERS TRIALS SIZE...; one JSON object on stdout, progress on stderr.
+# loss, what packets wait at shares of full speed, and what arrives when more is offered: multiples of
+# full speed up and down, SWEEPS times, a tenth of a second each.
+# usage: cores.sh SECONDS PEERS TRIALS SWEEPS SIZE...; one JSON object on stdout, progress on stderr.
 set -u -o pipefail
-[ $# -ge 4 ] || {
-	echo "cores.sh: takes SECONDS PEERS TRIALS SIZE..., got \"$*\"" >&2
+[ $# -ge 5 ] || {
+	echo "cores.sh: takes SECONDS PEERS TRIALS SWEEPS SIZE..., got \"$*\"" >&2
 	exit 2
 }
-seconds=$1 peers=$2 trials=$3
-shift 3
+seconds=$1 peers=$2 trials=$3 sweeps=$4
+shift 4
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 net_tag=bc$$
 # shellcheck source=tools/lib/net.sh
@@ -41,11 +42,16 @@ LAB_HUB='preshared_key = "optional";' lab_hub_conf
 lab_hub_start 30 || fail "weir does not start"
 hub_key=$(wg pubkey <"$net_dir/hub.key") || fail "no key of the hub"
 
+# The hub's ring is as long as weir makes that of a NIC. A search needs a longer one: it must hold what
+# comes while the machine runs something else for a millisecond.
+RING=1024 LONG_RING=4096
+
 generate() { # COMMAND ARGS...
-	local command=$1
+	local command=$1 ring=$RING
 	shift
+	[ "$command" != search ] || ring=$LONG_RING
 	net_exec gen "$pktgen" "$command" --hub 203.0.113.2:51820 --source 203.0.113.100/24 --hub-key "$hub_key" \
-		--port "net_virtio_user0,path=$net_dir/vhost.sock,queues=1,queue_size=4096,mac=02:00:00:00:00:02" --queue 4096 \
+		--port "net_virtio_user0,path=$net_dir/vhost.sock,queues=1,queue_size=$ring,mac=02:00:00:00:00:02" --queue "$ring" \
 		--peers "$peers" --core "${cpus[1]}" --pattern ring --time "$seconds" --json "$@"
 }
 
@@ -53,6 +59,15 @@ generate() { # COMMAND ARGS...
 full_speed() {
 	python3 -c 'import json, sys
 print(max(json.load(open(f))["trials"][0]["received_pps"] for f in sys.argv[1:]))' "$net_dir"/full-*.json
+}
+
+# The overload of a size, in as few runs of the generator as take all sweeps.
+RUN_SWEEPS=8
+
+steps() { # SWEEPS: up and down so many times
+	local i list=""
+	for ((i = 0; i < $1; i++)); do list+=,1,2,4,8,8,4,2,1; done
+	echo "${list#,}"
 }
 
 pktgen_said() { tail -n 1 "$net_dir/pktgen.err"; }
@@ -76,9 +91,10 @@ measure() { # SIZE
 			>"$net_dir/full-$i.json" 2>"$net_dir/pktgen.err" || fail "full speed at $size bytes: $(pktgen_said)"
 	done
 	rate=$(full_speed)
-	for ((i = 1; i <= trials; i++)); do
-		echo "$size: overload of $rate pps, $i of $trials" >&2
-		generate loss --size "$size" --rate "${rate%.*}pps" --steps 0.5,0.8,1,1.5,2,4 --open-every 8 --quiet \
+	for ((i = 0; i < sweeps; i += RUN_SWEEPS)); do
+		echo "$size: overload of $rate pps, $i of $sweeps sweeps done" >&2
+		generate loss --size "$size" --rate "${rate%.*}pps" --time 0.1 --open-every 8 --quiet \
+			--steps "$(steps $((sweeps - i < RUN_SWEEPS ? sweeps - i : RUN_SWEEPS)))" \
 			>"$net_dir/loss-$i.json" 2>"$net_dir/pktgen.err" || fail "overload at $size bytes: $(pktgen_said)"
 	done
 	for share in 0.1 0.3 0.6; do

@@ -120,11 +120,12 @@ def cores_steps(context):
     if not os.access(os.path.join(context.build, "tools", "pktgen", "weir-pktgen"), os.X_OK):
         raise NotRun("the build folder has no weir-pktgen")
     need_two_cpus()
-    seconds, trials = context.pick((0.2, 3), (2, 4))
+    seconds, trials, sweeps = context.pick((0.2, 3, 8), (2, 4, 32))
     sizes = context.pick(("64", "1420"), ("64", "512", "1420", "imix"))
     return [Step("peer to peer over vhost-user, " + ", ".join(sizes),
-                 context.script("cores.sh", seconds, 256, trials, *sizes),
-                 len(sizes) * (7 * trials + 3 + 12) * (seconds + 0.4), {"seconds": seconds})]
+                 context.script("cores.sh", seconds, 256, trials, sweeps, *sizes),
+                 len(sizes) * ((trials + 3 + 12) * (seconds + 0.4) + 1.7 * sweeps),
+                 {"seconds": seconds})]
 
 
 def network_steps(context):

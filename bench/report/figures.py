@@ -9,6 +9,8 @@ import statistics
 import sys
 from dataclasses import dataclass
 
+import goodput
+
 TITLES = {
     "aead": "AEAD by backend, size and burst",
     "path": "The path through a worker, by station",
@@ -170,32 +172,19 @@ def full_speed(measured):
 
 LATE = 0.05  # of what was due: a trial in which the generator was so late says nothing about the hub
 NO_CPU = "the generator did not get its CPU: other programs ran"
+NOT_OFFERED = "the generator could not offer so much"
 
 
 def in_time(trial):
     return trial["skipped"] <= LATE * (trial["sent"] + trial["unsent"] + trial["skipped"])
 
 
-def goodput(measured):
-    """Of one size of part cores: {multiple of full speed that was offered: best packets a second that arrived,
-    None if the generator was late in every trial}."""
-    best = {}
-    for run in measured["loss"]:
-        for trial in run["trials"]:
-            step = round(trial["rate_pps"] / run["trials"][2]["rate_pps"], 2)  # the third step is 1
-            best.setdefault(step, None)
-            if in_time(trial):
-                best[step] = max(best[step] or 0, trial["received_pps"])
-    return best
-
-
 def goodput_figures(name, measured):
-    best = goodput(measured)
-    peak = max((pps for pps in best.values() if pps), default=None)
-    for step in (2, 4):
-        share = best[step] and round(best[step] / peak, 3)
-        yield Figure("cores", f"{name}, goodput at {step} x full speed / peak", share, "x", GOODPUT, True,
-                     "" if share else NO_CPU)
+    shares = goodput.shares(measured)
+    for multiple in (2, 4):
+        share = shares.get(multiple)
+        yield Figure("cores", f"{name}, goodput at {multiple} x the peak's load / peak", share and round(share, 3),
+                     "x", GOODPUT, True, "" if share else NOT_OFFERED)
 
 
 def latency_figures(name, measured):

@@ -3,6 +3,7 @@ rows, shown under the plot for those who want the numbers. What a plot is made o
 
 import chart
 import figures
+import goodput
 from figures import AEAD_STATIONS, DIRECTIONS, PATH_BOUNDS, output, rows_of, runs, size_name
 
 WAY = {"seal": "out (seal)", "open": "in (open)"}
@@ -114,20 +115,20 @@ def handshake(part):
 
 
 def _goodput(found):
-    by_size = {size: figures.goodput(measured) for size, measured in found.items()}
-    steps = sorted(next(iter(by_size.values())))
-    peaks = {size: max((pps for pps in best.values() if pps), default=0) for size, best in by_size.items()}
-    series = [(size_name(size), {step: best[step] / peaks[size] for step in steps if best[step]})
-              for size, best in by_size.items()]
-    table = (["size, offered"] + [f"{step:g} x" for step in steps],
-             [[size_name(size) + ", Mpps"] + [round(best[step] / 1e6, 3) if best[step] else "generator late" for step in steps]
-              for size, best in by_size.items()])
-    if not any(peaks.values()):
+    shares = {size: goodput.shares(measured) for size, measured in found.items()}
+    if not any(shares.values()):
         return []
+    multiples = goodput.MULTIPLES
+    table = (["size", "peak, Mpps"] + [f"{multiple} x" for multiple in multiples],
+             [[size_name(size), round(goodput.peak_pps(found[size]) / 1e6, 3)]
+              + [round(of[multiple], 3) if multiple in of else "not offered" for multiple in multiples]
+              for size, of in shares.items()])
     return [(chart.lines("Goodput under overload, in shares of its peak",
-                         "What arrives when multiples of full speed are offered; best of the trials.",
-                         [(step, f"{step:g} x") for step in steps], "offered load, in multiples of full speed",
-                         "what arrives, in shares of the peak", series, (figures.GOODPUT, "bound: at least")), table)]
+                         "Loads in turn, in short rounds; the median of a trial's share of that at the peak's load in its round.",
+                         [(multiple, f"{multiple} x") for multiple in multiples],
+                         "offered load, in multiples of the peak", "what came through, in shares of the peak",
+                         [(size_name(size), of) for size, of in shares.items()],
+                         (figures.GOODPUT, "bound: at least")), table)]
 
 
 def cores(part):

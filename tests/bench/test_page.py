@@ -16,6 +16,8 @@ from tap import check, done, run_cases, skip
 TOP = sys.argv[1]
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
 PAGE = os.path.join(TOP, "bench", "report", "page.py")
+sys.path.insert(0, os.path.dirname(PAGE))
+import goodput  # noqa: E402 (from the tree under test)
 
 # Run in the page: what a reader would see, as far as a program can tell.
 LOOK = r"""<script>
@@ -137,13 +139,10 @@ def percentiles_are_those_of_the_generator(page, seen):
 
 def goodput_is_in_shares_of_the_peak(page, seen):
     found = points(seen, "Goodput under overload")
-    trials = [t for loss in result("cores")["runs"][0]["output"]["64"]["loss"] for t in loss["trials"]]
-    late = [t["skipped"] > 0.05 * (t["sent"] + t["unsent"] + t["skipped"]) for t in trials]
-    best = [max((t["received_pps"] for t, l in zip(trials[i::6], late[i::6]) if not l), default=None) for i in range(6)]
-    peak = max(pps for pps in best if pps)
-    for step, pps in zip(("0.5", "0.8", "1.0", "1.5", "2.0", "4.0"), best):
-        assert (found.get(("64 B", step)) is None) if pps is None else (
-            abs(found["64 B", step] - pps / peak) < 1e-6), f"{step}: {found}"
+    for size, label in (("64", "64 B"), ("1420", "1420 B")):
+        expected = {(label, str(multiple)): share
+                    for multiple, share in goodput.shares(result("cores")["runs"][0]["output"][size]).items()}
+        assert expected and {key: y for key, y in found.items() if key[0] == label} == expected, f"{found}\nexpected {expected}"
 
 
 def lines_are_the_shares_of_the_peak_of_one_worker(page, seen):

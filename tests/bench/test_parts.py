@@ -48,17 +48,17 @@ def memory_is_read_idle_and_with_peers():
 
 
 def cores_measures_speed_and_latency():
-    found = output("cores.sh", "0.05", "16", "1", "64")
+    found = output("cores.sh", "0.05", "16", "1", "1", "64")
     measured = found["64"]
     assert len(measured["full"]) == 1 and measured["full"][0]["trials"][0]["received"] > 0, found
-    assert [len(run["trials"]) for run in measured["loss"]] == [6], found
+    assert [len(run["trials"]) for run in measured["loss"]] == [8], found
     assert [t["share"] for t in measured["latency"]] == [0.1, 0.3, 0.6], found
     assert measured["search"] is None or measured["search"]["command"] == "search", found
 
 
 def wrong_arguments_are_refused_with_what_is_taken():
     for name, words in (("network.sh", "ROUNDS SECONDS PINGS"), ("memory.sh", "PEERS"),
-                        ("cores.sh", "SECONDS PEERS TRIALS SIZE")):
+                        ("cores.sh", "SECONDS PEERS TRIALS SWEEPS SIZE")):
         status, out, err = script(name)
         assert status == 2 and out == "" and words in err, (status, out, err)
 
