@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,9 @@ def set_up():
 
 
 def git(*words):
+    """What git says, or nothing: there need be no git, and no repository."""
+    if shutil.which("git") is None:
+        return ""
     done = subprocess.run(["git", "-C", TOP, *words], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 

@@ -103,6 +103,28 @@ def a_result_says_when_where_and_from_what():
         assert not os.path.exists(os.path.join(folder.out, "aead.json"))
 
 
+def programs_but(left_out, folder):
+    """A folder with links to all programs there are, but one."""
+    os.mkdir(folder)
+    for place in reversed(os.environ["PATH"].split(":")):
+        for name in os.listdir(place) if os.path.isdir(place) else []:
+            link = os.path.join(folder, name)
+            if os.path.lexists(link):
+                os.remove(link)
+            os.symlink(os.path.join(place, name), link)
+    os.remove(os.path.join(folder, left_out))
+    return folder
+
+
+def a_machine_without_git_measures_all_the_same():
+    with Folder() as folder:
+        path = programs_but("git", os.path.join(folder.temporary.name, "bin"))
+        found = subprocess.run(folder.command("--only", "path"), capture_output=True, text=True, timeout=120, check=False,
+                               env=os.environ | {"PATH": path})
+        assert found.returncode == 0, found
+        assert folder.result("path")["status"] == "ok" and folder.result("path")["commit"] == "unknown", folder.result("path")
+
+
 def a_failed_part_is_shown_and_the_others_still_run():
     with Folder(f"case $1 in aead) echo broken >&2; exit 3 ;; *) {NOTHING} ;; esac") as folder:
         found = folder.run("--only", "aead,path")
@@ -191,6 +213,7 @@ def aead_is_measured_in_a_quick_run():
 
 run_cases([help_names_every_option_and_part, list_has_a_line_a_part,
            wrong_arguments_are_refused_with_what_is_taken, a_result_says_when_where_and_from_what,
+           a_machine_without_git_measures_all_the_same,
            a_failed_part_is_shown_and_the_others_still_run, output_that_is_no_json_is_a_failure,
            a_backend_that_the_cpu_lacks_is_not_run_and_no_failure,
            every_part_that_was_not_run_is_in_the_table_and_the_page, results_of_an_earlier_run_stay,
