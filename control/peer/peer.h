@@ -95,9 +95,14 @@ struct peer_request {
 /* Returns 0, or -errno with error filled and nothing changed. */
 int peer_add(struct peer_table *table, const struct peer_request *request, const struct peer **out,
              struct peer_error *error) __attribute__((warn_unused_result));
-/* Returns 0, or -errno with error filled and nothing changed. Ends the peer's sessions. */
-int peer_remove(struct peer_table *table, const char *name, struct peer_error *error)
-	__attribute__((warn_unused_result));
+/* What is stored in the same transaction as a change of peers: -errno with error undoes both. */
+struct peer_also {
+	int (*store)(void *arg, struct peer_error *error);
+	void *arg;
+};
+/* Returns 0, or -errno with error filled and nothing changed. Ends the peer's sessions. also may be NULL. */
+int peer_remove(struct peer_table *table, const char *name, const struct peer_also *also,
+                struct peer_error *error) __attribute__((warn_unused_result));
 
 /* peer_change.c. All return 0, or -errno with error filled and nothing changed, and are stored.
  *

@@ -83,12 +83,13 @@ struct peer_set_news {
 	uint32_t n_lost;
 };
 
-/* Each may be NULL. The first two are asked before anything has changed, and refuse with -errno and error;
- * the last is told when all has. */
+/* Each may be NULL. The first two are asked before anything has changed, and refuse with -errno and error; store too,
+ * in the transaction in which all is stored, which is undone then. changed is told when all has. */
 struct peer_set_hooks {
 	int (*may_remove)(void *arg, const struct peer *peer, struct peer_error *error);
 	/* The peer loses this network, and nobody gets it. */
 	int (*may_withdraw)(void *arg, const struct base_prefix *net, struct peer_error *error);
+	int (*store)(void *arg, struct peer_error *error);
 	void (*changed)(void *arg, const struct peer_set_news *news);
 	/* Told before a refusal: error is about this peer. */
 	void (*refused)(void *arg, const char *name);

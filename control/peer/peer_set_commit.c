@@ -74,14 +74,19 @@ static int store_new(struct store *store, const struct peer_draft *draft)
 	return err == 0 ? store_name(store, draft) : err;
 }
 
+static int refuse_store(const struct peer_work *work, int err)
+{
+	return err < 0 ? peer__refuse_store(work->table, err, work->error) : 0;
+}
+
 static int store_all(struct peer_work *work)
 {
 	struct store *store = work->table->setup.store;
 	int err = store_begin(store);
-	int ended;
+	int ended, refused = 0;
 
 	if (err < 0)
-		return err;
+		return refuse_store(work, err);
 	/* Those that go first: a name or a key of theirs may come again. */
 	for (uint32_t i = 0; err == 0 && i < work->n_drafts; i++)
 		if (is_gone(&work->drafts[i]))
@@ -92,8 +97,12 @@ static int store_all(struct peer_work *work)
 		else if (is_new(&work->drafts[i]))
 			err = store_new(store, &work->drafts[i]);
 	}
-	ended = store_end(store, err == 0);
-	return err < 0 ? err : ended;
+	if (err == 0 && work->hooks->store)
+		refused = work->hooks->store(work->hooks->arg, work->error);
+	ended = store_end(store, err == 0 && refused == 0);
+	if (refused < 0)
+		return refused;
+	return refuse_store(work, err < 0 ? err : ended);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------- */
@@ -395,7 +404,6 @@ int peer__set_commit(struct peer_work *work)
 		tell_all(work, peers, n_new);
 		peer__names_turn(work->table);
 	} else {
-		peer__refuse_store(work->table, err, work->error);
 		for (uint32_t i = 0; i < n_new; i++)
 			free(peers[i]);
 	}

@@ -432,7 +432,27 @@ out:
 	return err;
 }
 
-int peer_remove(struct peer_table *table, const char *name, struct peer_error *error)
+static int store_removed(struct peer_table *table, uint32_t id, const struct peer_also *also,
+                         struct peer_error *error)
+{
+	struct store *store = table->setup.store;
+	int err = store_begin(store);
+	int ended, refused = 0;
+
+	if (err < 0)
+		return peer__refuse_store(table, err, error);
+	err = store_peer_drop(store, id);
+	if (err == 0 && also)
+		refused = also->store(also->arg, error);
+	ended = store_end(store, err == 0 && refused == 0);
+	if (refused < 0)
+		return refused;
+	err = err < 0 ? err : ended;
+	return err < 0 ? peer__refuse_store(table, err, error) : 0;
+}
+
+int peer_remove(struct peer_table *table, const char *name, const struct peer_also *also,
+                struct peer_error *error)
 {
 	struct peer *peer;
 	uint32_t id;
@@ -441,9 +461,9 @@ int peer_remove(struct peer_table *table, const char *name, struct peer_error *e
 	if (err < 0)
 		return err;
 	id = peer->row.id;
-	err = store_peer_drop(table->setup.store, id);
+	err = store_removed(table, id, also, error);
 	if (err < 0)
-		return peer__refuse_store(table, err, error);
+		return err;
 	session_peer_drop(table->setup.session, id);
 	err = program_peer_drop(table->setup.program, id);
 	if (err < 0) /* short of memory: the next synchronisation with the dataplane drops it */

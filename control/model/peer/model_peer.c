@@ -6,6 +6,7 @@
 #include "base_text.h"
 #include "base_time.h"
 #include "model_alarm.h"
+#include "model_leaving.h"
 #include "model_limit.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -276,41 +277,46 @@ int model__peer_show(struct model *model, const json_t *params, json_t **result,
 	return 0;
 }
 
-static bool is_member(const struct grant_policy *policy, char (*names)[CONFIG_NAME_LEN], uint32_t n)
-{
-	for (uint32_t i = 0; i < policy->n_groups; i++)
-		for (uint32_t k = 0; k < n; k++)
-			if (grant_group_has(&policy->groups[i], names[k]))
-				return true;
-	return false;
-}
+/* In the transaction in which a peer is removed. */
+struct removing {
+	struct model *model;
+	struct model_leaving leaving;
+};
 
-static int leave(struct grant_policy *policy, const char *name)
+static int store_leaving(void *arg, struct peer_error *error)
 {
-	int err = 0;
+	struct removing *removing = arg;
+	struct model_error why = {0};
+	int err = model__leaving_store(removing->model, &removing->leaving, &why);
 
-	for (uint32_t i = 0; err == 0 && i < policy->n_groups; i++)
-		if (grant_group_has(&policy->groups[i], name))
-			err = grant_member_drop(&policy->groups[i], name);
+	if (err < 0) {
+		error->code = "failed";
+		error->field = NULL;
+		snprintf(error->text, sizeof(error->text), "%.*s", (int)sizeof(error->text) - 1,
+		         why.text);
+	}
 	return err;
 }
 
-void model__groups_leave(struct model *model, char (*names)[CONFIG_NAME_LEN], uint32_t n)
+static int remove_from_groups_too(struct model *model, const char *name, struct model_error *error)
 {
-	struct model_error why = {0};
-	struct grant_policy next;
+	struct removing removing = {.model = model};
+	const struct peer_also also = {.store = store_leaving, .arg = &removing};
+	char names[1][CONFIG_NAME_LEN];
+	struct peer_error why = {0};
 	int err;
 
-	if (!is_member(&model->policy, names, n))
-		return;
-	err = model__policy_begin(model, &next, &why);
-	for (uint32_t i = 0; err == 0 && i < n; i++)
-		err = leave(&next, names[i]);
-	if (err == 0)
-		err = model__policy_change(model, &next, NULL, NULL, &why);
-	if (err < 0)
-		log_err("model", "groups keep peers that are gone peer=%s peers=%u: %s", names[0],
-		        n, why.text);
+	snprintf(names[0], sizeof(names[0]), "%s", name);
+	err = model__leaving_begin(model, names, 1, &removing.leaving, error);
+	if (err == 0) {
+		err = peer_remove(model->setup.peers, name, &also, &why);
+		if (err < 0)
+			model__refuse_peer(error, err, &why);
+		else
+			model__leaving_done(model, &removing.leaving);
+	}
+	model__leaving_fini(&removing.leaving);
+	return err;
 }
 
 int model__peer_remove(struct model *model, const json_t *params, json_t **result,
@@ -318,10 +324,8 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 {
 	const char *name = json_string_value(json_object_get(params, "name"));
 	char service[CONFIG_NAME_LEN];
-	char gone[1][CONFIG_NAME_LEN];
 	const struct grant *grant;
 	const struct peer *peer = model__peer_find(model, params, error);
-	struct peer_error why = {0};
 	uint32_t id;
 	int err;
 
@@ -346,11 +350,9 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 		                     "name: grant \"%s\" names peer \"%s\"; remove the grant "
 		                     "first",
 		                     grant->name, name);
-	err = peer_remove(model->setup.peers, name, &why);
+	err = remove_from_groups_too(model, name, error);
 	if (err < 0)
-		return model__refuse_peer(error, err, &why);
-	snprintf(gone[0], sizeof(gone[0]), "%s", name);
-	model__groups_leave(model, gone, 1);
+		return err;
 	model__table_peer(model, id, NULL);
 	*result = json_pack("{s:s}", "name", name);
 	return 0;

@@ -30,8 +30,6 @@ struct model_peer_set {
 int model__peer_set_apply(struct model *model, struct model_peer_set *by, struct peer_error *error)
 	__attribute__((warn_unused_result));
 
-/* Peers that are gone are in no group: others of their names must not come into their grants. */
-void model__groups_leave(struct model *model, char (*names)[CONFIG_NAME_LEN], uint32_t n);
 /* A service that was stored before its peer finds it now; one whose peer is gone is left out. */
 void model__services_again(struct model *model);
 

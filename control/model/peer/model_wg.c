@@ -3,6 +3,7 @@
 
 #include "base_log.h"
 #include "model_audit.h"
+#include "model_leaving.h"
 #include "model_peer.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -24,6 +25,7 @@ struct asking {
 	char (*gone)[CONFIG_NAME_LEN]; /* names that may not stay in groups */
 	uint32_t n_gone;
 	uint32_t max_gone;
+	struct model_leaving leaving;
 	uint32_t n_changed;
 	bool has_come_or_gone; /* services may have to be published again */
 };
@@ -41,7 +43,7 @@ static int refuse(struct peer_error *error, int err, const char *code, const cha
 {
 	error->code = code;
 	error->field = NULL;
-	snprintf(error->text, sizeof(error->text), "%s", text);
+	snprintf(error->text, sizeof(error->text), "%.*s", (int)sizeof(error->text) - 1, text);
 	return err;
 }
 
@@ -55,6 +57,21 @@ static int refuse_use(struct peer_error *error, const char *what, const char *by
 }
 
 /* ---- what is asked before ------------------------------------------------------------------------ */
+
+static int note_gone(struct asking *asking, const char *name, struct peer_error *error)
+{
+	if (asking->n_gone == asking->max_gone) {
+		uint32_t max = asking->max_gone == 0 ? 8 : 2 * asking->max_gone;
+		void *grown = reallocarray(asking->gone, max, sizeof(*asking->gone));
+
+		if (!grown)
+			return refuse(error, -ENOMEM, "failed", "not enough memory");
+		asking->gone = grown;
+		asking->max_gone = max;
+	}
+	memcpy(asking->gone[asking->n_gone++], name, CONFIG_NAME_LEN);
+	return 0;
+}
 
 static int may_remove(void *arg, const struct peer *peer, struct peer_error *error)
 {
@@ -71,7 +88,9 @@ static int may_remove(void *arg, const struct peer *peer, struct peer_error *err
 	if (found == 1)
 		return refuse_use(error, "service", service, peer->row.name);
 	grant = grant_naming(&asking->model->policy, GRANT_PEER, peer->row.name);
-	return grant ? refuse_use(error, "grant", grant->name, peer->row.name) : 0;
+	if (grant)
+		return refuse_use(error, "grant", grant->name, peer->row.name);
+	return note_gone(asking, peer->row.name, error);
 }
 
 static int is_named(void *arg, const struct base_prefix *prefix, uint32_t value)
@@ -112,6 +131,20 @@ static int name_subnets(struct asking *asking)
 	return err;
 }
 
+/* ---- what is stored with it ---------------------------------------------------------------------- */
+
+static int store_leaving(void *arg, struct peer_error *error)
+{
+	struct asking *asking = arg;
+	struct model_error why = {0};
+	int err = model__leaving_begin(asking->model, asking->gone, asking->n_gone,
+	                               &asking->leaving, &why);
+
+	if (err == 0)
+		err = model__leaving_store(asking->model, &asking->leaving, &why);
+	return err < 0 ? refuse(error, err, "failed", why.text) : 0;
+}
+
 /* ---- what is told behind ------------------------------------------------------------------------- */
 
 /* Of a change: "added", or what of the peer is another now. */
@@ -128,22 +161,6 @@ static void describe(const struct peer_set_news *news, char *buf, size_t len)
 		         news->has_new_settings ? ",settings" : "", news->n_gained, news->n_lost);
 }
 
-static void note_gone(struct asking *asking, const char *name)
-{
-	if (asking->n_gone == asking->max_gone) {
-		uint32_t max = asking->max_gone == 0 ? 8 : 2 * asking->max_gone;
-		void *grown = reallocarray(asking->gone, max, sizeof(*asking->gone));
-
-		if (!grown) {
-			log_err("model", "groups keep a peer that is gone peer=%s", name);
-			return;
-		}
-		asking->gone = grown;
-		asking->max_gone = max;
-	}
-	memcpy(asking->gone[asking->n_gone++], name, CONFIG_NAME_LEN);
-}
-
 static const char *name_of(const struct asking *asking)
 {
 	return asking->by->by_wg ? "wg" : "a roster";
@@ -156,8 +173,6 @@ static void changed(void *arg, const struct peer_set_news *news)
 	char what[120];
 
 	asking->has_come_or_gone |= news->was_added || news->was_removed || news->has_new_settings;
-	if (news->was_removed && !(asking->by->by_wg && is_of_key(news->peer)))
-		note_gone(asking, news->peer->row.name);
 	if (asking->n_changed++ >= LINES_MAX)
 		return;
 	describe(news, what, sizeof(what));
@@ -182,7 +197,7 @@ static void publish(struct asking *asking)
 		log_info("model", "changed by %s uid=%u pid=%d peers=%u more", name_of(asking),
 		         (unsigned int)model->caller.uid, (int)model->caller.pid,
 		         asking->n_changed - LINES_MAX);
-	model__groups_leave(model, asking->gone, asking->n_gone);
+	model__leaving_done(model, &asking->leaving);
 	if (asking->has_come_or_gone)
 		model__services_again(model);
 	model__table_refresh(model);
@@ -201,6 +216,7 @@ int model__peer_set_apply(struct model *model, struct model_peer_set *by, struct
 	const struct peer_set_hooks hooks = {
 		.may_remove = by->asks_nobody ? NULL : may_remove,
 		.may_withdraw = by->asks_nobody ? NULL : may_withdraw,
+		.store = store_leaving,
 		.changed = changed,
 		.refused = refused,
 		.arg = &asking,
@@ -216,6 +232,7 @@ int model__peer_set_apply(struct model *model, struct model_peer_set *by, struct
 	by->n_changed = asking.n_changed;
 	wg_allowedips_destroy(asking.named);
 	free(asking.gone);
+	model__leaving_fini(&asking.leaving);
 	return err;
 }
 

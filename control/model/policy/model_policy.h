@@ -21,6 +21,9 @@ int model__policy_load(struct model *model, struct model_error *error)
 	__attribute__((warn_unused_result));
 int model__policy_store(struct model *model, const struct grant_policy *next,
                         struct model_error *error) __attribute__((warn_unused_result));
+/* The same inside a transaction of the caller's, who undoes it when this returns -errno. */
+int model__policy_write(struct model *model, const struct grant_policy *next,
+                        struct model_error *error) __attribute__((warn_unused_result));
 
 /* A change begins with a copy, and ends with model__policy_change(), which checks it against the peers,
  * refuses what would end the session that asks for it (params: session, force), compiles and stores it

@@ -150,6 +150,17 @@ static int store_difference(struct store *store, const struct grant_policy *old,
 	return err;
 }
 
+int model__policy_write(struct model *model, const struct grant_policy *next,
+                        struct model_error *error)
+{
+	struct store *store = model->setup.store;
+	int err = store_difference(store, &model->policy, next);
+
+	if (err < 0)
+		model__refuse(error, err, "failed", NULL, "store: %s", store_error(store));
+	return err;
+}
+
 int model__policy_store(struct model *model, const struct grant_policy *next,
                         struct model_error *error)
 {

@@ -144,6 +144,23 @@ static inline void call_refused(const char *method, const char *params_text, con
 	json_decref(params);
 }
 
+/* Whether peer is a member of group. */
+static inline bool is_in_group(const char *group, const char *peer)
+{
+	char params[100];
+	json_t *result;
+	json_t *member;
+	size_t i;
+	bool found = false;
+
+	snprintf(params, sizeof(params), "{\"name\": \"%s\"}", group);
+	result = call("group.show", params);
+	json_array_foreach(json_object_get(json_object_get(result, "group"), "members"), i, member)
+		found = found || strcmp(json_string_value(member), peer) == 0;
+	json_decref(result);
+	return found;
+}
+
 static inline const char *config_of(const json_t *result)
 {
 	return json_string_value(json_object_get(result, "config"));

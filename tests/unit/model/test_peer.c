@@ -1,6 +1,7 @@
 /* control/model: peers, their configurations and what is shown of them. */
 #include "base_text.h"
 #include "model_lab.h"
+#include "model_refusing_store.h"
 #include "wg_key.h"
 
 static void peer_with_its_own_key_gets_a_file_with_a_placeholder(void **state)
@@ -431,6 +432,27 @@ static void a_trace_goes_by_the_clock_that_nobody_sets(void **state)
 	stop();
 }
 
+/* Else the next peer of this name would have what is granted to the group. */
+static void a_peer_goes_with_its_places_in_groups_or_not_at_all(void **state)
+{
+	(void)state;
+	start(false);
+	call_ok("peer.add", "{\"name\": \"laptop\"}");
+	call_ok("group.add", "{\"name\": \"admins\", \"members\": [\"laptop\"]}");
+	restart_with_store(false, true);
+	call_refused("peer.remove", "{\"name\": \"laptop\"}", "failed", "", "store: no room");
+	assert_true(fake.known[0]);
+	assert_true(is_in_group("admins", "laptop"));
+	call_ok("peer.show", "{\"name\": \"laptop\"}");
+	restart_with_store(false, false);
+	call_ok("peer.remove", "{\"name\": \"laptop\"}");
+	assert_false(fake.known[0]);
+	assert_false(is_in_group("admins", "laptop"));
+	call_ok("peer.add", "{\"name\": \"laptop\"}");
+	assert_false(is_in_group("admins", "laptop"));
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +468,7 @@ int main(void)
 		CASE(shown_peer_has_everything_but_secrets),
 		CASE(list_comes_in_pages),
 		CASE(a_trace_goes_by_the_clock_that_nobody_sets),
+		CASE(a_peer_goes_with_its_places_in_groups_or_not_at_all),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);

@@ -1,6 +1,7 @@
 /* control/model: the peers as text: peer.export, peer.plan, peer.apply. */
 #include "base_text.h"
 #include "model_lab.h"
+#include "model_refusing_store.h"
 
 #include <time.h>
 
@@ -292,14 +293,16 @@ static void who_is_not_in_the_text_goes_only_when_told(void **state)
 	export_is(text_all);
 	assert_string_equal(outcome("peer.plan", text, NULL), "+0 -3 ~0");
 	call_ok("grant.remove", "{\"name\": \"w\"}");
+	restart_with_store(true, true);
+	assert_string_equal(outcome("peer.apply", text, "remove"), "roster: store: no room");
+	export_is(text_all);
+	assert_true(is_in_group("g", "laptop") && is_in_group("g", "old"));
+	restart_with_store(true, false);
 	assert_string_equal(outcome("peer.apply", text, "remove"), "+0 -3 ~0");
 	export_is(text);
 	assert_false(fake.known[0] || fake.known[1] || fake.known[2]);
 	assert_int_equal(fake.n_routes, 0);
-	json_t *groups = call("group.show", "{\"name\": \"g\"}");
-	assert_int_equal(
-		json_array_size(json_object_get(json_object_get(groups, "group"), "members")), 0);
-	json_decref(groups);
+	assert_false(is_in_group("g", "laptop") || is_in_group("g", "old"));
 	free(text);
 	stop();
 }

@@ -394,7 +394,7 @@ static void answers_for_somebody_else_are_left_alone(void **state)
 	(void)state;
 	add("a", 0x21, "a.example.org", 1);
 	tag = fake.tag[0];
-	assert_int_equal(peer_remove(table, "a", &why), 0);
+	assert_int_equal(peer_remove(table, "a", NULL, &why), 0);
 	add("b", 0x22, "b.example.org", 1);
 	fake.answered(fake.answered_arg, tag, &said);
 	assert_int_equal(name_of("b")->is.n_answer, 0);

@@ -347,7 +347,7 @@ static void a_removed_peer_takes_its_rotation_along(void **state)
 
 	(void)state;
 	rotate_good(NEW, NULL, false);
-	assert_int_equal(peer_remove(table, "laptop", &why), 0);
+	assert_int_equal(peer_remove(table, "laptop", NULL, &why), 0);
 	assert_int_equal(store_rotation_find(store, id, &stored), -ENOENT);
 	pass(WINDOW);
 	add("laptop", NEW); /* its next key is free again */

@@ -121,7 +121,7 @@ static void peers_keep_id_address_and_preshared_key_over_a_restart(void **state)
 
 	assert_int_equal(peer_add(table, &request, &peer, &why), 0);
 	assert_true(base_is_zero_ct(peer->row.preshared_key, 32)); /* not kept in this table */
-	assert_int_equal(peer_remove(table, "first", &why), 0);
+	assert_int_equal(peer_remove(table, "first", NULL, &why), 0);
 	id = peer_find(table, "second")->row.id;
 	peer_lab_restart();
 	assert_int_equal(peer_count(table), 1);
@@ -142,12 +142,12 @@ static void removed_peer_is_gone_everywhere_and_its_address_is_used_next(void **
 	add_good("alice", 1, "10.1.0.0/16");
 	add_good("bob", 2, NULL);
 	id = peer_find(table, "alice")->row.id;
-	assert_int_equal(peer_remove(table, "alice", &why), 0);
+	assert_int_equal(peer_remove(table, "alice", NULL, &why), 0);
 	assert_null(peer_find(table, "alice"));
 	assert_false(fake.known[id]);
 	assert_false(fake.peer[id]);
 	assert_int_equal(fake.n_routes, 2);
-	assert_int_equal(peer_remove(table, "alice", &why), -ENOENT);
+	assert_int_equal(peer_remove(table, "alice", NULL, &why), -ENOENT);
 	assert_string_equal(why.text, "name: no peer is called \"alice\"");
 	assert_string_equal(why.code, "not_found");
 	add_good("carol", 3, "10.1.0.0/16");
@@ -544,7 +544,7 @@ static void declared_peers_are_merged_and_cannot_be_removed(void **state)
 	assert_int_equal(peer_count(table), 3);
 	has_address("fixed", "10.77.0.2", "fd77::3");
 	has_address("branch", "10.77.0.3", "fd77::2");
-	assert_int_equal(peer_remove(table, "branch", &why), -EPERM);
+	assert_int_equal(peer_remove(table, "branch", NULL, &why), -EPERM);
 	assert_string_equal(why.text,
 	                    "name: peer \"branch\" is declared in weir.conf:12; remove it "
 	                    "there and restart weir");
@@ -584,7 +584,7 @@ static void a_declared_peer_has_as_many_networks_as_any_other(void **state)
 	add_refused("thief", 2, "fd00::f9f:0/112", "exists", "allowed_ips",
 	            "allowed_ips: fd00::f9f:0/112 belongs to peer \"branch\"");
 	assert_int_equal(add("thief", 2, "fd00::fa0:0/112", &why), 0);
-	assert_int_equal(peer_remove(table, "thief", &why), 0);
+	assert_int_equal(peer_remove(table, "thief", NULL, &why), 0);
 	peer_lab_stop();
 	declared[0].n_allowed_ips = STORE_NETWORKS_MAX + 2;
 	start_refused("weir.conf:12: peer \"branch\": allowed_ips: more than 131072 networks");
