@@ -231,13 +231,10 @@ static void on_connection(evutil_socket_t fd, short what, void *arg)
  * ring, and the next dataplane sends it. */
 static void drain_last_events(struct program *program)
 {
-	int n;
-
-	do {
-		n = program__event_drain(program, ABI_EVENT_SLOTS);
-		if (n < 0)
-			program->region_is_bad = true;
-	} while (n > 0);
+	/* As many as the rings hold, and no more: one that hung up and writes on all the same is not
+	 * listened to for ever. */
+	if (program__event_drain(program, program->region.n_workers * ABI_EVENT_SLOTS) < 0)
+		program->region_is_bad = true;
 }
 
 static void forget_connection(struct program *program)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,10 +154,27 @@ static bool take_commands(struct dataplane *dp)
 	return any;
 }
 
+/* The ring is full when it hangs up, and whenever there is room again. */
+static _Noreturn void babble(struct dataplane *dp)
+{
+	const struct abi_event_session event = {.peer = 0};
+	struct abi_record record = {.type = ABI_EVENT_SESSION_WANTED, .len = sizeof(event)};
+
+	memcpy(record.payload, &event, sizeof(event));
+	while (send_event(dp, 0, &record))
+		;
+	close(dp->connection);
+	for (;;)
+		if (!send_event(dp, 0, &record))
+			sched_yield();
+}
+
 static void send_events(struct dataplane *dp)
 {
 	struct fake *fake = dp->fake;
 
+	if (GET(fake->babbles) != 0)
+		babble(dp);
 	while (GET(fake->n_events_asked) > fake->n_events_sent
 	       && send_event(dp, fake->event_worker, &fake->event))
 		SET(fake->n_events_sent, fake->n_events_sent + 1);

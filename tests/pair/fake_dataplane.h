@@ -25,6 +25,7 @@ struct fake {
 	uint32_t stalled;        /* 1: take no commands */
 	uint32_t deaf;           /* 1: answer no checks */
 	uint32_t n_floods;       /* send this many SESSION_WANTED, peer = number, on worker 0 */
+	uint32_t babbles;        /* 1: hang up, and send SESSION_WANTED on worker 0 for ever */
 	uint32_t corrupt;        /* 1: write nonsense into the event ring's head */
 	struct abi_record event; /* sent as it is (type, len, payload) on worker event_worker ... */
 	uint32_t event_worker;

@@ -46,6 +46,8 @@ static void on_wanted(void *arg, uint32_t peer, uint32_t index)
 	if (peer != seen->n_wanted)
 		seen->n_out_of_order++;
 	seen->n_wanted++;
+	if (seen->wanted_us != 0)
+		usleep(seen->wanted_us);
 }
 
 static void on_rekey(void *arg, uint32_t peer, uint32_t index)

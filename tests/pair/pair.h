@@ -21,6 +21,7 @@ struct pair_seen {
 	uint32_t n_detached;
 	bool resumed;
 	uint32_t n_wanted;
+	uint32_t wanted_us; /* how long hearing one takes */
 	uint32_t n_out_of_order;
 	uint32_t n_handshakes;
 	struct abi_event_handshake handshake;

@@ -99,6 +99,22 @@ static void last_words_of_a_killed_dataplane_are_heard(void **state)
 	assert_int_equal(pair.seen.n_handshakes, 1);
 }
 
+/* Its rings are as full as they can be whenever control looks. */
+static void one_that_hung_up_is_not_listened_to_for_ever(void **state)
+{
+	(void)state;
+	pair_start();
+	PAIR_RUN_UNTIL(pair_count_type(ABI_CMD_SYNC_END) == PAIR_N_WORKERS);
+	pair.seen.wanted_us = 100;
+	alarm(PAIR_LIMIT_S); /* what control does not come back from, nothing else ends */
+	__atomic_store_n(&pair.fake->babbles, 1, __ATOMIC_RELEASE);
+	PAIR_RUN_UNTIL(pair.seen.n_detached == 1);
+	alarm(0);
+	assert_true(pair.seen.n_wanted >= ABI_EVENT_SLOTS);
+	fake_kill(pair.pid);
+	pair.pid = 0;
+}
+
 static void dataplane_killed_again_and_again_always_gets_back(void **state)
 {
 	struct test_random random = test_random_start();
@@ -350,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PAIR_CASE(killed_dataplane_is_followed_by_one_with_its_region),
 		PAIR_CASE(last_words_of_a_killed_dataplane_are_heard),
+		PAIR_CASE(one_that_hung_up_is_not_listened_to_for_ever),
 		PAIR_CASE(dataplane_killed_again_and_again_always_gets_back),
 		PAIR_CASE(killed_control_is_followed_by_one_that_adopts),
 		PAIR_CASE(dataplane_of_another_setup_is_sent_away),
