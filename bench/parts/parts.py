@@ -120,7 +120,7 @@ def cores_steps(context):
     if not os.access(os.path.join(context.build, "tools", "pktgen", "weir-pktgen"), os.X_OK):
         raise NotRun("the build folder has no weir-pktgen")
     need_two_cpus()
-    seconds, trials, sweeps = context.pick((0.2, 3, 8), (2, 4, 32))
+    seconds, trials, sweeps = context.pick((0.2, 2, 4), (2, 4, 32))
     sizes = context.pick(("64", "1420"), ("64", "512", "1420", "imix"))
     return [Step("peer to peer over vhost-user, " + ", ".join(sizes),
                  context.script("cores.sh", seconds, 256, trials, sweeps, *sizes),
@@ -129,7 +129,7 @@ def cores_steps(context):
 
 
 def network_steps(context):
-    rounds, seconds, pings = context.pick((4, 1, 50), (15, 3, 200))
+    rounds, seconds, pings = context.pick((3, 1, 50), (15, 3, 200))
     return [Step(f"{rounds} rounds of {seconds} s, weir and wireguard-go as hub in turn",
                  context.script("network.sh", rounds, seconds, pings),
                  10 + rounds * (2 * seconds + 3 * pings * 0.02 + 1),
