@@ -10,6 +10,10 @@
 
 #define BENCH_PACKETS      256U /* buffers a pass goes over, once each */
 #define BENCH_BURST        32U
+/* The first of a pass through the stations are not timed: what the bench does between passes has put the stations'
+ * code out of the caches, and the branches are foretold as they went for another size. */
+#define BENCH_WARM         64U
+#define BENCH_TIMED        (BENCH_PACKETS - BENCH_WARM)
 #define BENCH_N_SIZES      8U
 #define BENCH_LEN_MAX      1424U /* the longest of the sizes, padded to 16 as WireGuard does */
 #define BENCH_STATIONS_MAX 12U
@@ -55,9 +59,10 @@ extern const struct bench_size bench_sizes[BENCH_N_SIZES];
 /* Bytes of packet number i of this size. */
 uint32_t bench_size_len(const struct bench_size *size, unsigned int i);
 
-/* One size in one direction. Cycles are those of a pass over BENCH_PACKETS packets. */
+/* One size in one direction. Cycles are those of the last n_timed packets of a pass. */
 struct bench_result {
 	const struct bench_size *size;
+	unsigned int n_timed;
 	enum bench_direction direction;
 	struct bench_samples cycles;
 	struct bench_samples reference;
@@ -79,10 +84,10 @@ struct bench_run {
 	struct bench_result result[BENCH_N_SIZES * BENCH_N_WAYS];
 };
 
-/* Room for the samples of each wanted size in the first n_ways of enum bench_direction. Returns 0 or -ENOMEM; in both cases
+/* Room for the samples of each wanted size in the first n_ways of enum bench_direction; n_timed packets of a pass. Returns 0 or -ENOMEM; in both cases
  * bench_run_fini() frees what was made. */
-int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways)
-	__attribute__((warn_unused_result));
+int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways,
+                   unsigned int n_timed) __attribute__((warn_unused_result));
 void bench_run_fini(struct bench_run *run);
 
 /* Add a station to a result. Returns 0 or -ENOMEM. */

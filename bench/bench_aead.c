@@ -191,7 +191,7 @@ int bench_aead(const struct bench_options *options)
 
 	if (init(&bench, options) != 0)
 		goto out;
-	if (bench_run_init(&run, options, BENCH_N_DIRECTIONS) != 0) {
+	if (bench_run_init(&run, options, BENCH_N_DIRECTIONS, BENCH_PACKETS) != 0) {
 		fprintf(stderr, "weir-bench: no memory for samples\n");
 		goto out;
 	}

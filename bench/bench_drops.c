@@ -68,7 +68,7 @@ static bool time_counted(struct bench_world *world, bool counts)
 
 	bench_world_burst(world, 0);
 	start = bench_tsc();
-	for (unsigned int i = 0; i < BENCH_PACKETS; i++) {
+	for (unsigned int i = 0; i < BENCH_TIMED; i++) {
 		struct path_pkt *p = &world->burst.pkt[i % world->burst.n];
 
 		p->session = &world->st.sessions[abi_index_slot(
@@ -153,7 +153,7 @@ static int report(const struct bench_options *options)
 
 	bench_machine_read(&machine);
 	for (unsigned int i = 0; i < N_WHATS; i++)
-		summaries[i] = bench_samples_summary(&samples[i], BENCH_PACKETS);
+		summaries[i] = bench_samples_summary(&samples[i], BENCH_TIMED);
 	return options->json ? report_json(summaries, &machine) : report_table(summaries, &machine);
 }
 

@@ -41,7 +41,7 @@ static void time_stations(struct bench_world *world, const struct bench_way *way
 
 			way->station[j].run(&world->st, &world->burst);
 			now = bench_tsc();
-			cycles[j] += now - then;
+			cycles[j] += i < BENCH_WARM ? 0 : now - then;
 			then = now;
 		}
 		*n_left += world->burst.n;
@@ -65,9 +65,11 @@ static void run_cipher(struct bench_world *world, bool is_reference, bool opens,
 static uint64_t time_cipher(struct bench_world *world, enum bench_direction direction,
                             bool is_reference)
 {
-	uint64_t start = bench_tsc();
+	uint64_t start = 0;
 
 	for (unsigned int i = 0; i < BENCH_PACKETS; i += BENCH_BURST) {
+		if (i == BENCH_WARM)
+			start = bench_tsc();
 		run_cipher(world, is_reference, direction != BENCH_SEAL, &world->ops[i]);
 		if (direction == BENCH_HUB)
 			run_cipher(world, is_reference, false, &world->out_ops[i]);
@@ -165,7 +167,7 @@ static int run_ways(const struct bench_options *options, unsigned int n_ways, co
 	if (world == NULL)
 		return 1;
 	make_ways(!options->without_policy);
-	if (bench_run_init(&run, options, n_ways) != 0 || add_stations(&run) != 0) {
+	if (bench_run_init(&run, options, n_ways, BENCH_TIMED) != 0 || add_stations(&run) != 0) {
 		fprintf(stderr, "weir-bench: no memory for samples\n");
 		goto out;
 	}

@@ -55,7 +55,7 @@ static struct bench_rules_pair pairs[N_PAIRS];
 static struct bench_way ways[2]; /* [with policy] */
 static struct scene *scene;      /* under way */
 static uint32_t next_sport;      /* of new flows */
-static unsigned int n_denied;    /* of a pass, spread over it */
+static unsigned int n_denied;    /* of a pass, spread over what is timed of it */
 static uint64_t n_swaps;
 
 /* Refused packets are offered at a rate, by the time that the passes they are in take. */
@@ -93,8 +93,10 @@ static void set_new(struct bench_packet *packet, const struct bench_rules_pair *
 
 static bool is_denied(uint32_t i)
 {
-	return n_denied != 0 && i % (BENCH_PACKETS / n_denied) == 0
-	       && i / (BENCH_PACKETS / n_denied) < n_denied;
+	uint32_t every = n_denied != 0 ? BENCH_TIMED / n_denied : 0;
+
+	return every != 0 && i >= BENCH_WARM && (i - BENCH_WARM) % every == 0
+	       && (i - BENCH_WARM) / every < n_denied;
 }
 
 static void pick(struct bench_world *world, uint32_t i, struct bench_packet *packet)
@@ -222,7 +224,7 @@ static bool run_drop_pass(struct bench_world *world, bool refuses, uint64_t *cyc
 }
 
 /* The same known flows, without and with packets among them that are refused; cycles for each
- * BENCH_PACKETS that came through. */
+ * BENCH_TIMED that came through. */
 static bool measure_drops(struct bench_world *world, bool refuses)
 {
 	uint64_t cycles;
@@ -237,12 +239,12 @@ static bool measure_drops(struct bench_world *world, bool refuses)
 		if (i < N_WARM_UP)
 			continue;
 		all += cycles;
-		n_through += BENCH_PACKETS - n_denied;
+		n_through += BENCH_TIMED - n_denied;
 	}
 	n_denied = 0;
 	drops.is_timed = false;
 	if (is_right)
-		bench_samples_add(&drops.cycles[refuses], all * BENCH_PACKETS / n_through);
+		bench_samples_add(&drops.cycles[refuses], all * BENCH_TIMED / n_through);
 	return is_right;
 }
 
@@ -362,7 +364,7 @@ static void fini(struct bench_world *world)
 
 static struct bench_summary summary(struct bench_samples *samples)
 {
-	return bench_samples_summary(samples, BENCH_PACKETS);
+	return bench_samples_summary(samples, BENCH_TIMED);
 }
 
 static json_t *rounded(double value)
@@ -442,8 +444,8 @@ static int report_table(const struct bench_options *options)
 	       options->peers);
 	printf("machine    %s, TSC %.2f GHz, core clock now %.2f x TSC, one core\n", machine.cpu,
 	       machine.tsc_ghz, machine.clock_ratio);
-	printf("runs       %u rounds of %u packets in bursts of %u\n\n", options->rounds,
-	       BENCH_PACKETS, BENCH_BURST);
+	printf("runs       %u rounds of %u packets in bursts of %u, the last %u timed\n\n",
+	       options->rounds, BENCH_PACKETS, BENCH_BURST, BENCH_TIMED);
 	printf("%38s  %8s %8s %8s %8s %6s\n", "TSC cycles a packet, min", "with", "without",
 	       "added", "(median)", "bound");
 	for (size_t i = 0; i < N_SCENES; i++) {

@@ -13,13 +13,19 @@ static const char *const direction_names[BENCH_N_WAYS] = {
 	[BENCH_HUB] = "hub",
 };
 
-static double mean_len(const struct bench_size *size)
+static double mean_len(const struct bench_result *result)
 {
 	uint64_t sum = 0;
 
-	for (unsigned int i = 0; i < BENCH_PACKETS; i++)
-		sum += bench_size_len(size, i);
-	return (double)sum / BENCH_PACKETS;
+	for (unsigned int i = BENCH_PACKETS - result->n_timed; i < BENCH_PACKETS; i++)
+		sum += bench_size_len(result->size, i);
+	return (double)sum / result->n_timed;
+}
+
+static struct bench_summary summary_of(const struct bench_result *result,
+                                       struct bench_samples *samples)
+{
+	return bench_samples_summary(samples, result->n_timed);
 }
 
 static double ratio(double value, double reference)
@@ -43,8 +49,7 @@ static json_t *stations_json(struct bench_result *result)
 	json_t *object = json_object();
 
 	for (unsigned int i = 0; i < result->n_stations; i++) {
-		struct bench_summary own = bench_samples_summary(&result->station[i].cycles,
-		                                                 BENCH_PACKETS);
+		struct bench_summary own = summary_of(result, &result->station[i].cycles);
 
 		json_object_set_new(object, result->station[i].name, cycles(own.min));
 	}
@@ -54,8 +59,7 @@ static json_t *stations_json(struct bench_result *result)
 /* What a packet costs beside the cipher: the difference of the minima. */
 static double other_min(struct bench_result *result)
 {
-	return bench_samples_summary(&result->cycles, BENCH_PACKETS).min
-	       - bench_samples_summary(&result->aead, BENCH_PACKETS).min;
+	return summary_of(result, &result->cycles).min - summary_of(result, &result->aead).min;
 }
 
 /* Of results in the order of enum bench_direction: the hub's way against the others of its size. */
@@ -66,9 +70,9 @@ struct one_way {
 
 static struct one_way one_way_of(struct bench_result *hub)
 {
-	double own = bench_samples_summary(&hub->cycles, BENCH_PACKETS).min;
-	double open = bench_samples_summary(&(hub - 1)->cycles, BENCH_PACKETS).min;
-	double seal = bench_samples_summary(&(hub - 2)->cycles, BENCH_PACKETS).min;
+	double own = summary_of(hub, &hub->cycles).min;
+	double open = summary_of(hub - 1, &(hub - 1)->cycles).min;
+	double seal = summary_of(hub - 2, &(hub - 2)->cycles).min;
 
 	return (struct one_way){.mean = ratio(own, (open + seal) / 2),
 	                        .smaller = ratio(own, open < seal ? open : seal)};
@@ -104,8 +108,8 @@ static unsigned int bounds_of(struct bench_result *result, unsigned int n_peers,
 		double cycles;
 		double ratio;
 	} table[] = {{64, 200, 0.60}, {512, 540, 0.72}, {1420, 1200, 0.92}, {0, 520, 0.92}};
-	double own = bench_samples_summary(&result->cycles, BENCH_PACKETS).min;
-	double reference = bench_samples_summary(&result->reference, BENCH_PACKETS).min;
+	double own = summary_of(result, &result->cycles).min;
+	double reference = summary_of(result, &result->reference).min;
 	unsigned int n = 0;
 
 	if (result->n_stations == 0)
@@ -152,8 +156,8 @@ static void print_bounds(struct bench_result *result, unsigned int n_peers)
 
 static json_t *result_json(struct bench_result *result, const char *backend, unsigned int n_peers)
 {
-	struct bench_summary own = bench_samples_summary(&result->cycles, BENCH_PACKETS);
-	struct bench_summary reference = bench_samples_summary(&result->reference, BENCH_PACKETS);
+	struct bench_summary own = summary_of(result, &result->cycles);
+	struct bench_summary reference = summary_of(result, &result->reference);
 	json_t *object = json_object();
 
 	json_object_set_new(object, "size",
@@ -229,9 +233,9 @@ static void print_head(const struct bench_run *run)
 	       machine.tsc_ghz, machine.clock_ratio);
 	printf("backend    %s\n", run->backend);
 	printf("reference  ipsec-mb job API, one job a packet, in turn in the same round\n");
-	printf("runs       %u rounds of %u packets in bursts of %u, keys of %u peer%s\n\n",
-	       options->rounds, BENCH_PACKETS, options->burst, options->peers,
-	       options->peers == 1 ? "" : "s");
+	printf("runs       %u rounds of %u packets in bursts of %u, the last %u timed, keys of %u peer%s\n\n",
+	       options->rounds, BENCH_PACKETS, options->burst, run->result[0].n_timed,
+	       options->peers, options->peers == 1 ? "" : "s");
 	printf("TSC cycles a packet; ratio = own / reference, of the minima and of the medians\n\n");
 	printf(" size  dir    median      min      max   ref med  ref min   ratio  (med)   Gbit/s\n");
 	printf("----- ----  -------- -------- -------- --------- --------  ------ ------  -------\n");
@@ -239,13 +243,13 @@ static void print_head(const struct bench_run *run)
 
 static void print_row(struct bench_result *result, double tsc_ghz)
 {
-	struct bench_summary own = bench_samples_summary(&result->cycles, BENCH_PACKETS);
-	struct bench_summary reference = bench_samples_summary(&result->reference, BENCH_PACKETS);
+	struct bench_summary own = summary_of(result, &result->cycles);
+	struct bench_summary reference = summary_of(result, &result->reference);
 
 	printf("%5s %s  %8.1f %8.1f %8.1f %9.1f %8.1f  %6.3f %6.3f  %7.2f\n", result->size->name,
 	       direction_names[result->direction], own.median, own.min, own.max, reference.median,
 	       reference.min, ratio(own.min, reference.min), ratio(own.median, reference.median),
-	       own.median > 0 ? mean_len(result->size) * 8 * tsc_ghz / own.median : 0);
+	       own.median > 0 ? mean_len(result) * 8 * tsc_ghz / own.median : 0);
 }
 
 static void print_stations(struct bench_run *run)
@@ -258,8 +262,7 @@ static void print_stations(struct bench_run *run)
 			continue;
 		printf("%5s %s ", result->size->name, direction_names[result->direction]);
 		for (unsigned int j = 0; j < result->n_stations; j++) {
-			struct bench_summary own = bench_samples_summary(&result->station[j].cycles,
-			                                                 BENCH_PACKETS);
+			struct bench_summary own = summary_of(result, &result->station[j].cycles);
 
 			printf(" %s %.1f (%.1f)", result->station[j].name, own.median, own.min);
 		}

@@ -30,7 +30,8 @@ static int result_init(struct bench_result *result, const struct bench_size *siz
 	return err != 0 ? err : bench_samples_init(&result->aead, rounds);
 }
 
-int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways)
+int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways,
+                   unsigned int n_timed)
 {
 	memset(run, 0, sizeof(*run));
 	run->options = options;
@@ -40,6 +41,7 @@ int bench_run_init(struct bench_run *run, const struct bench_options *options, u
 
 			if (!options->size_wanted[i])
 				continue;
+			run->result[run->n_results].n_timed = n_timed;
 			err = result_init(&run->result[run->n_results++], &bench_sizes[i],
 			                  (enum bench_direction)direction, options->rounds);
 			if (err != 0)

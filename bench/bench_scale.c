@@ -154,7 +154,7 @@ static int measure_packets(struct bench_world *const worlds[static 2],
 		struct packets *packets = &out->packets[i / 2];
 
 		packets->summary[i % 2] = bench_samples_summary(&packets->samples[i % 2],
-		                                                BENCH_PACKETS);
+		                                                BENCH_TIMED);
 		bench_samples_fini(&packets->samples[i % 2]);
 	}
 	if (!ok)

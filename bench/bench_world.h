@@ -77,7 +77,8 @@ void bench_world_prepare(struct bench_world *world, const struct bench_size *siz
                          enum bench_direction direction);
 /* The burst that begins with packet number first. */
 void bench_world_burst(struct bench_world *world, unsigned int first);
-/* All bursts through all stations, in TSC cycles; *n_left gets the packets that came through. */
+/* All bursts through all stations; returns the TSC cycles of the last BENCH_TIMED packets, *n_left gets how many of all
+ * came through. */
 uint64_t bench_world_time(struct bench_world *world, const struct bench_way *way,
                           unsigned int *n_left);
 /* All came through, as they should. */
