@@ -18,7 +18,8 @@ void wg_key_public(uint8_t public_key[static WG_KEY_LEN],
 int wg_key_shared(uint8_t shared[static WG_KEY_LEN], const uint8_t private_key[static WG_KEY_LEN],
                   const uint8_t public_key[static WG_KEY_LEN]) __attribute__((warn_unused_result));
 
-/* Cost: 1 X25519. 0 when key may be a peer's static public key; -EINVAL for all-zero and every low-order point. */
+/* 0 when key may be a peer's static public key; -EINVAL for all-zero and every low-order point, for which and no others
+ * wg_key_shared() fails. Not for what is secret: the time depends on it. Cost: no X25519. */
 int wg_key_check_public(const uint8_t public_key[static WG_KEY_LEN])
 	__attribute__((warn_unused_result));
 

@@ -560,6 +560,30 @@ static void low_order_points_are_refused_as_static_keys(void **state)
 	}
 }
 
+/* The check is a list; X25519 itself is the plain version of it: beside each point of the list, and anywhere. */
+static void a_key_is_refused_when_x25519_makes_nothing_of_it(void **state)
+{
+	uint32_t seed = randombytes_random();
+	uint8_t seeds[randombytes_SEEDBYTES] = {0};
+	uint8_t private_key[WG_KEY_LEN], point[WG_KEY_LEN], shared[WG_KEY_LEN];
+	uint8_t points[256][WG_KEY_LEN];
+
+	(void)state;
+	key_of(private_key, 1);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(low_order); i++)
+		for (uint32_t bit = 0; bit < 8 * WG_KEY_LEN; bit++) {
+			read_point(point, low_order[i]);
+			point[bit / 8] ^= (uint8_t)(1U << bit % 8);
+			assert_int_equal(wg_key_check_public(point),
+			                 wg_key_shared(shared, private_key, point));
+		}
+	base_store_le32(seeds, seed);
+	randombytes_buf_deterministic(points, sizeof(points), seeds);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(points); i++)
+		if (wg_key_check_public(points[i]) != wg_key_shared(shared, private_key, points[i]))
+			fail_msg("seed %u, point %zu", seed, i);
+}
+
 static void low_order_points_are_refused_as_ephemerals(void **state)
 {
 	struct handshake h;
@@ -687,6 +711,7 @@ int main(void)
 		cmocka_unit_test(initiation_to_another_hub_is_not_opened),
 		cmocka_unit_test(stranger_who_claims_a_peers_key_is_refused),
 		cmocka_unit_test(low_order_points_are_refused_as_static_keys),
+		cmocka_unit_test(a_key_is_refused_when_x25519_makes_nothing_of_it),
 		cmocka_unit_test(low_order_points_are_refused_as_ephemerals),
 		cmocka_unit_test(clamp_makes_a_private_key_of_any_bytes),
 		cmocka_unit_test(timestamp_is_tai64n_with_coarse_nanoseconds),
