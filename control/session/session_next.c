@@ -1,9 +1,9 @@
 /* Peers between two keys: the next one is a session_peer of its own, with handshakes, keypairs, timers and an
  * endpoint that know nothing of the other's. What they share is the id: addresses and routes belong to the
  * peer, not to a key. */
-#include "base_bytes.h"
 #include "program.h"
 #include "session_table.h"
+#include "wg_key.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,12 +63,9 @@ static void begin_beside(struct session_peer *next, const struct session_peer *p
 
 int session_next_put(struct session_table *table, uint32_t id, const struct session_next *next)
 {
-	static const uint8_t no_preshared_key[WG_KEY_LEN];
 	struct session_peer *prior = session__peer(table, id);
 	const struct session_peer *holder = session__peer_by_key(table, next->public_key);
-	struct wg_noise_peer noise;
 	struct session_peer *peer;
-	int r;
 
 	if (prior == NULL)
 		return -ENOENT;
@@ -76,13 +73,9 @@ int session_next_put(struct session_table *table, uint32_t id, const struct sess
 		return -EBUSY;
 	if (holder != NULL && holder != prior)
 		return -EEXIST;
-	r = wg_noise_peer_init(&noise, &table->hub.identity, next->public_key,
-	                       next->preshared_key != NULL ? next->preshared_key
-	                                                   : no_preshared_key);
-	if (r != 0)
-		return r;
-	peer = session__peer_new(table, id, &noise);
-	base_wipe(&noise, sizeof(noise));
+	if (wg_key_check_public(next->public_key) < 0)
+		return -EINVAL;
+	peer = session__peer_new(table, id, next->public_key, next->preshared_key);
 	if (peer == NULL)
 		return -ENOMEM;
 	if (next->last_timestamp != NULL)

@@ -68,7 +68,8 @@ struct session_peer *session__peer_with(struct session_peer *peer, uint32_t inde
 }
 
 struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
-                                       const struct wg_noise_peer *noise)
+                                       const uint8_t public_key[static WG_KEY_LEN],
+                                       const uint8_t *preshared_key)
 {
 	struct session_peer *peer = calloc(1, sizeof(*peer));
 
@@ -77,9 +78,10 @@ struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
 	peer->id = id;
 	peer->heap_at = SESSION_HEAP_NONE;
 	peer->generation = ++table->generation;
-	peer->noise = *noise;
-	peer->static_of = table->hub.serial;
-	wg_cookie_maker_init(&peer->cookie, noise->public_key);
+	memcpy(peer->noise.public_key, public_key, WG_KEY_LEN);
+	if (preshared_key != NULL)
+		memcpy(peer->noise.preshared_key, preshared_key, WG_KEY_LEN);
+	wg_cookie_maker_init(&peer->cookie, public_key);
 	wg_timers_handshake_init(&peer->timers);
 	peer->source.port = UINT32_MAX;
 	peer->source.worker = id % table->slots.n_workers;
@@ -142,40 +144,36 @@ void session_peer_call(struct session_table *table, uint32_t id,
 	session__timer_arm(table);
 }
 
-static bool same_keys(const struct session_peer *peer, const struct wg_noise_peer *noise)
+static bool has_keys(const struct session_peer *peer, const uint8_t public_key[static WG_KEY_LEN],
+                     const uint8_t *preshared_key)
 {
-	return base_equal_ct(peer->noise.public_key, noise->public_key, WG_KEY_LEN)
-	       && base_equal_ct(peer->noise.preshared_key, noise->preshared_key, WG_KEY_LEN);
+	static const uint8_t no_preshared_key[WG_KEY_LEN];
+
+	return base_equal_ct(peer->noise.public_key, public_key, WG_KEY_LEN)
+	       && base_equal_ct(peer->noise.preshared_key,
+	                        preshared_key != NULL ? preshared_key : no_preshared_key,
+	                        WG_KEY_LEN);
 }
 
 int session_peer_put(struct session_table *table, uint32_t id, const uint8_t public_key[static 32],
                      const uint8_t *preshared_key, const struct base_endpoint *endpoint,
                      const uint8_t *last_timestamp)
 {
-	static const uint8_t no_preshared_key[WG_KEY_LEN];
 	struct session_peer *holder = session__peer_by_key(table, public_key);
-	struct wg_noise_peer noise;
-	int r;
 
 	assert(id < table->n_peers);
 	if (holder != NULL && holder->id != id)
 		return -EEXIST;
-	r = wg_noise_peer_init(&noise, &table->hub.identity, public_key,
-	                       preshared_key != NULL ? preshared_key : no_preshared_key);
-	if (r != 0)
-		return r;
-	if (table->peers[id] != NULL && !same_keys(table->peers[id], &noise))
+	if (wg_key_check_public(public_key) < 0)
+		return -EINVAL;
+	if (table->peers[id] != NULL && !has_keys(table->peers[id], public_key, preshared_key))
 		session_peer_drop(table, id);
 	if (table->peers[id] == NULL) {
-		table->peers[id] = session__peer_new(table, id, &noise);
-		if (table->peers[id] != NULL)
-			session__peer_hash(table, table->peers[id]);
-		else
-			r = -ENOMEM;
+		table->peers[id] = session__peer_new(table, id, public_key, preshared_key);
+		if (table->peers[id] == NULL)
+			return -ENOMEM;
+		session__peer_hash(table, table->peers[id]);
 	}
-	base_wipe(&noise, sizeof(noise));
-	if (r != 0)
-		return r;
 	if (last_timestamp != NULL
 	    && memcmp(last_timestamp, table->peers[id]->noise.last_timestamp, WG_TIMESTAMP_LEN) > 0)
 		memcpy(table->peers[id]->noise.last_timestamp, last_timestamp, WG_TIMESTAMP_LEN);

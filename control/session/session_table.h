@@ -215,8 +215,9 @@ struct session_peer {
 	uint32_t owner;        /* 1 + the worker that got the last keypair; 0 = none did yet */
 	bool stays;            /* there: session_peer_stay() */
 	uint32_t key_serial;
-	/* Diffie-Hellman of the static keys is done once for each key of the hub: noise has that of
-	 * static_of, other_static that of other_of. */
+	/* Diffie-Hellman of the static keys is done once for each key of the hub, when a handshake needs it first
+	 * (session__hub_noise()): a hundred thousand peers that come at once would hold the loop for 3 s with it. noise
+	 * has that of static_of (0 = none), other_static that of other_of. */
 	uint32_t static_of;
 	uint32_t other_of;
 	uint8_t other_static[WG_KEY_LEN];
@@ -317,9 +318,10 @@ struct session_peer *session__peer_by_key(const struct session_table *table,
 void session__peer_free(struct session_peer *peer);
 /* The one of the two that made this index, in a keypair or a handshake; else the first. */
 struct session_peer *session__peer_with(struct session_peer *peer, uint32_t index);
-/* One that is in no table yet, or NULL. */
+/* One that is in no table yet, or NULL. preshared_key: NULL = none. */
 struct session_peer *session__peer_new(struct session_table *table, uint32_t id,
-                                       const struct wg_noise_peer *noise);
+                                       const uint8_t public_key[static WG_KEY_LEN],
+                                       const uint8_t *preshared_key);
 void session__peer_hash(struct session_table *table, struct session_peer *peer);
 void session__peer_unhash(struct session_table *table, struct session_peer *peer);
 

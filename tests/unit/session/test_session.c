@@ -40,6 +40,25 @@ static void different_preshared_keys_do_not_meet(void **state)
 	assert_int_equal(lab.hub[1].counters[ABI_COUNTER_HS_COMPLETED], 0);
 }
 
+/* Made with which of the hub's keys; 0 = not made. */
+static uint32_t static_of(const struct program *hub)
+{
+	return session__peer(hub->table, LAB_PEER)->static_of;
+}
+
+static void static_keys_are_not_multiplied_before_a_handshake_needs_them(void **state)
+{
+	(void)state;
+	lab_know(NULL);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(static_of(&lab.hub[i]), 0);
+	lab_handshake();
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(static_of(&lab.hub[i]), lab.hub[i].table->hub.serial);
+		assert_int_equal(lab.hub[i].counters[ABI_COUNTER_HS_COMPLETED], 1);
+	}
+}
+
 static void keys_are_installed_before_the_response_leaves(void **state)
 {
 	struct abi_event_handshake event;
@@ -555,6 +574,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		lab_test(both_sides_get_the_same_keys),
 		lab_test(different_preshared_keys_do_not_meet),
+		lab_test(static_keys_are_not_multiplied_before_a_handshake_needs_them),
 		lab_test(keys_are_installed_before_the_response_leaves),
 		lab_test(responder_has_completed_only_when_confirmed),
 		lab_test(initiator_has_completed_with_the_response_and_confirms),
