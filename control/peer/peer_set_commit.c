@@ -69,7 +69,7 @@ static int store_new(struct store *store, const struct peer_draft *draft)
 {
 	int err = store_peer_put(store, &draft->row);
 
-	if (err == 0)
+	if (err == 0 && draft->row.state.endpoint.port != 0)
 		err = store_peer_state_put(store, draft->row.id, &draft->row.state);
 	return err == 0 ? store_name(store, draft) : err;
 }

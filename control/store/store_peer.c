@@ -81,7 +81,7 @@ static int row_put(struct store *store, const struct store_peer *peer)
 static int row_change(struct store *store, const struct store_peer *peer)
 {
 	char addresses[ADDRESSES_LEN];
-	sqlite3_stmt *statement = store__prepare(
+	sqlite3_stmt *statement = store__prepare_kept(
 		store, "UPDATE peers SET addresses = ?2, enabled = ?3, whole_subnet = ?4,"
 		       " client_keepalive = ?5, keepalive = ?6, wg_set = ?7, expected = ?8"
 		       " WHERE id = ?1");
@@ -124,7 +124,7 @@ static int write_whole(struct store *store, const struct store_peer *peer, write
 		identity_copy(&after, &before);
 	if (err == 0) {
 		err = write(store, peer);
-		if (err == 0)
+		if (err == 0 && before.n_allowed_ips + peer->n_allowed_ips > 0)
 			err = store__networks_write(store, peer);
 		err = store__trail_peer(store, &before, &after, err);
 	}

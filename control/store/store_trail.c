@@ -79,8 +79,7 @@ void store__trail_hash(const struct store_trail_record *record,
 
 /* ---- writing ------------------------------------------------------------------------------------ */
 
-/* Sequence and hash of the last record; both zero when there is none. */
-static int last_read(struct store *store, uint64_t *sequence,
+static int last_find(struct store *store, uint64_t *sequence,
                      uint8_t hash[static STORE_TRAIL_HASH_LEN])
 {
 	sqlite3_stmt *statement = store__prepare_kept(
@@ -104,6 +103,18 @@ static int last_read(struct store *store, uint64_t *sequence,
 	}
 	store__done(store, statement);
 	return err;
+}
+
+/* Sequence and hash of the last record; both zero when there is none. Of many in one transaction only the first has to
+ * be looked up. */
+static int last_read(struct store *store, uint64_t *sequence,
+                     uint8_t hash[static STORE_TRAIL_HASH_LEN])
+{
+	if (store->trail_end.sequence == 0)
+		return last_find(store, sequence, hash);
+	*sequence = store->trail_end.sequence;
+	memcpy(hash, store->trail_end.hash, STORE_TRAIL_HASH_LEN);
+	return 0;
 }
 
 static int row_add(struct store *store, const struct store_trail_record *record)

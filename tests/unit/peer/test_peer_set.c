@@ -4,6 +4,7 @@
 #include "base_time.h"
 #include "peer_lab.h"
 #include "peer_set.h"
+#include "store_sql.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -354,6 +355,59 @@ static void many_come_and_go_at_once(void **state)
 	peer_lab_stop();
 }
 
+/* Those of triggers begin with "--". */
+static int count_statement(unsigned int type, void *arg, void *statement, void *text)
+{
+	(void)type;
+	(void)statement;
+	if (strncmp(text, "--", 2) != 0)
+		(*(uint32_t *)arg)++;
+	return 0;
+}
+
+/* How many statements SQLite is asked for when so many peers come, with keys from number first on. */
+static uint32_t statements_of(uint32_t n_peers, uint32_t first)
+{
+	struct peer_set set = {.replaces_peers = false};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < n_peers; i++) {
+		struct peer_set_one *one = begin_counted(&set, first + i);
+		char text[32];
+		struct base_prefix ip;
+
+		assert_non_null(one);
+		one->has_preshared_key = true;
+		one->preshared_key[0] = 1;
+		snprintf(text, sizeof(text), "10.77.0.%u/32", 10 + first + i);
+		ip = prefix(text);
+		assert_int_equal(peer_set_add_ip(&set, &ip, false), 0);
+	}
+	assert_int_equal(sqlite3_trace_v2(store->db, SQLITE_TRACE_STMT, count_statement, &n),
+	                 SQLITE_OK);
+	good(&set);
+	assert_int_equal(sqlite3_trace_v2(store->db, 0, NULL, NULL), SQLITE_OK);
+	return n;
+}
+
+/* Is there a row, the row, its record in the trail; one transaction round all. */
+static void the_store_is_asked_three_times_for_each_peer_that_comes(void **state)
+{
+	uint32_t few, many;
+
+	(void)state;
+	config.n_tunnel = 1;
+	config.max_peers = 64;
+	peer_lab_start();
+	(void)statements_of(1, 0);
+	few = statements_of(10, 1);
+	many = statements_of(30, 11);
+	assert_int_equal(many - few, 3 * 20);
+	assert_true(few < 3 * 10 + 10);
+	assert_int_equal(peer_count(table), 41);
+	peer_lab_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +416,7 @@ int main(void)
 		PEER_CASE(what_others_say_of_a_peer_stays),
 		PEER_CASE(a_full_table_takes_none_of_them),
 		PEER_CASE(many_come_and_go_at_once),
+		PEER_CASE(the_store_is_asked_three_times_for_each_peer_that_comes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,27 @@ static void each_thing_that_is_stored_has_its_record_if_that_is_wanted(void **st
 	store_close(store);
 }
 
+static void records_of_one_transaction_follow_each_other_and_what_was_there(void **state)
+{
+	static const struct store_trail_entry each = {"config", "config.peer", "", "", "", true};
+	struct store *store = open_good();
+
+	(void)state;
+	for (uint32_t turn = 0; turn < 4; turn++) { /* each other one is undone */
+		store_trail_begin(store, &each);
+		assert_int_equal(store_begin(store), 0);
+		for (uint32_t i = 0; i < 3; i++) {
+			struct store_peer peer = make_peer(3 * turn + i);
+
+			assert_int_equal(store_peer_put(store, &peer), 0);
+		}
+		assert_int_equal(store_end(store, turn % 2 == 1), 0);
+		assert_int_equal(store_trail_end(store, false), 0);
+		assert_int_equal(verified(store), 3 * ((turn + 1) / 2));
+	}
+	store_close(store);
+}
+
 static void what_the_hub_does_by_itself_is_the_hubs(void **state)
 {
 	struct store *store = open_good();
@@ -593,6 +614,7 @@ int main(void)
 		CASE(an_operation_is_one_record_with_what_it_stored),
 		CASE(what_is_undone_or_refused_leaves_none),
 		CASE(each_thing_that_is_stored_has_its_record_if_that_is_wanted),
+		CASE(records_of_one_transaction_follow_each_other_and_what_was_there),
 		CASE(what_the_hub_does_by_itself_is_the_hubs),
 		CASE(no_secret_is_in_it),
 		CASE(the_table_is_only_added_to),
