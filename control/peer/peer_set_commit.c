@@ -82,7 +82,7 @@ static int refuse_store(const struct peer_work *work, int err)
 static int store_all(struct peer_work *work)
 {
 	struct store *store = work->table->setup.store;
-	int err = store_begin(store);
+	int err = store_begin_large(store);
 	int ended, refused = 0;
 
 	if (err < 0)

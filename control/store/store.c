@@ -15,6 +15,8 @@
 
 #define CHECKPOINT_PAGES       1000 /* of the journal; SQLite's own */
 #define CHECKPOINT_PAGES_LARGE 8000
+#define CACHE_SET              "PRAGMA cache_size = -1024" /* KiB */
+#define CACHE_SET_LARGE        "PRAGMA cache_size = -32768"
 
 static int errno_of(int result)
 {
@@ -135,10 +137,26 @@ int store_begin_unsynced(struct store *store)
 	return err;
 }
 
+/* Keys and names come in no order: with fewer pages than their indexes have, nearly each row writes one out and reads
+ * another. */
+static int cache_enlarge(struct store *store, bool enlarge)
+{
+	int err;
+
+	if (store->is_enlarged == enlarge)
+		return 0;
+	err = store__exec(store, enlarge ? CACHE_SET_LARGE : CACHE_SET);
+	if (err == 0)
+		store->is_enlarged = enlarge;
+	return err;
+}
+
 int store_begin_large(struct store *store)
 {
-	int err = store_begin(store);
+	int err = cache_enlarge(store, true);
 
+	if (err == 0)
+		err = store_begin(store);
 	if (err == 0)
 		sqlite3_wal_autocheckpoint(store->db, CHECKPOINT_PAGES_LARGE);
 	return err;
@@ -163,6 +181,7 @@ int store_end(struct store *store, bool commit)
 		store__trail_log(store);
 	store->trail_end.sequence = 0;
 	sqlite3_wal_autocheckpoint(store->db, CHECKPOINT_PAGES);
+	(void)cache_enlarge(store, false); /* logged; the next end tries again */
 	if (err < 0)
 		return err;
 	return undone < 0 ? undone : synced;
@@ -289,9 +308,8 @@ static int open_database(struct store *store, const char *path, bool is_new)
 				       "PRAGMA synchronous = FULL;"
 				       "PRAGMA secure_delete = ON;" /* no secrets in free pages */
 				       "PRAGMA foreign_keys = ON;"
-				       "PRAGMA trusted_schema = OFF;"
-				       "PRAGMA cache_size = -1024;" /* KiB */
-				       "BEGIN EXCLUSIVE; COMMIT;";  /* takes the lock now */
+				       "PRAGMA trusted_schema = OFF;" CACHE_SET ";"
+				       "BEGIN EXCLUSIVE; COMMIT;"; /* takes the lock now */
 	mode_t umask_before = umask(077);
 	int result = sqlite3_open_v2(
 		path, &store->db,

@@ -40,8 +40,8 @@ const char *store_error(const struct store *store);
 int store_begin(struct store *store) __attribute__((warn_unused_result));
 /* The same for a batch of store_peer_state_put(), which is not worth a sync. */
 int store_begin_unsynced(struct store *store) __attribute__((warn_unused_result));
-/* The same for megabytes: the journal is written back into the file with a later commit, not with this one,
- * unless it has grown to 32 MB. */
+/* The same for megabytes: with a cache of 32 MB until its end, and the journal is written back into the file with a
+ * later commit, not with this one, unless it has grown to 32 MB. */
 int store_begin_large(struct store *store) __attribute__((warn_unused_result));
 int store_end(struct store *store, bool commit) __attribute__((warn_unused_result));
 

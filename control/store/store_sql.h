@@ -33,6 +33,7 @@ struct store_kept {
 struct store {
 	sqlite3 *db;
 	bool is_unsynced;  /* the transaction that is open */
+	bool is_enlarged;  /* the cache, for the transaction that is open */
 	bool is_gathering; /* between store_gather() and store_settle() */
 	int n_gathered;    /* sqlite3_total_changes() at its begin */
 	bool is_relaxed; /* SQLite's PRAGMA synchronous is NORMAL: a commit does not wait for the disk */

@@ -2,6 +2,7 @@
  * files and a second process are refused with a sentence. */
 #include "store_lab.h"
 #include "store_service.h"
+#include "store_sql.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +93,43 @@ static void gathered_changes_that_do_not_reach_the_disk_are_told(void **state)
 	assert_string_equal(store_error(store), "changes do not reach the disk");
 	sync_errno = 0;
 	put_good(store, 2);
+	store_close(store);
+}
+
+static int cache_kib(struct store *store)
+{
+	sqlite3_stmt *statement = store__prepare(store, "PRAGMA cache_size");
+	int size;
+
+	assert_non_null(statement);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	size = -sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return size;
+}
+
+static void a_large_transaction_has_a_large_cache_until_it_ends(void **state)
+{
+	struct store *store = open_good();
+
+	(void)state;
+	for (uint32_t commit = 0; commit < 2; commit++) {
+		assert_int_equal(cache_kib(store), 1024);
+		assert_int_equal(store_begin_large(store), 0);
+		assert_int_equal(cache_kib(store), 32768);
+		assert_true(store_begin_large(store) < 0); /* no nesting */
+		put_good(store, commit);
+		assert_int_equal(store_end(store, commit != 0), 0);
+	}
+	assert_int_equal(cache_kib(store), 1024);
+	assert_int_equal(read_peers(store).n, 1);
+	sync_errno = EIO;
+	assert_int_equal(store_begin_large(store), 0);
+	put_good(store, 2);
+	assert_int_equal(store_end(store, true), -EIO);
+	assert_int_equal(cache_kib(store), 1024);
+	sync_errno = 0;
+	assert_int_equal(read_peers(store).n, 1);
 	store_close(store);
 }
 
@@ -277,6 +315,7 @@ int main(void)
 		CASE(an_undone_transaction_changes_nothing),
 		CASE(changes_that_are_gathered_wait_for_the_disk_together),
 		CASE(gathered_changes_that_do_not_reach_the_disk_are_told),
+		CASE(a_large_transaction_has_a_large_cache_until_it_ends),
 		CASE(secrets_are_sealed_and_files_are_private),
 		CASE(a_second_process_is_refused),
 		CASE(wrong_modes_are_refused),
