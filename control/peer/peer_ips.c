@@ -133,7 +133,8 @@ static int check_network(const struct peer_table *table, uint32_t id,
 
 	if (err < 0 || !overlapping(table, id, prefix, &search))
 		return err;
-	peer = table->by_id[search.found]; /* one of a set is not in the table yet */
+	/* one of a set is not in the table yet */
+	peer = search.found < table->setup.config->max_peers ? table->by_id[search.found] : NULL;
 	return peer__refuse(error, -EEXIST, "exists", "allowed_ips",
 	                    "allowed_ips: %s overlaps %s, which belongs to peer \"%s\"",
 	                    base_prefix_format(prefix, text),

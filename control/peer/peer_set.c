@@ -65,7 +65,7 @@ static int work_begin(struct peer_work *work)
 	work->n_buckets = 16;
 	while (work->n_buckets < 2 * (work->max_drafts + table->n)) /* some have two keys */
 		work->n_buckets *= 2;
-	work->draft_of = calloc(max_peers, sizeof(*work->draft_of));
+	work->draft_of = calloc(max_peers + work->set->n_ones, sizeof(*work->draft_of));
 	work->by_key = calloc(work->n_buckets, sizeof(*work->by_key));
 	if (!work->draft_of || !work->by_key)
 		return peer__set_refuse_memory(work);
@@ -115,7 +115,6 @@ static struct peer_draft *draft_new(struct peer_work *work, uint32_t id)
 
 struct peer_draft *peer__set_touch(struct peer_work *work, uint32_t id)
 {
-	struct peer *old = work->table->by_id[id];
 	struct peer_draft *draft;
 
 	if (work->draft_of[id] != 0)
@@ -123,14 +122,14 @@ struct peer_draft *peer__set_touch(struct peer_work *work, uint32_t id)
 	draft = draft_new(work, id);
 	if (!draft)
 		return NULL;
-	draft->old = old;
-	draft->row = old->row;
+	draft->old = work->table->by_id[id];
+	draft->row = draft->old->row;
 	return draft;
 }
 
-/* A free number, ids not being used again soon. None becomes free while a set is tried: those that were passed over
- * are not looked at again. */
-static int64_t free_id(struct peer_work *work)
+/* A free number, ids not being used again soon; those that were passed over are not looked at again. When there is
+ * none, one that no peer has: who goes in the end, and leaves a number, is not known before (number_late()). */
+static uint32_t free_id(struct peer_work *work)
 {
 	const struct peer_table *table = work->table;
 	uint32_t max = table->setup.config->max_peers;
@@ -141,7 +140,7 @@ static int64_t free_id(struct peer_work *work)
 		if (!table->by_id[id] && work->draft_of[id] == 0)
 			return id;
 	}
-	return -ENOSPC;
+	return max + work->n_late++;
 }
 
 /* ---- one after the other ------------------------------------------------------------------------- */
@@ -149,17 +148,12 @@ static int64_t free_id(struct peer_work *work)
 static int add_new(struct peer_work *work, const struct peer_set_one *one, struct peer_draft **out)
 {
 	const struct peer_table *table = work->table;
-	int64_t id = free_id(work);
 	struct store_peer row = {.client_keepalive_s = PEER_CLIENT_KEEPALIVE_S};
 	const struct peer *other;
 
 	if (wg_key_check_public(one->public_key) < 0)
 		return peer__refuse(work->error, -EINVAL, "invalid", "public_key",
 		                    "public_key: cannot be used (all zero or of low order)");
-	if (id < 0)
-		return peer__refuse(work->error, -ENOSPC, "full", NULL,
-		                    "all %u peers are taken (dataplane.max_peers)",
-		                    table->setup.config->max_peers);
 	if (one->whole)
 		snprintf(row.name, sizeof(row.name), "%s", one->whole->name);
 	else
@@ -175,7 +169,7 @@ static int add_new(struct peer_work *work, const struct peer_set_one *one, struc
 	if (other)
 		return peer__refuse(work->error, -EEXIST, "exists", "name",
 		                    "peer \"%s\" exists already, with another key", row.name);
-	row.id = (uint32_t)id;
+	row.id = free_id(work);
 	memcpy(row.public_key, one->public_key, 32);
 	row.created_wall_ns = base_time_wall_ns();
 	row.key_set_wall_ns = row.created_wall_ns;
@@ -407,6 +401,35 @@ static int give_all(struct peer_work *work)
 	return err;
 }
 
+/* One that goes, or came and went in the set, leaves its number. */
+static bool leaves_number(const struct peer_work *work, const struct peer_draft *draft)
+{
+	return draft->is_removed && draft->row.id < work->table->setup.config->max_peers;
+}
+
+/* Those that found no number free get those of who goes. */
+static int number_late(struct peer_work *work)
+{
+	uint32_t max = work->table->setup.config->max_peers;
+	uint32_t next = 0;
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && work->n_late > 0 && i < work->n_drafts; i++) {
+		struct peer_draft *draft = &work->drafts[i];
+
+		if (draft->row.id < max || draft->is_removed)
+			continue;
+		while (next < work->n_drafts && !leaves_number(work, &work->drafts[next]))
+			next++;
+		work->at = draft->row.name;
+		if (next == work->n_drafts)
+			return peer__refuse(work->error, -ENOSPC, "full", NULL,
+			                    "all %u peers are taken (dataplane.max_peers)", max);
+		err = peer__set_renumber(work, draft, work->drafts[next++].row.id);
+	}
+	return err;
+}
+
 static int try(struct peer_work *work)
 {
 	int err = work_begin(work);
@@ -427,6 +450,8 @@ static int try(struct peer_work *work)
 		work->at = work->drafts[i].row.name;
 		err = check_draft(work, &work->drafts[i]);
 	}
+	if (err == 0)
+		err = number_late(work);
 	if (err < 0 && work->at && work->hooks->refused)
 		work->hooks->refused(work->hooks->arg, work->at);
 	return err;

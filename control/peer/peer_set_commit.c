@@ -267,6 +267,9 @@ static void leave(struct peer_work *work, struct peer_draft *draft, bool few)
 	tell_news(work, draft, draft->old);
 	if (!draft->has_new_ips)
 		draft->row.allowed_ips = NULL; /* was borrowed */
+	/* held by nobody, or by another, who may have this number now */
+	draft->old->row.n_addresses = 0;
+	draft->old->row.n_allowed_ips = 0;
 	if (few)
 		peer__leave(work->table, draft->old);
 	else
@@ -288,6 +291,19 @@ static void leave_names(struct peer_work *work)
 			table->by_name[n++] = peer;
 	}
 	table->n = n;
+}
+
+static void leave_all(struct peer_work *work)
+{
+	uint32_t n_gone = 0;
+
+	for (uint32_t i = 0; i < work->n_drafts; i++)
+		n_gone += is_gone(&work->drafts[i]);
+	if (n_gone > FEW)
+		leave_names(work);
+	for (uint32_t i = 0; i < work->n_drafts; i++)
+		if (is_gone(&work->drafts[i]))
+			leave(work, &work->drafts[i], n_gone <= FEW);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
@@ -352,14 +368,14 @@ static bool is_routed(const struct peer_draft *draft)
 	return !draft->old->row.disabled && !draft->row.disabled;
 }
 
-/* Those that get a prefix first, then those that lose it: a route that moves is never nobody's. */
+/* Those that get a prefix first, then those that lose it: a route that moves is never nobody's. Unless the table is
+ * full: who goes must go before another has its number. */
 static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t n_new)
 {
-	uint32_t n_gone = 0;
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < work->n_drafts; i++)
-		n_gone += is_gone(&work->drafts[i]);
+	if (work->n_late > 0)
+		leave_all(work);
 	for (uint32_t i = 0; i < work->n_drafts; i++)
 		if (is_new(&work->drafts[i]))
 			enter(work, &work->drafts[i], peers[n++], n_new <= FEW);
@@ -382,11 +398,7 @@ static void tell_all(struct peer_work *work, struct peer *const *peers, uint32_t
 			                       drop_route, NULL, &telling);
 		change(work, &work->drafts[i]);
 	}
-	if (n_gone > FEW)
-		leave_names(work);
-	for (uint32_t i = 0; i < work->n_drafts; i++)
-		if (is_gone(&work->drafts[i]))
-			leave(work, &work->drafts[i], n_gone <= FEW);
+	leave_all(work);
 	memset(work->table->pool_from, 0, CONFIG_TUNNEL_MAX * sizeof(*work->table->pool_from));
 }
 

@@ -303,3 +303,22 @@ int peer__set_settle(struct peer_work *work)
 	}
 	return err;
 }
+
+int peer__set_renumber(struct peer_work *work, struct peer_draft *draft, uint32_t id)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; err == 0 && i < draft->ips.n; i++) {
+		const struct base_prefix *ip = &draft->ips.at[i];
+
+		err = note_move(work, ip, draft->row.id, id);
+		if (err < 0)
+			return err;
+		if (wg_allowedips_insert(work->table->held, ip, id, NULL) < 0) {
+			work->n_moves--;
+			err = peer__set_refuse_memory(work);
+		}
+	}
+	draft->row.id = id;
+	return err;
+}

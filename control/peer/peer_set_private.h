@@ -52,11 +52,14 @@ struct peer_work {
 	struct peer_draft *drafts; /* [max_drafts]: never moves */
 	uint32_t n_drafts;
 	uint32_t max_drafts;
-	uint32_t *draft_of; /* [max_peers] by id: 1 + number of the draft, 0 = none */
+	/* [max_peers + n_ones] by id: 1 + number of the draft, 0 = none. Ids of max_peers and more are of those that
+	 * found none free, until all was tried. */
+	uint32_t *draft_of;
 	/* [n_buckets] 1 + id, and PEER_SET_NEXT where the key is the next one of who is between two; linear probing */
 	uint32_t *by_key;
 	uint32_t n_buckets; /* power of two */
 	uint32_t next_id;   /* ids from table->next_id on, so many of them, are not free */
+	uint32_t n_late;    /* those that found none free */
 	const char *at;     /* name of the peer that is looked at, or NULL */
 	struct peer_move *moves;
 	uint32_t n_moves;
@@ -75,6 +78,8 @@ int peer__set_drop(struct peer_work *work, struct peer_draft *draft, const struc
 int peer__set_give(struct peer_work *work, struct peer_draft *draft);
 /* What each draft has in the end: into its row, and checked. */
 int peer__set_settle(struct peer_work *work);
+/* What it has, once that is settled, it has by this id. */
+int peer__set_renumber(struct peer_work *work, struct peer_draft *draft, uint32_t id);
 /* table->held is as it was. */
 void peer__set_undo(struct peer_work *work);
 

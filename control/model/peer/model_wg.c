@@ -4,6 +4,7 @@
 #include "base_log.h"
 #include "model_audit.h"
 #include "model_leaving.h"
+#include "model_limit.h"
 #include "model_peer.h"
 #include "model_policy.h"
 #include "model_table.h"
@@ -169,10 +170,12 @@ static const char *name_of(const struct asking *asking)
 static void changed(void *arg, const struct peer_set_news *news)
 {
 	struct asking *asking = arg;
-	const struct model *model = asking->model;
+	struct model *model = asking->model;
 	char what[120];
 
 	asking->has_come_or_gone |= news->was_added || news->was_removed || news->has_new_settings;
+	if (news->was_removed) /* at once: one that comes may have its number */
+		model__limits_go(model, news->peer->row.id);
 	if (asking->n_changed++ >= LINES_MAX)
 		return;
 	describe(news, what, sizeof(what));

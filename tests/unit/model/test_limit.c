@@ -2,6 +2,8 @@
 #include "model_lab.h"
 #include "test_clock.h"
 
+#define KEY_B "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+
 static const char *const add_alice = "{\"name\": \"alice\", \"public_key\": \"" KEY_A "\"}";
 
 static json_int_t limits_number(const char *group, const char *name)
@@ -338,6 +340,36 @@ static void a_quota_that_goes_and_comes_knows_what_was_used(void **state)
 	stop();
 }
 
+/* One goes and another comes in one change: where the table is full, under the same number. */
+static void who_comes_in_the_place_of_another_has_not_its_limits(void **state)
+{
+	json_t *params, *result, *error;
+	uint32_t max_peers = config.max_peers;
+
+	(void)state;
+	config.max_peers = 1;
+	start(true);
+	call_ok("peer.add", add_alice);
+	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 1000}");
+	fake.limit[0][0].rx_used = 900;
+	assert_int_equal(limits_number("month", "rx_used"), 900);
+	params = json_pack("{s:{s:s, s:s}, s:b}", "file", "name", "peers", "text",
+	                   "peers: ( { name = \"bob\"; public_key = \"" KEY_B "\"; } );", "remove",
+	                   1);
+	if (model_call(model, "peer.apply", params, &result, &error) < 0)
+		fail_msg("%s", json_string_value(json_object_get(error, "message")));
+	json_decref(result);
+	json_decref(params);
+	assert_false(fake.limited[0]);
+	assert_false(fake.stays[0]);
+	result = call("peer.show", "{\"name\": \"bob\"}");
+	assert_null(json_object_get(json_object_get(json_object_get(result, "peer"), "limits"),
+	                            "month"));
+	json_decref(result);
+	stop();
+	config.max_peers = max_peers;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +382,7 @@ int main(void)
 		CASE(a_trace_tells_that_a_quota_is_used_up),
 		CASE(a_peer_that_is_enabled_again_is_not_given_its_quota_again),
 		CASE(a_quota_that_goes_and_comes_knows_what_was_used),
+		CASE(who_comes_in_the_place_of_another_has_not_its_limits),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);

@@ -321,6 +321,7 @@ int program_peer_drop(struct program *program, uint32_t peer)
 
 	(void)program;
 	fake.peer[peer] = false;
+	fake.limited[peer] = false; /* its limits go with it, as in the true one */
 	for (uint32_t i = 0; i < fake.n_routes; i++) {
 		if (fake.route_peer[i] == peer)
 			continue;

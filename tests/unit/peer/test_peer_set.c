@@ -53,9 +53,15 @@ static void plain_clear(struct plain *plain, uint32_t n)
 			plain->holder[i] = NOBODY;
 }
 
-/* No two peers have networks of which one holds the other. */
+/* No two peers have networks of which one holds the other, and there is a number for each. */
 static bool plain_is_good(const struct plain *plain)
 {
+	uint32_t n_there = 0;
+
+	for (uint32_t n = 0; n < N_KEYS; n++)
+		n_there += plain->is_there[n];
+	if (n_there > config.max_peers)
+		return false;
 	for (uint32_t i = 0; i < N_IPS; i++)
 		for (uint32_t k = 0; k < i; k++) {
 			struct base_prefix a = prefix(universe[i]);
@@ -156,15 +162,15 @@ static void assert_is(const struct plain *plain, bool told)
 			assert_int_equal(fake_route(universe[i]), UINT32_MAX);
 }
 
-static void random_sets_are_as_a_plain_list_has_them(void **state)
+static void random_sets(uint32_t max_peers)
 {
 	struct test_random random = test_random_start();
 	struct plain plain = {.keepalive_s = {0}};
 	uint32_t n_refused = 0;
 
-	(void)state;
 	for (uint32_t i = 0; i < N_IPS; i++)
 		plain.holder[i] = NOBODY;
+	config.max_peers = max_peers;
 	peer_lab_start();
 	for (uint32_t turn = 0; turn < 400; turn++) {
 		struct plain next = plain;
@@ -188,6 +194,19 @@ static void random_sets_are_as_a_plain_list_has_them(void **state)
 	}
 	assert_true(n_refused > 10 && n_refused < 390);
 	peer_lab_stop();
+}
+
+static void random_sets_are_as_a_plain_list_has_them(void **state)
+{
+	(void)state;
+	random_sets(config.max_peers);
+}
+
+/* Most of the time the table is full, and who comes has the number of one who goes. */
+static void random_sets_of_few_numbers_too(void **state)
+{
+	(void)state;
+	random_sets(N_KEYS / 2);
 }
 
 /* ---- cases --------------------------------------------------------------------------------------- */
@@ -307,6 +326,55 @@ static void a_full_table_takes_none_of_them(void **state)
 	peer_lab_stop();
 }
 
+/* wg setconf: what it says is all there is, in the end. */
+static void a_full_table_is_replaced(void **state)
+{
+	struct base_prefix ips[] = {prefix("10.77.0.9/32"), prefix("10.1.0.0/16"),
+	                            prefix("10.2.0.0/16")};
+	struct peer_set set;
+	struct peer_error why;
+
+	(void)state;
+	config.max_peers = 3;
+	peer_lab_start();
+	for (uint32_t n = 0; n < 3; n++) {
+		begin(&set, n);
+		assert_int_equal(peer_set_add_ip(&set, &ips[n], false), 0);
+		good(&set);
+	}
+	for (int dry = 1; dry >= 0; dry--) {
+		set = (struct peer_set){.replaces_peers = true, .is_dry_run = dry == 1};
+		/* one stays, two come with what the others had */
+		for (uint32_t n = 2; n < 5; n++) {
+			assert_non_null(peer_set_add(&set, key_of(n)));
+			assert_int_equal(peer_set_add_ip(&set, &ips[(n + 2) % 3], false), 0);
+		}
+		good(&set);
+	}
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(peer_count(table), 3);
+		assert_null(peer_of(0));
+		assert_null(peer_of(1));
+		for (uint32_t n = 2; n < 5; n++) {
+			assert_true(has(&peer_of(n)->row, &ips[(n + 2) % 3]));
+			assert_memory_equal(fake.key[peer_of(n)->row.id], key_of(n), 32);
+		}
+		assert_int_equal(fake_route("10.77.0.9/32"), peer_of(4)->row.id);
+		assert_int_equal(fake_route("10.1.0.0/16"), peer_of(2)->row.id);
+		assert_int_equal(fake_route("10.2.0.0/16"), peer_of(3)->row.id);
+		peer_lab_restart();
+	}
+	begin(&set, 5); /* two for the number of one: all is as before */
+	assert_non_null(peer_set_add(&set, key_of(2)));
+	set.ones[1].is_removed = true;
+	assert_int_equal(peer_set_add_ip(&set, &ips[1], false), 0);
+	assert_non_null(peer_set_add(&set, key_of(6)));
+	assert_int_equal(apply(&set, &why), -ENOSPC);
+	assert_non_null(peer_of(2));
+	assert_int_equal(fake_route("10.1.0.0/16"), peer_of(2)->row.id);
+	peer_lab_stop();
+}
+
 /* Key n is a number as large as n, whose first bytes are zero. */
 static struct peer_set_one *begin_counted(struct peer_set *set, uint32_t n)
 {
@@ -412,9 +480,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PEER_CASE(random_sets_are_as_a_plain_list_has_them),
+		PEER_CASE(random_sets_of_few_numbers_too),
 		PEER_CASE(what_is_said_again_is_told_to_nobody),
 		PEER_CASE(what_others_say_of_a_peer_stays),
 		PEER_CASE(a_full_table_takes_none_of_them),
+		PEER_CASE(a_full_table_is_replaced),
 		PEER_CASE(many_come_and_go_at_once),
 		PEER_CASE(the_store_is_asked_three_times_for_each_peer_that_comes),
 	};
