@@ -27,7 +27,10 @@ struct blocklist {
 #define FIRST_V6  33U
 #define LAST_V6   161U
 
-static uint8_t *pack(const struct block_prefix *prefixes, size_t n, size_t *len)
+#define ALL SIZE_MAX /* none is left out */
+
+/* All but the one at left_out. */
+static uint8_t *pack(const struct block_prefix *prefixes, size_t n, size_t left_out, size_t *len)
 {
 	uint8_t *out = malloc(n * PACKED_V6 + 1);
 	uint8_t *at = out;
@@ -35,6 +38,8 @@ static uint8_t *pack(const struct block_prefix *prefixes, size_t n, size_t *len)
 	for (size_t i = 0; i < n && out; i++) {
 		const struct block_prefix *p = &prefixes[i];
 
+		if (i == left_out)
+			continue;
 		if (p->family == BASE_IP_V4) {
 			at[0] = p->len;
 			base_store_be32(at + 1, (uint32_t)(p->high >> 32));
@@ -121,6 +126,15 @@ static void set_ended(struct blocklist *list, struct blocklist_entry *entry, boo
 		list->n_prefixes += entry->n;
 		list->n_ended--;
 	}
+}
+
+/* It loses one prefix and has others. */
+static void shorten(struct blocklist *list, struct blocklist_entry *entry, size_t at)
+{
+	entry->n--;
+	memmove(&entry->prefixes[at], &entry->prefixes[at + 1],
+	        (entry->n - at) * sizeof(entry->prefixes[0]));
+	list->n_prefixes -= !entry->is_ended;
 }
 
 /* Entries for which go[i] is set leave. */
@@ -278,7 +292,7 @@ int blocklist_ready_init(struct blocklist_ready *ready, const struct blocklist_r
 	err = entry_init(&ready->entry, request);
 	if (err < 0)
 		return err;
-	ready->packed = pack(ready->entry.prefixes, ready->entry.n, &ready->packed_len);
+	ready->packed = pack(ready->entry.prefixes, ready->entry.n, ALL, &ready->packed_len);
 	if (!ready->packed) {
 		entry_fini(&ready->entry);
 		return -ENOMEM;
@@ -324,24 +338,52 @@ static int store_drops(struct blocklist *list, const bool *go)
 	return err;
 }
 
-/* The marked entries go, and the new one (may be NULL) comes, in one transaction. */
-static int commit(struct blocklist *list, const bool *go, struct blocklist_ready *ready)
+static int store_shortened(struct blocklist *list, const struct blocklist_entry *entry, size_t at)
 {
+	size_t len;
+	uint8_t *packed = pack(entry->prefixes, entry->n, at, &len);
+	int err = packed ? store_block_change(list->store, entry->id, packed, len) : -ENOMEM;
+
+	free(packed);
+	return err;
+}
+
+/* What becomes of the entries, in one transaction. */
+struct change {
+	const bool *go;     /* [n] they go */
+	const size_t *cuts; /* [n] the prefix at cut - 1 goes, 0 = none; NULL = of no entry */
+	struct blocklist_ready *ready; /* comes; NULL = none */
+};
+
+static int store_change(struct blocklist *list, const struct change *change)
+{
+	int err = store_drops(list, change->go);
+
+	for (size_t i = 0; i < list->n && change->cuts && err == 0; i++)
+		if (change->cuts[i] != 0)
+			err = store_shortened(list, &list->entries[i], change->cuts[i] - 1);
+	return err == 0 && change->ready ? store_entry(list, change->ready) : err;
+}
+
+static int commit(struct blocklist *list, const struct change *change)
+{
+	struct blocklist_ready *ready = change->ready;
 	int err = make_room(list);
 
 	if (err == 0)
 		err = store_begin_large(list->store);
 	if (err < 0)
 		return err;
-	err = store_drops(list, go);
-	if (err == 0 && ready)
-		err = store_entry(list, ready);
+	err = store_change(list, change);
 	if (err < 0)
 		return store_end(list->store, false) < 0 ? -EIO : err;
 	err = store_end(list->store, true);
 	if (err < 0)
 		return err;
-	drop_marked(list, go);
+	for (size_t i = 0; i < list->n && change->cuts; i++)
+		if (change->cuts[i] != 0)
+			shorten(list, &list->entries[i], change->cuts[i] - 1);
+	drop_marked(list, change->go);
 	if (ready) {
 		list->entries[list->n++] = ready->entry;
 		list->n_prefixes += ready->entry.n;
@@ -379,7 +421,7 @@ int blocklist_put(struct blocklist *list, struct blocklist_ready *ready, size_t 
 		err = has_room(list, go, ready->entry.n) ? 0 : -E2BIG;
 	}
 	if (err == 0)
-		err = commit(list, go, ready);
+		err = commit(list, &(struct change){.go = go, .ready = ready});
 	free(go);
 	return err;
 }
@@ -463,39 +505,14 @@ void blocklist_hit(struct blocklist *list, const struct block_prefix *address, u
 	}
 }
 
-/* Take one prefix out of a list that has others. */
-static int shorten(struct blocklist *list, struct blocklist_entry *entry, size_t at)
-{
-	struct block_prefix removed = entry->prefixes[at];
-	size_t n_behind = entry->n - at - 1;
-	size_t len;
-	uint8_t *packed;
-	int err;
-
-	memmove(&entry->prefixes[at], &entry->prefixes[at + 1],
-	        n_behind * sizeof(entry->prefixes[0]));
-	packed = pack(entry->prefixes, entry->n - 1, &len);
-	err = packed ? store_block_change(list->store, entry->id, packed, len) : -ENOMEM;
-	free(packed);
-	if (err < 0) {
-		memmove(&entry->prefixes[at + 1], &entry->prefixes[at],
-		        n_behind * sizeof(entry->prefixes[0]));
-		entry->prefixes[at] = removed;
-		return err;
-	}
-	entry->n--;
-	list->n_prefixes -= !entry->is_ended;
-	return 0;
-}
-
 int blocklist_remove(struct blocklist *list, const char *source, const struct block_prefix *prefix,
                      size_t *n_removed)
 {
 	bool *go = calloc(list->n + 1, sizeof(*go));
-	size_t n_gone = 0;
-	int err = go ? 0 : -ENOMEM;
+	size_t *cuts = calloc(list->n + 1, sizeof(*cuts));
+	size_t n = 0;
+	int err = go && cuts ? 0 : -ENOMEM;
 
-	*n_removed = 0;
 	for (size_t i = 0; i < list->n && err == 0; i++) {
 		struct blocklist_entry *entry = &list->entries[i];
 		size_t at = prefix ? find_prefix(entry, prefix) : 0;
@@ -505,17 +522,18 @@ int blocklist_remove(struct blocklist *list, const char *source, const struct bl
 		if (entry->is_ended) {
 			go[i] = !prefix || entry->n == 1;
 		} else if (prefix && entry->n > 1) {
-			err = shorten(list, entry, at);
-			*n_removed += err == 0;
+			cuts[i] = at + 1;
+			n++;
 		} else {
 			go[i] = true;
-			n_gone += entry->n;
+			n += entry->n;
 		}
 	}
-	if (err == 0 && *n_removed + n_gone > 0)
-		err = commit(list, go, NULL);
+	if (err == 0 && n > 0)
+		err = commit(list, &(struct change){.go = go, .cuts = cuts});
 	free(go);
-	*n_removed += err == 0 ? n_gone : 0;
+	free(cuts);
+	*n_removed = err == 0 ? n : 0;
 	return err;
 }
 
@@ -529,7 +547,7 @@ static int forget_ended(struct blocklist *list)
 		return -ENOMEM;
 	for (size_t i = 0; i < list->n; i++)
 		go[i] = list->entries[i].is_ended;
-	err = commit(list, go, NULL);
+	err = commit(list, &(struct change){.go = go});
 	free(go);
 	return err;
 }

@@ -5,6 +5,8 @@
 #include "blocklist.h"
 #include "store_dir.h"
 
+#include <sqlite3.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,6 +235,81 @@ static void random_changes_leave_what_a_plain_list_has_also_after_a_restart(void
 	}
 }
 
+/* ---- a store that refuses -------------------------------------------------------------------------- */
+
+static void restart_with(const char *sql)
+{
+	sqlite3 *db;
+
+	close_all(); /* nobody else may write while it is open */
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	open_all();
+}
+
+static void put_list(const char *source, const char *const *texts, size_t n)
+{
+	struct block_prefix prefixes[4];
+	struct blocklist_request request = {
+		.source = source,
+		.author = "root",
+		.reason = "because",
+		.scopes = BLOCK_ALL,
+		.is_list = n > 1,
+		.prefixes = prefixes,
+		.n = n,
+		.now_s = NOW,
+	};
+	size_t n_replaced;
+
+	for (size_t i = 0; i < n; i++) {
+		struct base_prefix prefix;
+
+		assert_int_equal(base_prefix_parse(texts[i], &prefix), 0);
+		prefixes[i] = block_prefix_make(&prefix, BLOCK_ALL);
+	}
+	assert_int_equal(blocklist_add(list, &request, &n_replaced), 0);
+}
+
+/* Two lists are shortened and an entry goes: the store takes the first change and not the second. */
+static void a_prefix_leaves_all_entries_or_none(void **state)
+{
+	static const char *const texts[] = {"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"};
+	static const char *const refusals[] = {
+		"CREATE TRIGGER no_room BEFORE UPDATE ON block WHEN OLD.source = 'geo' "
+		"BEGIN SELECT RAISE(ABORT, 'no room'); END",
+		"CREATE TRIGGER no_room BEFORE DELETE ON block "
+		"BEGIN SELECT RAISE(ABORT, 'no room'); END",
+	};
+	struct base_prefix prefix;
+	struct block_prefix wanted;
+	size_t n_removed;
+
+	(void)state;
+	put_list("feed", texts, 3);
+	put_list("geo", &texts[1], 2);
+	put_list("manual", &texts[1], 1);
+	assert_int_equal(base_prefix_parse(texts[1], &prefix), 0);
+	wanted = block_prefix_make(&prefix, BLOCK_ALL);
+	for (size_t i = 0; i < BASE_ARRAY_LEN(refusals); i++) {
+		restart_with(refusals[i]);
+		assert_true(blocklist_remove(list, NULL, &wanted, &n_removed) < 0);
+		assert_int_equal(n_removed, 0);
+		assert_int_equal(blocklist_n_prefixes(list), 6);
+		restart_with("DROP TRIGGER no_room");
+		assert_int_equal(blocklist_n_prefixes(list), 6);
+	}
+	assert_int_equal(blocklist_remove(list, NULL, &wanted, &n_removed), 0);
+	assert_int_equal(n_removed, 3);
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(blocklist_n(list), 2);
+		assert_int_equal(blocklist_n_prefixes(list), 3);
+		close_all();
+		open_all();
+	}
+}
+
 /* ---- texts --------------------------------------------------------------------------------------- */
 
 static int read_text(const char *text, struct block_prefix **out, size_t *n,
@@ -358,6 +435,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			random_changes_leave_what_a_plain_list_has_also_after_a_restart, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(a_prefix_leaves_all_entries_or_none, set_up,
+	                                        tear_down),
 		cmocka_unit_test(wrong_lines_are_named),
 		cmocka_unit_test(addresses_are_found_in_long_lists_as_in_short_ones),
 		cmocka_unit_test(lines_are_read_as_the_general_parser_reads_them),
