@@ -14,13 +14,27 @@ struct grant_peer {
 	uint32_t n_subnets;
 };
 
+/* A network behind a peer. */
+struct grant_net {
+	struct base_prefix prefix;
+	uint32_t peer;   /* index */
+	uint32_t around; /* 1 + index of the smallest network around it; 0 = none */
+};
+
 struct grant_world {
 	const struct grant_peer *peers; /* [n_peers], sorted by name */
 	uint32_t n_peers;
+	uint32_t n_nets;
+	struct grant_net *nets; /* [n_nets], by family, address, length: of grant_world_begin() */
 	struct base_ip hub[CONFIG_TUNNEL_MAX]; /* [n_hub], its tunnel addresses */
 	uint32_t n_hub;
 	bool is_open; /* hub.peer_to_peer: what no grant allows passes too */
 };
+
+/* When peers are filled in, and before anything is asked: sorts what is behind them, so that a policy of many grants
+ * can ask for many networks. Returns 0 or -ENOMEM. Caller: grant_world_end(). */
+int grant_world_begin(struct grant_world *world) __attribute__((warn_unused_result));
+void grant_world_end(struct grant_world *world);
 
 /* NULL = none. */
 const struct grant_peer *grant_world_peer(const struct grant_world *world, const char *name);

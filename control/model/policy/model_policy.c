@@ -75,11 +75,16 @@ int model__world_init(const struct model *model, struct model_world *out, struct
 		out->world.hub[i] = config->tunnel[i].ip;
 	out->world.n_hub = config->n_tunnel;
 	out->world.is_open = config->peer_to_peer;
+	if (grant_world_begin(&out->world) < 0) {
+		model__world_fini(out);
+		return model__refuse(error, -ENOMEM, "failed", NULL, "not enough memory");
+	}
 	return 0;
 }
 
 void model__world_fini(struct model_world *world)
 {
+	grant_world_end(&world->world);
 	free(world->peers);
 	memset(world, 0, sizeof(*world));
 }

@@ -43,6 +43,7 @@ static void world_make(void)
 	assert_int_equal(base_ip_parse("10.10.0.1", &world.hub[0]), 0);
 	assert_int_equal(base_ip_parse("fd10::1", &world.hub[1]), 0);
 	world.n_hub = 2;
+	lab_world_again(&world);
 }
 
 /* ---- random policies ---------------------------------------------------------------------------- */

@@ -85,6 +85,7 @@ static void network_within_a_network_is_behind_its_own_gateway(void **state)
 	lab_peers[0].n_subnets = 1;
 	lab_peers[3].subnets = &part; /* laptop; gate has 192.168.50.0/24 */
 	lab_peers[3].n_subnets = 1;
+	lab_world_again(&lab_world);
 	assert_string_equal(grant_world_gateway(&lab_world, &around)->name, "app");
 	assert_string_equal(grant_world_gateway(&lab_world, &lab_lan)->name, "gate");
 	assert_string_equal(grant_world_gateway(&lab_world, &within)->name, "laptop");
@@ -93,11 +94,76 @@ static void network_within_a_network_is_behind_its_own_gateway(void **state)
 	assert_string_equal(grant_world_holder(&lab_world, &ip, &is_hub)->name, "gate");
 }
 
+/* What a look at each network says: the smallest one around it; of two that have it, the first by name. */
+static const struct grant_peer *gateway_of(const struct grant_world *world,
+                                           const struct base_prefix *subnet)
+{
+	const struct grant_peer *found = NULL;
+	uint8_t found_len = 0;
+
+	for (uint32_t i = 0; i < world->n_peers; i++)
+		for (uint32_t k = 0; k < world->peers[i].n_subnets; k++) {
+			const struct base_prefix *net = &world->peers[i].subnets[k];
+
+			if (net->len > subnet->len || (found && net->len <= found_len)
+			    || !base_prefix_contains(net, &subnet->ip))
+				continue;
+			found = &world->peers[i];
+			found_len = net->len;
+		}
+	return found;
+}
+
+/* Of few addresses, so that many are around others. */
+static struct base_prefix random_net(struct test_random *random)
+{
+	struct base_prefix net = {
+		.ip = {.family = test_random_below(random, 3) == 0 ? BASE_IP_V6 : BASE_IP_V4}};
+
+	for (uint32_t i = 0; i < 3; i++)
+		net.ip.bytes[i] = (uint8_t)test_random_below(random, 3) * 85;
+	net.len = (uint8_t)test_random_below(random, 26);
+	base_prefix_mask(&net);
+	return net;
+}
+
+static void networks_in_networks_are_found_as_by_a_look_at_each(void **state)
+{
+	struct test_random random = test_random_start();
+	struct grant_peer peers[20];
+	struct base_prefix behind[20][4];
+	struct grant_world world = {.peers = peers, .n_peers = BASE_ARRAY_LEN(peers)};
+	uint32_t n_found = 0;
+
+	(void)state;
+	for (uint32_t round = 0; round < 300; round++) {
+		for (uint32_t i = 0; i < world.n_peers; i++) {
+			peers[i] = (struct grant_peer){
+				.name = "",
+				.subnets = behind[i],
+				.n_subnets = (uint32_t)test_random_below(&random, 5)};
+			for (uint32_t k = 0; k < peers[i].n_subnets; k++)
+				behind[i][k] = random_net(&random);
+		}
+		lab_world_again(&world);
+		for (uint32_t i = 0; i < 200; i++) {
+			struct base_prefix wanted = random_net(&random);
+			const struct grant_peer *found = grant_world_gateway(&world, &wanted);
+
+			assert_ptr_equal(found, gateway_of(&world, &wanted));
+			n_found += found != NULL;
+		}
+	}
+	assert_in_range(n_found, 1000, 59000);
+	grant_world_end(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_spoke_has_the_hub_and_what_grants_connect_it_with),
 		cmocka_unit_test(network_within_a_network_is_behind_its_own_gateway),
+		cmocka_unit_test(networks_in_networks_are_found_as_by_a_look_at_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
