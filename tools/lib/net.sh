@@ -8,6 +8,7 @@ net_dir=${net_dir:-$(mktemp -d "/tmp/weir-$net_tag.XXXXXX")}
 chmod 755 "$net_dir" # control, an ordinary user, keeps its store below; files in it are private
 net_namespaces=()
 net_pids=()
+declare -A net_births=() # by pid: which process it was then
 
 # net_ns NAME: a namespace with loopback up and IPv6 without duplicate address detection.
 net_ns() {
@@ -67,14 +68,33 @@ net_spawn() {
 	nsenter --net="/run/netns/$net_tag-$ns" "$@" >>"$log" 2>&1 </dev/null &
 	net_pid=$!
 	net_pids+=("$net_pid")
+	net_births[$net_pid]=$(net_birth "$net_pid")
 }
 
-# net_end PID: ask to end, then insist.
+# net_birth PID: when it began, in ticks since the machine did; nothing when there is none, or it has ended and its
+# parent has not heard yet. Pids come again, and not both together.
+net_birth() {
+	local stat="" fields
+	read -r -d '' stat 2>/dev/null <"/proc/$1/stat"
+	# behind the name, which may have anything in it, from the third field on
+	stat=${stat##*) }
+	read -ra fields <<<"$stat"
+	[ "${fields[0]-Z}" = Z ] || echo "${fields[19]}"
+}
+
+# net_lives PID: and is the process that it was when it was spawned, as far as that is known.
+net_lives() {
+	local birth
+	birth=$(net_birth "$1")
+	[ -n "$birth" ] && [ "$birth" = "${net_births[$1]-$birth}" ]
+}
+
+# net_end PID: ask to end, then insist. Another process that has got the pid since is left alone.
 net_end() {
 	local pid=$1 i
-	kill "$pid" 2>/dev/null || return 0
+	net_lives "$pid" && kill "$pid" 2>/dev/null || return 0
 	for i in $(seq 1 60); do
-		kill -0 "$pid" 2>/dev/null || break
+		net_lives "$pid" || break
 		[ "$i" -lt 50 ] || kill -9 "$pid" 2>/dev/null
 		sleep 0.1
 	done
@@ -94,12 +114,25 @@ net_wait() {
 # net_listening NAME PORT: somebody listens on this TCP port. For net_wait.
 net_listening() { net_exec "$1" ss -Hltn "sport = :$2" | net_has .; }
 
+# net_keep: what a later shell needs for net_cleanup, to be sourced by it after this file.
+net_keep() {
+	local pid
+	echo "net_namespaces=(${net_namespaces[*]})"
+	echo "net_pids=(${net_pids[*]})"
+	printf 'net_births=('
+	for pid in "${!net_births[@]}"; do printf ' [%s]=%s' "$pid" "${net_births[$pid]}"; done
+	echo ' )'
+}
+
 net_cleanup() {
 	local pid ns
 	for pid in "${net_pids[@]}"; do net_end "$pid"; done
 	for ns in "${net_namespaces[@]}"; do
 		# whatever was started inside and lost its parent
-		for pid in $(ip netns pids "$net_tag-$ns" 2>/dev/null); do net_end "$pid"; done
+		for pid in $(ip netns pids "$net_tag-$ns" 2>/dev/null); do
+			unset "net_births[$pid]" # whoever that is, it is in here
+			net_end "$pid"
+		done
 		ip netns del "$net_tag-$ns" 2>/dev/null
 		rm -rf "/etc/netns/$net_tag-$ns" # what ip netns exec shows in the place of /etc
 	done
