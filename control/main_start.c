@@ -469,6 +469,8 @@ static int peers_make(struct control *control)
 		.session = control->sessions,
 		.program = control->program,
 		.config = control->config,
+		.store_gone = model_peers_gone,
+		.store_gone_arg = control->store,
 	};
 	char error[MAIN_ERROR_LEN];
 	int r = resolve_create(control->base, &control->resolve);

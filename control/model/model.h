@@ -6,6 +6,8 @@
 #ifndef MODEL_H
 #define MODEL_H
 
+#include "config.h"
+
 #include <jansson.h>
 
 #include <stddef.h>
@@ -13,7 +15,6 @@
 #include <sys/types.h>
 
 struct abi_report_drop;
-struct config;
 struct edge;
 struct event_base;
 struct hook;
@@ -48,6 +49,12 @@ struct model_setup {
 	 * then called again soon. What becomes of it comes back by model_block_done(). NULL = nobody drops. */
 	int (*block_set)(void *arg, const void *table, size_t len, uint64_t generation);
 };
+
+/* Before there is a model, while peers are loaded (peer_setup.store_gone; store: struct store *): these names, which
+ * no peer has any more, are in no group from now on. In the caller's transaction. Returns 0, or -errno with one line
+ * in error: it must be undone. */
+int model_peers_gone(void *store, char (*names)[CONFIG_NAME_LEN], uint32_t n, char *error,
+                     size_t error_len) __attribute__((warn_unused_result));
 
 /* Publishes the stored services (makes certificates that are missing or run out). Jansson gets an
  * allocator that wipes what it frees, since replies can hold secrets: call before any other use of

@@ -51,11 +51,16 @@ struct peer_setup {
 	struct program *program;
 	struct resolve *resolve;
 	const struct config *config; /* borrowed until peer_table_destroy() */
+	/* In the transaction in which those go that the file has no longer: what else goes with their names[n], n > 0.
+	 * Returns 0, or -errno with one line in error, which undoes all. NULL = nothing does. */
+	int (*store_gone)(void *arg, char (*names)[CONFIG_NAME_LEN], uint32_t n, char *error,
+	                  size_t error_len);
+	void *store_gone_arg;
 };
 
 /* Read the store, merge the peers that the file declares, tell session and program. Declared peers
  * replace those of an earlier file by name or by key; those that the file has no longer are
- * removed. Addresses that no longer lie in a tunnel net are given anew, with a warning.
+ * removed, with what setup->store_gone knows of their names. Addresses that no longer lie in a tunnel net are given anew, with a warning.
  * Returns 0, -EINVAL (file and store contradict each other), -errno, with one line in error.
  * Caller: peer_table_destroy(). */
 int peer_table_create(const struct peer_setup *setup, struct peer_table **out, char *error,

@@ -54,6 +54,12 @@ static void rows_fini(struct rows *rows)
 	free(rows->rows);
 }
 
+/* Names that declared peers had before. */
+struct gone {
+	char (*names)[CONFIG_NAME_LEN];
+	uint32_t n;
+};
+
 /* What the file declares, to be found by name, by key and by address. */
 struct declared {
 	const struct config *config;
@@ -251,10 +257,17 @@ static int check_key(const struct peer_table *table, const struct store_peer *ro
 	return -EINVAL;
 }
 
+/* Its name is nobody's from now on, unless somebody else gets it. */
+static void note_gone(struct gone *gone, const struct store_peer *row)
+{
+	memcpy(gone->names[gone->n++], row->name, CONFIG_NAME_LEN);
+}
+
 /* The stored rows: those that were declared and are no longer are dropped; claims are checked.
- * matched[i] is the declaration of row i or NULL. */
+ * matched[i] is the declaration of row i or NULL. gone has room for all of them. */
 static int sort_stored(struct peer_table *table, struct rows *rows, struct declared *all,
-                       const struct config_peer **matched, char *error, size_t len)
+                       const struct config_peer **matched, struct gone *gone, char *error,
+                       size_t len)
 {
 	const struct config *config = table->setup.config;
 	uint32_t kept = 0;
@@ -277,6 +290,7 @@ static int sort_stored(struct peer_table *table, struct rows *rows, struct decla
 				snprintf(error, len, "store: %s", store_error(table->setup.store));
 				return err;
 			}
+			note_gone(gone, row);
 			store_peer_fini(row);
 			continue;
 		}
@@ -288,6 +302,8 @@ static int sort_stored(struct peer_table *table, struct rows *rows, struct decla
 			return -EINVAL;
 		}
 		matched[kept] = declared;
+		if (declared && strcmp(declared->name, row->name) != 0)
+			note_gone(gone, row);
 		if (declared)
 			all->is_claimed[declared - config->peers] = true;
 		if (row != &rows->rows[kept]) {
@@ -483,6 +499,20 @@ static int apply_all(struct peer_table *table, const struct rows *rows, char *er
 	return 0;
 }
 
+/* Who has got one of the names keeps what goes with it: the file says that it is the same peer. */
+static int store_gone(const struct peer_table *table, struct gone *gone, char *error, size_t len)
+{
+	const struct peer_setup *setup = &table->setup;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < gone->n; i++)
+		if (!peer_find(table, gone->names[i]))
+			memmove(gone->names[n++], gone->names[i], CONFIG_NAME_LEN);
+	if (n == 0 || !setup->store_gone)
+		return 0;
+	return setup->store_gone(setup->store_gone_arg, gone->names, n, error, len);
+}
+
 /* They stay: who could be reached before is not cut off by a new setting. */
 static void name_keyless(const struct peer_table *table)
 {
@@ -510,6 +540,7 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 	struct store *store = table->setup.store;
 	struct rows rows = {0};
 	struct declared all = {0};
+	struct gone gone = {.n = 0};
 	const struct config_peer **matched = NULL;
 	int err = store_begin(store);
 	int ended;
@@ -525,16 +556,19 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 	if (err == 0) {
 		matched = calloc((size_t)rows.n + table->setup.config->n_peers + 1,
 		                 sizeof(const struct config_peer *));
-		err = matched ? declared_init(&all, table->setup.config) : -ENOMEM;
+		gone.names = calloc((size_t)rows.n + 1, sizeof(*gone.names));
+		err = matched && gone.names ? declared_init(&all, table->setup.config) : -ENOMEM;
 		if (err < 0)
 			snprintf(error, error_len, "peers: not enough memory");
 	}
 	if (err == 0)
-		err = sort_stored(table, &rows, &all, matched, error, error_len);
+		err = sort_stored(table, &rows, &all, matched, &gone, error, error_len);
 	if (err == 0)
 		err = add_declared(&all, &rows, matched, error, error_len);
 	if (err == 0)
 		err = enter_all(table, &rows, &all, matched, error, error_len);
+	if (err == 0)
+		err = store_gone(table, &gone, error, error_len);
 	if (err == 0) {
 		err = peer__names_load(table);
 		if (err < 0)
@@ -559,6 +593,7 @@ int peer__load(struct peer_table *table, char *error, size_t error_len)
 		name_keyless(table);
 	rows_fini(&rows);
 	declared_fini(&all);
+	free(gone.names);
 	free(matched);
 	return err;
 }

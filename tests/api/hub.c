@@ -182,7 +182,13 @@ int main(int argc, char **argv)
 	if (store_open(config->store, (uid_t)-1, (gid_t)-1, &store, error, sizeof(error)) < 0)
 		return fail(error);
 
-	struct peer_setup peer_setup = {.base = base, .store = store, .config = config};
+	struct peer_setup peer_setup = {
+		.base = base,
+		.store = store,
+		.config = config,
+		.store_gone = model_peers_gone,
+		.store_gone_arg = store,
+	};
 
 	if (peer_table_create(&peer_setup, &peers, error, sizeof(error)) < 0)
 		return fail(error);

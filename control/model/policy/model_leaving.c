@@ -5,6 +5,8 @@
 #include "model_policy.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_member(const struct grant_policy *policy, char (*names)[CONFIG_NAME_LEN], uint32_t n)
@@ -67,4 +69,39 @@ void model__leaving_fini(struct model_leaving *leaving)
 	if (leaving->is_needed)
 		grant_policy_fini(&leaving->next);
 	leaving->is_needed = false;
+}
+
+/* For all that it asks of a model: store and policy. */
+static int leave_stored(struct model *model, char (*names)[CONFIG_NAME_LEN], uint32_t n,
+                        struct model_error *why)
+{
+	struct model_leaving leaving = {.is_needed = false};
+	int err = model__policy_load(model, why);
+
+	if (err == 0)
+		err = model__leaving_begin(model, names, n, &leaving, why);
+	if (err == 0)
+		err = model__leaving_store(model, &leaving, why);
+	if (err == 0)
+		model__leaving_done(model, &leaving);
+	model__leaving_fini(&leaving);
+	grant_policy_fini(&model->policy);
+	return err;
+}
+
+int model_peers_gone(void *store, char (*names)[CONFIG_NAME_LEN], uint32_t n, char *error,
+                     size_t error_len)
+{
+	struct model_error why = {.text = "not enough memory"};
+	struct model *model = calloc(1, sizeof(*model));
+	int err = -ENOMEM;
+
+	if (model) {
+		model->setup.store = store;
+		err = leave_stored(model, names, n, &why);
+	}
+	free(model);
+	if (err < 0)
+		snprintf(error, error_len, "policy: %s", why.text);
+	return err;
 }

@@ -53,17 +53,27 @@ static int policy_set(void *arg, const void *table, size_t len)
 	return 0;
 }
 
+/* The peers of the store and the file; -errno when they do not come up, and error_text says why. */
+static int try_peers(void)
+{
+	struct peer_setup setup = {.base = base,
+	                           .store = store,
+	                           .config = &config,
+	                           .store_gone = model_peers_gone,
+	                           .store_gone_arg = store};
+
+	peers = NULL;
+	return peer_table_create(&setup, &peers, error_text, sizeof(error_text));
+}
+
 static void start(bool with_edge)
 {
-	struct peer_setup peer_setup = {.config = &config};
 	struct hub_key_setup hub_key_setup = {.config = &config, .file_public_key = fake_hub_key};
 	struct model_setup setup = {.config = &config};
 
 	memset(&fake, 0, sizeof(fake));
 	store_lab_open();
-	peer_setup.base = base;
-	peer_setup.store = store;
-	if (peer_table_create(&peer_setup, &peers, error_text, sizeof(error_text)) < 0)
+	if (try_peers() < 0)
 		fail_msg("%s", error_text);
 	hub_key_setup.base = base;
 	hub_key_setup.store = store;

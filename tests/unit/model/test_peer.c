@@ -453,6 +453,45 @@ static void a_peer_goes_with_its_places_in_groups_or_not_at_all(void **state)
 	stop();
 }
 
+/* The same by the file, at the start after it has changed. */
+static void a_peer_that_the_file_has_no_longer_goes_with_its_places_in_groups(void **state)
+{
+	struct config_peer declared = {.name = "branch", .line = 12};
+
+	(void)state;
+	memset(declared.public_key, 0x21, 32);
+	config.peers = &declared;
+	config.n_peers = 1;
+	start(false);
+	call_ok("group.add", "{\"name\": \"admins\", \"members\": [\"branch\"]}");
+	memset(declared.public_key, 0x22, 32); /* the same peer, says the file */
+	restart_with_store(false, true);
+	assert_true(is_in_group("admins", "branch"));
+	stop();
+	config.n_peers = 0;
+	store_lab_open();
+	assert_true(try_peers() < 0);
+	assert_string_equal(error_text, "policy: store: no room");
+	store_lab_close();
+	config.n_peers = 1;
+	start(false);
+	assert_true(is_in_group("admins", "branch"));
+	restart_with_store(false, false);
+	snprintf(declared.name, sizeof(declared.name), "office");
+	stop();
+	start(false); /* by its key it is the one that was "branch" */
+	assert_false(is_in_group("admins", "branch"));
+	call_ok("group.member", "{\"name\": \"admins\", \"add\": [\"office\"]}");
+	stop();
+	config.n_peers = 0;
+	start(false);
+	assert_false(is_in_group("admins", "office"));
+	call_ok("peer.add", "{\"name\": \"office\"}");
+	assert_false(is_in_group("admins", "office"));
+	stop();
+	config.peers = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -469,6 +508,7 @@ int main(void)
 		CASE(list_comes_in_pages),
 		CASE(a_trace_goes_by_the_clock_that_nobody_sets),
 		CASE(a_peer_goes_with_its_places_in_groups_or_not_at_all),
+		CASE(a_peer_that_the_file_has_no_longer_goes_with_its_places_in_groups),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
