@@ -149,7 +149,7 @@ STEPS = {
     "peers": peers_steps,
     "policy": policy_steps,
     "block": subcommand_steps("block", (15, ["--rounds", "100"]), (30, ["--rounds", "301"])),
-    "scale": subcommand_steps("scale", (10, []), (30, ["--rounds", "3001"])),
+    "scale": subcommand_steps("scale", (10, ["--rounds", "601"]), (30, ["--rounds", "3001"])),
     "handshake": subcommand_steps("handshake", (2, []), (25, ["--rounds", "1001"])),
     "overload": overload_steps,
     "heavy": heavy_steps,
