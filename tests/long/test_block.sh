@@ -28,6 +28,8 @@ while n < 1000000:
     else:
         print(f"{a >> 24}.{a >> 16 & 255}.{a >> 8 & 255}.{a & 255}")
 PY
+# On the disk now: the system would write it a few seconds later, and the hub's commits wait for it.
+sync
 
 net_spawn office "$net_dir/ping.log" ping -i 0.01 -W 1 10.77.0.1
 ping_pid=$net_pid
