@@ -84,8 +84,8 @@ struct bench_run {
 	struct bench_result result[BENCH_N_SIZES * BENCH_N_WAYS];
 };
 
-/* Room for the samples of each wanted size in the first n_ways of enum bench_direction; n_timed packets of a pass. Returns 0 or -ENOMEM; in both cases
- * bench_run_fini() frees what was made. */
+/* Room for the samples of each wanted size in the first n_ways of enum bench_direction; n_timed packets of a pass.
+ * Returns 0 or -ENOMEM; in both cases bench_run_fini() frees what was made. */
 int bench_run_init(struct bench_run *run, const struct bench_options *options, unsigned int n_ways,
                    unsigned int n_timed) __attribute__((warn_unused_result));
 void bench_run_fini(struct bench_run *run);

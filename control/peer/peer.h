@@ -60,7 +60,8 @@ struct peer_setup {
 
 /* Read the store, merge the peers that the file declares, tell session and program. Declared peers
  * replace those of an earlier file by name or by key; those that the file has no longer are
- * removed, with what setup->store_gone knows of their names. Addresses that no longer lie in a tunnel net are given anew, with a warning.
+ * removed, with what setup->store_gone knows of their names. Addresses that no longer lie in a tunnel net are
+ * given anew, with a warning.
  * Returns 0, -EINVAL (file and store contradict each other), -errno, with one line in error.
  * Caller: peer_table_destroy(). */
 int peer_table_create(const struct peer_setup *setup, struct peer_table **out, char *error,
