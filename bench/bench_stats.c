@@ -47,6 +47,7 @@ struct bench_summary bench_samples_summary(struct bench_samples *samples, unsign
 	return (struct bench_summary){
 		.n = n,
 		.min = (double)samples->cycles[0] * scale,
+		.twentieth = (double)samples->cycles[n / 20] * scale,
 		.median = ((double)samples->cycles[(n - 1) / 2] + (double)samples->cycles[n / 2])
 	                  / 2 * scale,
 		.max = (double)samples->cycles[n - 1] * scale,

@@ -13,7 +13,8 @@ struct bench_samples {
 
 struct bench_summary {
 	unsigned int n;
-	double min; /* cycles a packet */
+	double min;       /* cycles a packet */
+	double twentieth; /* of the samples are faster */
 	double median;
 	double max;
 };
