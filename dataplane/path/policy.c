@@ -128,6 +128,19 @@ static void find_receivers(struct state *st, const struct path_burst *b,
 		frames[first_of(of)].out_peer = find_receiver(st, &b->pkt[first_of(of)]);
 }
 
+/* These may be refused: reach for what is written then, as early as that. */
+static BASE_FETCHES void reach_for_drops(const struct state *st, const struct path_burst *b,
+                                         uint64_t of)
+{
+	for (; of != 0; of &= of - 1) {
+		const struct path_pkt *p = &b->pkt[first_of(of)];
+
+		state_drop_prefetch(&st->drops, p->session->peer, ABI_COUNTER_DROP_POLICY_NO_GRANT);
+		rte_prefetch0(&p->session->drops);
+		rte_prefetch0(&p->mbuf->pool); /* who gives it back reads this line */
+	}
+}
+
 /* Of packets that have passed; the others came without one. */
 static void keep_notes(struct path_burst *b, const struct policy_flow_result *results,
                        uint64_t passed)
@@ -182,9 +195,6 @@ static void sort_out(struct state *st, struct path_burst *b, const struct policy
 		uint32_t i = first_of(bits);
 
 		verdicts[i] = ABI_COUNTER_DROP_NO_ROUTE;
-		state_drop_prefetch(&st->drops, frames[i].in_peer,
-		                    ABI_COUNTER_DROP_POLICY_NO_GRANT);
-		rte_prefetch0(&b->pkt[i].session->drops);
 		if (frames[i].out_peer == ABI_PEER_NONE)
 			dropped |= bits & -bits;
 	}
@@ -227,11 +237,15 @@ void policy(struct state *st, struct path_burst *b)
 		                                  .out_peer = ABI_PEER_NONE};
 	policy_flow_fetch(st->flows, st->policy, st->clock, frames, b->n);
 	syns = policy_flow_syns(st->flows);
-	if (syns != 0)
+	if (syns != 0) {
+		reach_for_drops(st, b, syns);
 		find_receivers(st, b, frames, syns);
+	}
 	strangers = policy_flow_find(st->flows, b->n);
-	if (strangers != syns)
+	if (strangers != syns) {
+		reach_for_drops(st, b, strangers & ~syns);
 		find_receivers(st, b, frames, strangers & ~syns);
+	}
 	if (strangers != 0)
 		policy_flow_foresee(st->flows, st->policy, frames, strangers);
 	if (likely(strangers != all_of(b->n)))

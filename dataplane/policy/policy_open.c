@@ -148,11 +148,12 @@ static bool open_one(struct policy_flow *flow, const struct flow_moment *now, ui
                      struct policy_flow_result *result)
 {
 	const struct policy_packet *packet = &flow->burst->packets[i];
-	const struct flow_answer *answer = flow_answer_of(flow, packet);
+	const struct flow_answer *answer;
 	struct policy_decision decision;
 
 	if (policy__decide_quickly(now->table, &packet, 1, now->wall_s, &decision) == 0)
 		return finish_one(flow, now, i, &decision, result);
+	answer = flow_answer_of(flow, packet);
 	if (flow_answer_fits(answer, packet, now)) {
 		decision = flow_answer_read(answer);
 	} else {
