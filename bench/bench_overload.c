@@ -12,17 +12,23 @@
 #include <string.h>
 
 #define WINDOW_NS (2 * BASE_NS_PER_MS)
+#define MILLION   1e6
 
 static const double loads[] = {0.5, 1, 2, 4};
 #define N_LOADS (sizeof(loads) / sizeof(loads[0]))
 
-/* Goodput is kept as its inverse, so that bench_samples serves. */
+/* Goodput is kept as its inverse, so that bench_samples serves. A machine's speed changes from one moment to the next, so
+ * loads are compared within their round, where they follow each other, up and down in turn; and the median of the rounds
+ * counts: the best of some rounds says how good a moment was. */
 struct series {
 	const struct bench_size *size;
 	bool junk;
 	struct bench_samples gaps[N_LOADS]; /* picoseconds a good frame */
-	double carried;                     /* frames a second, junk among them */
-	double missed[N_LOADS];             /* sums over the rounds */
+	struct bench_samples shares[N_LOADS]
+				   [N_LOADS]; /* [of][k]: millionths of what load of gave in
+	                                                  the same round */
+	double carried;                       /* frames a second, junk among them */
+	double missed[N_LOADS];               /* sums over the rounds */
 	double offered[N_LOADS];
 	struct bench_samples slowest; /* ns, answer to a command in a window at the greatest load */
 	uint64_t n_barriers;
@@ -43,9 +49,14 @@ static int make_series(struct overload *overload, const struct bench_options *op
 			continue;
 		*series = (struct series){.size = &bench_sizes[i / 2], .junk = i % 2 != 0};
 		overload->n_series++;
-		for (unsigned int k = 0; k < N_LOADS; k++)
+		for (unsigned int k = 0; k < N_LOADS; k++) {
 			if (bench_samples_init(&series->gaps[k], options->rounds) != 0)
 				return -1;
+			for (unsigned int of = 0; of < N_LOADS; of++)
+				if (bench_samples_init(&series->shares[of][k], options->rounds)
+				    != 0)
+					return -1;
+		}
 		if (bench_samples_init(&series->slowest, options->rounds) != 0)
 			return -1;
 	}
@@ -55,8 +66,11 @@ static int make_series(struct overload *overload, const struct bench_options *op
 static void free_series(struct overload *overload)
 {
 	for (unsigned int i = 0; i < overload->n_series; i++) {
-		for (unsigned int k = 0; k < N_LOADS; k++)
+		for (unsigned int k = 0; k < N_LOADS; k++) {
 			bench_samples_fini(&overload->series[i].gaps[k]);
+			for (unsigned int of = 0; of < N_LOADS; of++)
+				bench_samples_fini(&overload->series[i].shares[of][k]);
+		}
 		bench_samples_fini(&overload->series[i].slowest);
 	}
 }
@@ -66,9 +80,29 @@ static uint64_t gap_of(const struct bench_offered *got)
 	return got->n_good > 0 ? (uint64_t)(got->seconds * 1e12 / (double)got->n_good) : UINT64_MAX;
 }
 
-static void measure_series(struct overload *overload, struct series *series, bool counts)
+static void measure_load(struct overload *overload, struct series *series, unsigned int k,
+                         bool counts, uint64_t *gap)
 {
 	struct bench_offered got;
+
+	bench_offer_run(overload->offer, series->size, series->junk, series->carried * loads[k],
+	                WINDOW_NS, &got);
+	*gap = gap_of(&got);
+	if (!counts)
+		return;
+	bench_samples_add(&series->gaps[k], *gap);
+	series->missed[k] += (double)got.n_missed;
+	series->offered[k] += (double)got.n_offered;
+	series->n_barriers += got.n_barriers;
+	if (k == N_LOADS - 1)
+		bench_samples_add(&series->slowest, got.barrier_max_ns);
+}
+
+static void measure_series(struct overload *overload, struct series *series, unsigned int round)
+{
+	bool counts = round >= BENCH_WARM_UP;
+	struct bench_offered got;
+	uint64_t gaps[N_LOADS];
 	double found;
 
 	/* As many as there is room for: what the worker can carry. The machine is shared, so the most
@@ -77,42 +111,42 @@ static void measure_series(struct overload *overload, struct series *series, boo
 	found = (double)(got.n_offered - got.n_missed) / got.seconds;
 	if (found > series->carried)
 		series->carried = found;
-	for (unsigned int k = 0; k < N_LOADS; k++) {
-		bench_offer_run(overload->offer, series->size, series->junk,
-		                series->carried * loads[k], WINDOW_NS, &got);
-		if (!counts)
-			continue;
-		bench_samples_add(&series->gaps[k], gap_of(&got));
-		series->missed[k] += (double)got.n_missed;
-		series->offered[k] += (double)got.n_offered;
-		series->n_barriers += got.n_barriers;
-		if (k == N_LOADS - 1)
-			bench_samples_add(&series->slowest, got.barrier_max_ns);
+	for (unsigned int i = 0; i < N_LOADS; i++) {
+		unsigned int k = round % 2 != 0 ? N_LOADS - 1 - i : i;
+
+		measure_load(overload, series, k, counts, &gaps[k]);
 	}
+	for (unsigned int of = 0; of < N_LOADS && counts; of++)
+		for (unsigned int k = 0; k < N_LOADS; k++)
+			bench_samples_add(&series->shares[of][k],
+			                  (uint64_t)((double)gaps[of] / (double)gaps[k] * MILLION));
 }
 
 /* ---- report ----------------------------------------------------------------------------------------- */
 
-/* Of one load: good frames, millions a second. */
-struct goodput {
-	double best; /* of the rounds: what nobody disturbed */
-	double median;
-};
-
-static void goodputs(struct series *series, struct goodput out[static N_LOADS],
-                     struct goodput *peak)
+/* The load at which most comes through. */
+static unsigned int peak_load(struct series *series)
 {
-	*peak = (struct goodput){0};
-	for (unsigned int k = 0; k < N_LOADS; k++) {
-		struct bench_summary gap = bench_samples_summary(&series->gaps[k], 1);
+	unsigned int peak = 0;
 
-		out[k] = (struct goodput){gap.min > 0 ? 1e6 / gap.min : 0,
-		                          gap.median > 0 ? 1e6 / gap.median : 0};
-		if (out[k].best > peak->best)
-			peak->best = out[k].best;
-		if (out[k].median > peak->median)
-			peak->median = out[k].median;
-	}
+	for (unsigned int k = 1; k < N_LOADS; k++)
+		if (bench_samples_summary(&series->shares[peak][k], 1).median > MILLION)
+			peak = k;
+	return peak;
+}
+
+/* Good frames, millions a second; 0: there was none. */
+static double mpps(struct series *series, unsigned int k)
+{
+	double gap = bench_samples_summary(&series->gaps[k], 1).median;
+
+	return gap > 0 ? 1e6 / gap : 0;
+}
+
+/* What load k gave, of what the peak gave. */
+static double share(struct series *series, unsigned int peak, unsigned int k)
+{
+	return bench_samples_summary(&series->shares[peak][k], 1).median / MILLION;
 }
 
 /* The slowest answer to a command in a window at four times the peak, median of the windows. */
@@ -130,24 +164,20 @@ static json_t *series_json(struct series *series, unsigned int rounds)
 {
 	json_t *object = json_object();
 	json_t *list = json_array();
-	struct goodput mpps[N_LOADS], peak;
+	unsigned int peak = peak_load(series);
 
-	goodputs(series, mpps, &peak);
 	json_object_set_new(object, "size",
 	                    series->size->len != 0 ? json_integer(series->size->len)
 	                                           : json_string(series->size->name));
 	json_object_set_new(object, "junk", json_real(series->junk ? 0.2 : 0));
 	json_object_set_new(object, "rounds", json_integer((json_int_t)rounds));
-	json_object_set_new(object, "peak_mpps", json_real(thousandths(peak.best)));
+	json_object_set_new(object, "peak_mpps", json_real(thousandths(mpps(series, peak))));
 	for (unsigned int k = 0; k < N_LOADS; k++) {
 		json_t *load = json_object();
 
 		json_object_set_new(load, "offered", json_real(loads[k]));
-		json_object_set_new(load, "goodput_mpps", json_real(thousandths(mpps[k].best)));
-		json_object_set_new(load, "ratio",
-		                    json_real(thousandths(mpps[k].best / peak.best)));
-		json_object_set_new(load, "ratio_median",
-		                    json_real(thousandths(mpps[k].median / peak.median)));
+		json_object_set_new(load, "goodput_mpps", json_real(thousandths(mpps(series, k))));
+		json_object_set_new(load, "ratio", json_real(thousandths(share(series, peak, k))));
 		json_object_set_new(load, "missed",
 		                    json_real(thousandths(series->missed[k] / series->offered[k])));
 		json_array_append_new(list, load);
@@ -180,7 +210,7 @@ static int report_table(struct overload *overload, const struct bench_options *o
 	       machine.cpu, machine.tsc_ghz, machine.clock_ratio);
 	printf("runs       %u rounds of %u loads of %u ms, %u peers\n\n", options->rounds,
 	       (unsigned int)N_LOADS, (unsigned int)(WINDOW_NS / BASE_NS_PER_MS), options->peers);
-	printf("goodput by load in multiples of the peak, best of the rounds; missed of what was "
+	printf("goodput by load in multiples of the peak, medians of the rounds; missed of what was "
 	       "offered\n\n");
 	printf(" size  junk  peak Mpps      0.5 x        1 x        2 x        4 x  missed at 4 x  "
 	       "slowest command\n");
@@ -188,13 +218,12 @@ static int report_table(struct overload *overload, const struct bench_options *o
 	       "---------------\n");
 	for (unsigned int i = 0; i < overload->n_series; i++) {
 		struct series *series = &overload->series[i];
-		struct goodput mpps[N_LOADS], peak;
+		unsigned int peak = peak_load(series);
 
-		goodputs(series, mpps, &peak);
 		printf("%5s  %3s%%  %9.2f", series->size->name, series->junk ? "20" : "0",
-		       peak.best);
+		       mpps(series, peak));
 		for (unsigned int k = 0; k < N_LOADS; k++)
-			printf("  %9.3f", mpps[k].best / peak.best);
+			printf("  %9.3f", share(series, peak, k));
 		printf("  %11.0f %%  %12.1f us\n",
 		       100 * series->missed[N_LOADS - 1] / series->offered[N_LOADS - 1],
 		       slowest_us(series));
@@ -217,7 +246,7 @@ int bench_overload(const struct bench_options *options)
 	}
 	for (unsigned int round = 0; round < BENCH_WARM_UP + options->rounds; round++)
 		for (unsigned int i = 0; i < overload.n_series; i++)
-			measure_series(&overload, &overload.series[i], round >= BENCH_WARM_UP);
+			measure_series(&overload, &overload.series[i], round);
 	if (!bench_offer_right(overload.offer)) {
 		fprintf(stderr, "weir-bench: a packet did not come through as it should\n");
 		goto out;

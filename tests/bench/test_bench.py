@@ -139,7 +139,7 @@ try:
 except (RuntimeError, ValueError, KeyError) as error:
     check("handshake: runs", repr(error))
 def overload_problem():
-    """Two and four times the peak leave 95 % of it, also with junk; 5 % are left to noise, best of three."""
+    """Two and four times the peak leave 95 % of it, also with junk; best of three."""
     best = {}
     for _ in range(N_TRIES):
         found = results("overload", "--size", "64")
@@ -150,14 +150,14 @@ def overload_problem():
             if r["rounds"] != 100 or r["peak_mpps"] <= 0 or r["commands"] < 100 or r["command_max_us"] < 0:
                 return f"figures wrong in {r}"
             for load in r["loads"]:
-                if not 0 <= load["missed"] <= 1 or not 0 <= load["ratio"] <= 1:
+                if not 0 <= load["missed"] <= 1 or not 0 <= load["ratio"] < 1.05:
                     return f"figures wrong in {r}"
                 if load["offered"] >= 2:
                     key = (r["junk"], load["offered"])
                     best[key] = max(best.get(key, 0), load["ratio"])
-        if min(best.values()) >= 0.9:
+        if min(best.values()) >= 0.95:
             return None
-    return f"goodput by junk and load, of the peak: {best}, must be 0.9"
+    return f"goodput by junk and load, of the peak: {best}, must be 0.95"
 
 
 if os.cpu_count() > 1:
