@@ -141,12 +141,15 @@ static uint32_t payload_of_piece(const struct state *st)
 	return (st->hub.tunnel_mtu - PATH_INNER_V4_MIN) / FRAGMENT_UNIT * FRAGMENT_UNIT;
 }
 
-/* 1: it cannot be cut. */
+/* 1: it cannot be cut. Pieces that would begin beyond a datagram, whose offset runs over into the flags, are not to be
+ * (the policy passes no such packet). */
 static uint32_t n_pieces(const struct state *st, const struct path_pkt *p)
 {
 	uint32_t step = payload_of_piece(st);
+	uint32_t fragment = base_load_be16(p->data + 6);
 
-	if (p->data[0] != 0x45 || (base_load_be16(p->data + 6) & FRAGMENT_DF) != 0)
+	if (p->data[0] != 0x45 || (fragment & FRAGMENT_DF) != 0
+	    || (fragment & FRAGMENT_AT) + p->len / FRAGMENT_UNIT > FRAGMENT_AT)
 		return 1;
 	return (p->len - PATH_INNER_V4_MIN + step - 1) / step;
 }

@@ -9,6 +9,7 @@
 #define UDP_LEN        8U
 #define ICMP_LEN       8U
 #define EXTENSIONS_MAX 8U
+#define DATAGRAM_MAX   65535U /* IPv4: with its header; IPv6: without */
 
 #define NEXT_HOP_BY_HOP  0U
 #define NEXT_ROUTING     43U
@@ -31,6 +32,7 @@ struct upper {
 	const uint8_t *data;
 	size_t len;
 	uint32_t offset; /* of a fragment, bytes */
+	size_t room;     /* for all fragments of a datagram together */
 };
 
 struct policy_address policy_address_make(const struct base_ip *ip)
@@ -59,6 +61,7 @@ static enum policy_parse parse_v4(const uint8_t *data, size_t len, struct policy
 	upper->offset = (fragment & 0x1fff) * 8U;
 	upper->data = data + header_len;
 	upper->len = len - header_len;
+	upper->room = DATAGRAM_MAX - header_len;
 	return POLICY_PARSE_OK;
 }
 
@@ -107,6 +110,7 @@ static enum policy_parse parse_v6(const uint8_t *data, size_t len, struct policy
 	next = out->proto = data[6];
 	upper->data = data + V6_LEN;
 	upper->len = len - V6_LEN;
+	upper->room = DATAGRAM_MAX;
 	/* such an address would be taken for an IPv4 one */
 	if (policy_address_is_v4(out->src) || policy_address_is_v4(out->dst))
 		return POLICY_PARSE_HEADER;
@@ -256,6 +260,9 @@ enum policy_parse policy_packet_parse(const uint8_t *data, size_t len, struct po
 	if (upper.offset == 0)
 		return parse_upper(out, &upper);
 	out->kind = POLICY_KIND_FRAGMENT;
+	/* of no datagram: whoever cuts it again, or puts it together, gets an offset from the beginning */
+	if (upper.offset + upper.len > upper.room)
+		return POLICY_PARSE_FRAGMENT;
 	/* it would replace ports or flags that were judged (RFC 1858, RFC 3128) */
 	return upper.offset < TCP_MIN && out->proto == POLICY_PROTO_TCP ? POLICY_PARSE_FRAGMENT
 	                                                                : POLICY_PARSE_OK;

@@ -300,6 +300,36 @@ static void fragments_pass(void **state)
 	flow_destroy(pair.flow);
 }
 
+/* A fragment that would end beyond a datagram is none: cut to fit, its second piece would be a whole packet, of ports
+ * that nobody has judged (0x3f51 + 696 / 8 carries into the flags). */
+static void a_fragment_beyond_a_datagram_becomes_no_packet(void **state)
+{
+	struct pair pair = pair_create(NULL, 0);
+	uint8_t inner[FLOW_FRAME_MAX];
+	uint32_t len;
+
+	(void)state;
+	set_hub(pair.flow, 720, false);
+	len = packet_of(inner, BASE_IP_V4, 100, 0x2000);
+	flow_rx_data(pair.flow, &pair.from, inner, len);
+	flow_turn(pair.flow);
+	flow_hop(inner);
+	flow_expect_data(pair.flow, &pair.to, 0, inner, len);
+	FLOW_EXPECT(pair.flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
+	            {ABI_COUNTER_FORWARDED, 1}, {ABI_COUNTER_SEALED, 1}, {ABI_COUNTER_TX_WAN, 1});
+	for (uint32_t at = 1; at <= 87; at += 43) {
+		for (uint32_t more = 0; more <= 0x2000; more += 0x2000) {
+			len = packet_of(inner, BASE_IP_V4, 736, (uint16_t)(more | (0x2000 - at)));
+			flow_rx_data(pair.flow, &pair.from, inner, len);
+			flow_turn(pair.flow);
+			flow_expect_silence(pair.flow);
+			FLOW_EXPECT(pair.flow, {ABI_COUNTER_RX_WAN, 1}, {ABI_COUNTER_OPENED, 1},
+			            {ABI_COUNTER_DROP_POLICY_FRAGMENT, 1});
+		}
+	}
+	flow_destroy(pair.flow);
+}
+
 /* ---- TCP ------------------------------------------------------------------------------------------- */
 
 /* TCP from one address to another; options[n], n a multiple of 4. Returns its length. */
@@ -595,6 +625,7 @@ int main(void)
 		cmocka_unit_test(ipv4_that_may_be_cut_is_cut),
 		cmocka_unit_test(many_at_once_are_cut_in_turns),
 		cmocka_unit_test(fragments_pass),
+		cmocka_unit_test(a_fragment_beyond_a_datagram_becomes_no_packet),
 		cmocka_unit_test(tcp_opens_with_what_fits),
 		cmocka_unit_test(tcp_is_answered_with_what_fits),
 		cmocka_unit_test(endpoint_that_is_the_hub_is_no_way),
