@@ -357,6 +357,13 @@ static bool answer_barrier(struct worker *w)
 	return true;
 }
 
+/* Keepalives that were asked for are made when packets are taken in, which stands still while a helper hangs: then
+ * there is room for so many, and further commands wait in the ring. */
+static bool has_room(const struct worker *w)
+{
+	return w->st.n_keepalives < STATE_SIDE_MAX;
+}
+
 /* A command leaves the ring after it was applied: a worker killed in between finds it again, and
  * applying it twice does no harm. */
 uint32_t worker__cmd_poll(struct worker *w, struct path_burst *b)
@@ -364,7 +371,7 @@ uint32_t worker__cmd_poll(struct worker *w, struct path_burst *b)
 	struct abi_record record;
 	uint32_t n = 0;
 
-	while (n < WORKER_CMD_MAX && answer_barrier(w)
+	while (n < WORKER_CMD_MAX && has_room(w) && answer_barrier(w)
 	       && abi_ring_peek(&w->cmd_ring, &record) == 1) {
 		take_record(w, b, &record);
 		abi_ring_free(&w->cmd_ring);

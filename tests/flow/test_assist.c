@@ -307,6 +307,28 @@ static void control_is_heard_while_a_helper_hangs(void **state)
 	flow_destroy(s.flow);
 }
 
+/* Keepalives are made where packets come from, which stands still; there is room for a burst of them. */
+static void keepalives_wait_while_a_helper_hangs(void **state)
+{
+	struct stream s = stream_make(&helped);
+	struct abi_cmd_session cmd = {.index = s.to.index, .peer = s.to.peer};
+	const uint32_t n = 90 + STATE_SIDE_MAX;
+
+	(void)state;
+	for (uint32_t i = 0; i < 90; i++) {
+		send_some(&s, 8);
+		turn(&s, OWNER);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		FLOW_CMD(s.flow, OWNER, ABI_CMD_KEEPALIVE, cmd);
+		turn(&s, OWNER);
+	}
+	for (uint32_t i = 0; i < 4; i++)
+		settle(&s);
+	assert_int_equal(flow_counter(s.flow, ABI_COUNTER_KEEPALIVE_OUT), n);
+	flow_destroy(s.flow);
+}
+
 static void a_helper_that_comes_back_lets_everything_go_on(void **state)
 {
 	struct stream s = stream_make(&helped);
@@ -514,6 +536,7 @@ int main(void)
 		cmocka_unit_test(
 			a_helper_that_hangs_stops_the_intake_and_loses_nothing_but_what_is_out),
 		cmocka_unit_test(control_is_heard_while_a_helper_hangs),
+		cmocka_unit_test(keepalives_wait_while_a_helper_hangs),
 		cmocka_unit_test(a_helper_that_comes_back_lets_everything_go_on),
 		cmocka_unit_test(what_is_out_at_the_end_is_counted),
 		cmocka_unit_test(help_comes_when_bursts_stay_full),
