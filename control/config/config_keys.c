@@ -43,8 +43,9 @@ static const struct config_key dataplane_keys[] = {
 	{"mbufs", "0 (chosen for you) to 4194304 packet buffers", config__read_u32,
          AT(config, n_mbufs), RANGE(0, 1 << 22)},
 	{"hugepages", "true or false", config__read_bool, AT(config, use_hugepages)},
-	{"max_peers", "1 to 1048576", config__read_u32, AT(config, max_peers),
-         RANGE(1, ABI_PEERS_MAX)},
+	/* the last number means the hub (POLICY_HUB) */
+	{"max_peers", "1 to 1048575", config__read_u32, AT(config, max_peers),
+         RANGE(1, ABI_PEERS_MAX - 1)},
 };
 
 static const struct config_key port_keys[] = {

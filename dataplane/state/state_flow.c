@@ -18,6 +18,7 @@ static uint32_t part_of(uint32_t n)
 	return n >= 4 ? n / 4 : 1;
 }
 
+_Static_assert(ABI_PEERS_MAX - 1 <= POLICY_HUB, "what a peer can be but the hub, control refuses");
 _Static_assert(POLICY_USED_WAYS == ABI_USED_WAYS, "what the one writes the other reads");
 
 int state_flow_create(struct state *st, uint32_t n_flows, uint64_t *used, bool resumes)

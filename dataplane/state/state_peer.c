@@ -7,7 +7,7 @@
 
 int state_peer_put(struct state *st, const struct abi_cmd_peer *cmd)
 {
-	if (cmd->peer >= st->n_peers)
+	if (cmd->peer >= st->n_peers || cmd->peer == POLICY_HUB) /* that number is the hub's */
 		return -EINVAL;
 
 	struct state_peer *peer = &st->peers[cmd->peer];

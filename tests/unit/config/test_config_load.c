@@ -282,7 +282,9 @@ static const struct {
 	{GOOD "dataplane: { hugepages = \"yes\"; };\n",
          "3: dataplane: hugepages is \"yes\", must be true or false"},
 	{GOOD "dataplane: { max_peers = 0; };\n",
-         "3: dataplane: max_peers is 0, must be 1 to 1048576"},
+         "3: dataplane: max_peers is 0, must be 1 to 1048575"},
+	{GOOD "dataplane: { max_peers = 1048576; };\n",
+         "3: dataplane: max_peers is 1048576, must be 1 to 1048575"},
 	/* ports */
 	{HUB("") "ports: ( { driver = \"pci\"; device = \"x\"; } );\n",
          "2: ports[0]: name is missing, must be 1 to 10 of the characters a-z 0-9 - _"},
