@@ -16,7 +16,7 @@ static int broadcast(struct program *program, int changed, uint16_t type, const 
 	if (changed <= 0)
 		return changed;
 	for (uint32_t i = 0; i < program->setup.dataplane.n_workers; i++)
-		program_pipe_change(&program->pipes[i], type, payload, len);
+		(void)program_pipe_change(&program->pipes[i], type, payload, len);
 	program__flush_later(program);
 	return 0;
 }
@@ -52,7 +52,7 @@ static int tell_route(struct program *program, int changed, uint16_t type,
 {
 	if (changed <= 0)
 		return changed;
-	program_pipe_change(&program->pipes[ABI_ROUTE_WORKER], type, route, sizeof(*route));
+	(void)program_pipe_change(&program->pipes[ABI_ROUTE_WORKER], type, route, sizeof(*route));
 	program__flush_later(program);
 	return 0;
 }
@@ -99,8 +99,14 @@ int program_peer_drop(struct program *program, uint32_t peer)
 	while (program_desired_peer_route(&program->desired, peer, &route))
 		(void)tell_route(program, program_desired_route_drop(&program->desired, &route),
 		                 ABI_CMD_ROUTE_DROP, &route);
-	return broadcast(program, program_desired_peer_drop(&program->desired, peer),
-	                 ABI_CMD_PEER_DROP, &cmd, sizeof(cmd));
+	if (program_desired_peer_drop(&program->desired, peer) == 0)
+		return 0;
+	/* Its number may be another's at once, who must not inherit sessions and times. */
+	for (uint32_t i = 0; i < program->setup.dataplane.n_workers; i++)
+		if (!program_pipe_change(&program->pipes[i], ABI_CMD_PEER_DROP, &cmd, sizeof(cmd)))
+			program_desired_peer_unsaid(&program->desired, peer, i);
+	program__flush_later(program);
+	return 0;
 }
 
 int program_limit_put(struct program *program, uint32_t peer,
@@ -119,8 +125,8 @@ int program_limit_put(struct program *program, uint32_t peer,
 	if (changed <= 0)
 		return changed;
 	for (uint32_t i = 0; i < n_workers; i++)
-		program_pipe_change(&program->pipes[i], ABI_CMD_PEER_LIMIT,
-		                    limits ? &limits[i] : &none, sizeof(none));
+		(void)program_pipe_change(&program->pipes[i], ABI_CMD_PEER_LIMIT,
+		                          limits ? &limits[i] : &none, sizeof(none));
 	program__flush_later(program);
 	return 0;
 }

@@ -212,8 +212,13 @@ int program_desired_peer_drop(struct program_desired *desired, uint32_t peer)
 		return 0;
 	note_peer(desired, peer, false);
 	(void)program_desired_limit(desired, peer, NULL, 0);
-	*p = (struct program_desired_peer){.was_another = 1};
+	*p = (struct program_desired_peer){.was_another = 1, .unsaid = p->unsaid};
 	return 1;
+}
+
+void program_desired_peer_unsaid(struct program_desired *desired, uint32_t peer, uint32_t worker)
+{
+	desired->peers[peer].unsaid |= (uint16_t)(1U << worker);
 }
 
 /* The peer's limits, as they are now, have come or go. */
@@ -468,11 +473,13 @@ static bool peer_at(const struct program_desired *desired, struct program_cursor
 {
 	for (; cursor->position < desired->n_peers_used; cursor->position++) {
 		const struct program_desired_peer *peer = &desired->peers[cursor->position];
+		bool is_unsaid = cursor->says_drops && (peer->unsaid >> cursor->worker & 1) != 0;
 
-		if (peer->present == 0)
+		if (peer->present == 0 && !is_unsaid)
 			continue;
-		out->scratch = peer_entry(desired, cursor->position);
-		out->type = ABI_CMD_PEER_PUT;
+		out->scratch = is_unsaid ? (struct abi_cmd_peer){.peer = cursor->position}
+		                         : peer_entry(desired, cursor->position);
+		out->type = is_unsaid ? ABI_CMD_PEER_DROP : ABI_CMD_PEER_PUT;
 		out->payload = &out->scratch;
 		out->len = sizeof(out->scratch);
 		return true;
@@ -558,4 +565,13 @@ bool program_desired_at(const struct program_desired *desired, struct program_cu
 void program_cursor_step(struct program_cursor *cursor)
 {
 	cursor->position++;
+}
+
+void program_desired_said(struct program_desired *desired, struct program_cursor *cursor,
+                          const struct program_command *command)
+{
+	if (command->type == ABI_CMD_PEER_DROP)
+		desired->peers[cursor->position].unsaid &= (uint16_t) ~(1U << cursor->worker);
+	else
+		program_cursor_step(cursor);
 }

@@ -16,6 +16,8 @@ struct program_desired_peer {
 	uint16_t keepalive_s;
 	uint8_t present;
 	uint8_t was_another; /* its number was given back before; see program_session_install() */
+	uint16_t
+		unsaid; /* a bit a worker: that, the worker has not been told; the walk says it first */
 	struct abi_cmd_peer_limit *limits; /* [n_workers], owned; NULL = none */
 };
 
@@ -68,6 +70,9 @@ bool program_desired_is_own(const struct program_desired *desired, const struct 
 int program_desired_peer_put(struct program_desired *desired, uint32_t peer, uint16_t keepalive_s);
 /* The peer must have no route left: program_desired_peer_route(). */
 int program_desired_peer_drop(struct program_desired *desired, uint32_t peer);
+/* This worker was not told that the peer was dropped: the next walk for it does so, before it says that there is one of
+ * that number again, which must not be taken for the same. */
+void program_desired_peer_unsaid(struct program_desired *desired, uint32_t peer, uint32_t worker);
 /* limits[n_workers], copied; NULL takes them away. n_workers is the same in each call. -ENOENT when the peer
  * was not put before. */
 int program_desired_limit(struct program_desired *desired, uint32_t peer,
@@ -100,6 +105,7 @@ struct program_cursor {
 	uint32_t position;
 	uint32_t worker;     /* whose walk it is */
 	bool without_routes; /* for a worker that does not write them */
+	bool says_drops;     /* what is unsaid, too; then program_desired_said() goes on */
 };
 
 /* A command of the walk; payload is borrowed until desired changes, or points into scratch. */
@@ -115,5 +121,8 @@ bool program_desired_at(const struct program_desired *desired, struct program_cu
                         struct program_command *out);
 /* Go behind the command just returned. */
 void program_cursor_step(struct program_cursor *cursor);
+/* The same, when the worker has been told it: it is unsaid no more. */
+void program_desired_said(struct program_desired *desired, struct program_cursor *cursor,
+                          const struct program_command *command);
 
 #endif

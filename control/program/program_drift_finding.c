@@ -111,7 +111,7 @@ static void repair_one(struct program_drift *drift, const struct program_finding
 	if (type == ABI_CMD_SESSION_RETIRE
 	    && program_desired_has_peer(&program->desired, entry.session.peer))
 		return;
-	program_pipe_change(&program->pipes[finding->worker], type, &entry, len);
+	(void)program_pipe_change(&program->pipes[finding->worker], type, &entry, len);
 }
 
 /* Entry by entry while they are all known; a worker about which there is more gets everything again. */

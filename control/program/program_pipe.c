@@ -43,17 +43,22 @@ static int push(struct program_pipe *pipe, uint16_t type, const void *payload, u
 	return err;
 }
 
-void program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *payload,
+bool program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *payload,
                          uint16_t len)
 {
 	if (!pipe->open || pipe->dead || pipe->sync_due) /* a synchronisation to come carries it */
-		return;
-	if (nothing_waits(pipe) && push(pipe, type, payload, len) != -EAGAIN)
-		return;
+		return false;
+	if (nothing_waits(pipe)) {
+		int err = push(pipe, type, payload, len);
+
+		if (err != -EAGAIN)
+			return err == 0;
+	}
 	if (pipe->queue.n < PROGRAM_QUEUE_MAX / 2
 	    && program_queue_push(&pipe->queue, type, payload, len) == 0)
-		return;
+		return true;
 	program_pipe_resync(pipe);
+	return false;
 }
 
 void program_pipe_resync(struct program_pipe *pipe)
@@ -74,7 +79,7 @@ int program_pipe_send(struct program_pipe *pipe, uint16_t type, const void *payl
 		if (err != -EAGAIN)
 			return err == 0 ? 0 : -ENOTCONN;
 	}
-	if (pipe->queue.n >= PROGRAM_QUEUE_MAX)
+	if (pipe->queue.n >= PROGRAM_QUEUE_MAX && type != ABI_CMD_SESSION_RETIRE)
 		return -EAGAIN;
 	return program_queue_push(&pipe->queue, type, payload, len);
 }
@@ -91,7 +96,7 @@ bool program_pipe_is_applied(const struct program_pipe *pipe)
 }
 
 /* One command of the synchronisation. Returns 0, -EAGAIN or -EPROTO. */
-static int flush_sync(struct program_pipe *pipe, const struct program_desired *desired)
+static int flush_sync(struct program_pipe *pipe, struct program_desired *desired)
 {
 	struct program_command command;
 
@@ -103,7 +108,7 @@ static int flush_sync(struct program_pipe *pipe, const struct program_desired *d
 	int err = push(pipe, command.type, command.payload, command.len);
 
 	if (err == 0)
-		program_cursor_step(&pipe->cursor);
+		program_desired_said(desired, &pipe->cursor, &command);
 	return err;
 }
 
@@ -121,8 +126,7 @@ static int flush_queue(struct program_pipe *pipe)
 	return 0;
 }
 
-int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *desired,
-                       uint32_t budget)
+int program_pipe_flush(struct program_pipe *pipe, struct program_desired *desired, uint32_t budget)
 {
 	int err = pipe->dead ? -EPROTO : 0;
 
@@ -133,7 +137,10 @@ int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *
 			pipe->sync_due = false;
 			pipe->syncing = true;
 			pipe->cursor = (struct program_cursor){
-				.worker = pipe->worker, .without_routes = pipe->without_routes};
+				.worker = pipe->worker,
+				.without_routes = pipe->without_routes,
+				.says_drops = true,
+			};
 		} else if (pipe->queue.n != 0) {
 			err = flush_queue(pipe);
 		} else {

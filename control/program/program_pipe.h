@@ -41,16 +41,17 @@ void program_pipe_open(struct program_pipe *pipe, struct abi_ring_end ring, int 
 /* End; what waits is wiped and lost. */
 void program_pipe_close(struct program_pipe *pipe);
 
-/* A change of the desired state, which the caller has made already. Cannot fail: at worst all is
- * repeated. */
-void program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *payload,
+/* A change of the desired state, which the caller has made already. Cannot fail: at worst all is repeated. Returns false
+ * when it is left to such a synchronisation, which says what there is and not what has gone in between: see
+ * program_desired_peer_unsaid(). */
+bool program_pipe_change(struct program_pipe *pipe, uint16_t type, const void *payload,
                          uint16_t len);
 
 /* Repeat the whole desired state. */
 void program_pipe_resync(struct program_pipe *pipe);
 
-/* A command that is not part of the desired state. Returns 0, -ENOTCONN (closed or dead), -EAGAIN
- * (too much waits), -ENOMEM. */
+/* A command that is not part of the desired state. Returns 0, -ENOTCONN (closed or dead), -EAGAIN (too much waits; but
+ * not for what retires a session: there are no more of them than sessions), -ENOMEM. */
 int program_pipe_send(struct program_pipe *pipe, uint16_t type, const void *payload, uint16_t len)
 	__attribute__((warn_unused_result));
 
@@ -61,7 +62,7 @@ bool program_pipe_is_busy(const struct program_pipe *pipe);
 bool program_pipe_is_applied(const struct program_pipe *pipe);
 
 /* Move at most budget commands into the ring. Returns 0, or -EPROTO when the ring is dead. */
-int program_pipe_flush(struct program_pipe *pipe, const struct program_desired *desired,
-                       uint32_t budget) __attribute__((warn_unused_result));
+int program_pipe_flush(struct program_pipe *pipe, struct program_desired *desired, uint32_t budget)
+	__attribute__((warn_unused_result));
 
 #endif

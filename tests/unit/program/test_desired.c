@@ -148,6 +148,7 @@ static void walk_repeats_exactly_what_is_there(void **state)
 /* ---- a pipe through a small ring, with a worker that takes at random ---------------------------- */
 
 #define N_SLOTS 16U
+#define WORKER  1U
 
 struct worker {
 	struct abi_ring ring;
@@ -159,7 +160,16 @@ struct worker {
 	bool in_sync;
 	uint32_t next_message;
 	uint32_t n_syncs;
+	uint32_t n_forgotten[N_PEERS]; /* how often what it knew of the peer went */
 };
+
+static void note_forgotten(struct worker *worker, const struct abi_record *record)
+{
+	struct abi_cmd_peer peer;
+
+	memcpy(&peer, record->payload, sizeof(peer));
+	worker->n_forgotten[peer.peer] += worker->state.peer[peer.peer];
+}
 
 static void take(struct worker *worker, uint64_t n)
 {
@@ -174,6 +184,9 @@ static void take(struct worker *worker, uint64_t n)
 			break;
 		case ABI_CMD_SYNC_END: /* what was not repeated goes */
 			assert_true(worker->in_sync);
+			for (uint32_t i = 0; i < N_PEERS; i++)
+				worker->n_forgotten[i] += worker->state.peer[i]
+				                          && !worker->repeated.peer[i];
 			worker->in_sync = false;
 			worker->state = worker->repeated;
 			worker->n_syncs++;
@@ -183,6 +196,8 @@ static void take(struct worker *worker, uint64_t n)
 			assert_int_equal(base_load_le32(record.payload), worker->next_message++);
 			break;
 		default:
+			if (record.type == ABI_CMD_PEER_DROP)
+				note_forgotten(worker, &record);
 			dumb_apply(&worker->state, record.type, record.payload);
 			dumb_apply(&worker->repeated, record.type, record.payload);
 			break;
@@ -193,17 +208,23 @@ static void take(struct worker *worker, uint64_t n)
 struct both {
 	struct dumb expected;
 	struct worker *worker;
+	struct program_desired *desired;
 };
 
 static void record_in_both(void *arg, uint16_t type, const void *payload, uint16_t len)
 {
 	struct both *both = arg;
+	struct abi_cmd_peer peer;
 
 	dumb_apply(&both->expected, type, payload);
-	program_pipe_change(&both->worker->pipe, type, payload, len);
+	if (program_pipe_change(&both->worker->pipe, type, payload, len)
+	    || type != ABI_CMD_PEER_DROP)
+		return;
+	memcpy(&peer, payload, sizeof(peer));
+	program_desired_peer_unsaid(both->desired, peer.peer, WORKER);
 }
 
-static void settle(struct worker *worker, const struct program_desired *desired)
+static void settle(struct worker *worker, struct program_desired *desired)
 {
 	do {
 		assert_int_equal(program_pipe_flush(&worker->pipe, desired, 1000), 0);
@@ -221,7 +242,7 @@ static void reopen(struct worker *worker)
 	worker->in_sync = false;
 	worker->next_message = 0;
 	program_pipe_open(&worker->pipe, abi_ring_end_make(&worker->ring, worker->records, N_SLOTS),
-	                  -1, 1, true);
+	                  -1, WORKER, true);
 }
 
 /* A worker that sleeps is kicked, once; one that is awake is not. */
@@ -270,8 +291,8 @@ static void interrupted_synchronisation_ends_in_the_right_state(void **state)
 {
 	struct test_random random = test_random_start();
 	static struct worker worker;
-	struct both both = {.worker = &worker};
 	struct program_desired desired;
+	struct both both = {.worker = &worker, .desired = &desired};
 	uint32_t n_messages = 0;
 
 	(void)state;
@@ -312,8 +333,8 @@ static void overflowing_changes_are_carried_by_another_synchronisation(void **st
 {
 	struct test_random random = test_random_start();
 	static struct worker worker;
-	struct both both = {.worker = &worker};
 	struct program_desired desired;
+	struct both both = {.worker = &worker, .desired = &desired};
 
 	(void)state;
 	assert_int_equal(program_desired_init(&desired, N_PEERS), 0);
@@ -326,6 +347,90 @@ static void overflowing_changes_are_carried_by_another_synchronisation(void **st
 	settle(&worker, &desired);
 	assert_memory_equal(&worker.state, &both.expected, sizeof(worker.state));
 	assert_int_equal(worker.n_syncs, 2);
+	program_pipe_close(&worker.pipe);
+	program_desired_fini(&desired);
+}
+
+static void put_peer(struct both *both, uint32_t peer, uint16_t keepalive_s)
+{
+	struct abi_cmd_peer cmd = {.peer = peer, .keepalive_s = keepalive_s};
+
+	assert_int_equal(program_desired_peer_put(both->desired, peer, keepalive_s), 1);
+	record_in_both(both, ABI_CMD_PEER_PUT, &cmd, sizeof(cmd));
+}
+
+/* Until changes are left to a synchronisation. */
+static void overflow(struct both *both)
+{
+	while (!both->worker->pipe.sync_due)
+		put_peer(both, 0, (uint16_t)(both->desired->peers[0].keepalive_s + 1));
+}
+
+/* A number is another's when it is given back and taken again, and a synchronisation names it but once. */
+static void a_number_that_is_anothers_is_forgotten_first(void **state)
+{
+	static struct worker worker;
+	struct program_desired desired;
+	struct both both = {.worker = &worker, .desired = &desired};
+
+	(void)state;
+	assert_int_equal(program_desired_init(&desired, N_PEERS), 0);
+	worker.end = abi_ring_end_make(&worker.ring, worker.records, N_SLOTS);
+	reopen(&worker);
+	settle(&worker, &desired);
+	for (uint32_t i = 1; i < 5; i++)
+		put_peer(&both, i, 0);
+	settle(&worker, &desired);
+
+	overflow(&both);
+	drop_peer(&desired, 2, record_in_both, &both);
+	put_peer(&both, 2, 0); /* another's at once */
+	drop_peer(&desired, 3, record_in_both, &both);
+	/* and one that goes and comes while the walk is under way, before it and behind it */
+	while (!worker.in_sync || !worker.repeated.peer[2]) {
+		assert_int_equal(program_pipe_flush(&worker.pipe, &desired, 1), 0);
+		take(&worker, N_SLOTS);
+	}
+	overflow(&both);
+	for (uint32_t i = 1; i < 5; i += 3) {
+		drop_peer(&desired, i, record_in_both, &both);
+		put_peer(&both, i, 0);
+	}
+	settle(&worker, &desired);
+	assert_memory_equal(&worker.state, &both.expected, sizeof(worker.state));
+	assert_int_equal(worker.n_forgotten[0], 0);
+	for (uint32_t i = 1; i < 5; i++)
+		assert_int_equal(worker.n_forgotten[i], 1);
+
+	/* told once: who has come since stays */
+	put_peer(&both, 3, 0);
+	settle(&worker, &desired);
+	overflow(&both);
+	settle(&worker, &desired);
+	for (uint32_t i = 1; i < 5; i++)
+		assert_int_equal(worker.n_forgotten[i], 1);
+	program_pipe_close(&worker.pipe);
+	program_desired_fini(&desired);
+}
+
+/* What retires a session is never refused: the session would stay. */
+static void a_full_queue_takes_what_retires_a_session(void **state)
+{
+	static struct worker worker;
+	struct abi_cmd_session cmd = {.index = 17};
+	struct program_desired desired;
+	int err = 0;
+
+	(void)state;
+	assert_int_equal(program_desired_init(&desired, N_PEERS), 0);
+	worker.end = abi_ring_end_make(&worker.ring, worker.records, N_SLOTS);
+	reopen(&worker);
+	while (err == 0)
+		err = program_pipe_send(&worker.pipe, ABI_CMD_KEEPALIVE, &cmd, sizeof(cmd));
+	assert_int_equal(err, -EAGAIN);
+	assert_int_equal(program_pipe_send(&worker.pipe, ABI_CMD_SESSION_RETIRE, &cmd, sizeof(cmd)),
+	                 0);
+	settle(&worker, &desired);
 	program_pipe_close(&worker.pipe);
 	program_desired_fini(&desired);
 }
@@ -478,6 +583,8 @@ int main(void)
 		cmocka_unit_test(a_sleeping_worker_is_woken_once),
 		cmocka_unit_test(interrupted_synchronisation_ends_in_the_right_state),
 		cmocka_unit_test(overflowing_changes_are_carried_by_another_synchronisation),
+		cmocka_unit_test(a_number_that_is_anothers_is_forgotten_first),
+		cmocka_unit_test(a_full_queue_takes_what_retires_a_session),
 		cmocka_unit_test(wan_routes_of_two_ports_are_two),
 		cmocka_unit_test(the_hubs_own_addresses_are_known_on_every_port),
 		cmocka_unit_test(three_hundred_thousand_routes_are_no_trouble),
