@@ -95,6 +95,8 @@ static int drop(struct peer_work *work, struct peer_draft *draft, const struct b
 	if (err < 0)
 		return err;
 	(void)wg_allowedips_remove(work->table->held, ip, draft->row.id);
+	/* It may be an address below those given last. */
+	memset(work->table->pool_from, 0, CONFIG_TUNNEL_MAX * sizeof(*work->table->pool_from));
 	draft->has_lost = true;
 	return 0;
 }

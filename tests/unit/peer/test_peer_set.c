@@ -375,6 +375,53 @@ static void a_full_table_is_replaced(void **state)
 	peer_lab_stop();
 }
 
+static void add_named(const char *name, uint32_t n)
+{
+	const struct peer_request request = {.name = name, .public_key = key_of(n)};
+	const struct peer *peer;
+	struct peer_error why;
+
+	if (peer_add(table, &request, &peer, &why) < 0)
+		fail_msg("%s", why.text);
+}
+
+/* The one that was given last is the net's last: what becomes free lies below it. */
+static void an_address_that_goes_is_given_in_the_same_set(void **state)
+{
+	static const char *const names[] = {"p1", "p2", "p3", "p4", "p5"};
+	const struct peer_set_whole comes = {.name = "p6", .gives_addresses = true};
+	const struct base_prefix first = prefix("10.77.0.2/32");
+	const struct base_prefix last = prefix("10.77.0.6/32");
+	struct peer_error why;
+
+	(void)state;
+	config.n_tunnel = 1;
+	config.tunnel[0] = prefix("10.77.0.1/29");
+	peer_lab_start();
+	for (uint32_t n = 0; n < BASE_ARRAY_LEN(names); n++)
+		add_named(names[n], n);
+	for (int dry = 1; dry >= 0; dry--) {
+		struct peer_set set = {.is_dry_run = dry == 1};
+		struct peer_set_one *one;
+
+		/* the end of a set forgets which one was given last */
+		assert_int_equal(peer_remove(table, "p5", NULL, &why), 0);
+		add_named("p5", 4);
+		assert_true(has(&peer_find(table, "p5")->row, &last));
+		one = peer_set_add(&set, key_of(0));
+		assert_non_null(one);
+		one->is_removed = true;
+		one = peer_set_add(&set, key_of(5));
+		assert_non_null(one);
+		one->whole = &comes;
+		good(&set);
+		assert_int_equal(peer_find(table, "p1") != NULL, dry);
+		assert_int_equal(peer_find(table, "p6") != NULL, !dry);
+	}
+	assert_true(has(&peer_find(table, "p6")->row, &first));
+	peer_lab_stop();
+}
+
 /* Key n is a number as large as n, whose first bytes are zero. */
 static struct peer_set_one *begin_counted(struct peer_set *set, uint32_t n)
 {
@@ -485,6 +532,7 @@ int main(void)
 		PEER_CASE(what_others_say_of_a_peer_stays),
 		PEER_CASE(a_full_table_takes_none_of_them),
 		PEER_CASE(a_full_table_is_replaced),
+		PEER_CASE(an_address_that_goes_is_given_in_the_same_set),
 		PEER_CASE(many_come_and_go_at_once),
 		PEER_CASE(the_store_is_asked_three_times_for_each_peer_that_comes),
 	};
