@@ -189,6 +189,7 @@ def only_an_approved_network_is_behind_a_peer(hub):
     assert shown["allowed_ips"] == ["10.3.0.0/24", "10.4.0.0/24"], shown
     hub.ok("grant", "add", "g", "--who", "peer:b", "--to", "subnet:10.3.0.0/25", "--protocol", "any")
     hub.refused(1, 'grant "g" names 10.3.0.0/24', "peer", "withdraw", "a", "10.3.0.0/24")
+    hub.refused(1, 'grant "g" names 10.3.0.0/24', "peer", "remove", "a")
     hub.ok("grant", "remove", "g")
     hub.ok("peer", "withdraw", "a", "10.3.0.0/24")
     hub.restart()

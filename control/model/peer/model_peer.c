@@ -319,12 +319,35 @@ static int remove_from_groups_too(struct model *model, const char *name, struct 
 	return err;
 }
 
+/* What was granted to it, or leads to it, must not be the next one's. */
+static int refuse_needed(struct model *model, const struct peer *peer, struct model_error *error)
+{
+	const struct store_peer *row = &peer->row;
+	char service[CONFIG_NAME_LEN];
+	const struct grant *grant;
+	int err = model__services_of_peer(model, row->name, service);
+
+	if (err < 0)
+		return model__refuse(error, err, "failed", NULL, "store: %s",
+		                     store_error(model->setup.store));
+	if (err == 1)
+		return model__refuse(error, -EBUSY, "in_use", "name",
+		                     "name: service \"%s\" points to peer \"%s\"; remove the "
+		                     "service first",
+		                     service, row->name);
+	grant = grant_naming(&model->policy, GRANT_PEER, row->name);
+	if (grant)
+		return model__refuse(error, -EBUSY, "in_use", "name",
+		                     "name: grant \"%s\" names peer \"%s\"; remove the grant "
+		                     "first",
+		                     grant->name, row->name);
+	return model__networks_spare(model, "name", row->allowed_ips, row->n_allowed_ips, error);
+}
+
 int model__peer_remove(struct model *model, const json_t *params, json_t **result,
                        struct model_error *error)
 {
 	const char *name = json_string_value(json_object_get(params, "name"));
-	char service[CONFIG_NAME_LEN];
-	const struct grant *grant;
 	const struct peer *peer = model__peer_find(model, params, error);
 	uint32_t id;
 	int err;
@@ -333,24 +356,10 @@ int model__peer_remove(struct model *model, const json_t *params, json_t **resul
 		return -ENOENT;
 	id = peer->row.id;
 	err = model__session_keep(model, name, params, error);
-	if (err < 0)
-		return err;
-	err = model__services_of_peer(model, name, service);
-	if (err < 0)
-		return model__refuse(error, err, "failed", NULL, "store: %s",
-		                     store_error(model->setup.store));
-	if (err == 1)
-		return model__refuse(error, -EBUSY, "in_use", "name",
-		                     "name: service \"%s\" points to peer \"%s\"; remove the "
-		                     "service first",
-		                     service, name);
-	grant = grant_naming(&model->policy, GRANT_PEER, name);
-	if (grant)
-		return model__refuse(error, -EBUSY, "in_use", "name",
-		                     "name: grant \"%s\" names peer \"%s\"; remove the grant "
-		                     "first",
-		                     grant->name, name);
-	err = remove_from_groups_too(model, name, error);
+	if (err == 0)
+		err = refuse_needed(model, peer, error);
+	if (err == 0)
+		err = remove_from_groups_too(model, name, error);
 	if (err < 0)
 		return err;
 	model__table_peer(model, id, NULL);

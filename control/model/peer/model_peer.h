@@ -18,6 +18,18 @@ const struct peer *model__peer_find(const struct model *model, const json_t *par
 /* Networks that model__check() has let through. out[MODEL_NETWORKS_MAX]. Returns how many. */
 uint32_t model__prefixes_read(const json_t *array, struct base_prefix *out);
 
+/* model_subnets.c: the networks that grants name, each with a grant's number, for wg_allowedips_each_overlapping();
+ * until the policy changes. NULL = no memory. Caller: wg_allowedips_destroy(). */
+struct wg_allowedips *model__subnets_named(const struct grant_policy *policy);
+/* A grant that has this network, or a part of it, at one of its ends; NULL = none. named: of the same policy. */
+const struct grant *model__subnet_needed(const struct grant_policy *policy,
+                                         const struct wg_allowedips *named,
+                                         const struct base_prefix *net);
+/* Refuse, with field to blame, when a grant needs one of nets[n]: who has it next would have what is granted. */
+int model__networks_spare(const struct model *model, const char *field,
+                          const struct base_prefix *nets, uint32_t n, struct model_error *error)
+	__attribute__((warn_unused_result));
+
 /* model_wg.c: many changes of peers as one, under the rules that operations have. */
 struct peer_set;
 struct model_peer_set {

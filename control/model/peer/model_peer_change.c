@@ -91,40 +91,16 @@ int model__peer_approve(struct model *model, const json_t *params, json_t **resu
 	return finish(model, params, err, &why, result, error);
 }
 
-/* The first grant that has this network, or a part of it, at one of its ends. */
-static const struct grant *grant_of(const struct grant_policy *policy,
-                                    const struct base_prefix *net)
-{
-	for (uint32_t i = 0; i < policy->n_grants; i++) {
-		const struct grant *grant = &policy->grants[i];
-
-		if ((grant->who.kind == GRANT_SUBNET
-		     && base_prefix_overlap(&grant->who.subnet, net))
-		    || (grant->to.kind == GRANT_SUBNET
-		        && base_prefix_overlap(&grant->to.subnet, net)))
-			return grant;
-	}
-	return NULL;
-}
-
 int model__peer_withdraw(struct model *model, const json_t *params, json_t **result,
                          struct model_error *error)
 {
 	struct base_prefix nets[MODEL_NETWORKS_MAX];
 	uint32_t n = model__prefixes_read(json_object_get(params, "networks"), nets);
 	struct peer_error why = {0};
-	char text[BASE_PREFIX_STRLEN];
+	int err = model__networks_spare(model, "networks", nets, n, error);
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct grant *grant = grant_of(&model->policy, &nets[i]);
-
-		if (grant)
-			return model__refuse(error, -EBUSY, "in_use", "networks",
-			                     "networks: grant \"%s\" names %s; remove the grant "
-			                     "first",
-			                     grant->name, base_prefix_format(&nets[i], text));
-	}
-	return finish(model, params,
-	              peer_networks_drop(model->setup.peers, name_of(params), nets, n, &why), &why,
-	              result, error);
+	if (err < 0)
+		return err;
+	err = peer_networks_drop(model->setup.peers, name_of(params), nets, n, &why);
+	return finish(model, params, err, &why, result, error);
 }

@@ -94,42 +94,14 @@ static int may_remove(void *arg, const struct peer *peer, struct peer_error *err
 	return note_gone(asking, peer->row.name, error);
 }
 
-static int is_named(void *arg, const struct base_prefix *prefix, uint32_t value)
-{
-	(void)prefix;
-	*(uint32_t *)arg = value;
-	return 1;
-}
-
 static int may_withdraw(void *arg, const struct base_prefix *net, struct peer_error *error)
 {
 	struct asking *asking = arg;
+	const struct grant *grant = model__subnet_needed(&asking->model->policy, asking->named,
+	                                                 net);
 	char text[BASE_PREFIX_STRLEN];
-	uint32_t number;
 
-	if (wg_allowedips_each_overlapping(asking->named, net, is_named, &number) == 0)
-		return 0;
-	return refuse_use(error, "grant", asking->model->policy.grants[number].name,
-	                  base_prefix_format(net, text));
-}
-
-static int name_subnets(struct asking *asking)
-{
-	const struct grant_policy *policy = &asking->model->policy;
-	int err = 0;
-
-	asking->named = wg_allowedips_create_ordered();
-	if (!asking->named)
-		return -ENOMEM;
-	for (uint32_t i = 0; err == 0 && i < policy->n_grants; i++) {
-		const struct grant *grant = &policy->grants[i];
-
-		if (grant->who.kind == GRANT_SUBNET)
-			err = wg_allowedips_insert(asking->named, &grant->who.subnet, i, NULL);
-		if (err == 0 && grant->to.kind == GRANT_SUBNET)
-			err = wg_allowedips_insert(asking->named, &grant->to.subnet, i, NULL);
-	}
-	return err;
+	return !grant ? 0 : refuse_use(error, "grant", grant->name, base_prefix_format(net, text));
 }
 
 /* ---- what is stored with it ---------------------------------------------------------------------- */
@@ -224,12 +196,12 @@ int model__peer_set_apply(struct model *model, struct model_peer_set *by, struct
 		.refused = refused,
 		.arg = &asking,
 	};
-	int err = name_subnets(&asking);
+	int err;
 
-	if (err < 0)
-		refuse(error, err, "failed", "not enough memory");
-	else
-		err = peer_set_apply(model->setup.peers, by->set, &hooks, error);
+	asking.named = model__subnets_named(&model->policy);
+	if (!asking.named)
+		return refuse(error, -ENOMEM, "failed", "not enough memory");
+	err = peer_set_apply(model->setup.peers, by->set, &hooks, error);
 	if (err == 0)
 		publish(&asking);
 	by->n_changed = asking.n_changed;

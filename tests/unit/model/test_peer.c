@@ -492,6 +492,45 @@ static void a_peer_that_the_file_has_no_longer_goes_with_its_places_in_groups(vo
 	config.peers = NULL;
 }
 
+/* Else the next one that has them would have what is granted to them. */
+static void a_gateway_stays_while_a_grant_names_its_networks(void **state)
+{
+	static const struct {
+		const char *who, *to, *net;
+	} cases[] = {
+		{"any", "subnet:10.1.2.0/24", "10.1.0.0/16"}, /* a part of it */
+		{"subnet:10.2.0.0/16", "any", "10.2.0.0/16"},
+		{"any", "subnet:2001:db8:1::/48", "2001:db8:1::/48"},
+	};
+	char params[200], text[200];
+
+	(void)state;
+	start(false);
+	call_ok("peer.add", "{\"name\": \"gate\", \"gateway\": true, \"allowed_ips\": "
+	                    "[\"10.1.0.0/16\", \"10.2.0.0/16\", \"2001:db8:1::/48\"]}");
+	call_ok("peer.add", "{\"name\": \"other\", \"gateway\": true, \"allowed_ips\": "
+	                    "[\"10.3.0.0/16\"]}");
+	for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+		snprintf(params, sizeof(params),
+		         "{\"name\": \"lan\", \"who\": \"%s\", \"to\": \"%s\", "
+		         "\"protocol\": \"tcp\"}",
+		         cases[i].who, cases[i].to);
+		snprintf(text, sizeof(text), "name: grant \"lan\" names %s; remove the grant first",
+		         cases[i].net);
+		call_ok("grant.add", params);
+		call_refused("peer.remove", "{\"name\": \"gate\"}", "in_use", "name", text);
+		assert_true(fake.known[0]);
+		call_ok("peer.show", "{\"name\": \"gate\"}");
+		call_ok("grant.remove", "{\"name\": \"lan\"}");
+	}
+	call_ok("grant.add", params);
+	call_ok("peer.remove", "{\"name\": \"other\"}"); /* behind it is another */
+	call_ok("grant.remove", "{\"name\": \"lan\"}");
+	call_ok("peer.remove", "{\"name\": \"gate\"}");
+	assert_false(fake.known[0]);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -509,6 +548,7 @@ int main(void)
 		CASE(a_trace_goes_by_the_clock_that_nobody_sets),
 		CASE(a_peer_goes_with_its_places_in_groups_or_not_at_all),
 		CASE(a_peer_that_the_file_has_no_longer_goes_with_its_places_in_groups),
+		CASE(a_gateway_stays_while_a_grant_names_its_networks),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);
