@@ -129,17 +129,17 @@ int peer_networks_drop(struct peer_table *table, const char *name, const struct 
 int peer_client_set(struct peer_table *table, const char *name, const struct peer_client *client,
                     struct peer_error *error) __attribute__((warn_unused_result));
 
-/* Should it be up? Then an alarm is raised when it is not. Not of a peer that the file declares, which says it
- * itself. To what is so already, nothing happens. */
-int peer_expect(struct peer_table *table, const char *name, bool up, struct peer_error *error)
-	__attribute__((warn_unused_result));
-
-/* peer_lookup.c: the hub finds the peer there from now on, until it is heard elsewhere. With neither address nor name
- * it is no longer looked up, and stays where it was last. Returns 0, or -errno with error filled and nothing
- * changed. */
-int peer_endpoint_set(struct peer_table *table, const char *name,
-                      const struct peer_endpoint *endpoint, struct peer_error *error)
-	__attribute__((warn_unused_result));
+/* What is said of a peer by hand; NULL = it stays. Both or none; not of a peer that the file declares, which says it
+ * itself. */
+struct peer_change {
+	/* Should it be up? Then an alarm is raised when it is not. To what is so already, nothing happens. */
+	const bool *expected_up;
+	/* The hub finds the peer there from now on, until it is heard elsewhere. With neither address nor name it is no
+	 * longer looked up, and stays where it was last. */
+	const struct peer_endpoint *endpoint;
+};
+int peer_change(struct peer_table *table, const char *name, const struct peer_change *change,
+                struct peer_error *error) __attribute__((warn_unused_result));
 
 /* peer_rotate.c: another key, another preshared key, or both. */
 #define PEER_OVERLAP_S 120U

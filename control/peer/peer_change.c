@@ -1,4 +1,4 @@
-/* What changes of a peer while it lives: whether it may come at all, and the networks behind it. */
+/* What changes of a peer while it lives: whether it may come at all, the networks behind it, and what is said by hand. */
 #include "base_bytes.h"
 #include "base_log.h"
 #include "base_time.h"
@@ -241,21 +241,48 @@ int peer_client_set(struct peer_table *table, const char *name, const struct pee
 	return 0;
 }
 
-int peer_expect(struct peer_table *table, const char *name, bool up, struct peer_error *error)
+/* ---- by hand ------------------------------------------------------------------------------------ */
+
+/* row: NULL = it stays. */
+static int store_change(const struct peer_table *table, const struct peer *peer,
+                        const struct store_peer *row, const struct peer_endpoint *endpoint)
 {
-	struct peer *peer;
-	struct store_peer row;
-	int err = peer__find_ours(table, name, "change its expected_up", &peer, error);
+	int err = store_begin(table->setup.store);
+	int ended;
 
 	if (err < 0)
 		return err;
-	if ((peer->row.expected_wall_ns != 0) == up)
+	if (row)
+		err = store_peer_change(table->setup.store, row);
+	if (err == 0 && endpoint)
+		err = peer__endpoint_store(table, peer, endpoint);
+	ended = store_end(table->setup.store, err == 0);
+	return err < 0 ? err : ended;
+}
+
+int peer_change(struct peer_table *table, const char *name, const struct peer_change *change,
+                struct peer_error *error)
+{
+	const bool *up = change->expected_up;
+	struct peer *peer;
+	struct store_peer row;
+	bool has_new_row;
+	int err = peer__find_ours(
+		table, name, up ? "change its expected_up" : "change its endpoint", &peer, error);
+
+	if (err < 0)
+		return err;
+	has_new_row = up && (peer->row.expected_wall_ns != 0) != *up;
+	if (!has_new_row && !change->endpoint)
 		return 0;
 	row = peer->row;
-	row.expected_wall_ns = up ? base_time_wall_ns() : 0;
-	err = store_peer_change(table->setup.store, &row);
+	if (has_new_row)
+		row.expected_wall_ns = *up ? base_time_wall_ns() : 0;
+	err = store_change(table, peer, has_new_row ? &row : NULL, change->endpoint);
 	if (err < 0)
 		return peer__refuse_store(table, err, error);
 	peer->row = row;
+	if (change->endpoint)
+		peer__endpoint_take(table, peer, change->endpoint);
 	return 0;
 }

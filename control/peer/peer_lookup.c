@@ -267,18 +267,15 @@ void peer__names_end(struct peer_table *table)
 
 /* ---- by hand ------------------------------------------------------------------------------------- */
 
-/* Name and address in one transaction; one that is not asked for stays what it is. */
-static int store_endpoint(struct peer_table *table, const struct peer *peer,
-                          const struct peer_endpoint *endpoint)
+/* One of name and address that is not asked for stays what it is. */
+int peer__endpoint_store(const struct peer_table *table, const struct peer *peer,
+                         const struct peer_endpoint *endpoint)
 {
 	struct store *store = table->setup.store;
 	struct store_peer_state state = peer_state(table, peer);
 	struct store_name name = {.name = endpoint->name};
-	int err = store_begin(store);
-	int ended;
+	int err = 0;
 
-	if (err < 0)
-		return err;
 	if (endpoint->name.port != 0)
 		err = store_name_put(store, peer->row.id, peer->row.name, &name);
 	else if (peer->name)
@@ -287,22 +284,14 @@ static int store_endpoint(struct peer_table *table, const struct peer *peer,
 		state.endpoint = endpoint->address;
 		err = store_peer_state_put(store, peer->row.id, &state);
 	}
-	ended = store_end(store, err == 0);
-	return err < 0 ? err : ended;
+	return err;
 }
 
-int peer_endpoint_set(struct peer_table *table, const char *name,
-                      const struct peer_endpoint *endpoint, struct peer_error *error)
+void peer__endpoint_take(struct peer_table *table, struct peer *peer,
+                         const struct peer_endpoint *endpoint)
 {
 	struct store_name fresh = {.name = endpoint->name};
-	struct peer *peer;
-	int err = peer__find_ours(table, name, "change its endpoint", &peer, error);
 
-	if (err < 0)
-		return err;
-	err = store_endpoint(table, peer, endpoint);
-	if (err < 0)
-		return peer__refuse_store(table, err, error);
 	peer__name_free(peer);
 	if (endpoint->address.port != 0) {
 		peer->row.state.endpoint = endpoint->address;
@@ -313,7 +302,6 @@ int peer_endpoint_set(struct peer_table *table, const char *name,
 		log_err("peer",
 		        "endpoint's name is looked up after a restart only: not enough "
 		        "memory name=%s",
-		        name);
+		        peer->row.name);
 	peer__names_turn(table);
-	return 0;
 }

@@ -113,6 +113,11 @@ void peer__endpoint_look(const struct peer_table *table, struct peer *peer,
 int peer__name_make(struct peer_table *table, struct peer *peer, const struct store_name *is)
 	__attribute__((warn_unused_result));
 void peer__name_free(struct peer *peer); /* or is not; fine without one */
+/* peer_lookup.c: another endpoint, by hand: stored, in a transaction of the caller's; and taken, once that is. */
+int peer__endpoint_store(const struct peer_table *table, const struct peer *peer,
+                         const struct peer_endpoint *endpoint) __attribute__((warn_unused_result));
+void peer__endpoint_take(struct peer_table *table, struct peer *peer,
+                         const struct peer_endpoint *endpoint);
 /* Names from the store and the file, in the transaction of the load, when all peers are entered. */
 int peer__names_load(struct peer_table *table) __attribute__((warn_unused_result));
 /* When session knows all peers; end: answers find nobody. */

@@ -58,7 +58,10 @@ int model__peer_set(struct model *model, const json_t *params, json_t **result,
 {
 	const json_t *up = json_object_get(params, "expected_up");
 	const json_t *text = json_object_get(params, "endpoint");
+	const bool is_up = model__switch(up);
 	struct peer_endpoint endpoint;
+	const struct peer_change change = {.expected_up = up ? &is_up : NULL,
+	                                   .endpoint = text ? &endpoint : NULL};
 	struct peer_error why = {0};
 	int err = 0;
 
@@ -69,10 +72,7 @@ int model__peer_set(struct model *model, const json_t *params, json_t **result,
 		err = model__endpoint_parse(json_string_value(text), &endpoint);
 	if (err < 0)
 		return err;
-	if (up)
-		err = peer_expect(model->setup.peers, name_of(params), model__switch(up), &why);
-	if (err == 0 && text)
-		err = peer_endpoint_set(model->setup.peers, name_of(params), &endpoint, &why);
+	err = peer_change(model->setup.peers, name_of(params), &change, &why);
 	return finish(model, params, err, &why, result, error);
 }
 

@@ -531,6 +531,45 @@ static void a_gateway_stays_while_a_grant_names_its_networks(void **state)
 	stop();
 }
 
+static void assert_last_in_trail(const char *operation)
+{
+	json_t *result = call("audit.trail", "{\"last\": 1}");
+	const json_t *record = json_array_get(json_object_get(result, "records"), 0);
+
+	assert_string_equal(json_string_value(json_object_get(record, "operation")), operation);
+	json_decref(result);
+}
+
+/* Disk full at the second of two: nothing of the first is there, now, after a restart or in the trail. */
+static void expected_up_and_endpoint_are_set_both_or_none(void **state)
+{
+	static const char both[] = "{\"name\": \"a\", \"expected_up\": true, "
+				   "\"endpoint\": \"vpn.example.org:7\"}";
+	json_t *name;
+
+	(void)state;
+	start(false);
+	call_ok("peer.add", "{\"name\": \"a\"}");
+	restart_refusing("peer_names", false, true);
+	call_refused("peer.set", both, "failed", "", "store: no room");
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(peer_find(peers, "a")->row.expected_wall_ns, 0);
+		assert_null(peer_find(peers, "a")->name);
+		assert_last_in_trail("peer.add");
+		if (turn == 0)
+			restart_refusing("peer_names", false, false);
+	}
+	call_ok("peer.set", both);
+	assert_last_in_trail("peer.set");
+	stop();
+	start(false);
+	assert_int_not_equal(peer_find(peers, "a")->row.expected_wall_ns, 0);
+	name = endpoint_name_of("a");
+	assert_string_equal(json_string_value(json_object_get(name, "name")), "vpn.example.org:7");
+	json_decref(name);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -549,6 +588,7 @@ int main(void)
 		CASE(a_peer_goes_with_its_places_in_groups_or_not_at_all),
 		CASE(a_peer_that_the_file_has_no_longer_goes_with_its_places_in_groups),
 		CASE(a_gateway_stays_while_a_grant_names_its_networks),
+		CASE(expected_up_and_endpoint_are_set_both_or_none),
 	};
 
 	base_log_init("test", BASE_LOG_ERR);

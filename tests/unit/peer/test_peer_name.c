@@ -205,13 +205,14 @@ static void add(const char *name, int key_n, const char *host, uint16_t port)
 static void set(const char *name, const char *host, const char *address)
 {
 	struct peer_endpoint to = {0};
+	const struct peer_change change = {.endpoint = &to};
 	struct peer_error why = {0};
 
 	if (address)
 		to.address = endpoint(address);
 	if (host && base_host_port_parse(host, &to.name) < 0)
 		fail_msg("%s", host);
-	if (peer_endpoint_set(table, name, &to, &why) < 0)
+	if (peer_change(table, name, &change, &why) < 0)
 		fail_msg("%s", why.text);
 }
 
@@ -422,6 +423,7 @@ static void the_file_says_the_name_of_a_declared_peer(void **state)
 {
 	struct peer_error why = {0};
 	const struct peer_endpoint none = {0};
+	const struct peer_change nowhere = {.endpoint = &none};
 
 	(void)state;
 	peer_lab_stop();
@@ -436,7 +438,7 @@ static void the_file_says_the_name_of_a_declared_peer(void **state)
 	peer_lab_restart();
 	assert_int_equal(name_of("branch")->is.n_answer, 1);
 	is_at("branch", "192.0.2.1:9", "");
-	assert_int_equal(peer_endpoint_set(table, "branch", &none, &why), -EPERM);
+	assert_int_equal(peer_change(table, "branch", &nowhere, &why), -EPERM);
 	assert_string_equal(why.text,
 	                    "name: peer \"branch\" is declared in weir.conf:4; change its "
 	                    "endpoint there and restart weir");
