@@ -29,18 +29,17 @@ has_no_birth() { [ -z "$(net_birth "$(cat "$1")")" ]; }
 start() {
 	"$net_dir/a) S 1" 86400 &
 	net_pid=$!
-	net_pids+=("$net_pid")
-	net_births[$net_pid]=$(net_birth "$net_pid")
+	net_note_pid "$net_pid"
 	pids+=("$net_pid")
 }
 
-# later_cleanup BIRTHS...: net_cleanup in a shell that knows only what was kept; BIRTHS, when given, in the place
+# later_cleanup BIRTHS...: net_cleanup in a shell that knows only what was noted; BIRTHS, when given, in the place
 # of what it was.
 later_cleanup() {
-	net_keep >"$net_dir/kept"
-	[ $# -eq 0 ] || echo "net_births=( $* )" >>"$net_dir/kept"
+	cp "$net_notes" "$net_dir/noted"
+	[ $# -eq 0 ] || echo "net_births=( $* )" >>"$net_dir/noted"
 	# shellcheck disable=SC2016 # for the other shell
-	bash -c 'net_dir=$2/later && mkdir "$net_dir" && . "$1/tools/lib/net.sh" && . "$2/kept" && net_cleanup' \
+	bash -c 'net_dir=$2/later && mkdir "$net_dir" && . "$1/tools/lib/net.sh" && . "$2/noted" && net_cleanup' \
 		later "$top" "$net_dir"
 }
 
@@ -61,7 +60,7 @@ check "nor has who has ended and nobody has waited for" net_wait 5 has_no_birth 
 later_cleanup "[$mine]=1"
 check "a later shell leaves another process of the pid alone" lives "$mine"
 later_cleanup "[$mine]="
-check "also when the first had ended before it was kept" lives "$mine"
+check "also when the first had ended before it was noted" lives "$mine"
 later_cleanup
 check "a later shell ends what was started" net_wait 5 not lives "$mine"
 

@@ -10,9 +10,14 @@ net_namespaces=()
 net_pids=()
 declare -A net_births=() # by pid: which process it was then
 
+# What net_cleanup needs, noted as it comes into being: for a later shell, which sources it after this file, when
+# this one was killed or has left things running on purpose.
+net_notes=$net_dir/env
+
 # net_ns NAME: a namespace with loopback up and IPv6 without duplicate address detection.
 net_ns() {
 	local ns=$net_tag-$1
+	echo "net_namespaces+=('$1')" >>"$net_notes" || return 1
 	ip netns add "$ns" || return 1
 	net_namespaces+=("$1")
 	ip -n "$ns" link set lo up
@@ -60,15 +65,22 @@ net_offloads_off() {
 	}
 }
 
-# net_spawn NAME LOG COMMAND...: run in the background; $net_pid is its pid.
+# net_spawn NAME LOG COMMAND...: run in the background; $net_pid is its pid. It does not get our descriptor 9, the
+# demo's lock: that is to end with the demo.
 net_spawn() {
 	local ns=$1 log=$2
 	shift 2
 	# No "ip netns exec" in between: $! must be the command itself.
-	nsenter --net="/run/netns/$net_tag-$ns" "$@" >>"$log" 2>&1 </dev/null &
+	nsenter --net="/run/netns/$net_tag-$ns" "$@" >>"$log" 2>&1 </dev/null 9>&- &
 	net_pid=$!
-	net_pids+=("$net_pid")
-	net_births[$net_pid]=$(net_birth "$net_pid")
+	net_note_pid "$net_pid"
+}
+
+# net_note_pid PID: net_cleanup is to end it.
+net_note_pid() {
+	net_pids+=("$1")
+	net_births[$1]=$(net_birth "$1")
+	echo "net_pids+=($1); net_births[$1]=${net_births[$1]}" >>"$net_notes"
 }
 
 # net_birth PID: when it began, in ticks since the machine did; nothing when there is none, or it has ended and its
@@ -113,16 +125,6 @@ net_wait() {
 
 # net_listening NAME PORT: somebody listens on this TCP port. For net_wait.
 net_listening() { net_exec "$1" ss -Hltn "sport = :$2" | net_has .; }
-
-# net_keep: what a later shell needs for net_cleanup, to be sourced by it after this file.
-net_keep() {
-	local pid
-	echo "net_namespaces=(${net_namespaces[*]})"
-	echo "net_pids=(${net_pids[*]})"
-	printf 'net_births=('
-	for pid in "${!net_births[@]}"; do printf ' [%s]=%s' "$pid" "${net_births[$pid]}"; done
-	echo ' )'
-}
 
 net_cleanup() {
 	local pid ns
