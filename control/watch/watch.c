@@ -37,6 +37,9 @@ int watch_create(const struct watch_setup *setup, struct watch **out)
 	if (!watch)
 		return -ENOMEM;
 	watch->setup = *setup;
+	watch->before = base_time_wall_ns() / BASE_NS_PER_US;
+	watch->newest = watch->before;
+	watch->newest_event = watch->before;
 	watch->n_pairs = program_n_drop_pairs(setup->program);
 	for (uint32_t i = 0; i < program_n_workers(setup->program); i++) {
 		watch->pairs[i] = calloc(watch->n_pairs, sizeof(*watch->pairs[i]));
@@ -112,6 +115,16 @@ void watch_drop_in(struct watch *watch, uint32_t worker, const struct abi_report
 	watch__log_drop(watch, kept, now_ns);
 }
 
+uint64_t watch__number_after(const struct watch *watch, uint64_t number, uint64_t newest,
+                             uint32_t n_kept)
+{
+	uint64_t n = newest - watch->before; /* ever, not only kept */
+	uint64_t oldest = n > n_kept ? newest - n_kept + 1 : watch->before + 1;
+	uint64_t next = number + 1 > oldest ? number + 1 : oldest;
+
+	return next <= newest ? next : 0;
+}
+
 uint64_t watch_drop_newest(struct watch *watch)
 {
 	program_reports_take(watch->setup.program, TAKE_BUDGET);
@@ -120,10 +133,7 @@ uint64_t watch_drop_newest(struct watch *watch)
 
 const struct watch_drop *watch_drop_after(struct watch *watch, uint64_t number)
 {
-	uint64_t newest = watch_drop_newest(watch);
-	uint64_t oldest = newest > WATCH_KEPT ? newest - WATCH_KEPT + 1 : 1;
+	uint64_t next = watch__number_after(watch, number, watch_drop_newest(watch), WATCH_KEPT);
 
-	if (number >= newest)
-		return NULL;
-	return &watch->kept[(number + 1 > oldest ? number + 1 : oldest) % WATCH_KEPT];
+	return next ? &watch->kept[next % WATCH_KEPT] : NULL;
 }

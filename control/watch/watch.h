@@ -40,7 +40,7 @@ void watch_drop_in(struct watch *watch, uint32_t worker, const struct abi_report
 
 /* A packet that was dropped, as it came. */
 struct watch_drop {
-	uint64_t number; /* from 1 */
+	uint64_t number; /* one by one, above all of an earlier control */
 	uint64_t wall_ns;
 	uint32_t worker;
 	char peer[WATCH_NAME_LEN]; /* name; "hub"; "-" = not known */
@@ -49,7 +49,8 @@ struct watch_drop {
 
 /* The oldest one that is still kept with a number above this; NULL = none. Takes what waits first. */
 const struct watch_drop *watch_drop_after(struct watch *watch, uint64_t number);
-uint64_t watch_drop_newest(struct watch *watch); /* 0 = none yet */
+/* Its number; without any, the one below the first to come. */
+uint64_t watch_drop_newest(struct watch *watch);
 
 /* "inner_source" for ABI_COUNTER_DROP_INNER_SOURCE; a literal. */
 const char *watch_reason(uint32_t reason);

@@ -43,10 +43,7 @@ uint64_t watch_event_newest(const struct watch *watch)
 
 const struct watch_event *watch_event_after(const struct watch *watch, uint64_t number)
 {
-	uint64_t newest = watch->newest_event;
-	uint64_t oldest = newest > WATCH_EVENTS ? newest - WATCH_EVENTS + 1 : 1;
+	uint64_t next = watch__number_after(watch, number, watch->newest_event, WATCH_EVENTS);
 
-	if (number >= newest)
-		return NULL;
-	return &watch->events[(number + 1 > oldest ? number + 1 : oldest) % WATCH_EVENTS];
+	return next ? &watch->events[next % WATCH_EVENTS] : NULL;
 }

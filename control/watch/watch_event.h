@@ -9,7 +9,7 @@
 #define WATCH_EVENT_TEXT_LEN 400U
 
 struct watch_event {
-	uint64_t number; /* from 1 */
+	uint64_t number; /* one by one, above all of an earlier control */
 	uint64_t wall_ns;
 	const char *kind;          /* a literal: "quota", "drift", "rotation" */
 	const char *what;          /* a literal: what became of it, "reached", "found" */
@@ -27,6 +27,7 @@ void watch_on_event(struct watch *watch, watch_event_fn *fn, void *arg);
 
 /* The oldest one that is still kept with a number above this; NULL = none. Borrowed until the next one. */
 const struct watch_event *watch_event_after(const struct watch *watch, uint64_t number);
-uint64_t watch_event_newest(const struct watch *watch); /* 0 = none yet */
+/* Its number; without any, the one below the first to come. */
+uint64_t watch_event_newest(const struct watch *watch);
 
 #endif

@@ -41,6 +41,9 @@ struct watch {
 	struct event *timer;
 	struct event *flush;
 	bool knows_counts; /* the pairs' counts of before were read */
+	/* Numbers of drops and events begin behind this: the wall clock in us when we began, so that they are
+	 * above those of an earlier control, by which somebody may ask now. */
+	uint64_t before;
 
 	struct watch_drop kept[WATCH_KEPT];
 	uint64_t newest; /* number of the last one, in kept[number % WATCH_KEPT] */
@@ -63,6 +66,10 @@ void watch__log_flush(struct watch *watch, uint64_t now_ns);
 
 /* watch.c: the same moment on the other clock. */
 uint64_t watch__wall_of(uint64_t monotonic_ns, uint64_t now_ns);
+
+/* watch.c: the lowest number above this one of the n_kept up to newest; 0 = none. */
+uint64_t watch__number_after(const struct watch *watch, uint64_t number, uint64_t newest,
+                             uint32_t n_kept) __attribute__((warn_unused_result));
 
 /* watch_capture.c: it is over, if there is one. */
 void watch__capture_end(struct watch *watch, const char *why);

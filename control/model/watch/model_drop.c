@@ -55,6 +55,8 @@ static json_t *samples_json(struct watch *watch, uint64_t after, size_t limit, b
 	size_t n_wanted = 0;
 
 	*next = watch_drop_newest(watch);
+	if (after > *next)
+		after = 0; /* of an earlier control, and the clock was set back since */
 	for (uint64_t i = after; (kept = watch_drop_after(watch, i)) != NULL; i = kept->number)
 		n_wanted += is_wanted(kept, any, number);
 	for (uint64_t i = after; (kept = watch_drop_after(watch, i)) != NULL; i = kept->number) {

@@ -59,6 +59,8 @@ int model__events(struct model *model, const json_t *params, json_t **result,
 	json_t *array = json_array();
 
 	(void)error;
+	if (after > newest)
+		after = 0; /* of an earlier control, and the clock was set back since */
 	if (newest > n && after < newest - n)
 		after = newest - n;
 	for (; (event = watch_event_after(watch, after)) != NULL; after = event->number)

@@ -197,14 +197,14 @@ static json_t *events_after(json_int_t number)
 	return result;
 }
 
-/* The one event behind this number. */
-static void happened(json_int_t number, const char *what)
+/* The one event behind *next, which is the cursor for the one after it then. */
+static void happened(json_int_t *next, const char *what)
 {
 	json_t *result;
 	json_t *events;
 
 	for (int i = 0; i < 40; i++) {
-		result = events_after(number);
+		result = events_after(*next);
 		events = json_object_get(result, "events");
 		if (json_array_size(events) > 0)
 			break;
@@ -215,12 +215,14 @@ static void happened(json_int_t number, const char *what)
 	                    what);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(events, 0), "peer")),
 	                    "alice");
+	*next = json_integer_value(json_object_get(result, "next"));
 	json_decref(result);
 }
 
 static void a_quota_is_told_at_80_percent_and_at_its_end_once(void **state)
 {
 	json_t *result;
+	json_int_t next = 0;
 
 	(void)state;
 	is_watched = true;
@@ -236,11 +238,11 @@ static void a_quota_is_told_at_80_percent_and_at_its_end_once(void **state)
 	assert_int_equal(json_array_size(json_object_get(result, "events")), 0);
 	json_decref(result);
 	fake.limit[0][0].rx_used += 800;
-	happened(0, "warned");
+	happened(&next, "warned");
 	fake.limit[1][0].rx_used += 300;
-	happened(1, "reached");
+	happened(&next, "reached");
 	call_ok("peer.limit", "{\"name\": \"alice\", \"quota_rx\": 10000}");
-	happened(2, "again");
+	happened(&next, "again");
 	assert_int_equal(fake.counted[ABI_COUNTER_QUOTA_WARNED], 1);
 	assert_int_equal(fake.counted[ABI_COUNTER_QUOTA_REACHED], 1);
 	stop();

@@ -249,10 +249,12 @@ static void kept_drops_are_the_last_ones_in_order(void **state)
 {
 	struct lab lab = lab_begin();
 	const struct watch_drop *kept;
+	uint64_t before = watch_drop_newest(lab.watch);
 	uint64_t number = 0;
 	uint32_t n = 0;
 
 	(void)state;
+	assert_null(watch_drop_after(lab.watch, 0));
 	for (uint32_t i = 0; i < WATCH_KEPT + 10; i++) {
 		struct abi_report_drop drop = {.place = UINT32_MAX, .len = i};
 
@@ -264,9 +266,43 @@ static void kept_drops_are_the_last_ones_in_order(void **state)
 		n++;
 	}
 	assert_int_equal(n, WATCH_KEPT);
-	assert_int_equal(number, WATCH_KEPT + 10);
+	assert_int_equal(number, before + WATCH_KEPT + 10);
 	lab_read(&lab);
 	lab_end(&lab);
+}
+
+/* Who asks with a number that another control gave is shown all that happened since this one began. */
+static void numbers_are_above_those_of_an_earlier_control(void **state)
+{
+	struct abi_report_drop drop = {.place = UINT32_MAX};
+	uint64_t drop_seen = 0;
+	uint64_t event_seen = 0;
+
+	(void)state;
+	for (uint32_t control = 0; control < 3; control++) {
+		struct lab lab = lab_begin();
+		const struct watch_drop *kept;
+		const struct watch_event *event;
+
+		assert_null(watch_drop_after(lab.watch, drop_seen));
+		assert_null(watch_event_after(lab.watch, event_seen));
+		for (uint32_t i = 0; i < 50 - control; i++) { /* each fewer than the one before */
+			drop.len = i;
+			watch_drop_in(lab.watch, 0, &drop);
+			watch_event_add(lab.watch, "drift", "found", "-", "%u", i);
+		}
+		kept = watch_drop_after(lab.watch, drop_seen);
+		event = watch_event_after(lab.watch, event_seen);
+		assert_non_null(kept);
+		assert_non_null(event);
+		assert_int_equal(kept->drop.len, 0);
+		assert_string_equal(event->text, "0");
+		drop_seen = watch_drop_newest(lab.watch);
+		event_seen = watch_event_newest(lab.watch);
+		assert_true(drop_seen < UINT64_C(1) << 53); /* what JSON holds exactly */
+		lab_read(&lab);
+		lab_end(&lab);
+	}
 }
 
 int main(void)
@@ -278,6 +314,7 @@ int main(void)
 		cmocka_unit_test(flood_of_many_peers_leaves_a_bounded_log),
 		cmocka_unit_test(what_an_earlier_control_counted_is_not_said_again),
 		cmocka_unit_test(kept_drops_are_the_last_ones_in_order),
+		cmocka_unit_test(numbers_are_above_those_of_an_earlier_control),
 	};
 
 	return cmocka_run_group_tests_name("watch log", tests, NULL, NULL);
