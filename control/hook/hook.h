@@ -28,7 +28,8 @@ int hook_ca_read(const char *path, char **out) __attribute__((warn_unused_result
 /* Returns 0, -ENOMEM or -errno of the thread. */
 int hook_create(const struct hook_setup *setup, struct hook **out)
 	__attribute__((warn_unused_result));
-/* Ends a post that is under way. NULL is fine. */
+/* Ends a post that is under way, within a second, also when the resolver is silent: then libcurl's thread that asks it
+ * may outlive the hook, and touches nothing of it. NULL is fine. */
 void hook_destroy(struct hook *hook);
 
 /* Queue a line, copied; never waits for the receiver. Thread: any. */
