@@ -3,7 +3,7 @@
 
 The programs stand beside a copy of weir, where it looks first. Control serves the control socket;
 the dataplane says that it is up by a file. What they do is told by files in the run directory:
-fail-control, fail-dataplane: exit with this code at the start.
+fail-control, fail-dataplane: exit with this code at the start; hold: do not take over yet.
 
 usage: test_run.py weir
 """
@@ -21,7 +21,7 @@ import tap
 WEIR = sys.argv[1]
 
 FAKE = """#!%(python)s
-import json, os, signal, socket, sys
+import json, os, signal, socket, sys, threading, time
 dir = %(dir)r
 me = os.path.basename(sys.argv[0])
 with open(dir + "/log", "a") as log:
@@ -45,18 +45,22 @@ if me == "weir-dataplane":
     signal.pause()
     signal.pause()
 path = dir + "/control.sock"
+while "--take-over" in sys.argv and os.path.exists(dir + "/hold"):
+    time.sleep(0.005)
 if os.path.exists(path):
     os.unlink(path)
 server = socket.socket(socket.AF_UNIX)
 server.bind(path)
 server.listen()
-while True:
-    client = server.accept()[0]
-    reader = client.makefile("r")
-    for line in reader:
+if "--take-over" in sys.argv:
+    open(dir + "/taken", "w").close()
+def serve(client):
+    for line in client.makefile("r"):
         ready = os.path.exists(dir + "/up")
         client.sendall((json.dumps({"id": None, "result": {
             "control": {"pid": os.getpid()}, "dataplane": {"ready": ready}}}) + "\\n").encode())
+while True:
+    threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()
 """
 
 
@@ -115,10 +119,17 @@ class Stage:
     def pids(self):
         """[control, dataplane] as run.lock has them."""
         rows = [line.split() for line in self.read("run.lock").splitlines()]
-        return [int(row[0]) for row in rows] if len(rows) == 2 else [0, 0]
+        return [int(row[0]) for row in rows[:2]] if len(rows) >= 2 else [0, 0]
 
     def other_pid(self, i, old):
         return wait_for(lambda: self.pids()[i] not in (0, old) and self.pids()[i])
+
+    def take_over(self, old):
+        """Let the control that waits for it have the socket, and the old one end."""
+        os.unlink(self.dir + "/hold")
+        wait_for(lambda: os.path.exists(self.dir + "/taken"))
+        os.kill(old, signal.SIGTERM)
+        wait_for(lambda: not self.is_alive(old))
 
     def is_alive(self, pid):
         try:
@@ -259,6 +270,77 @@ def both_outlive_the_supervisor_and_the_next_takes_them_over(stage):
     process.terminate()
     assert process.wait(10) == 0
     wait_for(lambda: not stage.is_alive(pids[0]))
+
+
+def a_dataplane_that_was_taken_over_outlives_a_control_that_refuses(stage):
+    process = stage.start_ready()
+    control, dataplane = stage.pids()
+    process.kill()
+    process.wait()
+    os.kill(control, signal.SIGKILL)
+    wait_for(lambda: not stage.is_alive(control))
+    stage.write("fail-weir-control", "1")
+    process = stage.start()
+    wait_for(lambda: stage.read("out").count("weir-control ended with exit code 1; it is started again") >= 2)
+    assert process.poll() is None and stage.is_alive(dataplane)
+    os.unlink(stage.dir + "/fail-weir-control")
+    wait_for(lambda: "weir: ready\n" in stage.read("out"))
+    assert stage.pids()[1] == dataplane
+    process.terminate()
+    assert process.wait(10) == 0
+    assert not stage.is_alive(dataplane)
+
+
+@contextlib.contextmanager
+def killed_in_an_upgrade(stage):
+    """The supervisor is, with another control about to take over. Gives [control, dataplane], and the other."""
+    process = stage.start_ready()
+    pids = stage.pids()
+    process.kill()
+    process.wait()
+    stage.write("hold", "")
+    other = subprocess.Popen([stage.dir + "/weir-control", "-c", stage.dir + "/weir.conf", "--take-over"])
+    try:
+        stage.write("run.lock", "".join(f"{pid} {start_ticks(pid)}\n" for pid in (*pids, other.pid)))
+        yield pids, other
+    finally:
+        other.kill()
+        other.wait()
+        os.unlink(stage.dir + "/up")
+
+
+def start_ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[19])
+
+
+def a_control_that_took_over_without_a_supervisor_is_taken_over(stage):
+    with killed_in_an_upgrade(stage) as ((control, dataplane), other):
+        stage.take_over(control)
+        process = stage.start_ready()
+        assert stage.pids() == [other.pid, dataplane], stage.pids()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert other.wait(10) == 0 and not stage.is_alive(dataplane)
+
+
+def a_takeover_under_way_is_watched_by_the_next_supervisor(stage):
+    with killed_in_an_upgrade(stage) as ((control, dataplane), other):
+        process = stage.start_ready()
+        assert stage.pids() == [control, dataplane], stage.pids()
+        stage.take_over(control)
+        wait_for(lambda: stage.pids() == [other.pid, dataplane])
+        process.terminate()
+        assert process.wait(10) == 0
+        assert other.wait(10) == 0 and not stage.is_alive(dataplane)
+    with killed_in_an_upgrade(stage) as ((control, dataplane), other):
+        process = stage.start_ready()
+        other.kill()
+        wait_for(lambda: "the one before goes on" in stage.read("out"))
+        assert stage.pids() == [control, dataplane] and stage.is_alive(control)
+        process.terminate()
+        assert process.wait(10) == 0
+        assert not stage.is_alive(control) and not stage.is_alive(dataplane)
 
 
 def a_noted_pid_that_is_another_process_is_not_taken_over(stage):

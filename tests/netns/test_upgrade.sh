@@ -110,9 +110,38 @@ falls_back() {
 }
 check "a dataplane that does not come up: the one before runs again" falls_back
 check "no directory, no upgrade" refused 1 "is not there" upgrade --binary-dir "$net_dir/www"
+
+# ---- the supervisor is killed while a control takes over -----------------------------------------------
+
+other weir-control "abi $abi store $store" "echo \$\$ >$net_dir/begun
+while [ -d $net_dir ] && [ ! -e $net_dir/go ]; do sleep 0.05; done
+exec $net_dir/new/weir-control \"\$@\""
+supervisor_killed() { # before|after: the next supervisor begins before, or after, the other control has taken over
+	local old client
+	old=$(pids)
+	rm -f "$net_dir/begun" "$net_dir/go"
+	upgrade --binary-dir "$net_dir/other" --only control &
+	client=$!
+	net_wait 10 test -s "$net_dir/begun" && net_wait 5 noted "$(cat "$net_dir/begun")" && kill -9 "$lab_hub_pid" || return 1
+	wait "$client" "$lab_hub_pid"
+	[ "$1" = after ] || lab_hub_start || return 1
+	touch "$net_dir/go"
+	net_wait 15 replaced control "${old% *}" "$net_dir/new/weir-control" && net_wait 15 ended "${old% *}" || return 1
+	[ "$1" = before ] || lab_hub_start || return 1
+	is "$(pids)" "$(cat "$net_dir/begun") ${old#* }" && pings office 10.77.0.3 2
+}
+noted() { grep -q "^$1 " "$lab_run/run.lock"; }
+ended() { [ -z "$(net_birth "$1")" ]; } # nobody may have asked how
+check "supervisor is killed, control takes over alone: the next one takes over both" supervisor_killed after
+check "supervisor is killed, the next one sees control take over" supervisor_killed before
+check "and it can upgrade" back
 check "every packet is accounted for" net_wait 3 balance
 keep_secrets office office home home
 check "H11: no key is in answers, log, store, or what processes old and new were given" no_secret_told
-stopped() { net_end "$lab_hub_pid" && refused 3 "no supervisor" upgrade; }
+stopped() {
+	local old
+	old=$(pids)
+	net_end "$lab_hub_pid" && ended "${old% *}" && ended "${old#* }" && refused 3 "no supervisor" upgrade
+}
 check "without a supervisor there is none" stopped
 tap_done

@@ -35,6 +35,6 @@ struct run {
 int run_start(struct run *run, struct run_child *child, int i, bool takes_over);
 
 /* Write down who runs, for the next supervisor. */
-void run_note(const struct run *run);
+void run_note(struct run *run);
 
 #endif

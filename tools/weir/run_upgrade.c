@@ -194,6 +194,23 @@ static void begin_control(struct run *run, uint64_t now_ns)
 	begin_step(upgrade, RUN_UPGRADE_CONTROL, now_ns);
 }
 
+void run_upgrade_resume(struct run *run, uint64_t now_ns)
+{
+	struct run_upgrade *upgrade = &run->upgrade;
+	struct run_child *before = &run->children[RUN_CONTROL];
+
+	if (upgrade->control.pid == 0)
+		return;
+	memcpy(upgrade->control.path, before->path, PATH_MAX);
+	if (before->pid != 0) {
+		/* Which of the two has the hub? That is seen as ever: when the new one answers, or ends. */
+		begin_step(upgrade, RUN_UPGRADE_CONTROL, now_ns);
+		return;
+	}
+	*before = upgrade->control;
+	run_child_init(&upgrade->control, programs[RUN_CONTROL]);
+}
+
 static void begin_dataplane(struct run *run, uint64_t now_ns)
 {
 	struct run_upgrade *upgrade = &run->upgrade;
@@ -413,6 +430,7 @@ static void reap(struct run *run, const struct pollfd *fds, uint64_t now_ns)
 	if (upgrade->control.pidfd >= 0 && fds[2].fd == upgrade->control.pidfd
 	    && fds[2].revents != 0) {
 		run_child_reap(&upgrade->control, now_ns, how, sizeof(how));
+		run_note(run);
 		if (upgrade->state == RUN_UPGRADE_CONTROL)
 			control_failed(run, how);
 	}
@@ -422,6 +440,7 @@ static void reap(struct run *run, const struct pollfd *fds, uint64_t now_ns)
 		if (child->pidfd < 0 || fds[4 + i].fd != child->pidfd || fds[4 + i].revents == 0)
 			continue;
 		run_child_reap(child, now_ns, how, sizeof(how));
+		run_note(run);
 		fprintf(stderr, "weir: weir-control that was replaced %s\n", how);
 	}
 }

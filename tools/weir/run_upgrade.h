@@ -55,6 +55,9 @@ void run_upgrade_init(struct run_upgrade *upgrade);
 /* Listen in the run directory. Without it the hub runs all the same, hence only a line on standard error. */
 void run_upgrade_listen(struct run *run);
 void run_upgrade_fini(struct run *run);
+/* Control and leaving were taken over from an earlier supervisor, as far as they live: go on from there. The dataplane
+ * is left as it is: who asked knows that the upgrade was not finished. */
+void run_upgrade_resume(struct run *run, uint64_t now_ns);
 
 /* What to wait for, and until when at the latest (UINT64_MAX = no matter). */
 void run_upgrade_polls(const struct run *run, struct pollfd fds[static RUN_UPGRADE_POLLS]);

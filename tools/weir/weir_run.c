@@ -5,10 +5,12 @@
  * traffic. That is why they do not get PR_SET_PDEATHSIG (which a process that changes its user
  * loses anyway). Their pids stand in run.lock in the run directory, which a living supervisor holds
  * locked; the next `weir run` finds it unlocked and takes the two over, as long as they are the same
- * processes (pid and start time). Whether children or taken over, they are watched by pidfd.
+ * processes (pid and start time), with an upgrade of control that was under way. Whether children or
+ * taken over, they are watched by pidfd.
  *
  * A process that ends with an exit code before the hub was ready once has a reason that a second
- * try does not change (wrong configuration, port taken): then everything ends, with exit code 1. */
+ * try does not change (wrong configuration, port taken): then everything ends, with exit code 1.
+ * Not so when a dataplane was taken over: tunnels that work do not end for a control that does not. */
 #include "base_bytes.h"
 #include "base_time.h"
 #include "run.h"
@@ -31,6 +33,8 @@
 #include <unistd.h>
 
 #define STOP_PATIENCE_NS (3 * BASE_NS_PER_S) /* SIGTERM to SIGKILL */
+#define NOTE_LINES       (RUN_N_CHILDREN + 1 + RUN_UPGRADE_LEAVING)
+#define NOTE_LEN         (NOTE_LINES * 40) /* of "PID TICKS" as text */
 
 /* ---- before anything is started ----------------------------------------------------------------- */
 
@@ -114,39 +118,54 @@ static int lock(struct run *run)
 
 /* ---- run.lock: who runs, for the next supervisor ------------------------------------------------ */
 
-void run_note(const struct run *run)
+/* Whom a line is of: control, the dataplane, a control that takes over, those that it was taken over from. The last
+ * are left out while there are none. An older or newer weir reads the first two. */
+static struct run_child *noted(struct run *run, int line)
 {
-	char text[256];
-	int len = 0;
+	if (line < RUN_N_CHILDREN)
+		return &run->children[line];
+	if (line == RUN_N_CHILDREN)
+		return &run->upgrade.control;
+	return &run->upgrade.leaving[line - RUN_N_CHILDREN - 1];
+}
 
-	for (int i = 0; i < RUN_N_CHILDREN; i++)
+void run_note(struct run *run)
+{
+	char text[NOTE_LEN];
+	int len = 0, n = NOTE_LINES;
+
+	while (n > RUN_N_CHILDREN && noted(run, n - 1)->pid == 0)
+		n--;
+	for (int i = 0; i < n; i++)
 		len += snprintf(text + len, sizeof(text) - (size_t)len, "%d %llu\n",
-		                run->children[i].pid,
-		                (unsigned long long)run->children[i].start_ticks);
-	if (ftruncate(run->lock_fd, 0) < 0 || pwrite(run->lock_fd, text, (size_t)len, 0) != len)
+		                noted(run, i)->pid, (unsigned long long)noted(run, i)->start_ticks);
+	/* Never empty, in case this process is killed here. What a longer text leaves behind is nobody's start time. */
+	if (pwrite(run->lock_fd, text, (size_t)len, 0) != len || ftruncate(run->lock_fd, len) < 0)
 		fprintf(stderr, "weir: run.lock: %s\n", strerror(errno));
 }
 
 /* Take over what an earlier supervisor left running. */
 static void take_over(struct run *run)
 {
-	char text[256] = "";
+	char text[NOTE_LEN] = "";
 	ssize_t len = pread(run->lock_fd, text, sizeof(text) - 1, 0);
 	const char *line = text;
 
-	for (int i = 0; len > 0 && i < RUN_N_CHILDREN && line; i++) {
+	for (int i = 0; len > 0 && i < NOTE_LINES && line; i++) {
+		struct run_child *child = noted(run, i);
 		unsigned long long ticks = 0;
 		int pid = 0;
 
 		if (sscanf(line, "%d %llu", &pid, &ticks) == 2 && pid > 0
-		    && run_child_adopt(&run->children[i], pid, ticks) == 0) {
-			fprintf(stderr, "weir: took over %s (pid %d)\n", run->children[i].program,
-			        pid);
-			run->has_started |= i == RUN_CONTROL;
+		    && run_child_adopt(child, pid, ticks) == 0) {
+			fprintf(stderr, "weir: took over %s (pid %d)\n", child->program, pid);
+			run->has_started |= i != RUN_DATAPLANE;
 		}
 		line = strchr(line, '\n');
 		line = line ? line + 1 : NULL;
 	}
+	run_upgrade_resume(run, base_time_monotonic_ns());
+	run_note(run);
 }
 
 /* ---- starting and ending ------------------------------------------------------------------------ */
@@ -185,6 +204,13 @@ static void stop(struct run *run, int exit_code)
 	run_upgrade_signal(run, SIGTERM);
 }
 
+static bool has_tunnels_of_before(const struct run *run)
+{
+	const struct run_child *dataplane = &run->children[RUN_DATAPLANE];
+
+	return dataplane->pid != 0 && !dataplane->is_own;
+}
+
 /* A process ended: end with it, or start it again later. */
 static void on_end(struct run *run, int i)
 {
@@ -198,13 +224,19 @@ static void on_end(struct run *run, int i)
 		run_upgrade_ended(run, i, base_time_monotonic_ns());
 		return;
 	}
-	if (!run->is_ready && gave_reason) {
+	if (!run->is_ready && gave_reason && !has_tunnels_of_before(run)) {
 		fprintf(stderr, "weir: %s %s; not started\n", child->program, how);
 		stop(run, WEIR_REFUSED);
 		return;
 	}
 	fprintf(stderr, "weir: %s %s; it is started again in %llu ms\n", child->program, how,
 	        (unsigned long long)(child->backoff_ns / BASE_NS_PER_MS));
+}
+
+/* It has not refused. */
+static bool control_has_answered(const struct run *run)
+{
+	return run->is_ready || run->probe.has_answered || run->upgrade.probe.has_answered;
 }
 
 /* Start what is due. The dataplane waits for the first answer of control, so that a control that
@@ -216,7 +248,7 @@ static void start_due(struct run *run, uint64_t now_ns)
 
 		if (child->pid != 0 || now_ns < child->start_at_ns || run_upgrade_holds(run, i))
 			continue;
-		if (i == RUN_DATAPLANE && !run->is_ready && !run->probe.has_answered)
+		if (i == RUN_DATAPLANE && !control_has_answered(run))
 			continue;
 		if (run_start(run, child, i, false) < 0)
 			stop(run, WEIR_REFUSED);
@@ -253,7 +285,7 @@ static int timeout_ms(const struct run *run, uint64_t now_ns)
 		due_ns = run->kill_at_ns;
 	for (int i = 0; i < RUN_N_CHILDREN && !run->is_stopping; i++) {
 		const struct run_child *child = &run->children[i];
-		bool waits = (i == RUN_DATAPLANE && !run->is_ready && !run->probe.has_answered)
+		bool waits = (i == RUN_DATAPLANE && !control_has_answered(run))
 		             || run_upgrade_holds(run, i);
 
 		if (child->pid == 0 && !waits && child->start_at_ns < due_ns)
@@ -324,7 +356,7 @@ static int supervise(struct run *run)
 	/* Control is no longer root when it ends, or refuses late, and leaves what only root can
 	 * remove. Before it answered, it may have refused because another hub runs, of which it has
 	 * told already, and which the clean-up leaves alone. */
-	if (run->is_ready || run->probe.has_answered) {
+	if (control_has_answered(run)) {
 		if (run_control(run, "--cleanup", 1) < 0)
 			fprintf(stderr,
 			        "weir: the guard on the interfaces is left in place: remove it "
