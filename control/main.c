@@ -11,6 +11,7 @@
 #include "main_start.h"
 #include "store.h"
 #include "takeover.h"
+#include "uapi.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -140,8 +141,8 @@ static void usage(FILE *out)
 	fputs("usage: weir-control -c FILE [--check | --cleanup | --take-over] [--log-level LEVEL]\n"
 	      "  -c, --config FILE   configuration (weir.conf(5))\n"
 	      "      --check         read the configuration, say whether it is good, and end\n"
-	      "      --cleanup       remove what an ended hub left in the kernel (the guard on its\n"
-	      "                      interfaces, which needs root), and end\n"
+	      "      --cleanup       remove what an ended hub left (the guard on its interfaces, the\n"
+	      "                      socket for wg; needs root), and end\n"
 	      "      --take-over     take sockets and dataplane over from the weir-control that runs,\n"
 	      "                      which ends when it has served its clients (weir upgrade)\n"
 	      "      --background    with --take-over: go on as a process of its own once all is up\n"
@@ -238,16 +239,30 @@ static int into_background(struct control *control)
 	_exit(read(ends[0], &done, 1) == 1 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
+/* Nobody listens there any more, unless another WireGuard has the name. */
+static void remove_wg_socket(const struct config *config)
+{
+	int err = 0;
+
+	if (config->wg_socket != CONFIG_WG_OFF)
+		err = uapi_unlisten(UAPI_DIRECTORY, config->tunnel_device);
+	if (err < 0 && err != -EADDRINUSE)
+		log_warn("control", "the socket for wg(8) stays directory=%s interface=%s err=%s",
+		         UAPI_DIRECTORY, config->tunnel_device, strerror(-err));
+}
+
 /* Takes config. */
 static int cleanup(struct config *config)
 {
 	bool lives = if_nametoindex(config->tunnel_device) != 0;
 
-	if (lives)
+	if (lives) {
 		log_err("control", "%s is there, so a hub still runs: end it first",
 		        config->tunnel_device);
-	else
+	} else {
 		kernel_devices_destroy(config);
+		remove_wg_socket(config);
+	}
 	config_unload(config);
 	return lives ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -57,6 +57,16 @@ static int clear_path(const struct sockaddr_un *address)
 	return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+int serve_unlisten(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	return clear_path(&address);
+}
+
 static int refuse(char *error, size_t len, const char *path, int err)
 {
 	const char *why = err == -EADDRINUSE ? "a hub is already running here (it answers)"

@@ -16,6 +16,9 @@ struct ucred;
  * control listens there), -errno, with one line in error. */
 int serve_listen(const char *path, char *error, size_t error_len)
 	__attribute__((warn_unused_result));
+/* Remove the socket file that an ended control has left. Returns 0, also when there is none, -EADDRINUSE (somebody
+ * listens there), -EEXIST (it is no socket) or -errno. */
+int serve_unlisten(const char *path) __attribute__((warn_unused_result));
 
 /* A client, with its connection, which nothing is set up of; is_allowed: root, or with admits_user control's
  * own user. Returns 0: bev is the callee's, which calls serve_gate_left() when it has freed it; or -errno: it is

@@ -347,6 +347,14 @@ int uapi_listen(const char *directory, const char *interface, char *error, size_
 	return serve_listen(path, error, error_len);
 }
 
+int uapi_unlisten(const char *directory, const char *interface)
+{
+	char path[CONFIG_PATH_LEN];
+
+	snprintf(path, sizeof(path), "%s/%s.sock", directory, interface);
+	return serve_unlisten(path);
+}
+
 static int on_client(void *arg, struct bufferevent *bev, const struct ucred *client,
                      bool is_allowed)
 {

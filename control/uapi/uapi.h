@@ -47,6 +47,9 @@ struct uapi_setup {
 int uapi_listen(const char *directory, const char *interface, char *error, size_t error_len)
 	__attribute__((warn_unused_result));
 
+/* Remove what an ended control has left there, which is not allowed to at its end. As serve_unlisten(). */
+int uapi_unlisten(const char *directory, const char *interface) __attribute__((warn_unused_result));
+
 /* Serve on it. fd is taken over on success. Returns 0 or -ENOMEM. */
 int uapi_create(struct event_base *base, int fd, const struct uapi_setup *setup, struct uapi **out)
 	__attribute__((warn_unused_result));

@@ -134,6 +134,7 @@ check "nor a disabled one" eval 'lab_cli peer disable many-8 && is "$(hub_wg pee
 second() { # another WireGuard of this name
 	net_end "$lab_hub_pid"
 	net_wait 5 eval '! net_ip hub link show "$device"' || return 1
+	[ ! -e "/var/run/wireguard/$device.sock" ] || return 1 # the end of a hub removes it
 	net_spawn hub "$net_dir/second.log" wireguard-go -f "$device"
 	local pid=$net_pid
 	net_wait 5 test -S "/var/run/wireguard/$device.sock" || return 1
@@ -146,10 +147,9 @@ second() { # another WireGuard of this name
 check "another hub name is another socket" second
 switched_off() {
 	net_end "$lab_hub_pid"
-	rm -f "/var/run/wireguard/x$device.sock"
+	[ ! -e "/var/run/wireguard/x$device.sock" ] || return 1
 	sed -i 's/wg_socket = "read-only"/wg_socket = "off"/' "$lab_conf"
 	lab_hub_start && [ ! -e "/var/run/wireguard/x$device.sock" ]
 }
 check "it can be turned off" switched_off
-rm -f "/var/run/wireguard/$device.sock" "/var/run/wireguard/x$device.sock"
 tap_done
